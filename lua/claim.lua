@@ -1,0 +1,68 @@
+-- claim: start up to n ready tasks for a consumer: high priority first, then normal, then low.
+--
+-- KEYS   due...    zset    {namespace}:due:<queue>, 1..16 queues, in the order in which they are served
+-- ARGV   now       int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   consumer  string  who claims; unique to one process
+-- ARGV   nonce     string  fresh and random for each call; the same again after a lost reply starts nothing new
+-- ARGV   n         int     1..1000, most tasks to start; no more than 2n + 64 entries are looked at
+-- ARGV   lease_ms  int     how long the tasks are this consumer's unless it renews
+-- ARGV   bell...   words   entries that a blocking read delivered: number of the queue in KEYS, priority/stream id, task id
+-- REPLY  {now, more, task...}  more: 1 where there may be more to claim; each task {number of the queue, id, attempt,
+--                          due_at, type, payload, timeout_ms, headers, traceparent, content_type, max_attempts, expires_at}
+-- FLAGS  allow-oom
+-- USES   clock, keys, drain, ready, start, claimed
+
+local queues, consumer, nonce = open_all(KEYS), ARGV[2], ARGV[3]
+local want, lease = math.min(tonumber(ARGV[4]), 1000), tonumber(ARGV[5])
+local prefix = queues[1].prefix
+local now = clock(prefix, ARGV[1])
+local reply = {now, 0}
+
+local answered = claimed_before(prefix .. 'claimed:' .. consumer, nonce, queues)
+if answered then
+  for i = 1, #answered do reply[i + 2] = answered[i] end
+  return reply
+end
+drain(queues[1])
+
+local looks, starts = 2 * want + 64, {}
+local entries = {}                                    -- by queue and priority: the stream ids that leave their stream
+local function look(number, priority, at, id)
+  local q = queues[number]
+  local leaving = entries[number .. priority]
+  if not leaving then
+    leaving = {stream = stream_of(q, priority)}
+    entries[number .. priority] = leaving
+  end
+  leaving[#leaving + 1] = at
+  looks = looks - 1
+  local task = startable(q, id or '', priority .. '/' .. at, now)
+  if task then starts[#starts + 1] = {q = q, number = number, id = id, task = task} end
+end
+
+for i = 6, #ARGV, 3 do
+  local priority, at = string.match(ARGV[i + 1], '^(%a+)/(%d+%-%d+)$')
+  look(tonumber(ARGV[i]), priority, at, ARGV[i + 2])
+end
+for _, priority in ipairs(PRIORITIES) do
+  for number, q in ipairs(queues) do
+    local short = false
+    while not short and #starts < want and looks > 0 do
+      local most = math.min(want - #starts, looks)
+      local found = read_group(q, stream_of(q, priority), consumer, most)
+      for _, entry in ipairs(found) do look(number, priority, entry[1], entry[2] and entry[2][2]) end
+      short = #found < most
+    end
+  end
+end
+if #starts >= want or looks <= 0 then reply[2] = 1 end
+
+begin(starts, now, lease, nonce, consumer, reply)
+for _, leaving in pairs(entries) do
+  redis.call('XACK', leaving.stream, 'workers', unpack(leaving))
+  redis.call('XDEL', leaving.stream, unpack(leaving))
+end
+if #starts > 0 then
+  remember_claim(prefix .. 'claimed:' .. consumer, nonce, starts, lease)
+end
+return reply

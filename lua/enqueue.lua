@@ -1,0 +1,43 @@
+-- enqueue: create 1..1000 tasks, each at most once; those that are due already are made ready at once.
+--
+-- KEYS   due...   zset    {namespace}:due:<queue>, one per queue
+-- ARGV   now      int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   task...  words   for each task: number of its queue in KEYS (from 1), id, due, number of fields n,
+--                         then n times field, value. due: ms since the epoch, 0 (now) or +ms (from now).
+--                         expires_at may be +ms too. Fields: lua/README.md
+-- REPLY  {status...}      created | existing (same type and payload) | conflict (another task has the id), in order;
+--                         error RS_INVALID <task, from 1> <field> <why> before anything is written
+-- FLAGS  none
+-- USES   clock, keys, stats, submit
+
+local queues, now = open_all(KEYS), nil
+now = clock(queues[1].prefix, ARGV[1])
+
+local tasks, at = {}, 2
+while at <= #ARGV do
+  local task, field, why = parse(ARGV, at, queues, now)
+  if not task then
+    return redis.error_reply('RS_INVALID ' .. (#tasks + 1) .. ' ' .. field .. ' ' .. why)
+  end
+  tasks[#tasks + 1] = task
+  if #tasks > 1000 then return redis.error_reply('RS_INVALID 1001 tasks more than 1000 in one call') end
+  at = task.last + 1
+end
+
+local answers, created = {}, {}
+for i, task in ipairs(tasks) do
+  local q = task.q
+  answers[i] = known_as(task)
+  if not answers[i] then
+    answers[i] = 'created'
+    created[q] = (created[q] or 0) + 1
+    write_task(task, ARGV, now)
+  elseif answers[i] == 'repeated' then
+    answers[i] = 'created'
+  end
+end
+for q, n in pairs(created) do
+  redis.call('SADD', q.prefix .. 'queues', q.name)
+  count(q, now, 'enqueued', n)
+end
+return answers

@@ -1,0 +1,22 @@
+-- leave: forget a consumer that stops, where nothing is pending for it; what is pending is taken over after a second.
+--
+-- KEYS   due...    zset    {namespace}:due:<queue>, 1..16 queues
+-- ARGV   consumer  string  who leaves
+-- REPLY  left              number of streams that have forgotten it
+-- FLAGS  allow-oom
+-- USES   keys, drain, ready
+
+local queues, left = open_all(KEYS), 0
+drain(queues[1])
+for _, q in ipairs(queues) do
+  for _, priority in ipairs(PRIORITIES) do
+    local stream = stream_of(q, priority)
+    local pending = redis.pcall('XPENDING', stream, 'workers', '-', '+', 1, ARGV[1])
+    if not pending.err and #pending == 0 then
+      redis.call('XGROUP', 'DELCONSUMER', stream, 'workers', ARGV[1])
+      left = left + 1
+    end
+  end
+end
+redis.call('UNLINK', queues[1].prefix .. 'claimed:' .. ARGV[1])
+return left

@@ -1,0 +1,17 @@
+-- clock: what time it is, in ms since the epoch: the server's TIME, read once by each script.
+-- A caller's own time is accepted only where meta says virtual_clock (tests, simulation).
+
+local function clock(prefix, given)
+  if given and given ~= '' and given ~= '0' then
+    if redis.call('HGET', prefix .. 'meta', 'virtual_clock') ~= '1' then
+      error({err = 'RS_CLOCK this deployment has no virtual clock; pass 0 as now'})
+    end
+    return tonumber(given)
+  end
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function text(ms)
+  return string.format('%.0f', ms)
+end

@@ -1,0 +1,52 @@
+-- judge: what becomes of one due id. Answers whether it leaves due, and whether the task became ready.
+
+-- A second look at an id whose hash is missing is marked by half a millisecond in its score.
+local SECOND_LOOK = 0.5
+
+local function judge(q, id, score, now)
+  if not is_id(id) then quarantine(q, id, now, 'bad id') return true end
+  if not is_time(math.floor(score)) then quarantine(q, id, now, 'bad time') return true end
+  local found, why = read(q.task .. id, 'state', 'type', 'priority', 'expires_at', 'retention_ms')
+  if why == 'missing' and (score == 0 or now - score < 5000) and score % 1 ~= SECOND_LOOK then
+    redis.call('ZADD', q.due, 'XX', now + 1000 + SECOND_LOOK, id)   -- HSET may follow ZADD
+    return false
+  elseif why then
+    quarantine(q, id, now, why)
+    return true
+  end
+  local state, priority = state_of(found[1]), found[3] or 'normal'
+  if state ~= 'scheduled' then
+    event(q, 'duplicate', id, 'state', string.sub(state, 1, 20))
+    return true
+  end
+  local expires = number_or('expires_at', found[4], 4e12)
+  if not is_name(found[2]) or not PRIORITY[priority] or not expires then
+    bury(q, id, now, 'malformed')
+    return true
+  elseif expires <= now then
+    expire(q, id, now, found[5])
+    return true
+  end
+  local due_at = score == 0 and now or math.floor(score)
+  local entry = add_entry(q, id, priority)
+  redis.call('HSET', q.task .. id, 'state', 'ready', 'entry', entry, 'due_at', due_at)
+  return true, true
+end
+
+-- Entries that were delivered but not claimed within a second: their reader is gone, or lost the reply.
+local function recover_pending(q)
+  for _, priority in ipairs(PRIORITIES) do
+    local stream = stream_of(q, priority)
+    local pending = redis.pcall('XPENDING', stream, 'workers', 'IDLE', 1000, '-', '+', 32)
+    for _, held in ipairs(pending.err and {} or pending) do
+      local entry = redis.call('XRANGE', stream, held[1], held[1])[1]
+      local id = entry and entry[2][2] or ''
+      local found = is_id(id) and read(q.task .. id, 'state', 'entry')
+      if found and found[1] == 'ready' and found[2] == priority .. '/' .. held[1] then
+        redis.call('HSET', q.task .. id, 'entry', add_entry(q, id, priority))
+      end
+      redis.call('XACK', stream, 'workers', held[1])
+      redis.call('XDEL', stream, held[1])
+    end
+  end
+end

@@ -1,0 +1,35 @@
+-- keys: every key of a queue, derived from its due key, so that all keys of a call are in one slot.
+
+local function open(due)
+  local prefix, name = string.match(due or '', '^({[^{}]+}:)due:([A-Za-z0-9][A-Za-z0-9._@+-]*)$')
+  if not prefix or #name > 100 then
+    error({err = 'RS_KEYS each key must be {namespace}:due:<queue>'})
+  end
+  return {
+    prefix = prefix, name = name, due = due,
+    task = prefix .. 'task:' .. name .. ':',
+    outcome = prefix .. 'outcome:' .. name .. ':',
+    ready = prefix .. 'ready:' .. name,
+    held = prefix .. 'held:' .. name,
+    running = prefix .. 'running:' .. name,
+    finished = prefix .. 'finished:' .. name,
+    dead = prefix .. 'dead:' .. name,
+    quarantine = prefix .. 'quarantine:' .. name,
+    stats = prefix .. 'stats:' .. name,
+    grouped = {},
+  }
+end
+
+local function open_all(keys)
+  local queues = {}
+  for i = 1, #keys do queues[i] = open(keys[i]) end
+  return queues
+end
+
+local function is_name(value)
+  return value and #value <= 100 and string.find(value, '^[A-Za-z0-9][A-Za-z0-9._@+-]*$') ~= nil
+end
+
+local function is_id(value)
+  return value and #value <= 128 and string.find(value, '^[A-Za-z0-9][A-Za-z0-9._@+:-]*$') ~= nil
+end

@@ -1,0 +1,13 @@
+-- outcome: what a run left behind, apart from the task's hash, so that a long text never unpacks that hash.
+
+local HISTORY = 20
+
+-- Remember how an attempt ended: field attempt:<n> = "<ms> <outcome> <worker> <error>", the last 20 of them.
+local function remember(q, id, now, attempt, outcome, worker, problem, traceback)
+  local key = q.outcome .. id
+  local short = string.sub(problem, 1, 500)
+  local line = string.format('%.0f', now) .. ' ' .. outcome .. ' ' .. (worker or '-') .. ' ' .. short
+  redis.call('HSET', key, 'error', string.sub(problem, 1, 4000), 'traceback', string.sub(traceback or '', 1, 16000),
+    'attempt:' .. attempt, line)
+  if attempt > HISTORY then redis.call('HDEL', key, 'attempt:' .. (attempt - HISTORY)) end
+end

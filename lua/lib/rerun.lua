@@ -1,0 +1,69 @@
+-- rerun: how a run that did not complete goes on: again, later, or never. The caller takes the id out of running.
+
+local function read_run(q, id)
+  local found = read(q.task .. id, 'attempt', 'max_attempts', 'retry', 'expires_at', 'cancel_requested',
+    'retention_ms', 'worker', 'unhandled', 'priority')
+  return {
+    attempt = number_or('attempt', found[1], 1) or 1, most = number_or('max_attempts', found[2], 5) or 1,
+    policy = found[3] or nil, expires = number_or('expires_at', found[4], 4e12) or 4e12, cancel = found[5],
+    retention = found[6], worker = found[7], unhandled = whole(found[8] or '0', 0, 100) or 0,
+    priority = PRIORITY[found[9] or 'normal'] and (found[9] or 'normal') or 'normal',
+  }
+end
+
+-- Scheduled again after delay, or expired where its start-by comes first.
+local function later(q, id, now, run, delay, name, ...)
+  local due = now + math.min(delay, 31536000000)
+  if run.expires <= due then
+    return expire(q, id, now, run.retention, 'start-by passes before the next run')
+  end
+  redis.call('ZADD', q.due, due, id)
+  redis.call('HSET', q.task .. id, 'state', 'scheduled', ...)
+  event(q, name, id, 'due', text(due))
+  count(q, now, name, 1)
+  return 'scheduled'
+end
+
+-- After a failure or a lost lease: the next attempt with its delay, or dead where attempts are spent.
+local function rerun(q, id, now, run, name, delay, spent)
+  if run.attempt >= run.most then return bury(q, id, now, spent) end
+  delay = delay or retry_delay(run.policy, run.attempt, id)
+  if not delay then return bury(q, id, now, 'malformed') end
+  return later(q, id, now, run, delay, name)
+end
+
+local function settle_run(q, id, now, outcome, first, problem, traceback)
+  local run = read_run(q, id)
+  local delay = first ~= '' and whole(first, 0, 31536000000) or nil
+  if outcome == 'cancelled' or (run.cancel and outcome ~= 'dead') then
+    return call_off(q, id, now, run.retention, outcome == 'cancelled' and first or run.cancel)
+  elseif outcome == 'retry' then
+    remember(q, id, now, run.attempt, 'retry', run.worker, problem, traceback)
+    return rerun(q, id, now, run, 'retried', delay, 'attempts')
+  elseif outcome == 'dead' then
+    remember(q, id, now, run.attempt, 'dead', run.worker, problem, traceback)
+    return bury(q, id, now, string.sub(first, 1, 100))
+  elseif outcome == 'snooze' then
+    return later(q, id, now, run, delay or 0, 'snoozed', 'attempt', math.max(run.attempt - 1, 0))
+  elseif outcome == 'return' and first == 'unhandled' then
+    return later(q, id, now, run, math.min(5000 * 2 ^ math.min(run.unhandled, 4), 60000), 'unhandled',
+      'attempt', math.max(run.attempt - 1, 0), 'unhandled', run.unhandled + 1)
+  elseif outcome == 'return' then
+    local entry = add_entry(q, id, run.priority)
+    redis.call('HSET', q.task .. id, 'state', 'ready', 'entry', entry, 'attempt', math.max(run.attempt - 1, 0))
+    count(q, now, 'returned', 1)
+    return 'ready'
+  end
+  error({err = 'RS_INVALID outcome must be complete, retry, snooze, return, dead or cancelled'})
+end
+
+local function complete(q, id, now, done)
+  local key = q.task .. id
+  if done.keep == 0 then
+    redis.call('UNLINK', key, q.outcome .. id)
+    return
+  end
+  if done.result ~= '' then redis.call('HSET', q.outcome .. id, 'result', done.result) end
+  redis.call('HSET', key, 'state', 'completed', 'finished_at', now)
+  if not done.whole then redis.call('HDEL', key, 'payload', 'headers', 'entry', 'worker', 'unhandled') end
+end

@@ -1,0 +1,65 @@
+-- start: the parts of claim: which entry is a task that may start, and its start.
+
+local FIELDS = {'state', 'entry', 'type', 'payload', 'attempt', 'max_attempts', 'timeout_ms', 'expires_at', 'due_at',
+  'headers', 'traceparent', 'content_type', 'retention_ms'}
+
+local function read_group(q, stream, consumer, most)
+  if redis.call('EXISTS', stream) == 0 then return {} end
+  local found = redis.pcall('XREADGROUP', 'GROUP', 'workers', consumer, 'COUNT', most, 'STREAMS', stream, '>')
+  if found and found.err then
+    if not string.find(tostring(found.err), 'NOGROUP', 1, true) then error(found) end
+    redis.call('XGROUP', 'CREATE', stream, 'workers', '0')   -- made by hand, or the group was destroyed
+    found = redis.call('XREADGROUP', 'GROUP', 'workers', consumer, 'COUNT', most, 'STREAMS', stream, '>')
+  end
+  return found and found[1] and found[1][2] or {}
+end
+
+-- The fields of a task that this entry may start; nil where the entry is stale or the task ends here.
+local function startable(q, id, entry, now)
+  local found = is_id(id) and read(q.task .. id, unpack(FIELDS))
+  if not found or found[1] ~= 'ready' or found[2] ~= entry then return nil end
+  local attempt = number_or('attempt', found[5], 0)
+  local most = number_or('max_attempts', found[6], 5)
+  local expires = number_or('expires_at', found[8], 4e12)
+  local timeout = number_or('timeout_ms', found[7], 60000)
+  if not (is_name(found[3]) and found[4] and attempt and most and expires and timeout) then
+    bury(q, id, now, 'malformed')
+  elseif expires <= now then
+    expire(q, id, now, found[13])
+  elseif attempt >= most then
+    bury(q, id, now, 'attempts')
+  else
+    found.attempt = attempt + 1
+    found.due_at = whole(found[9] or '', 1e11, 4e12) or now
+    return found
+  end
+end
+
+local function claim_answer(number, id, found, attempt, due_at)
+  return {number, id, attempt, due_at, found[3], found[4], found[7], found[10], found[11], found[12], found[6], found[8]}
+end
+
+-- Put the tasks into running with their leases, then write their hashes. Appends one answer each to reply.
+local function begin(starts, now, lease, nonce, consumer, reply)
+  local leases, late = {}, {}
+  for _, start in ipairs(starts) do
+    local list = leases[start.q] or {}
+    leases[start.q] = list
+    list[#list + 1] = now + lease
+    list[#list + 1] = start.id
+  end
+  for q, list in pairs(leases) do redis.call('ZADD', q.running, unpack(list)) end
+  for _, start in ipairs(starts) do
+    local task, q = start.task, start.q
+    redis.call('HSET', q.task .. start.id, 'state', 'running', 'attempt', task.attempt,
+      'token', task.attempt .. '.' .. nonce, 'started_at', now, 'worker', consumer)
+    reply[#reply + 1] = claim_answer(start.number, start.id, task, task.attempt, task.due_at)
+    late[q] = late[q] or {}
+    local bucket = lateness_bucket(now - task.due_at)
+    late[q][bucket] = (late[q][bucket] or 0) + 1
+  end
+  for q, buckets in pairs(late) do
+    count(q, now, 'started', #leases[q] / 2)
+    for bucket, n in pairs(buckets) do by_minute(q, now, bucket, n) end
+  end
+end

@@ -1,0 +1,22 @@
+-- stats: totals of a queue, and the same by minute (kept an hour); one HINCRBY per batch and outcome.
+
+local LATENESS = {1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000, 60000, 3600000}
+
+local function by_minute(q, now, field, n)
+  local minute = q.stats .. ':' .. string.format('%.0f', math.floor(now / 60000))
+  if redis.call('HINCRBY', minute, field, n) == n then redis.call('PEXPIRE', minute, 3600000) end
+end
+
+local function count(q, now, field, n)
+  if n == 0 then return end
+  redis.call('HINCRBY', q.stats, field, n)
+  by_minute(q, now, field, n)
+end
+
+-- The upper bound (ms) of the bucket that a lateness falls into, as a field name.
+local function lateness_bucket(late)
+  for i = 1, #LATENESS do
+    if late <= LATENESS[i] then return 'late_' .. LATENESS[i] end
+  end
+  return 'late_more'
+end

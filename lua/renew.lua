@@ -1,0 +1,27 @@
+-- renew: extend the leases of up to 1000 running tasks.
+--
+-- KEYS   due...    zset    {namespace}:due:<queue>, one per queue
+-- ARGV   now       int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   lease_ms  int     1000..3600000, how long from now the leases last
+-- ARGV   claim...  words   for each: number of its queue in KEYS, id, token
+-- REPLY  {word...}         renewed | cancel (renewed, and asked to stop) | lost (not this worker's any more)
+-- FLAGS  allow-oom
+-- USES   clock, keys, read, drain
+
+local queues = open_all(KEYS)
+local now = clock(queues[1].prefix, ARGV[1])
+local lease = math.min(tonumber(ARGV[2]), 3600000)
+drain(queues[1])
+
+local answers = {}
+for at = 3, #ARGV, 3 do
+  local q, id, token = queues[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 2]
+  local found = is_id(id) and read(q.task .. id, 'state', 'token', 'cancel_requested')
+  if found and found[1] == 'running' and found[2] == token then
+    redis.call('ZADD', q.running, now + lease, id)
+    answers[#answers + 1] = found[3] and 'cancel' or 'renewed'
+  else
+    answers[#answers + 1] = 'lost'
+  end
+end
+return answers

@@ -1,0 +1,34 @@
+-- revive: run dead tasks again, as if they had never been tried; their history stays.
+--
+-- KEYS   due    zset    {namespace}:due:<queue>
+-- ARGV   now    int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   when   string  ms since the epoch, 0 (now) or +ms (from now)
+-- ARGV   id...  string  1..1000 ids
+-- REPLY  {word...}      revived | missing | the state of a task that is not dead, in order
+-- FLAGS  none
+-- USES   clock, keys, read, event, stats, submit
+
+local q = open(KEYS[1])
+local now = clock(q.prefix, ARGV[1])
+local due = due_time(ARGV[2], now)
+if not due then return redis.error_reply('RS_INVALID 1 due must be ms since the epoch, 0 or +ms') end
+if due == 0 then due = now end
+
+local answers = {}
+for i = 3, #ARGV do
+  local id, key = ARGV[i], q.task .. ARGV[i]
+  local found = is_id(id) and read(key, 'state')
+  local state = found and state_of(found[1])
+  if state == 'dead' then
+    redis.call('ZADD', q.due, due, id)
+    redis.call('HSET', key, 'state', 'scheduled', 'attempt', 0)
+    redis.call('HDEL', key, 'token', 'entry', 'worker', 'started_at', 'finished_at', 'reason', 'cancel_requested', 'unhandled')
+    redis.call('ZREM', q.dead, id)
+    event(q, 'revived', id)
+    count(q, now, 'revived', 1)
+    answers[i - 2] = 'revived'
+  else
+    answers[i - 2] = state and string.sub(state, 1, 20) or 'missing'
+  end
+end
+return answers

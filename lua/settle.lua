@@ -1,0 +1,52 @@
+-- settle: end up to 1000 claims, each as its worker says; a claim that is no longer the worker's is left alone.
+--
+-- KEYS   due...   zset    {namespace}:due:<queue>, one per queue
+-- ARGV   now      int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   claim... words   for each: number of its queue in KEYS, id, token, outcome, and three words of the outcome:
+--                         complete: result (JSON or empty), '', ''  · retry: delay (ms; empty: the task's policy), error, traceback
+--                         snooze: delay (ms), '', ''                · return: '' (ready again at once) or unhandled (after 5 s,
+--                         doubling to 60 s), '', ''                 · dead: reason, error, traceback · cancelled: reason, '', ''
+-- REPLY  {word...}        what the task is now: completed | scheduled | ready | expired | dead | cancelled;
+--                         or already (this claim was settled before) | lost (not this worker's any more): nothing was written
+-- FLAGS  allow-oom
+-- USES   clock, keys, check, read, stats, drain, finish, rerun
+
+local queues = open_all(KEYS)
+local now = clock(queues[1].prefix, ARGV[1])
+drain(queues[1])
+
+local answers, done, seen = {}, {}, {}
+for at = 2, #ARGV, 7 do
+  local q, id, token, outcome = queues[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local key = q.task .. id
+  local found = is_id(id) and read(key, 'state', 'token', 'retention_ms', 'keep')
+  local n = #answers + 1
+  if not found or found[2] ~= token then
+    answers[n] = 'lost'
+  elseif found[1] ~= 'running' or seen[key] then
+    answers[n] = 'already'
+  elseif outcome == 'complete' then
+    local list = done[q] or {finished = {}, ids = {}, how = {}}
+    done[q] = list
+    answers[n] = 'completed'
+    list.ids[#list.ids + 1] = id
+    local keep = number_or('retention_ms', found[3], KEEP_FINISHED) or KEEP_FINISHED
+    if keep > 0 then
+      list.finished[#list.finished + 1] = now + keep
+      list.finished[#list.finished + 1] = id
+    end
+    list.how[id] = {keep = keep, whole = found[4] == '1', result = ARGV[at + 4]}
+  else
+    answers[n] = settle_run(q, id, now, outcome, ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
+    redis.call('ZREM', q.running, id)
+  end
+  seen[key] = true
+end
+
+for q, list in pairs(done) do
+  if #list.finished > 0 then redis.call('ZADD', q.finished, unpack(list.finished)) end
+  for _, id in ipairs(list.ids) do complete(q, id, now, list.how[id]) end
+  redis.call('ZREM', q.running, unpack(list.ids))
+  count(q, now, 'completed', #list.ids)
+end
+return answers

@@ -1,0 +1,53 @@
+-- stats: depths of queues, counted now, what waits longest in them, and their totals.
+--
+-- KEYS   due...  zset    {namespace}:due:<queue>, 1..100 queues
+-- ARGV   now     int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- REPLY  {queue...}      for each: {scheduled, held, ready, running, finished, dead, quarantined, oldest due age (ms; -1: none
+--                        is due), next due time (ms; -1: none), {total, n, ...}, {lateness bucket, n, ...} of the current
+--                        and the last minute}
+-- FLAGS  no-writes
+-- USES   clock, keys, check, read, stats, ready, finish
+
+local function lateness(q, minute)
+  local fields = {}
+  for i = 1, #LATENESS do fields[i] = 'late_' .. LATENESS[i] end
+  fields[#fields + 1] = 'late_more'
+  return fields, redis.call('HMGET', q.stats .. ':' .. string.format('%.0f', minute), unpack(fields))
+end
+
+-- When the oldest task that could run by now became due; nil where none is.
+local function oldest_due(q, now)
+  local first = redis.call('ZRANGE', q.due, 0, 0, 'WITHSCORES')
+  local oldest = first[2] and tonumber(first[2])
+  local next_due = oldest and math.max(math.floor(oldest), 0) or -1
+  if oldest and (oldest > now or oldest < 1e11) then oldest = nil end
+  for _, priority in ipairs(PRIORITIES) do
+    local entry = redis.call('XRANGE', stream_of(q, priority), '-', '+', 'COUNT', 1)[1]
+    if entry then
+      local found = is_id(entry[2][2]) and read(q.task .. entry[2][2], 'due_at')
+      local due_at = found and whole(found[1] or '', 1e11, 4e12) or tonumber(string.match(entry[1], '^%d+'))
+      oldest = math.min(oldest or due_at, due_at)
+    end
+  end
+  return oldest and math.max(now - oldest, 0) or -1, next_due
+end
+
+local queues, reply = open_all(KEYS), {}
+local now = clock(queues[1].prefix, ARGV[1])
+for i, q in ipairs(queues) do
+  local ready = 0
+  for _, priority in ipairs(PRIORITIES) do ready = ready + redis.call('XLEN', stream_of(q, priority)) end
+  local age, next_due = oldest_due(q, now)
+  local minute = math.floor(now / 60000)
+  local fields, current = lateness(q, minute)
+  local _, last = lateness(q, minute - 1)
+  local late = {}
+  for n = 1, #fields do
+    late[#late + 1] = fields[n]
+    late[#late + 1] = tonumber(current[n] or 0) + tonumber(last[n] or 0)
+  end
+  reply[i] = {redis.call('ZCARD', q.due), redis.call('ZCARD', q.held), ready, redis.call('ZCARD', q.running),
+    redis.call('ZCARD', q.finished), redis.call('ZCARD', q.dead), redis.call('ZCARD', q.quarantine), age, next_due,
+    redis.call('HGETALL', q.stats), late}
+end
+return reply

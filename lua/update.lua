@@ -1,0 +1,51 @@
+-- update: change fields of tasks that wait or are dead; an empty value takes a field back to its default.
+--
+-- KEYS   due       zset    {namespace}:due:<queue>
+-- ARGV   now       int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   n         int     1..16, number of fields
+-- ARGV   field...  words   n times field, value, as enqueue takes them; not request
+-- ARGV   id...     string  1..1000 ids
+-- REPLY  {word...}         updated | running | finished | missing, in order; error RS_INVALID 1 <field> <why> before
+--                          anything is written
+-- FLAGS  none
+-- USES   clock, keys, check, read, event, ready, finish, submit
+
+local q = open(KEYS[1])
+local now, n = clock(q.prefix, ARGV[1]), tonumber(ARGV[2])
+local set, drop, priority = {}, {}, nil
+for i = 3, 1 + 2 * n, 2 do
+  local field, value = ARGV[i], ARGV[i + 1]
+  local keep, why = usable(field, value, now)
+  if field == 'request' then keep, why = nil, 'cannot be changed' end
+  if value == '' and TEXT[field] and field ~= 'payload' and field ~= 'type' and field ~= 'request' then
+    drop[#drop + 1] = field
+  elseif not keep then
+    return redis.error_reply('RS_INVALID 1 ' .. (TEXT[field] and field or 'fields') .. ' ' .. why)
+  else
+    set[#set + 1], set[#set + 2] = field, keep
+  end
+  if field == 'priority' then priority = value ~= '' and value or 'normal' end
+end
+
+local answers = {}
+for i = 3 + 2 * n, #ARGV do
+  local id, key, answer = ARGV[i], q.task .. ARGV[i], 'updated'
+  local found = is_id(id) and read(key, 'state', 'entry', 'priority')
+  local state = found and state_of(found[1])
+  if not found then
+    answer = 'missing'
+  elseif state == 'running' or FINISHED[state] then
+    answer = state == 'running' and 'running' or 'finished'
+  else
+    if #set > 0 then redis.call('HSET', key, unpack(set)) end
+    if #drop > 0 then redis.call('HDEL', key, unpack(drop)) end
+    if state == 'ready' then                            -- judged again when claimed, and in the stream of its priority
+      local old = PRIORITY[found[3] or 'normal'] and (found[3] or 'normal') or 'normal'
+      redis.call('HSET', key, 'entry', add_entry(q, id, priority or old))
+      drop_entry(q, found[2])
+    end
+    event(q, 'updated', id)
+  end
+  answers[#answers + 1] = answer
+end
+return answers

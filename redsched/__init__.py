@@ -1,0 +1,81 @@
+"""redsched runs tasks at the right time on Redis.
+
+The public names; each is loaded when it is first used, so that importing one does not pay for the others.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from redsched.client import AsyncClient, Client
+    from redsched.engine.app import App, TaskType
+    from redsched.engine.context import Context
+    from redsched.engine.mover import Mover
+    from redsched.engine.worker import Worker
+    from redsched.model.errors import (
+        InvalidSetting,
+        InvalidState,
+        InvalidTask,
+        LeaseLost,
+        OutcomeUnknown,
+        RedschedError,
+        StoreDenied,
+        StoreError,
+        StoreFull,
+        StoreReadOnly,
+        StoreUnavailable,
+        TaskConflict,
+        TaskNotFound,
+    )
+    from redsched.model.outcome import (
+        Cancelled,
+        Completed,
+        Dead,
+        Reject,
+        Retry,
+        RetryLater,
+        Snooze,
+        SnoozeFor,
+        Stop,
+    )
+    from redsched.model.retry import Explicit, Exponential, Fixed
+    from redsched.model.task import Enqueued, Page, QueueStats, Task, TaskView
+    from redsched.settings import Settings
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "redsched.client": ("AsyncClient", "Client"),
+    "redsched.engine.app": ("App", "TaskType"),
+    "redsched.engine.context": ("Context",),
+    "redsched.engine.mover": ("Mover",),
+    "redsched.engine.worker": ("Worker",),
+    "redsched.model.errors": (
+        "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "OutcomeUnknown", "RedschedError", "StoreDenied",
+        "StoreError", "StoreFull", "StoreReadOnly", "StoreUnavailable", "TaskConflict", "TaskNotFound",
+    ),
+    "redsched.model.outcome": (
+        "Cancelled", "Completed", "Dead", "Reject", "Retry", "RetryLater", "Snooze", "SnoozeFor", "Stop",
+    ),
+    "redsched.model.retry": ("Explicit", "Exponential", "Fixed"),
+    "redsched.model.task": ("Enqueued", "Page", "QueueStats", "Task", "TaskView"),
+    "redsched.settings": ("Settings",),
+}  # fmt: skip
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "App", "AsyncClient", "Cancelled", "Client", "Completed", "Context", "Dead", "Enqueued", "Explicit", "Exponential",
+    "Fixed", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "Mover", "OutcomeUnknown", "Page",
+    "QueueStats", "RedschedError", "Reject", "Retry", "RetryLater", "Settings", "Snooze", "SnoozeFor", "Stop",
+    "StoreDenied", "StoreError", "StoreFull", "StoreReadOnly", "StoreUnavailable", "Task", "TaskConflict",
+    "TaskNotFound", "TaskType", "TaskView", "Worker",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'redsched' has no attribute {name!r}")
+    return getattr(importlib.import_module(module), name)

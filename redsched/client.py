@@ -1,0 +1,212 @@
+"""Client and AsyncClient: the same verbs over one protocol; the only difference between them is ``await``."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Generator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from redsched.model.errors import TaskConflict, TaskNotFound
+from redsched.model.task import Enqueued, Page, QueueStats, Task, TaskView
+from redsched.settings import Settings
+from redsched.transport import AsyncTransport, Transport
+from redsched.wire import install as installing
+from redsched.wire import protocol
+from redsched.wire.calls import Verbs
+from redsched.wire.install import Installed, ServerInfo
+from redsched.wire.protocol import Call
+
+T = TypeVar("T")
+
+
+def _ids(ids: str | Sequence[str]) -> Sequence[str]:
+    return (ids,) if isinstance(ids, str) else ids
+
+
+def _single(answers: list[Enqueued]) -> Enqueued:
+    if answers[0].status == "conflict":
+        raise TaskConflict(answers[0].id, answers[0].queue)
+    return answers[0]
+
+
+def _found(views: dict[str, TaskView | None], task_id: str, queue: str) -> TaskView:
+    view = views[task_id]
+    if view is None:
+        raise TaskNotFound(task_id, queue)
+    return view
+
+
+class Client(Verbs):
+    """Submits and inspects tasks. Thread-safe; close it, or use it in a ``with`` block.
+
+    ``redis_url`` and ``namespace`` override the settings; without settings the environment is read.
+    ``redis`` takes a ``redis.Redis`` made elsewhere (RESP2, no decoding) in place of a URL.
+    """
+
+    def __init__(
+        self, redis_url: str | None = None, *, namespace: str | None = None, settings: Settings | None = None,
+        name: str = "client", redis: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(redis_url, namespace, settings)
+        self._transport = Transport(self.settings, name, redis)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._transport.close()
+
+    def enqueue(self, type: str, payload: Any = None, **options: Any) -> Enqueued:
+        """Create one task; ``options`` are the fields of ``Task``.
+
+        Raises:
+            InvalidTask: a field cannot be used; nothing was written.
+            TaskConflict: the id belongs to another task; nothing was written.
+            StoreError: Redis refused; nothing was written.
+            OutcomeUnknown: no answer came; repeat with the same id or request.
+        """
+        return _single(self.enqueue_many([self._task(type, payload, options)]))
+
+    def enqueue_many(self, tasks: Sequence[Task]) -> list[Enqueued]:
+        """Create 1..1000 tasks in one atomic call; a conflict is a status here, not an error."""
+        return self._transport.send(self._enqueue(tasks))
+
+    def cancel(self, ids: str | Sequence[str], *, queue: str = "default", reason: str = "") -> dict[str, str]:
+        """Stop tasks: id -> ``cancelled``, ``requested`` (it runs and is asked to stop), ``finished`` or ``missing``."""
+        return self._transport.send(protocol.cancel(self._keys(queue), _ids(ids), reason=reason))
+
+    def reschedule(
+        self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
+    ) -> dict[str, str]:
+        """Give waiting tasks another due time: id -> ``rescheduled``, ``running``, ``finished`` or ``missing``."""
+        return self._transport.send(protocol.reschedule(self._keys(queue), _ids(ids), due=due, delay=delay))
+
+    def update(self, ids: str | Sequence[str], *, queue: str = "default", **fields: Any) -> dict[str, str]:
+        """Change fields of tasks that wait or are dead: id -> ``updated``, ``running``, ``finished`` or ``missing``."""
+        return self._transport.send(self._update(queue, _ids(ids), fields))
+
+    def revive(
+        self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
+    ) -> dict[str, str]:
+        """Run dead tasks again: id -> ``revived``, ``missing`` or the state of one that is not dead."""
+        return self._transport.send(protocol.revive(self._keys(queue), _ids(ids), due=due, delay=delay))
+
+    def show(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, TaskView | None]:
+        """Everything known of 1..100 tasks."""
+        return self._transport.send(protocol.show(self._keys(queue), _ids(ids)))
+
+    def task(self, id: str, *, queue: str = "default") -> TaskView:
+        """Everything known of one task; raises TaskNotFound."""
+        return _found(self.show(id, queue=queue), id, queue)
+
+    def list(
+        self, queue: str = "default", *, state: str = "scheduled", type: str | None = None, limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:  # fmt: skip
+        """One page of the tasks of a queue that are in a state."""
+        return self._transport.send(protocol.list_tasks(self._keys(queue), state=state, type_=type, limit=limit, cursor=cursor))
+
+    def queues(self) -> builtins.list[str]:
+        """The names of all queues seen, sorted."""
+        return self._transport.steps("queues", installing.queues(self._cell_keys))
+
+    def stats(self, queues: Sequence[str]) -> builtins.list[QueueStats]:
+        """Depths, ages and totals of queues."""
+        return [stats for call in self._stats(queues) for stats in self._transport.send(call)]
+
+    def ping(self) -> ServerInfo:
+        """What the server is; raises StoreError at once where it cannot be reached."""
+        return self._transport.steps("ping", installing.ping(self._transport.mode))
+
+    def install(self) -> Installed:
+        """Load the Lua, write the namespace's meta hash, and raise the listpack setting where that is allowed."""
+        return self._transport.steps("install", installing.install(self._transport.mode, self._cell_keys))
+
+
+class AsyncClient(Verbs):
+    """Client for asyncio; the same methods as coroutines. One event loop; close it, or use it in an ``async with`` block."""
+
+    def __init__(
+        self, redis_url: str | None = None, *, namespace: str | None = None, settings: Settings | None = None,
+        name: str = "client", redis: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(redis_url, namespace, settings)
+        self.transport = AsyncTransport(self.settings, name, redis)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.transport.close()
+
+    async def enqueue(self, type: str, payload: Any = None, **options: Any) -> Enqueued:
+        """As ``Client.enqueue``."""
+        return _single(await self.enqueue_many([self._task(type, payload, options)]))
+
+    async def enqueue_many(self, tasks: Sequence[Task]) -> list[Enqueued]:
+        """As ``Client.enqueue_many``."""
+        return await self.transport.send(self._enqueue(tasks))
+
+    async def cancel(self, ids: str | Sequence[str], *, queue: str = "default", reason: str = "") -> dict[str, str]:
+        """As ``Client.cancel``."""
+        return await self.transport.send(protocol.cancel(self._keys(queue), _ids(ids), reason=reason))
+
+    async def reschedule(
+        self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
+    ) -> dict[str, str]:
+        """As ``Client.reschedule``."""
+        return await self.transport.send(protocol.reschedule(self._keys(queue), _ids(ids), due=due, delay=delay))
+
+    async def update(self, ids: str | Sequence[str], *, queue: str = "default", **fields: Any) -> dict[str, str]:
+        """As ``Client.update``."""
+        return await self.transport.send(self._update(queue, _ids(ids), fields))
+
+    async def revive(
+        self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
+    ) -> dict[str, str]:
+        """As ``Client.revive``."""
+        return await self.transport.send(protocol.revive(self._keys(queue), _ids(ids), due=due, delay=delay))
+
+    async def show(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, TaskView | None]:
+        """As ``Client.show``."""
+        return await self.transport.send(protocol.show(self._keys(queue), _ids(ids)))
+
+    async def task(self, id: str, *, queue: str = "default") -> TaskView:
+        """As ``Client.task``."""
+        return _found(await self.show(id, queue=queue), id, queue)
+
+    async def list(
+        self, queue: str = "default", *, state: str = "scheduled", type: str | None = None, limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:  # fmt: skip
+        """As ``Client.list``."""
+        return await self.transport.send(
+            protocol.list_tasks(self._keys(queue), state=state, type_=type, limit=limit, cursor=cursor)
+        )
+
+    async def queues(self) -> builtins.list[str]:
+        """As ``Client.queues``."""
+        return await self.transport.steps("queues", installing.queues(self._cell_keys))
+
+    async def stats(self, queues: Sequence[str]) -> builtins.list[QueueStats]:
+        """As ``Client.stats``."""
+        return [stats for call in self._stats(queues) for stats in await self.transport.send(call)]
+
+    async def ping(self) -> ServerInfo:
+        """As ``Client.ping``."""
+        return await self.transport.steps("ping", installing.ping(self.transport.mode))
+
+    async def install(self) -> Installed:
+        """As ``Client.install``."""
+        return await self.transport.steps("install", installing.install(self.transport.mode, self._cell_keys))

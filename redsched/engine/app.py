@@ -1,0 +1,180 @@
+"""App: the registry of handlers. A handler's signature is its payload's schema, checked by msgspec before it runs."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import msgspec
+
+from redsched.engine.context import Context
+from redsched.model.duration import duration_ms
+from redsched.model.errors import InvalidSetting, InvalidTask
+from redsched.model.retry import RetryPolicy
+from redsched.model.task import DEFAULT_QUEUE, Task
+from redsched.wire.codec import check_name, option_words
+
+P = ParamSpec("P")
+R = TypeVar("R")
+DEFAULT_TIMEOUT_MS = 60_000
+
+
+class PayloadMismatch(Exception):
+    """The payload does not fit the handler's signature; the text names the path of the bad field."""
+
+
+class Handler:
+    """A function, and how a payload becomes its arguments.
+
+    A JSON object becomes keyword arguments, any other value the one positional; ``null`` calls a handler that needs none.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.is_async = inspect.iscoroutinefunction(function)
+        target = function.func if isinstance(function, functools.partial) else function
+        hints = typing.get_type_hints(target if inspect.isroutine(target) else type(target).__call__)
+        self.context_name: str | None = None
+        fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+        positional: list[tuple[str, Any, bool]] = []
+        self._any_keyword = False
+        for parameter in inspect.signature(function).parameters.values():
+            annotation = hints.get(parameter.name, Any)
+            if annotation is Context:
+                self.context_name = parameter.name
+            elif parameter.kind is parameter.VAR_KEYWORD:
+                self._any_keyword = True
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                raise TypeError(f"{function!r}: a handler takes no *{parameter.name}")
+            else:
+                needed = parameter.default is parameter.empty
+                may_miss: Any = typing.Union[annotation, msgspec.UnsetType]  # noqa: UP007 - the annotation is a value
+                fields.append((parameter.name, annotation) if needed else (parameter.name, may_miss, msgspec.UNSET))
+                positional.append((parameter.name, annotation, needed))
+        payload = msgspec.defstruct("Payload", fields, forbid_unknown_fields=not self._any_keyword, kw_only=True)
+        self._object = msgspec.json.Decoder(payload)
+        self._rest = msgspec.json.Decoder(dict[str, Any])
+        self._names = {name for name, _, _ in positional}
+        self._needed = sum(needed for _, _, needed in positional)
+        self._all_needed = self._needed == len(positional)
+        self._one = (positional[0][0], msgspec.json.Decoder(positional[0][1])) if positional else None
+
+    def arguments(self, payload: bytes) -> dict[str, Any]:
+        """Keyword arguments for the function, without its context; raises PayloadMismatch."""
+        try:
+            if payload[:1] == b"{" or payload.lstrip()[:1] == b"{":
+                found = msgspec.structs.asdict(self._object.decode(payload))
+                if not self._all_needed:
+                    found = {name: value for name, value in found.items() if value is not msgspec.UNSET}
+                if self._any_keyword:
+                    found |= {k: v for k, v in self._rest.decode(payload).items() if k not in self._names}
+                return found
+            if payload == b"null" and self._needed == 0:
+                return {}
+            if self._one is None or self._needed > 1:
+                raise PayloadMismatch(f"Expected a JSON object with {self._needed} or more fields - at `$`")
+            name, decoder = self._one
+            return {name: decoder.decode(payload)}
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise PayloadMismatch(str(error)) from None
+
+
+class TaskType(msgspec.Struct, frozen=True, kw_only=True):
+    """A type of task: its handler, and the defaults that ``task`` gives to tasks made here."""
+
+    name: str
+    handler: Handler
+    queue: str = DEFAULT_QUEUE
+    timeout_ms: int = DEFAULT_TIMEOUT_MS
+    max_attempts: int | None = None
+    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | None = None
+    expires_in: timedelta | int | str | None = None
+
+    def task(self, payload: Any = None, **options: Any) -> Task:
+        """A task of this type with its defaults; ``options`` are the fields of ``Task`` and win over them."""
+        own: dict[str, Any] = {"queue": self.queue, "max_attempts": self.max_attempts, "retry": self.retry}
+        if self.timeout_ms != DEFAULT_TIMEOUT_MS:
+            own["timeout"] = self.timeout_ms
+        if "expires_at" not in options:
+            own["expires_in"] = self.expires_in
+        return Task(type=self.name, payload=payload, **(own | options))
+
+
+class App:
+    """A registry of handlers, by type."""
+
+    def __init__(self, name: str = "app") -> None:
+        self.name = name
+        self.tasks: dict[str, TaskType] = {}
+
+    def task(
+        self,
+        name: str,
+        *,
+        queue: str = DEFAULT_QUEUE,
+        timeout: timedelta | int | str | None = None,
+        max_attempts: int | None = None,
+        retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | None = None,
+        expires_in: timedelta | int | str | None = None,
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Register a function as the handler of a type; it stays a plain function.
+
+        ``timeout`` is the time limit of a run whose task names none. The other options are defaults of ``TaskType.task``.
+
+        Raises:
+            InvalidTask: an option cannot be used.
+            ValueError: the type has a handler already.
+        """
+        check_name("type", name)
+        check_name("queue", queue)
+        if name in self.tasks:
+            raise ValueError(f"type {name!r} has a handler already: {self.tasks[name].handler.function!r}")
+        sample = Task(type=name, timeout=timeout, max_attempts=max_attempts, retry=retry, expires_in=expires_in)
+        option_words(sample, None)  # raises InvalidTask here, not at the first submit
+
+        def register(function: Callable[P, R]) -> Callable[P, R]:
+            self.tasks[name] = TaskType(
+                name=name, handler=Handler(function), queue=queue, max_attempts=max_attempts, retry=retry,
+                timeout_ms=DEFAULT_TIMEOUT_MS if timeout is None else duration_ms(timeout), expires_in=expires_in,
+            )  # fmt: skip
+            return function
+
+        return register
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that its types name, in order of registration."""
+        return tuple(dict.fromkeys(task_type.queue for task_type in self.tasks.values()))
+
+    @staticmethod
+    def load(where: str) -> App:
+        """The app at ``module:attribute`` (``module`` alone: its ``app``), importable from here or the current folder.
+
+        Raises:
+            InvalidSetting: there is none.
+        """
+        module_name, _, attribute = where.partition(":")
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.insert(0, here)
+        try:
+            found = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not (module_name + ".").startswith(error.name + "."):
+                raise  # the module is there, and imports one that is not
+            raise InvalidSetting("app", f"there is no module {module_name!r} here; write module:attribute") from None
+        for part in (attribute or "app").split("."):
+            found = getattr(found, part, None)  # type: ignore[assignment]
+        if not isinstance(found, App):
+            raise InvalidSetting("app", f"{where!r} names no redsched App")
+        return found
+
+
+__all__ = ["App", "Handler", "InvalidTask", "PayloadMismatch", "TaskType"]

@@ -1,0 +1,73 @@
+"""Doorbell: the one blocking read of a worker. What it delivers is handed to the next claim, which starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from redsched.client import AsyncClient
+from redsched.model.errors import RedschedError
+from redsched.wire import install as installing
+from redsched.wire.codec import text_of
+from redsched.wire.keys import GROUP, PRIORITIES, QueueKeys
+from redsched.wire.protocol import Bell
+from redsched.wire.replies import Refused, Unanswered, Unreached
+
+log = logging.getLogger("redsched.worker")
+BLOCK_MS = 10_000
+PATIENCE = 5.0  # seconds beyond BLOCK_MS after which the answer is taken for lost
+
+
+class Doorbell:
+    """Waits for an entry in the ready streams of some queues, at most once at a time."""
+
+    def __init__(
+        self, client: AsyncClient, queues: Sequence[QueueKeys], consumer: str, rung: Callable[[list[Bell]], None]
+    ) -> None:
+        self._client = client
+        self._queues = queues
+        self._rung = rung
+        self._streams = {keys.stream(p): (keys.queue, p) for p in PRIORITIES for keys in queues}
+        self._command = ("XREADGROUP", "GROUP", GROUP, consumer, "COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS",
+                         *self._streams, *(">" for _ in self._streams))  # fmt: skip
+        self._reading: asyncio.Task[None] | None = None
+
+    def listen(self) -> None:
+        """Start waiting, unless it waits already; ``rung`` is called once, with nothing when the time is up."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+
+    async def close(self) -> None:
+        """Stop waiting. An entry that was on its way is taken over by a mover after a second."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _read(self) -> None:
+        asked = time.monotonic()
+        bells: list[Bell] = []
+        try:
+            reply = await self._client.transport.command(*self._command, timeout=BLOCK_MS / 1_000 + PATIENCE)
+            for stream, entries in reply or ():
+                queue, priority = self._streams[text_of(stream)]
+                for at, fields in entries:
+                    task_id = text_of(fields[1]) if fields and len(fields) > 1 else ""
+                    bells.append(Bell(queue, f"{priority}/{text_of(at)}", task_id))
+            if not bells and time.monotonic() - asked < 0.05:
+                await asyncio.sleep(0.1)  # a server that does not block
+        except Refused as refused:
+            await self._mend(str(refused))
+        except (Unreached, Unanswered):
+            await asyncio.sleep(0.2)  # the claim that follows tells of it, and waits for Redis
+        self._reading = None
+        self._rung(bells)
+
+    async def _mend(self, problem: str) -> None:
+        """The streams or their groups are gone (flushed, or a stream was deleted): make them again."""
+        log.warning("bell.refused", extra={"error": problem})
+        await asyncio.sleep(0.2)
+        with contextlib.suppress(RedschedError):
+            await self._client.transport.steps("join", installing.join(self._queues, self._client.cell_keys))

@@ -1,0 +1,96 @@
+"""What a handler is told about the run that it is: annotate a parameter with ``Context`` to get it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from redsched.model.duration import instant
+from redsched.model.errors import LeaseLost
+from redsched.wire.protocol import Started
+
+
+class Context:
+    """One run of a task. ``token`` names it: pass it, or ``id``, on as an idempotency key."""
+
+    __slots__ = ("_loop", "_send", "_started", "cancel_requested", "lease_lost")
+
+    def __init__(
+        self, started: Started, send: Callable[[Started, Any], Awaitable[str]], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._started = started
+        self._send = send
+        self._loop = loop
+        self.lease_lost = False  # another worker may run the task by now: stop
+        self.cancel_requested = False  # somebody asked the task to stop
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        return self._started.id
+
+    @property
+    def queue(self) -> str:
+        """The queue that it is in."""
+        return self._started.queue
+
+    @property
+    def type(self) -> str:
+        """The task's type."""
+        return self._started.type
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first run; a run that a crash cut short counts."""
+        return self._started.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        """After how many attempts the task is dead."""
+        return self._started.max_attempts
+
+    @property
+    def token(self) -> str:
+        """Names this claim; no other run of any task has it."""
+        return self._started.token
+
+    @property
+    def due_at(self) -> datetime:
+        """When this run was due, UTC."""
+        return instant(self._started.due_at)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """The start-by, UTC; None without one."""
+        return None if self._started.expires_at is None else instant(self._started.expires_at)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the producer sent beside the payload."""
+        return {} if self._started.headers is None else msgspec.json.decode(self._started.headers, type=dict[str, str])
+
+    @property
+    def traceparent(self) -> str | None:
+        """The producer's W3C trace context."""
+        return self._started.traceparent
+
+    async def progress(self, value: Any) -> None:
+        """Store a JSON value that ``show`` tells while the task runs; at most 64 KiB.
+
+        Raises:
+            LeaseLost: the task is not this run's any more; nothing was written.
+        """
+        answer = await self._send(self._started, value)
+        if answer == "lost":
+            self.lease_lost = True
+            raise LeaseLost(self.id, self.attempt)
+        if answer == "cancel":
+            self.cancel_requested = True
+
+    def progress_sync(self, value: Any) -> None:
+        """``progress`` for handlers that are plain functions (they run in a thread)."""
+        asyncio.run_coroutine_threadsafe(self.progress(value), self._loop).result()

@@ -1,0 +1,363 @@
+"""Worker: claims, runs, settles, renews. While it is busy, one round trip does it all; while it is idle, one blocking read
+is its bell. It loses nothing: what it cannot finish it hands back, and what it cannot hand back its lease gives away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import time
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from typing import Any
+
+from redsched.client import AsyncClient
+from redsched.engine.app import App
+from redsched.engine.bell import Doorbell
+from redsched.engine.loop import Loop
+from redsched.engine.mover import Mover
+from redsched.engine.observer import Observer, Silent
+from redsched.engine.runner import Held, Runner, Why, returned
+from redsched.model.errors import RedschedError
+from redsched.settings import Settings
+from redsched.wire import install as installing
+from redsched.wire import protocol
+from redsched.wire.ids import nonce
+from redsched.wire.keys import queue_keys
+from redsched.wire.protocol import Bell, Call, Claimed, Settlement, Started
+
+log = logging.getLogger("redsched.worker")
+QUEUES_A_CALL = 16
+BEAT = 1.0  # seconds between renewals, so that a cancelled task hears of it soon; never later than a third of the lease
+AHEAD = 0.05  # seconds of work that a busy worker holds beside what runs
+TURN = 0.002  # seconds that handlers which never wait may hold the loop in one go
+
+
+class Worker:
+    """Runs the tasks of ``settings.queues`` with the handlers of ``app``; contains a mover unless told otherwise.
+
+    ``burst`` ends it as soon as nothing of its queues is due, ready or running.
+    """
+
+    def __init__(
+        self, app: App, settings: Settings, *, burst: bool = False, mover: bool = True,
+        observer: Observer | None = None, client: AsyncClient | None = None,
+    ) -> None:  # fmt: skip
+        self.app = app
+        self.settings = settings
+        self.consumer = f"{socket.gethostname()[:60]}-{os.getpid()}-{nonce()[:8]}"
+        self.stragglers = 0  # threads that were still running when the worker ended
+        self._burst = burst
+        self._with_mover = mover
+        self._observer: Observer = observer or Silent()
+        self._own_client = client is None
+        self._client = client or AsyncClient(settings=settings, name="worker")
+        keys = [queue_keys(self._client.cell, queue) for queue in settings.queues]
+        self._keys = keys
+        self._chunks = [keys[at : at + QUEUES_A_CALL] for at in range(0, len(keys), QUEUES_A_CALL)]
+        self._buffer: deque[Held] = deque()
+        self._held: dict[str, Held] = {}  # by token: buffered and running
+        self._slots: set[asyncio.Task[None]] = set()
+        self._ends: list[Settlement] = []
+        self._sending: list[Settlement] = []
+        self._names: dict[str, str] = {}
+        self._claim: Call[Claimed] | None = None  # a claim without an answer is repeated as it was
+        self._bells: list[Bell] = []
+        self._looking = 0  # the chunk that is claimed from next
+        self._short = 0  # chunks in a row that had nothing more
+        self._ahead = 0  # how many tasks to hold beside those that run; follows the rate
+        self._done_in_window, self._window = 0, 0.0
+        self._stopping: asyncio.Event | None = None
+        self._at_once = False
+        self._clock_offset = 0.0  # server ms less local monotonic ms
+        self._late: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+        self._took: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
+
+    def stop(self) -> None:
+        """Finish or hand back what runs, then end; a second call does not wait for what runs."""
+        if self._stopping is not None:
+            self._at_once = self._at_once or self._stopping.is_set()
+            self._stopping.set()
+            self._trips.nudge()
+
+    async def run(self) -> int:
+        """Work until ``stop``; answers 0."""
+        self._stopping = asyncio.Event()
+        self._runner = Runner(self.settings.concurrency, self._progress)
+        self._trips = Loop("claim", self._trip, observer=self._observer, log=log)
+        self._bell = Doorbell(self._client, self._keys, self.consumer, self._rung)
+        beats = Loop("renew", self._renew, observer=self._observer, log=log)
+        mover = Mover(self.settings, client=self._client, observer=self._observer, at_home=self.settings.queues)
+        await self._join()
+        log.info("worker.started", extra={
+            "consumer": self.consumer, "queues": ",".join(self.settings.queues), "types": len(self.app.tasks),
+            "concurrency": self.settings.concurrency,
+        })  # fmt: skip
+        background = [asyncio.create_task(beats.run())]
+        if self._with_mover:
+            background.append(asyncio.create_task(mover.run()))
+        trips = asyncio.create_task(self._trips.run())
+        try:
+            await self._first_of(trips, background)
+            await self._shut_down(trips)
+        finally:
+            mover.stop()
+            for task in (*background, trips, *self._slots):
+                task.cancel()
+            await self._bell.close()
+            await asyncio.gather(*background, trips, *self._slots, return_exceptions=True)
+            self._runner.close()
+            self.stragglers = len(self._runner.stragglers)
+            if self._own_client:
+                await self._client.close()
+        log.info("worker.stopped", extra={"consumer": self.consumer})
+        return 0
+
+    async def _first_of(self, trips: asyncio.Task[None], background: Sequence[asyncio.Task[None]]) -> None:
+        """Until the worker is told to stop, or its own loop ends (burst), or one of its loops breaks."""
+        assert self._stopping is not None
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            done, _ = await asyncio.wait((stopping, trips, *background), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+        for task in done - {stopping}:
+            task.result()
+
+    async def _join(self) -> None:
+        """Make the groups, however long Redis stays away."""
+        joined = Loop("join", self._join_once, observer=self._observer, log=log)
+        await joined.run()
+
+    async def _join_once(self) -> None:
+        assert self._stopping is not None
+        if not self._stopping.is_set():
+            await self._client.transport.steps("join", installing.join(self._keys, self._client.cell_keys))
+
+    # one round trip: settle what ended, claim what fits
+
+    async def _trip(self) -> float | None:
+        self._measure()
+        assert self._stopping is not None
+        stopping = self._stopping.is_set()
+        if not self._sending:
+            self._sending, self._ends = self._ends[:1_000], self._ends[1_000:]
+        claim = None if stopping else self._next_claim()
+        if self._sending and claim is not None:
+            settle = protocol.settle(self._client.cell, self._sending)
+            words, claimed = await self._client.transport.send_both(settle, claim)
+            self._settled(words)
+            self._claimed(claimed)
+        elif self._sending:
+            words = await self._client.transport.send(protocol.settle(self._client.cell, self._sending))
+            self._settled(words)
+        elif claim is not None:
+            self._claimed(await self._client.transport.send(claim))
+        elif stopping and not self._held and not self._ends:
+            return None
+        elif self._burst and not self._held and not self._ends and await self._nothing_due():
+            return None
+        if self._ends or self._sending or self._next_claim() is not None:
+            await asyncio.sleep(0)
+            return 0.0
+        if self._room() > 0 and not stopping:
+            self._bell.listen()
+        return 0.1 if self._burst else 30.0
+
+    def _room(self) -> int:
+        return self.settings.concurrency + self._ahead - len(self._held)
+
+    def _next_claim(self) -> Call[Claimed] | None:
+        """The claim to send now: the one without an answer, or a new one where there is room and may be work."""
+        if self._claim is not None:
+            return self._claim
+        room = self._room()
+        full = self.settings.concurrency + self._ahead
+        if room <= 0 or (len(self._buffer) * 2 > self._ahead and room * 2 < full):
+            return None  # not worth a call yet: more than half of what is held ahead is still there
+        if self._bells:
+            names = {bell.queue for bell in self._bells}
+            self._looking = next(
+                (at for at, chunk in enumerate(self._chunks) if any(keys.queue in names for keys in chunk)), 0
+            )
+        elif self._short >= len(self._chunks):
+            return None  # nothing there; the bell will tell
+        chunk = self._chunks[self._looking]
+        own = {keys.queue for keys in chunk}
+        bells = [bell for bell in self._bells if bell.queue in own]
+        self._bells = [bell for bell in self._bells if bell.queue not in own]
+        self._claim = protocol.claim(
+            chunk, consumer=self.consumer, count=min(room, 1_000), lease_ms=self.settings.lease_ms, bells=bells
+        )
+        return self._claim
+
+    def _claimed(self, claimed: Claimed) -> None:
+        now = time.monotonic()
+        self._claim = None
+        self._clock_offset = claimed.now - now * 1_000
+        if claimed.more:
+            self._short = 0
+        else:
+            self._short += 1
+            self._looking = (self._looking + 1) % len(self._chunks)
+        lease = self.settings.lease_ms / 1_000
+        for started in claimed.tasks:
+            held = Held(started, now, lease)
+            if started.type in self.app.tasks:
+                self._held[started.token + started.id] = held
+                self._buffer.append(held)
+            else:
+                self._ends.append(returned(started, "unhandled"))
+                log.warning("task.unhandled", extra=_about(started))
+        while self._buffer and len(self._slots) < min(self.settings.concurrency, len(self._slots) + len(self._buffer)):
+            if not self._open_slot():
+                break
+
+    def _rung(self, bells: list[Bell]) -> None:
+        """The blocking read ended: with entries, or because its time was up."""
+        self._bells += bells
+        self._short = 0
+        self._trips.nudge()
+
+    def _settled(self, words: Sequence[str]) -> None:
+        for end, word in zip(self._sending, words, strict=True):
+            name = self._names.pop(end.token + end.task_id, end.outcome)
+            if word == "completed":
+                continue
+            about = {"queue": end.queue, "task_id": end.task_id, "token": end.token, "state": word}
+            if word == "lost":
+                log.warning("task.lost", extra=about)
+            elif word == "dead":
+                log.error("task.dead", extra=about | {"outcome": name, "error": end.error[:500]})
+            elif end.outcome == "retry":
+                log.warning("task.retried", extra=about | {"outcome": name, "error": end.error[:500]})
+            else:
+                log.info(f"task.{name}", extra=about)
+        self._sending = []
+
+    async def _nothing_due(self) -> bool:
+        found = await self._client.stats(list(self.settings.queues))
+        return all(queue.ready == 0 and queue.running == 0 and queue.oldest_due_age_ms is None for queue in found)
+
+    # slots
+
+    def _open_slot(self) -> bool:
+        if len(self._slots) + len(self._runner.stragglers) >= self.settings.concurrency:
+            return False
+        slot = asyncio.create_task(self._slot())
+        self._slots.add(slot)
+        slot.add_done_callback(self._slots.discard)
+        return True
+
+    async def _slot(self) -> None:
+        """Run what is in the buffer, one after the other."""
+        turn = time.monotonic()
+        while self._buffer:
+            held = self._buffer.popleft()
+            started = held.started
+            if held.why is not None:
+                continue  # lost or handed back while it waited
+            began = time.monotonic()
+            self._late[started.queue, started.type].append(max(began * 1_000 + self._clock_offset - started.due_at, 0.0))
+            outcome, end = await self._runner.run(held, self.app.tasks[started.type])
+            now = time.monotonic()
+            self._held.pop(started.token + started.id, None)
+            self._took[started.queue, started.type, outcome].append(now - began)
+            self._done_in_window += 1
+            if end is None:
+                log.warning("task.lost", extra=_about(started))
+            else:
+                self._ends.append(end)
+                if outcome != "completed":
+                    self._names[started.token + started.id] = outcome
+            self._trips.nudge()
+            if self._runner.stragglers and len(self._slots) + len(self._runner.stragglers) > self.settings.concurrency:
+                return
+            if now - turn > TURN:
+                await asyncio.sleep(0)
+                turn = time.monotonic()
+
+    def _measure(self) -> None:
+        """Adapt how much is held ahead to the rate, and tell the observer in batches."""
+        now = time.monotonic()
+        passed = now - self._window
+        if passed > 0.02:
+            rate = self._done_in_window / passed
+            self._ahead = min(int(rate * AHEAD), self.settings.prefetch) if rate * AHEAD > 1 else 0
+            self._done_in_window, self._window = 0, now
+        late, self._late = self._late, defaultdict(list)
+        for (queue, type_), lateness in late.items():
+            self._observer.started(queue, type_, lateness)
+        took, self._took = self._took, defaultdict(list)
+        for (queue, type_, outcome), seconds in took.items():
+            self._observer.finished(queue, type_, outcome, seconds)
+        self._observer.slots(self.settings.concurrency, len(self._slots))
+
+    async def _progress(self, started: Started, value: Any) -> str:
+        return await self._client.transport.send(
+            protocol.progress(queue_keys(self._client.cell, started.queue), started.id, started.token, value)
+        )
+
+    # leases
+
+    async def _renew(self) -> float:
+        beat = min(BEAT, self.settings.lease_ms / 3_000)
+        now = time.monotonic()
+        for held in list(self._held.values()):
+            if now > held.lease_until - beat and now > held.renewed_at + beat:
+                self._give_up(held)  # no renewal came through: another worker may have it any moment
+        due = [held for held in self._held.values() if now - held.renewed_at >= beat and held.why is None]
+        for at in range(0, len(due), 1_000):
+            part = due[at : at + 1_000]
+            sent = time.monotonic()
+            call = protocol.renew(self._client.cell, [held.started for held in part], lease_ms=self.settings.lease_ms)
+            words = await self._client.transport.send(call)
+            for held, word in zip(part, words, strict=True):
+                if held.started.token + held.started.id not in self._held:
+                    continue  # ended meanwhile
+                if word == "lost":
+                    self._give_up(held)
+                    continue
+                held.renewed_at, held.lease_until = sent, sent + self.settings.lease_ms / 1_000
+                if word == "cancel":
+                    held.stop(Why.CANCEL)
+        return beat
+
+    def _give_up(self, held: Held) -> None:
+        held.stop(Why.LOST)
+        if held in self._buffer:
+            self._held.pop(held.started.token + held.started.id, None)
+            log.warning("task.lost", extra=_about(held.started))
+
+    # the end
+
+    async def _shut_down(self, trips: asyncio.Task[None]) -> None:
+        """Hand back what has not begun, let the rest finish within the grace, then hand that back, too."""
+        if trips.done():
+            return  # burst: nothing is held
+        await self._bell.close()
+        log.info("worker.draining", extra={"running": len(self._slots), "buffered": len(self._buffer)})
+        while self._buffer:
+            held = self._buffer.popleft()
+            held.why = Why.SHUTDOWN
+            self._held.pop(held.started.token + held.started.id, None)
+            self._ends.append(returned(held.started))
+        self._trips.nudge()
+        grace = time.monotonic() + self.settings.shutdown_grace_ms / 1_000
+        while self._held and not self._at_once and time.monotonic() < grace:
+            await asyncio.wait(self._slots, timeout=0.05) if self._slots else await asyncio.sleep(0.01)
+        for held in list(self._held.values()):
+            held.stop(Why.SHUTDOWN)
+        self._trips.nudge()
+        with contextlib.suppress(TimeoutError, RedschedError):
+            async with asyncio.timeout(self.settings.redis_timeout_ms / 1_000 + 1):
+                await trips
+                for chunk in self._chunks:
+                    await self._client.transport.send(protocol.leave(chunk, self.consumer))
+
+
+def _about(started: Started) -> dict[str, Any]:
+    return {"queue": started.queue, "task_id": started.id, "type": started.type, "attempt": started.attempt}

@@ -1,0 +1,1 @@
+"""What things are: task, retry policy, outcome, durations, errors. Pure: no I/O, no Redis."""

@@ -1,0 +1,115 @@
+"""Every error redsched raises, in one tree. Each carries data and says what was not done.
+
+RedschedError
+├── InvalidTask          a field of a new or changed task cannot be used; nothing was written
+├── InvalidSetting       a setting cannot be used; nothing was started
+├── TaskNotFound         no such task; nothing changed
+├── TaskConflict         the id belongs to a task with another type or payload; nothing was written
+├── InvalidState         the task's state does not allow the verb; nothing changed
+├── LeaseLost            another worker holds a newer attempt; nothing was written
+├── OutcomeUnknown       no answer came: the call may or may not have been carried out
+└── StoreError           Redis refused; nothing was written
+    ├── StoreUnavailable    unreachable, loading, failing over or busy for longer than we retry
+    ├── StoreReadOnly       a replica, or a primary that must not write
+    ├── StoreFull           at maxmemory, or its disk is full
+    └── StoreDenied         the credentials or their rights do not suffice
+"""
+
+
+class RedschedError(Exception):
+    """Base of every error that redsched raises by itself."""
+
+
+class InvalidTask(RedschedError):
+    """A field of a task cannot be used; nothing was written."""
+
+    def __init__(self, field: str, problem: str, *, index: int | None = None, code: str = "invalid") -> None:
+        where = field if index is None else f"tasks[{index}].{field}"
+        super().__init__(f"{where}: {problem}; nothing was written")
+        self.field = field
+        self.problem = problem
+        self.index = index  # position in a batch; None for a single task
+        self.code = code
+
+
+class InvalidSetting(RedschedError):
+    """A setting cannot be used; nothing was started."""
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(f"{setting}: {problem}; nothing was started")
+        self.setting = setting
+        self.problem = problem
+
+
+class TaskNotFound(RedschedError):
+    """No such task; nothing changed."""
+
+    def __init__(self, task_id: str, queue: str) -> None:
+        super().__init__(f"no task {task_id!r} in queue {queue!r}; nothing changed")
+        self.task_id = task_id
+        self.queue = queue
+
+
+class TaskConflict(RedschedError):
+    """The id belongs to a task with another type or payload; nothing was written."""
+
+    def __init__(self, task_id: str, queue: str) -> None:
+        super().__init__(
+            f"task {task_id!r} in queue {queue!r} exists with another type or payload; nothing was written"
+        )
+        self.task_id = task_id
+        self.queue = queue
+
+
+class InvalidState(RedschedError):
+    """The task's state does not allow the verb; nothing changed."""
+
+    def __init__(self, task_id: str, queue: str, state: str, verb: str) -> None:
+        super().__init__(f"cannot {verb} task {task_id!r} in queue {queue!r}: it is {state}; nothing changed")
+        self.task_id = task_id
+        self.queue = queue
+        self.state = state
+        self.verb = verb
+
+
+class LeaseLost(RedschedError):
+    """Another worker holds a newer attempt of this task; nothing was written."""
+
+    def __init__(self, task_id: str, attempt: int) -> None:
+        super().__init__(f"lost the lease on task {task_id!r}, attempt {attempt}; nothing was written")
+        self.task_id = task_id
+        self.attempt = attempt
+
+
+class OutcomeUnknown(RedschedError):
+    """No answer came before the deadline: the call may or may not have been carried out."""
+
+    def __init__(self, verb: str, problem: str) -> None:
+        super().__init__(f"{verb}: no answer from Redis ({problem}); it may or may not have been carried out")
+        self.verb = verb
+        self.problem = problem
+
+
+class StoreError(RedschedError):
+    """Redis refused; nothing was written. ``problem`` is Redis's own reason."""
+
+    def __init__(self, verb: str, problem: str) -> None:
+        super().__init__(f"{verb}: {problem}; nothing was written")
+        self.verb = verb
+        self.problem = problem
+
+
+class StoreUnavailable(StoreError):
+    """Redis is unreachable, loading, failing over or busy."""
+
+
+class StoreReadOnly(StoreError):
+    """Redis is a replica, or a primary that must not write now."""
+
+
+class StoreFull(StoreError):
+    """Redis is at its maxmemory, or its disk is full."""
+
+
+class StoreDenied(StoreError):
+    """Redis refuses these credentials, or their rights do not suffice."""

@@ -1,0 +1,92 @@
+"""Retry policies: values only. The delay itself is computed in Lua, so that every language gets it.
+
+On the wire a policy is one line of words: ``fixed 5000``, ``exponential 5000 2 3600000 0.2``
+(base ms, factor, max ms, jitter) or ``list 1000 5000 60000``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import msgspec
+
+from redsched.model.duration import duration_ms, duration_text
+
+MAX_DELAY_MS = 31_536_000_000  # a year
+MAX_STEPS = 100
+
+
+class Fixed(msgspec.Struct, frozen=True, tag="fixed"):
+    """Wait ``delay`` before each retry; up to a year."""
+
+    delay: timedelta | int | str
+
+    def wire(self) -> str:
+        """``fixed <ms>``."""
+        return f"fixed {_bounded('delay', self.delay)}"
+
+
+class Exponential(msgspec.Struct, frozen=True, kw_only=True, tag="exponential"):
+    """Wait base * factor**(n-1) before retry n, at most ``max``, then shifted by up to +-``jitter`` of itself.
+
+    ``factor`` 1..10, ``jitter`` 0..1. The shifted delay may exceed ``max`` by the jitter; this keeps a
+    herd apart that has reached the maximum.
+    """
+
+    base: timedelta | int | str = timedelta(seconds=5)
+    factor: float = 2.0
+    max: timedelta | int | str = timedelta(hours=1)
+    jitter: float = 0.2
+
+    def wire(self) -> str:
+        """``exponential <base ms> <factor> <max ms> <jitter>``."""
+        if not 1 <= self.factor <= 10:
+            raise ValueError(f"factor {self.factor} is outside 1..10")
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"jitter {self.jitter} is outside 0..1")
+        base, most = _bounded("base", self.base), _bounded("max", self.max)
+        if base > most:
+            raise ValueError(f"base {duration_text(base)} is longer than max {duration_text(most)}")
+        return f"exponential {base} {_number(self.factor)} {most} {_number(self.jitter)}"
+
+
+class Explicit(msgspec.Struct, frozen=True, tag="list"):
+    """Wait ``delays[n-1]`` before retry n; the last one repeats. 1..100 delays."""
+
+    delays: Sequence[timedelta | int | str]
+
+    def wire(self) -> str:
+        """``list <ms> <ms> ...``."""
+        if not 1 <= len(self.delays) <= MAX_STEPS:
+            raise ValueError(f"{len(self.delays)} delays; give 1..{MAX_STEPS}")
+        return "list " + " ".join(str(_bounded("delays", delay)) for delay in self.delays)
+
+
+RetryPolicy = Fixed | Exponential | Explicit
+
+
+def retry_wire(value: RetryPolicy | Sequence[timedelta | int | str] | timedelta) -> str:
+    """The wire form; a plain duration means ``Fixed``, a list means ``Explicit``.
+
+    Raises:
+        ValueError: a number outside its range.
+    """
+    if isinstance(value, Fixed | Exponential | Explicit):
+        return value.wire()
+    if isinstance(value, timedelta):
+        return Fixed(value).wire()
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return Explicit(value).wire()
+    raise ValueError("must be Fixed, Exponential, a list of delays or one delay")
+
+
+def _bounded(name: str, value: timedelta | int | str) -> int:
+    milliseconds = duration_ms(value)
+    if milliseconds > MAX_DELAY_MS:
+        raise ValueError(f"{name} is longer than a year")
+    return milliseconds
+
+
+def _number(value: float) -> str:
+    return f"{value:.6f}".rstrip("0").rstrip(".")

@@ -1,0 +1,137 @@
+"""What a task is: ``Task`` is what a producer asks for, ``TaskView`` what is known of one.
+
+Nothing here is checked on creation; ``redsched.wire.codec`` checks a task where it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from redsched.model.retry import RetryPolicy
+
+Priority = Literal["high", "normal", "low"]
+State = Literal[
+    "scheduled", "held", "ready", "running", "completed", "skipped", "expired", "cancelled", "dead", "quarantined"
+]
+STATES: tuple[State, ...] = get_args(State)
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+FINISHED: frozenset[str] = frozenset(("completed", "skipped", "expired", "cancelled"))
+
+DEFAULT_QUEUE = "default"
+MAX_BATCH = 1_000
+MAX_PAYLOAD_BYTES = 262_144
+MAX_TAGS = 16
+
+
+class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A task to enqueue. Only ``type`` is required.
+
+    ``payload`` is anything that JSON can hold: an object becomes the handler's keyword arguments, any other
+    value its one positional. Give ``due`` (an aware datetime or ms since the epoch; the past means now) or
+    ``delay``, not both; neither means now. ``expires_at``/``expires_in`` is the start-by: past it the task never
+    starts. ``id`` (1..128 of ``[A-Za-z0-9._@+:-]``) makes enqueue idempotent; without one redsched makes one.
+    ``request`` is the caller's own token: a repeated call with it is answered as the first one was.
+    """
+
+    type: str
+    payload: Any = None
+    queue: str = DEFAULT_QUEUE
+    id: str | None = None
+    due: datetime | int | str | None = None
+    delay: timedelta | int | str | None = None
+    priority: Priority = "normal"
+    max_attempts: int | None = None
+    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | None = None
+    timeout: timedelta | int | str | None = None
+    expires_at: datetime | int | str | None = None
+    expires_in: timedelta | int | str | None = None
+    key: str | None = None
+    tags: Sequence[str] | None = None
+    headers: Mapping[str, str] | None = None
+    traceparent: str | None = None
+    retention: timedelta | int | str | None = None
+    keep: bool = False
+    request: str | None = None
+
+
+class Enqueued(msgspec.Struct, frozen=True):
+    """The answer for one task: ``created``, ``existing`` (same id, type, payload) or ``conflict`` (nothing written)."""
+
+    id: str
+    queue: str
+    status: Literal["created", "existing", "conflict"]
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a task's history: how one of its runs ended."""
+
+    attempt: int
+    at: datetime
+    outcome: str
+    error: str = ""
+    worker: str = ""
+
+
+class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of one task now. Times are aware UTC datetimes; durations milliseconds."""
+
+    id: str
+    queue: str
+    state: State
+    type: str
+    payload: Any = None
+    content_type: str | None = None
+    priority: str = "normal"
+    attempt: int = 0
+    max_attempts: int | None = None
+    retry: str | None = None
+    timeout_ms: int | None = None
+    due_at: datetime | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    expires_at: datetime | None = None
+    lease_until: datetime | None = None
+    key: str | None = None
+    tags: list[str] | None = None
+    headers: dict[str, str] | None = None
+    traceparent: str | None = None
+    retention_ms: int | None = None
+    keep: bool = False
+    request: str | None = None
+    worker: str | None = None
+    reason: str | None = None
+    cancel_requested: bool = False
+    progress: Any = None
+    result: Any = None
+    error: str | None = None
+    traceback: str | None = None
+    history: list[Attempt] | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of a listing; ``next_cursor`` is None on the last one."""
+
+    items: list[TaskView]
+    next_cursor: str | None = None
+
+
+class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue's depths by state (counted now), the ages of what waits longest, and totals since it exists."""
+
+    queue: str
+    scheduled: int
+    held: int
+    ready: int
+    running: int
+    finished: int
+    dead: int
+    quarantined: int
+    oldest_due_age_ms: int | None  # how long the oldest task that is due has waited; None when none is due
+    next_due: datetime | None
+    totals: dict[str, int]  # enqueued, promoted, started, completed, retried, dead, expired, cancelled, ...
+    lateness: dict[str, int]  # starts of the current and the last minute by lateness bucket, upper bound in ms

@@ -1,0 +1,164 @@
+"""Every setting of a process, read once from the environment (``REDSCHED_*``) and then passed on.
+
+A command-line flag wins over the environment, which wins over the default. Secrets may come from a file:
+``REDSCHED_API_TOKEN_FILE`` names one that holds the token.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from redsched.model.duration import duration_ms
+from redsched.model.errors import InvalidSetting
+from redsched.model.task import DEFAULT_QUEUE, MAX_PAYLOAD_BYTES
+
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+_SECRET_IN_QUERY = re.compile(r"(password=)[^&]*", re.IGNORECASE)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of one process. Immutable; build another with ``msgspec.structs.replace``."""
+
+    redis_url: str = DEFAULT_REDIS_URL  # redis://, rediss:// or unix://
+    namespace: str = "rs"  # the hash tag of cell 0
+    queues: tuple[str, ...] = (DEFAULT_QUEUE,)  # queues a worker serves, in order
+    concurrency: int = 16  # tasks one worker runs at a time
+    prefetch: int = 500  # most tasks a worker holds beside those that run; it takes fewer while they are slow
+    lease_ms: int = 30_000  # how long a claim lasts without renewal
+    shutdown_grace_ms: int = 25_000  # how long running tasks may go on after SIGTERM
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES
+    redis_timeout_ms: int = 5_000  # how long one answer of Redis may take
+    retry_for_ms: int = 10_000  # how long a call is repeated while Redis is away
+    api_host: str = "127.0.0.1"
+    api_port: int = 8787
+    api_token: str = ""  # bearer token; without one only loopback may be bound
+    max_body_bytes: int = 33_554_432  # of one HTTP request
+    metrics_port: int = 0  # of a worker or mover; 0 serves none
+    log_level: str = "info"
+    log_format: str = "auto"  # auto | text | json; auto is text on a terminal
+    data_dir: str = ""  # of the embedded server; empty: $XDG_DATA_HOME/redsched
+    demo_ledger: str = ""  # file in which the demo's handlers note every run
+
+    def __post_init__(self) -> None:
+        """Check every range; raises InvalidSetting."""
+        _check("redis_url", self.redis_url.startswith(("redis://", "rediss://", "unix://")),
+               f"{masked_url(self.redis_url)!r} must begin with redis://, rediss:// or unix://")
+        _check("namespace", NAME.fullmatch(self.namespace) is not None, f"{self.namespace!r} is no name")
+        _check("queues", len(self.queues) > 0, "give at least one")
+        for queue in self.queues:
+            _check("queues", NAME.fullmatch(queue) is not None, f"{queue!r} is no name")
+            _check("queues", self.queues.count(queue) == 1, f"{queue!r} is named twice")
+        for name, low, high in (
+            ("concurrency", 1, 10_000), ("prefetch", 0, 1_000), ("lease_ms", 1_000, 3_600_000),
+            ("shutdown_grace_ms", 0, 86_400_000), ("max_payload_bytes", 1, 16_777_216),
+            ("redis_timeout_ms", 100, 600_000), ("retry_for_ms", 0, 600_000), ("api_port", 0, 65_535),
+            ("max_body_bytes", 1_024, 1_073_741_824), ("metrics_port", 0, 65_535),
+        ):
+            value = getattr(self, name)
+            _check(name, low <= value <= high, f"{value} is outside {low}..{high}")
+        _check("log_level", self.log_level in ("debug", "info", "warning", "error"),
+               f"{self.log_level!r} is not one of debug, info, warning, error")
+        _check("log_format", self.log_format in ("auto", "text", "json"),
+               f"{self.log_format!r} is not one of auto, text, json")
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **flags: Any) -> Settings:
+        """Flags that are not None, over the environment, over the defaults.
+
+        Raises:
+            InvalidSetting: names the variable or flag and what is wrong with it.
+        """
+        found = _from_environment(os.environ if environ is None else environ)
+        found.update({name: value for name, value in flags.items() if value is not None})
+        kinds = {field.name: field.type for field in msgspec.structs.fields(cls)}
+        for name, value in found.items():
+            if name not in kinds:
+                raise InvalidSetting(name, "there is no such setting")
+            try:
+                found[name] = msgspec.convert(value, kinds[name], strict=False)
+            except msgspec.ValidationError as error:
+                raise InvalidSetting(name, f"{value!r}: {error}") from None
+        return cls(**found)
+
+
+def is_given(name: str, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the environment names this setting."""
+    return bool(_lookup(os.environ if environ is None else environ, name))
+
+
+def redis_url_given(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the user named a Redis in the environment: such a URL always wins over the embedded server."""
+    return is_given("redis_url", environ)
+
+
+def default_data_dir(environ: Mapping[str, str] | None = None) -> str:
+    """Where the embedded server keeps its data unless ``data_dir`` says otherwise."""
+    found = os.environ if environ is None else environ
+    return os.path.join(found.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share"), "redsched")
+
+
+def child_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment in which a child process loads exactly these settings; secrets stay off its command line."""
+    found = os.environ if environ is None else environ
+    child = {name: value for name, value in found.items() if not name.startswith("REDSCHED_")}
+    for field in msgspec.structs.fields(Settings):
+        value = getattr(settings, field.name)
+        child[f"REDSCHED_{field.name.upper()}"] = ",".join(value) if isinstance(value, tuple) else str(value)
+    return child
+
+
+def masked_url(url: str) -> str:
+    """The URL without its passwords, for messages; works on a malformed one too."""
+    scheme, mark, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    if at:
+        user, colon, _ = credentials.partition(":")
+        rest = f"{user}{colon}{'***' if colon else ''}@{place}"
+    return _SECRET_IN_QUERY.sub(r"\1***", scheme + mark + rest)
+
+
+def _check(setting: str, ok: bool, problem: str) -> None:
+    if not ok:
+        raise InvalidSetting(setting, problem)
+
+
+def _lookup(environ: Mapping[str, str], name: str) -> str:
+    variable = f"REDSCHED_{name.upper()}"
+    if path := environ.get(variable + "_FILE"):
+        try:
+            with open(path, encoding="utf-8") as file:
+                return file.read().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidSetting(variable + "_FILE", f"cannot be read: {error}") from None
+    if name == "redis_url":
+        return environ.get(variable) or environ.get("REDIS_URL", "")
+    return environ.get(variable, "")
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Settings):
+        # REDSCHED_LEASE=30s and REDSCHED_LEASE_MS=30000 are the same setting
+        name = field.name
+        text = _lookup(environ, name)
+        if not text and name.endswith("_ms"):
+            name = name.removesuffix("_ms")
+            text = _lookup(environ, name)
+        if not text:
+            continue
+        if field.name.endswith("_ms"):
+            try:
+                found[field.name] = duration_ms(text)
+            except ValueError as error:
+                raise InvalidSetting(f"REDSCHED_{name.upper()}", str(error)) from None
+        elif field.name == "queues":
+            found[field.name] = tuple(part.strip() for part in text.split(",") if part.strip())
+        else:
+            found[field.name] = text
+    return found

@@ -1,0 +1,272 @@
+"""Connections: how words reach Redis and replies come back, for threads and for asyncio. The only importer of redis-py.
+
+redis-py's own retries are off, and its pools and time-outs are set here: what is repeated, and when, ``wire.replies`` decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, TypeVar
+
+import redis
+import redis.asyncio
+from redis.asyncio.connection import AbstractConnection as AsyncConnection
+from redis.backoff import NoBackoff
+from redis.connection import AbstractConnection
+from redis.retry import Retry
+
+from redsched.settings import Settings
+from redsched.wire import replies
+from redsched.wire.protocol import Call
+from redsched.wire.replies import Command, Load, Mode, Refused, Unanswered, Unreached
+
+T = TypeVar("T")
+_LOST = (redis.ConnectionError, redis.TimeoutError, OSError, EOFError, AttributeError)
+# redis-py raises AttributeError on a connection that was closed under it; that is an answer lost, too
+MOST_CONNECTIONS = 32
+
+
+def _pool_options(settings: Settings, name: str) -> dict[str, Any]:
+    return {
+        "protocol": 2, "decode_responses": False, "client_name": f"redsched-{name}", "driver_info": None,
+        "socket_connect_timeout": settings.redis_timeout_ms / 1_000, "socket_keepalive": True,
+        "health_check_interval": 0,
+    }  # fmt: skip
+
+
+def _refused(error: Exception) -> Refused:
+    """With the first word of Redis's text, which redis-py takes away from the errors it knows."""
+    code = getattr(error, "status_code", None)
+    return Refused(f"{code} {error}" if code else str(error))
+
+
+class Transport:
+    """Sends calls from threads; each waits for its own answer."""
+
+    def __init__(self, settings: Settings, name: str, given: Any = None) -> None:
+        self._settings = settings
+        self._own = given is None
+        self._pool = given.connection_pool if given is not None else self._make_pool(name)
+        self.mode = Mode()
+
+    def _make_pool(self, name: str) -> Any:
+        return redis.BlockingConnectionPool.from_url(
+            self._settings.redis_url, max_connections=32, timeout=self._settings.redis_timeout_ms / 1_000,
+            retry=Retry(NoBackoff(), 0), socket_timeout=self._settings.redis_timeout_ms / 1_000,
+            **_pool_options(self._settings, name),
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Close every connection made here."""
+        if self._own:
+            self._pool.disconnect()
+
+    def _trip(self, command: Command) -> Any:
+        """One command, one reply; raises Unreached, Unanswered or Refused."""
+        try:
+            connection: AbstractConnection = self._pool.get_connection()
+        except redis.ResponseError as error:
+            raise _refused(error) from None
+        except redis.RedisError as error:
+            raise (Refused if isinstance(error, redis.AuthenticationError) else Unreached)(str(error)) from None
+        try:
+            connection.send_command(*command, check_health=False)  # type: ignore[no-untyped-call]
+            return connection.read_response()
+        except redis.ResponseError as error:
+            raise _refused(error) from None
+        except _LOST as error:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise Unanswered(str(error) or type(error).__name__) from None
+        except BaseException:
+            connection.disconnect()  # type: ignore[no-untyped-call]
+            raise
+        finally:
+            self._pool.release(connection)
+
+    def _run(self, steps: Generator[Any, Any, T]) -> T:
+        """Drive a conversation of ``wire.replies`` to its result."""
+        reply: Any = None
+        trouble: Exception | None = None
+        while True:
+            try:
+                action = steps.send(reply) if trouble is None else steps.throw(trouble)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            reply, trouble = None, None
+            try:
+                if isinstance(action, float):
+                    time.sleep(action)
+                elif isinstance(action, Load):
+                    self._run(replies.load(self.mode))
+                else:
+                    reply = self._trip(action)
+            except (Unreached, Unanswered, Refused) as error:
+                trouble = error
+
+    def send(self, call: Call[T]) -> T:
+        """Send a call of ``wire.protocol``, repeating it as far as that is safe."""
+        return self._run(
+            replies.exchange(call, self.mode, retry_for=self._settings.retry_for_ms / 1_000, clock=time.monotonic)
+        )
+
+    def steps(self, verb: str, steps: Generator[Any, Any, T]) -> T:
+        """Drive a conversation of ``wire.install``; its commands are sent once."""
+        with _told(verb):
+            return self._run(steps)
+
+
+class AsyncTransport:
+    """Sends calls from one event loop."""
+
+    def __init__(self, settings: Settings, name: str, given: Any = None) -> None:
+        self._settings = settings
+        self._timeout = settings.redis_timeout_ms / 1_000
+        self._own = given is None
+        self._pool = given.connection_pool if given is not None else self._make_pool(name)
+        self.mode = Mode()
+
+    def _make_pool(self, name: str) -> Any:
+        return redis.asyncio.BlockingConnectionPool.from_url(
+            self._settings.redis_url, max_connections=32, timeout=self._timeout, retry=Retry(NoBackoff(), 0),
+            socket_timeout=None, **_pool_options(self._settings, name),
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        """Close every connection made here."""
+        if self._own:
+            await self._pool.disconnect()
+
+    async def _connection(self) -> AsyncConnection:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._pool.get_connection()  # type: ignore[no-any-return]
+        except redis.ResponseError as error:
+            raise _refused(error) from None
+        except (redis.RedisError, TimeoutError) as error:
+            kind = Refused if isinstance(error, redis.AuthenticationError) else Unreached
+            raise kind(str(error) or "no connection in time") from None
+
+    async def _trips(self, commands: Sequence[Command], timeout: float) -> list[Any]:
+        """Commands in one round trip; a reply may be a Refused. Raises Unreached or Unanswered for all of them."""
+        connection = await self._connection()
+        found: list[Any] = []
+        try:
+            async with asyncio.timeout(timeout):
+                packed: list[Any] = []
+                for command in commands:
+                    packed += connection.pack_command(*command)
+                await connection.send_packed_command(packed, check_health=False)
+                for _ in commands:
+                    try:
+                        found.append(await connection.read_response())
+                    except redis.ResponseError as error:
+                        found.append(_refused(error))
+            return found
+        except (*_LOST, TimeoutError) as error:
+            await connection.disconnect(nowait=True)
+            raise Unanswered(str(error) or f"no answer within {timeout:g} s") from None
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await self._pool.release(connection)
+
+    async def _run(self, steps: Generator[Any, Any, T]) -> T:
+        """Drive a conversation of ``wire.replies`` to its result."""
+        reply: Any = None
+        trouble: Exception | None = None
+        while True:
+            try:
+                action = steps.send(reply) if trouble is None else steps.throw(trouble)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            reply, trouble = None, None
+            try:
+                if isinstance(action, float):
+                    await asyncio.sleep(action)
+                elif isinstance(action, Load):
+                    await self._run(replies.load(self.mode))
+                else:
+                    (reply,) = await self._trips((action,), self._timeout)
+                    if isinstance(reply, Refused):
+                        reply, trouble = None, reply
+            except (Unreached, Unanswered, Refused) as error:
+                trouble = error
+
+    async def send(self, call: Call[T]) -> T:
+        """Send a call of ``wire.protocol``, repeating it as far as that is safe."""
+        return await self._run(
+            replies.exchange(call, self.mode, retry_for=self._settings.retry_for_ms / 1_000, clock=time.monotonic)
+        )
+
+    async def send_both(self, first: Call[T], second: Call[Any]) -> tuple[T, Any]:
+        """Two repeatable calls in one round trip; whichever has no answer is sent again by itself."""
+        if not self.mode.loaded:
+            return await self.send(first), await self.send(second)
+        try:
+            found = await self._trips((self.mode.command(first), self.mode.command(second)), self._timeout)
+        except (Unreached, Unanswered):
+            return await self.send(first), await self.send(second)
+        return (
+            await self.send(first) if isinstance(found[0], Refused) else first.read(found[0]),
+            await self.send(second) if isinstance(found[1], Refused) else second.read(found[1]),
+        )
+
+    async def command(self, *words: Any, timeout: float | None = None) -> Any:
+        """One plain command, sent once; raises Unreached, Unanswered or Refused (``wire.replies``)."""
+        (reply,) = await self._trips((words,), self._timeout if timeout is None else timeout)
+        if isinstance(reply, Refused):
+            raise reply
+        return reply
+
+    async def watch(self, prefix: str, changed: Callable[[list[bytes] | None], None]) -> None:
+        """Call ``changed`` with the keys below ``prefix`` that anybody wrote, until the connection ends.
+
+        Needs CLIENT TRACKING in broadcast mode, redirected to the same RESP2 connection; told once with None when armed.
+
+        Raises:
+            Refused: the server cannot do this.
+            Unreached, Unanswered: the connection could not be made, or ended.
+        """
+        connection = await self._connection()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await connection.send_command("CLIENT", "ID", check_health=False)
+                own = await connection.read_response()
+                arm = ("CLIENT", "TRACKING", "ON", "REDIRECT", own, "BCAST", "PREFIX", prefix)
+                await connection.send_command(*arm, check_health=False)
+                await connection.read_response()
+                await connection.send_command("SUBSCRIBE", "__redis__:invalidate", check_health=False)
+                await connection.read_response()
+            changed(None)
+            while True:
+                reply = await connection.read_response()
+                if reply and reply[0] == b"message" and reply[2]:
+                    changed(reply[2])
+        except redis.ResponseError as error:
+            raise _refused(error) from None
+        except (*_LOST, TimeoutError) as error:
+            raise Unanswered(str(error) or "the connection ended") from None
+        finally:
+            with contextlib.suppress(*_LOST):
+                await connection.disconnect(nowait=True)  # tracking and subscription end with it
+            await self._pool.release(connection)
+
+    async def steps(self, verb: str, steps: Generator[Any, Any, T]) -> T:
+        """Drive a conversation of ``wire.install``; its commands are sent once."""
+        with _told(verb):
+            return await self._run(steps)
+
+
+@contextlib.contextmanager
+def _told(verb: str) -> Generator[None]:
+    """Troubles of plain commands as errors of the tree."""
+    try:
+        yield
+    except Refused as refused:
+        raise replies.refusal(verb, str(refused)) from None
+    except (Unreached, Unanswered) as trouble:
+        raise replies.unavailable(verb, str(trouble)) from None

@@ -1,0 +1,1 @@
+"""How things are written in Redis: keys, cells, scripts, codec, and a pure function for each verb."""

@@ -1,0 +1,55 @@
+"""What both clients do before they send: settings, keys, and the calls that take more than one line to build."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from redsched.model.errors import InvalidTask
+from redsched.model.task import Enqueued, QueueStats, Task
+from redsched.settings import Settings
+from redsched.wire import protocol
+from redsched.wire.cells import Cell
+from redsched.wire.codec import check_name
+from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
+from redsched.wire.protocol import Call
+
+
+class Verbs:
+    """The part of a client that needs no connection."""
+
+    def __init__(self, redis_url: str | None, namespace: str | None, settings: Settings | None) -> None:
+        found = Settings.load(redis_url=redis_url, namespace=namespace) if settings is None else settings
+        changed = {"redis_url": redis_url, "namespace": namespace} if settings is not None else {}
+        self.settings = msgspec.structs.replace(found, **{k: v for k, v in changed.items() if v is not None})
+        self.cell = Cell(self.settings.namespace)
+        self._cell_keys = CellKeys(self.cell)
+
+    @property
+    def cell_keys(self) -> CellKeys:
+        """The keys of this client's cell that belong to no queue."""
+        return self._cell_keys
+
+    def _keys(self, queue: str) -> QueueKeys:
+        return queue_keys(self.cell, check_name("queue", queue))
+
+    @staticmethod
+    def _task(type_: str, payload: Any, options: dict[str, Any]) -> Task:
+        try:
+            return Task(type=type_, payload=payload, **options)
+        except TypeError:
+            known = {field.name for field in msgspec.structs.fields(Task)}
+            unknown = ", ".join(sorted(options.keys() - known))
+            raise InvalidTask(unknown or "task", "is no field of a task", code="unknown_field") from None
+
+    def _enqueue(self, tasks: Sequence[Task]) -> Call[list[Enqueued]]:
+        return protocol.enqueue(self.cell, tasks, max_payload=self.settings.max_payload_bytes)
+
+    def _update(self, queue: str, ids: Sequence[str], fields: dict[str, Any]) -> Call[dict[str, str]]:
+        return protocol.update(self._keys(queue), ids, fields, max_payload=self.settings.max_payload_bytes)
+
+    def _stats(self, queues: Sequence[str]) -> list[Call[list[QueueStats]]]:
+        keys = [self._keys(queue) for queue in queues]
+        return [protocol.stats(keys[at : at + 100]) for at in range(0, len(keys), 100)]

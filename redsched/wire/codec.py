@@ -1,0 +1,258 @@
+"""Between Python values and the words of the wire: the only place where a task is checked and where a hash is read.
+
+A value that cannot be written is an ``InvalidTask`` that names the field; nothing has been sent then.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from redsched.model.duration import duration_ms, instant, instant_ms
+from redsched.model.errors import InvalidTask
+from redsched.model.retry import retry_wire
+from redsched.model.task import MAX_TAGS, PRIORITIES, Attempt, Task, TaskView
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}", re.ASCII)
+TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}", re.ASCII)
+TOKEN = re.compile(r"[\x21-\x7e]{1,128}")
+LONGEST_MS = 31_536_000_000  # a year: delays, retention
+MAX_HEADERS_BYTES = 65_536
+
+Word = str | bytes | int
+_json = msgspec.json.Encoder()
+
+
+@lru_cache(maxsize=4_096)
+def is_name(value: str) -> bool:
+    """Whether a queue, a type or a schedule may be called so."""
+    return NAME.fullmatch(value) is not None
+
+
+def check_name(field: str, value: Any, index: int | None = None) -> str:
+    """The name; raises InvalidTask."""
+    if not isinstance(value, str) or not is_name(value):
+        raise InvalidTask(
+            field, f"{_short(value)} is no name: 1 to 100 of [A-Za-z0-9._@+-], the first a letter or digit", index=index
+        )
+    return value
+
+
+def check_id(value: Any, index: int | None = None) -> str:
+    """The task id; raises InvalidTask."""
+    if not isinstance(value, str) or TASK_ID.fullmatch(value) is None:
+        raise InvalidTask(
+            "id", f"{_short(value)} is no id: 1 to 128 of [A-Za-z0-9._@+:-], the first a letter or digit", index=index
+        )
+    return value
+
+
+def due_word(due: Any, delay: Any, index: int | None = None) -> Word:
+    """0 for now, ms since the epoch, or ``+ms`` that the server adds to its own clock; raises InvalidTask."""
+    if delay is not None:
+        if due is not None:
+            raise InvalidTask("delay", "give due or delay, not both", index=index)
+        return f"+{_checked('delay', _duration, delay, index)}"
+    return 0 if due is None else int(_checked("due", instant_ms, due, index))
+
+
+def json_bytes(field: str, value: Any, most: int, index: int | None = None) -> bytes:
+    """The value as JSON; raises InvalidTask where JSON cannot hold it or it is longer than ``most`` bytes."""
+    try:
+        text = _json.encode(value)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise InvalidTask(field, f"cannot be written as JSON: {error}", index=index) from None
+    if len(text) > most:
+        raise InvalidTask(
+            field, f"{len(text)} bytes of JSON; at most {most} are taken", index=index, code="payload_too_large"
+        )
+    return text
+
+
+def option_words(task: Task, index: int | None) -> list[Word]:
+    """Field, value, ... of everything but type, payload, queue, id and due time; defaults are left out."""
+    words: list[Word] = []
+    if task.priority != "normal":
+        if task.priority not in PRIORITIES:
+            raise InvalidTask("priority", f"{_short(task.priority)} is not high, normal or low", index=index)
+        words += ("priority", task.priority)
+    if task.max_attempts is not None:
+        if isinstance(task.max_attempts, bool) or not isinstance(task.max_attempts, int):
+            raise InvalidTask("max_attempts", f"{_short(task.max_attempts)} is no integer", index=index)
+        if not 1 <= task.max_attempts <= 1_000:
+            raise InvalidTask("max_attempts", f"{task.max_attempts} is outside 1..1000", index=index)
+        words += ("max_attempts", task.max_attempts)
+    if task.retry is not None:
+        words += ("retry", str(_checked("retry", retry_wire, task.retry, index)))
+    if task.timeout is not None:
+        words += ("timeout_ms", _within("timeout", task.timeout, 1, 86_400_000, index))
+    if task.expires_at is not None or task.expires_in is not None:
+        words += ("expires_at", _expiry(task, index))
+    if task.key is not None:
+        words += ("key", check_id_like("key", task.key, index))
+    if task.tags:
+        words += ("tags", _tags(task.tags, index))
+    if task.headers:
+        words += ("headers", _headers(task.headers, index))
+    if task.traceparent is not None:
+        words += ("traceparent", check_id_like("traceparent", task.traceparent, index))
+    if task.retention is not None:
+        words += ("retention_ms", _within("retention", task.retention, 0, LONGEST_MS, index))
+    if task.keep:
+        words += ("keep", 1)
+    if task.request is not None:
+        words += ("request", check_id_like("request", task.request, index))
+    return words
+
+
+def check_id_like(field: str, value: Any, index: int | None) -> str:
+    """1 to 128 printable ASCII characters without spaces; raises InvalidTask."""
+    if not isinstance(value, str) or TOKEN.fullmatch(value) is None:
+        raise InvalidTask(field, f"{_short(value)} must be 1 to 128 printable ASCII characters without spaces", index=index)
+    return value
+
+
+def _checked(field: str, convert: Callable[[Any], Any], value: Any, index: int | None) -> Any:
+    try:
+        return convert(value)
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise InvalidTask(field, str(error), index=index) from None
+
+
+def _duration(value: Any) -> int:
+    milliseconds = duration_ms(value)
+    if milliseconds > LONGEST_MS:
+        raise ValueError("is longer than a year; give due")
+    return milliseconds
+
+
+def _within(field: str, value: Any, low: int, high: int, index: int | None) -> int:
+    milliseconds = int(_checked(field, duration_ms, value, index))
+    if not low <= milliseconds <= high:
+        raise InvalidTask(field, f"{milliseconds} ms is outside {low}..{high} ms", index=index)
+    return milliseconds
+
+
+def _expiry(task: Task, index: int | None) -> Word:
+    if task.expires_in is not None:
+        if task.expires_at is not None:
+            raise InvalidTask("expires_in", "give expires_at or expires_in, not both", index=index)
+        return f"+{_checked('expires_in', _duration, task.expires_in, index)}"
+    expires = int(_checked("expires_at", instant_ms, task.expires_at, index))
+    if expires == 0:
+        raise InvalidTask("expires_at", "0 is no time", index=index)
+    return expires
+
+
+def _tags(value: Any, index: int | None) -> bytes:
+    if isinstance(value, str) or len(value) > MAX_TAGS:
+        raise InvalidTask("tags", f"must be a list of at most {MAX_TAGS} texts", index=index)
+    for tag in value:
+        if not isinstance(tag, str) or not 1 <= len(tag) <= 128:
+            raise InvalidTask("tags", f"{_short(tag)} must be a text of 1 to 128 characters", index=index)
+    return json_bytes("tags", list(value), 4_096, index)
+
+
+def _headers(value: Any, index: int | None) -> bytes:
+    if not isinstance(value, Mapping):
+        raise InvalidTask("headers", "must be an object of texts", index=index)
+    for name, text in value.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise InvalidTask("headers", f"{_short(name)} must be a text with a text", index=index)
+    return json_bytes("headers", dict(value), MAX_HEADERS_BYTES, index)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def text_of(value: Any) -> str:
+    """A word of a reply as text; bytes that are no UTF-8 are shown, not refused."""
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def pairs(flat: Sequence[Any]) -> dict[str, bytes]:
+    """A flat reply ``field, value, ...`` as a dict."""
+    return {text_of(flat[at]): flat[at + 1] for at in range(0, len(flat) - 1, 2)}
+
+
+def _number(found: Mapping[str, Any], field: str) -> int | None:
+    value = found.get(field)
+    if value in (None, b"", ""):
+        return None
+    try:
+        return int(float(value))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _moment(found: Mapping[str, Any], field: str) -> Any:
+    number = _number(found, field)
+    return instant(number) if number is not None and 0 <= number <= 253_402_300_799_000 else None
+
+
+def _json_value(found: Mapping[str, Any], field: str) -> Any:
+    value = found.get(field)
+    if value is None:
+        return None
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return text_of(value)
+
+
+def _text(found: Mapping[str, Any], field: str) -> str | None:
+    value = found.get(field)
+    return None if value is None else text_of(value)
+
+
+def _list_of_text(value: Any) -> list[str] | None:
+    return [str(item) for item in value] if isinstance(value, list) else None
+
+
+def _dict_of_text(value: Any) -> dict[str, str] | None:
+    return {str(name): str(item) for name, item in value.items()} if isinstance(value, dict) else None
+
+
+def task_view(
+    task_id: str, queue: str, found: Mapping[str, Any], outcome: Mapping[str, Any], due: Any = b"", lease: Any = b""
+) -> TaskView:
+    """What a hash and its outcome tell of a task; fields that cannot be read are left out."""
+    view = dict(found)
+    if due not in (b"", None):
+        view["due_at"] = due  # before promote the score is the due time
+    return TaskView(
+        id=task_id, queue=queue, state=text_of(view.get("state") or "scheduled"),  # type: ignore[arg-type]
+        type=text_of(view.get("type") or ""), payload=_json_value(view, "payload"),
+        content_type=_text(view, "content_type"), priority=text_of(view.get("priority") or "normal"),
+        attempt=_number(view, "attempt") or 0, max_attempts=_number(view, "max_attempts"), retry=_text(view, "retry"),
+        timeout_ms=_number(view, "timeout_ms"), due_at=_moment(view, "due_at"), created_at=_moment(view, "created_at"),
+        started_at=_moment(view, "started_at"), finished_at=_moment(view, "finished_at"),
+        expires_at=_moment(view, "expires_at"), lease_until=_moment({"lease": lease}, "lease"), key=_text(view, "key"),
+        tags=_list_of_text(_json_value(view, "tags")), headers=_dict_of_text(_json_value(view, "headers")),
+        traceparent=_text(view, "traceparent"), retention_ms=_number(view, "retention_ms"),
+        keep=view.get("keep") in (b"1", "1"), request=_text(view, "request"), worker=_text(view, "worker"),
+        reason=_text(view, "reason"), cancel_requested="cancel_requested" in view,
+        progress=_json_value(outcome, "progress"), result=_json_value(outcome, "result"),
+        error=_text(outcome, "error") or None, traceback=_text(outcome, "traceback") or None, history=_history(outcome),
+    )  # fmt: skip
+
+
+def _history(outcome: Mapping[str, Any]) -> list[Attempt] | None:
+    attempts = []
+    for field, line in outcome.items():
+        word, _, number = field.partition(":")
+        parts = text_of(line).split(" ", 3)
+        if word == "attempt" and number.isdigit() and len(parts) >= 3 and parts[0].isdigit():
+            attempts.append(
+                Attempt(
+                    attempt=int(number), at=instant(int(parts[0])), outcome=parts[1],
+                    worker="" if parts[2] == "-" else parts[2], error=parts[3] if len(parts) > 3 else "",
+                )
+            )  # fmt: skip
+    return sorted(attempts, key=lambda attempt: attempt.attempt) or None

@@ -1,0 +1,124 @@
+"""Conversations of plain commands: install, ping, the list of queues. They yield commands and get replies; no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import msgspec
+
+from redsched.wire import scripts
+from redsched.wire.codec import is_name, text_of
+from redsched.wire.ids import nonce
+from redsched.wire.keys import GROUP, PRIORITIES, CellKeys, QueueKeys
+from redsched.wire.replies import Command, Mode, Refused, load
+
+LISTPACK_BYTES = 1_024  # of hash-max-listpack-value: a hash whose values are all shorter stays compact
+
+
+class ServerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server tells of itself; empty texts where it does not say."""
+
+    server: str  # redis | valkey
+    version: str
+    role: str  # master | slave
+    mode: str  # standalone | cluster | sentinel
+    build: int | None  # of the function library; None where it is not loaded
+    maxmemory_policy: str
+    aof: str  # yes | no
+    used_memory: int | None
+    maxmemory: int | None
+
+
+class Installed(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``install`` did."""
+
+    mode: str  # functions | scripts
+    build: int
+    listpack: str  # raised | already | refused
+    server: str  # such as "valkey 9.1.2"
+
+
+def _info(text: str) -> dict[str, str]:
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+
+def ping(mode: Mode) -> Generator[Command, Any, ServerInfo]:
+    """Ask what the server is."""
+    yield ("PING",)
+    try:
+        info = _info(text_of((yield ("INFO",))))
+    except Refused:
+        info = {}
+    build = None
+    if mode.functions:
+        try:
+            build = (yield ("FCALL", scripts.PREFIX + "version", 0))[0]
+        except Refused:
+            build = None
+    valkey = info.get("valkey_version", "")
+    return ServerInfo(
+        server="valkey" if valkey else "redis" if info else "",
+        version=valkey or info.get("redis_version", ""),
+        role=info.get("role", ""),
+        mode=info.get("redis_mode") or info.get("server_mode", ""),  # valkey 9 says server_mode
+        build=build,
+        maxmemory_policy=info.get("maxmemory_policy", ""),
+        aof={"1": "yes", "0": "no"}.get(info.get("aof_enabled", ""), ""),
+        used_memory=int(info["used_memory"]) if "used_memory" in info else None,
+        maxmemory=int(info["maxmemory"]) if "maxmemory" in info else None,
+    )
+
+
+def install(mode: Mode, keys: CellKeys) -> Generator[Command, Any, Installed]:
+    """Load the Lua; write ``meta`` where it is missing; raise the listpack setting where that is allowed."""
+    build = yield from load(mode)
+    for field, value in (("contract", scripts.CONTRACT), ("cells", 1), ("tags", keys.cell.tag), ("epoch", nonce())):
+        yield ("HSETNX", keys.meta, field, value)
+    try:
+        found = yield ("CONFIG", "GET", "hash-max-listpack-value")
+        listpack = "already"
+        if len(found) < 2 or int(found[1]) < LISTPACK_BYTES:
+            yield ("CONFIG", "SET", "hash-max-listpack-value", LISTPACK_BYTES)
+            listpack = "raised"
+    except Refused:
+        listpack = "refused"
+    about = yield from ping(mode)
+    server = f"{about.server} {about.version}".strip()
+    return Installed(mode="functions" if mode.functions else "scripts", build=build, listpack=listpack, server=server)
+
+
+def queues(keys: CellKeys) -> Generator[Command, Any, list[str]]:
+    """The names of all queues seen, sorted."""
+    found: set[str] = set()
+    cursor = "0"
+    while True:
+        reply = yield ("SSCAN", keys.queues, cursor, "COUNT", 1_000)
+        found.update(text_of(name) for name in reply[1])
+        cursor = text_of(reply[0])
+        if cursor == "0":
+            return sorted(found)
+
+
+def join(queues_joined: Sequence[QueueKeys], keys: CellKeys) -> Generator[Command, Any, None]:
+    """Make the consumer groups of queues that a worker is about to serve, so that it can wait for their entries."""
+    yield ("SADD", keys.queues, *(queue.queue for queue in queues_joined))
+    for queue in queues_joined:
+        for priority in PRIORITIES:
+            try:
+                yield ("XGROUP", "CREATE", queue.stream(priority), GROUP, "0", "MKSTREAM")
+            except Refused as refused:
+                if "already exists" not in str(refused) and not str(refused).startswith("BUSYGROUP"):
+                    raise
+
+
+def scan_due(keys: CellKeys, cursor: str, steps: int) -> Generator[Command, Any, tuple[str, set[str]]]:
+    """Look for due sets that nobody told of, at most ``steps`` calls on from ``cursor``; the next cursor is "0" at the end."""
+    found: set[str] = set()
+    for _ in range(steps):
+        reply = yield ("SCAN", cursor, "MATCH", keys.due_prefix + "*", "COUNT", 1_000)
+        found.update(name for key in reply[1] if (name := keys.queue_of(text_of(key))) and is_name(name))
+        cursor = text_of(reply[0])
+        if cursor == "0":
+            break
+    return cursor, found

@@ -1,0 +1,87 @@
+"""Every Redis key redsched uses, in one place.
+
+All keys of a cell share one hash tag, so one script may touch them all, on a single server or in a cluster. Scripts get the
+due keys of their queues and derive the rest, as ``lua/lib/keys.lua`` says.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+
+from redsched.wire.cells import Cell
+
+PRIORITIES = ("high", "normal", "low")
+GROUP = "workers"
+
+
+class CellKeys(msgspec.Struct, frozen=True):
+    """The keys of one cell that belong to no queue."""
+
+    cell: Cell
+
+    @property
+    def prefix(self) -> str:
+        """What each key of the cell begins with."""
+        return f"{{{self.cell.tag}}}:"
+
+    @property
+    def due_prefix(self) -> str:
+        """What the due keys of all queues begin with: the one tracking prefix of a mover."""
+        return self.prefix + "due:"
+
+    @property
+    def queues(self) -> str:
+        """Set of the names of all queues seen."""
+        return self.prefix + "queues"
+
+    @property
+    def events(self) -> str:
+        """Capped stream of decisions."""
+        return self.prefix + "events"
+
+    @property
+    def meta(self) -> str:
+        """Hash: contract, cells, epoch."""
+        return self.prefix + "meta"
+
+    @property
+    def mover(self) -> str:
+        """String: which mover is acting."""
+        return self.prefix + "mover"
+
+    def queue_of(self, due_key: str) -> str | None:
+        """The queue whose due key this is; None for any other key."""
+        return due_key.removeprefix(self.due_prefix) if due_key.startswith(self.due_prefix) else None
+
+
+class QueueKeys(msgspec.Struct, frozen=True):
+    """The keys of one queue in one cell. Build it with ``queue_keys``, which keeps it."""
+
+    cell: Cell
+    queue: str
+    due: str  # zset: id -> due time, ms
+    ready: str  # stream of the normal priority
+
+    def stream(self, priority: str) -> str:
+        """The ready stream of a priority."""
+        return self.ready if priority == "normal" else f"{self.ready}:{priority}"
+
+    def task(self, task_id: str) -> str:
+        """Hash: one task."""
+        return f"{{{self.cell.tag}}}:task:{self.queue}:{task_id}"
+
+    def outcome(self, task_id: str) -> str:
+        """Hash: what the runs of a task left behind."""
+        return f"{{{self.cell.tag}}}:outcome:{self.queue}:{task_id}"
+
+    def index(self, place: str) -> str:
+        """Zset of a place: held, running, finished, dead or quarantine."""
+        return f"{{{self.cell.tag}}}:{place}:{self.queue}"
+
+
+@lru_cache(maxsize=65_536)
+def queue_keys(cell: Cell, queue: str) -> QueueKeys:
+    """The keys of a queue."""
+    return QueueKeys(cell=cell, queue=queue, due=f"{{{cell.tag}}}:due:{queue}", ready=f"{{{cell.tag}}}:ready:{queue}")

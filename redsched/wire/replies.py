@@ -1,0 +1,221 @@
+"""One table that sorts what can go wrong with a call, and the one place that decides what follows. No I/O.
+
+``exchange`` is a conversation: it yields the commands to send and the pauses to make, and gets replies or troubles back. The
+sync and the async client drive the same one.
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+from collections.abc import Generator, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from redsched.model.errors import (
+    InvalidTask,
+    OutcomeUnknown,
+    RedschedError,
+    StoreDenied,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+)
+from redsched.wire import scripts
+from redsched.wire.codec import Word, text_of
+from redsched.wire.protocol import Call
+
+T = TypeVar("T")
+Command = Sequence[Word]
+
+FIRST_PAUSE = 0.02  # seconds; doubles up to LONGEST_PAUSE
+LONGEST_PAUSE = 1.0
+
+
+class Kind(enum.Enum):
+    """What an error reply of Redis asks for."""
+
+    LOAD = "the script is not there: load it and repeat"
+    REPEAT = "Redis is not ready: repeat after a pause"
+    READ_ONLY = "not a primary: reconnect and repeat"
+    FULL = "no memory or disk: back-pressure"
+    DENIED = "credentials or rights"
+    INVALID = "the call itself"
+    NO_FUNCTIONS = "a server without functions: use scripts"
+
+
+_KINDS: tuple[tuple[str, Kind], ...] = (
+    ("NOSCRIPT", Kind.LOAD),
+    ("ERR Function not found", Kind.LOAD),
+    ("LOADING", Kind.REPEAT),
+    ("BUSY ", Kind.REPEAT),
+    ("MASTERDOWN", Kind.REPEAT),
+    ("CLUSTERDOWN", Kind.REPEAT),
+    ("TRYAGAIN", Kind.REPEAT),
+    ("NOREPLICAS", Kind.REPEAT),
+    ("UNBLOCKED", Kind.REPEAT),
+    ("READONLY", Kind.READ_ONLY),
+    ("OOM", Kind.FULL),
+    ("MISCONF", Kind.FULL),
+    ("NOAUTH", Kind.DENIED),
+    ("WRONGPASS", Kind.DENIED),
+    ("NOPERM", Kind.DENIED),
+    ("ERR max number of clients", Kind.REPEAT),
+    ("ERR unknown command 'FCALL'", Kind.NO_FUNCTIONS),
+    ("ERR unknown command `FCALL`", Kind.NO_FUNCTIONS),
+    ("ERR unknown command 'FUNCTION'", Kind.NO_FUNCTIONS),
+    ("ERR unknown command `FUNCTION`", Kind.NO_FUNCTIONS),
+)
+
+
+def sort_error(problem: str) -> Kind:
+    """The kind of an error reply, by how it begins. redis-py strips some first words; both forms are known."""
+    for start, kind in _KINDS:
+        if problem.startswith(start) or problem.startswith(start.removeprefix("ERR ")):
+            return kind
+    lower = problem.lower()
+    if "unknown command" in lower and "fcall" in lower:
+        return Kind.NO_FUNCTIONS
+    return Kind.INVALID
+
+
+class Unreached(Exception):
+    """No connection: nothing was sent."""
+
+
+class Unanswered(Exception):
+    """Sent, but no answer came."""
+
+
+class Refused(Exception):
+    """Redis answered with an error, whose text this carries."""
+
+
+class Load(msgspec.Struct, frozen=True):
+    """An action: make sure that the build of this process, or a newer one, is loaded."""
+
+
+class Mode:
+    """How verbs are called on this server: as functions, until it turns out to have none."""
+
+    def __init__(self) -> None:
+        self.functions = True
+        self.loaded = False
+
+    def command(self, call: Call[Any]) -> Command:
+        """The words of a call."""
+        if self.functions:
+            return ("FCALL", scripts.PREFIX + call.verb, len(call.keys), *call.keys, *call.args)
+        return ("EVALSHA", scripts.sha1(call.verb), len(call.keys), *call.keys, *call.args)
+
+
+def load(mode: Mode) -> Generator[Command, Any, int]:
+    """Load the library or, without functions, the scripts; never replaces a newer build. Answers the build that is there.
+
+    Yields commands; a driver sends the reply back or throws Refused.
+    """
+    if mode.functions:
+        try:
+            build = yield from _load_library()
+        except Refused as refused:
+            if sort_error(str(refused)) is not Kind.NO_FUNCTIONS:
+                raise
+            mode.functions = False
+        else:
+            mode.loaded = True
+            return build
+    for verb in scripts.verbs():
+        yield ("SCRIPT", "LOAD", scripts.script(verb))
+    mode.loaded = True
+    return scripts.BUILD
+
+
+def _load_library() -> Generator[Command, Any, int]:
+    try:
+        build, found = yield ("FCALL", scripts.PREFIX + "version", 0)
+    except Refused as refused:
+        if sort_error(str(refused)) is not Kind.LOAD:
+            raise
+        try:
+            yield ("FUNCTION", "LOAD", scripts.library())
+        except Refused as second:
+            if "already exists" not in str(second):
+                raise
+            build, found = -1, b""  # another process was faster, or a library without a version
+        else:
+            return scripts.BUILD
+    if build > scripts.BUILD or (build == scripts.BUILD and text_of(found) == scripts.digest()):
+        return int(build)
+    if build == -1:
+        try:
+            build, found = yield ("FCALL", scripts.PREFIX + "version", 0)
+        except Refused:
+            build = -1
+        if build >= scripts.BUILD:
+            return int(build)
+    yield ("FUNCTION", "LOAD", "REPLACE", scripts.library())
+    return scripts.BUILD
+
+
+def exchange(
+    call: Call[T], mode: Mode, *, retry_for: float, clock: Any
+) -> Generator[Command | Load | float, Any, T]:
+    """Send one call until it has a definite answer, or ``retry_for`` seconds have passed by ``clock()``.
+
+    Raises:
+        RedschedError: what the answer means, or that none came.
+    """
+    deadline = clock() + retry_for
+    pause, loads, unanswered = FIRST_PAUSE, 0, ""
+    error: type[StoreError]
+    while True:
+        try:
+            if not mode.loaded:
+                yield Load()
+            reply = yield mode.command(call)
+            return call.read(reply)
+        except Unreached as trouble:
+            problem, error = str(trouble), StoreUnavailable
+        except Unanswered as trouble:
+            problem, error, unanswered = str(trouble), StoreUnavailable, str(trouble)
+            if not call.repeatable:
+                raise OutcomeUnknown(call.verb, problem) from None
+        except Refused as trouble:
+            problem = str(trouble)
+            kind = sort_error(problem)
+            if kind is Kind.LOAD and loads < 3:
+                loads, mode.loaded = loads + 1, False
+                continue
+            if kind is Kind.NO_FUNCTIONS and mode.functions:
+                mode.functions, mode.loaded = False, False
+                continue
+            if kind not in (Kind.REPEAT, Kind.READ_ONLY):
+                raise refusal(call.verb, problem) from None
+            error = StoreReadOnly if kind is Kind.READ_ONLY else StoreUnavailable
+        left = deadline - clock()
+        if left <= 0:
+            if unanswered:
+                raise OutcomeUnknown(call.verb, unanswered)
+            raise error(call.verb, problem)
+        yield min(pause * (0.5 + random.random()), left)
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def refusal(verb: str, problem: str) -> RedschedError:
+    """The error of the tree for an error reply that is final."""
+    kind = sort_error(problem)
+    if kind is Kind.FULL:
+        return StoreFull(verb, problem)
+    if kind is Kind.DENIED:
+        return StoreDenied(verb, problem)
+    if problem.startswith("RS_INVALID "):
+        _, index, field, why = problem.split(" script: ")[0].split(" ", 3)
+        return InvalidTask(field, why, index=int(index) - 1 if verb == "enqueue" else None)
+    return StoreError(verb, problem)
+
+
+def unavailable(verb: str, problem: str) -> StoreUnavailable:
+    """The error for a plain command that had no answer and is not repeated."""
+    return StoreUnavailable(verb, problem)

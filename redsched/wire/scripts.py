@@ -1,0 +1,147 @@
+"""The Lua tree as texts that Redis can run: one function library, or one script a verb.
+
+Both builds come from the same files in ``lua/``. A verb gets the parts of ``lua/lib`` that it names, directly or through
+another part, in a fixed order; nothing else is shared between verbs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import msgspec
+
+CONTRACT = 1  # the contract's major: it is in the names of the library and of its functions
+BUILD = 1  # grows with every released change of the Lua; inside a major, changes only add
+LIBRARY = f"redsched{CONTRACT}"
+PREFIX = f"rs{CONTRACT}_"
+
+_DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, [A-Z_]+)*)", re.MULTILINE)
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_COMMENT = re.compile(r"--[^\n]*")
+# a part may name only parts before it
+_PARTS = ("clock", "keys", "check", "read", "event", "stats", "drain", "ready", "finish", "retry", "outcome", "submit", "rerun",
+          "judge", "start", "claimed", "page")  # fmt: skip
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What the opening comment of a verb's file says."""
+
+    summary: str
+    keys: tuple[str, ...]  # names; one that ends in "..." repeats
+    args: tuple[str, ...]
+    reply: str
+    flags: tuple[str, ...]
+    uses: tuple[str, ...]
+
+
+def _root() -> Traversable:
+    packaged = files("redsched") / "lua"
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "lua"
+
+
+@cache
+def _source(name: str) -> str:
+    return (_root() / name).read_text(encoding="utf-8")
+
+
+@cache
+def verbs() -> tuple[str, ...]:
+    """The verbs, in alphabetical order."""
+    return tuple(sorted(entry.name.removesuffix(".lua") for entry in _root().iterdir() if entry.name.endswith(".lua")))
+
+
+@cache
+def header(verb: str) -> Header:
+    """The contract at the top of ``lua/<verb>.lua``.
+
+    Raises:
+        KeyError: no such verb.
+    """
+    if verb not in verbs():
+        raise KeyError(verb)
+    found: dict[str, list[str]] = {"KEYS": [], "ARGV": [], "REPLY": [], "FLAGS": [], "USES": []}
+    lines = _source(f"{verb}.lua").splitlines()
+    for line in lines[1:]:
+        if not line.startswith("--"):
+            break
+        word, _, rest = line[2:].strip().partition(" ")
+        if word in found:
+            found[word].append(rest.strip())
+    return Header(
+        summary=lines[0].removeprefix(f"-- {verb}: "),
+        keys=tuple(line.split()[0] for line in found["KEYS"]),
+        args=tuple(line.split()[0] for line in found["ARGV"] if line != "none"),
+        reply=" ".join(found["REPLY"]),
+        flags=tuple(word for line in found["FLAGS"] for word in line.split(", ") if word != "none"),
+        uses=tuple(word for line in found["USES"] for word in line.split(", ") if word != "nothing"),
+    )
+
+
+def _defined(part: str) -> set[str]:
+    return {name for names in _DEFINED.findall(_source(f"lib/{part}.lua")) for name in names.split(", ")}
+
+
+@cache
+def parts_named(text: str) -> tuple[str, ...]:
+    """The parts of ``lua/lib`` that this Lua text names itself, in their fixed order."""
+    named = set(_WORD.findall(_COMMENT.sub("", text)))
+    return tuple(part for part in _PARTS if named & _defined(part))
+
+
+def _closure(verb: str) -> list[str]:
+    wanted: set[str] = set()
+    pending = list(parts_named(_source(f"{verb}.lua")))
+    while pending:
+        part = pending.pop()
+        if part not in wanted:
+            wanted.add(part)
+            pending.extend(other for other in parts_named(_source(f"lib/{part}.lua")) if other != part)
+    return [part for part in _PARTS if part in wanted]
+
+
+def _body(verb: str) -> str:
+    return f"local function {verb}_verb(KEYS, ARGV)\n{_source(f'{verb}.lua')}end\n"
+
+
+@cache
+def digest() -> str:
+    """The first 16 hex digits of the SHA-256 of the whole tree."""
+    names = [f"lib/{part}.lua" for part in _PARTS] + [f"{verb}.lua" for verb in verbs()]
+    return hashlib.sha256("\0".join(_source(name) for name in names).encode()).hexdigest()[:16]
+
+
+def _constants(evalsha: bool) -> str:
+    return f"local EVALSHA, BUILD, DIGEST = {str(evalsha).lower()}, {BUILD}, '{digest()}'\n"
+
+
+@cache
+def script(verb: str) -> str:
+    """One verb as a script for EVALSHA."""
+    header(verb)
+    parts = "".join(_source(f"lib/{part}.lua") for part in _closure(verb))
+    return f"{_constants(evalsha=True)}{parts}{_body(verb)}return {verb}_verb(KEYS, ARGV)\n"
+
+
+@cache
+def sha1(verb: str) -> str:
+    """The name by which EVALSHA calls the verb's script."""
+    return hashlib.sha1(script(verb).encode(), usedforsecurity=False).hexdigest()
+
+
+@cache
+def library() -> str:
+    """All verbs as one function library, for FUNCTION LOAD."""
+    text = [f"#!lua name={LIBRARY}\n", _constants(evalsha=False)]
+    text += [_source(f"lib/{part}.lua") for part in _PARTS]
+    for verb in verbs():
+        flags = ", ".join(f"'{flag}'" for flag in header(verb).flags)
+        text.append(_body(verb))
+        text.append(
+            f"redis.register_function{{function_name = '{PREFIX}{verb}', callback = {verb}_verb, flags = {{{flags}}}}}\n"
+        )
+    return "".join(text)
