@@ -24,14 +24,14 @@ while at <= #ARGV do
   at = task.last + 1
 end
 
-local answers, created = {}, {}
+local answers, created, stamp = {}, {}, text(now)
 for i, task in ipairs(tasks) do
   local q = task.q
   answers[i] = known_as(task)
   if not answers[i] then
     answers[i] = 'created'
     created[q] = (created[q] or 0) + 1
-    write_task(task, ARGV, now)
+    write_task(task, ARGV, now, stamp)
   elseif answers[i] == 'repeated' then
     answers[i] = 'created'
   end

@@ -15,6 +15,7 @@ local queues = open_all(KEYS)
 local now = clock(queues[1].prefix, ARGV[1])
 drain(queues[1])
 
+local stamp, usual = text(now), text(now + KEEP_FINISHED)   -- numbers are dear to convert
 local answers, done, seen = {}, {}, {}
 for at = 2, #ARGV, 7 do
   local q, id, token, outcome = queues[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
@@ -32,7 +33,7 @@ for at = 2, #ARGV, 7 do
     list.ids[#list.ids + 1] = id
     local keep = number_or('retention_ms', found[3], KEEP_FINISHED) or KEEP_FINISHED
     if keep > 0 then
-      list.finished[#list.finished + 1] = now + keep
+      list.finished[#list.finished + 1] = keep == KEEP_FINISHED and usual or text(now + keep)
       list.finished[#list.finished + 1] = id
     end
     list.how[id] = {keep = keep, whole = found[4] == '1', result = ARGV[at + 4]}
@@ -45,7 +46,7 @@ end
 
 for q, list in pairs(done) do
   if #list.finished > 0 then redis.call('ZADD', q.finished, unpack(list.finished)) end
-  for _, id in ipairs(list.ids) do complete(q, id, now, list.how[id]) end
+  for _, id in ipairs(list.ids) do complete(q, id, stamp, list.how[id]) end
   redis.call('ZREM', q.running, unpack(list.ids))
   count(q, now, 'completed', #list.ids)
 end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -15,7 +15,6 @@ from redsched.wire import install as installing
 from redsched.wire import protocol
 from redsched.wire.calls import Verbs
 from redsched.wire.install import Installed, ServerInfo
-from redsched.wire.protocol import Call
 
 T = TypeVar("T")
 
@@ -54,7 +53,9 @@ class Client(Verbs):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -77,7 +78,8 @@ class Client(Verbs):
         return self._transport.send(self._enqueue(tasks))
 
     def cancel(self, ids: str | Sequence[str], *, queue: str = "default", reason: str = "") -> dict[str, str]:
-        """Stop tasks: id -> ``cancelled``, ``requested`` (it runs and is asked to stop), ``finished`` or ``missing``."""
+        """Stop tasks: id -> ``cancelled``, ``requested`` (it runs and is asked to stop), ``finished`` or
+        ``missing``."""
         return self._transport.send(protocol.cancel(self._keys(queue), _ids(ids), reason=reason))
 
     def reschedule(
@@ -109,7 +111,8 @@ class Client(Verbs):
         cursor: str | None = None,
     ) -> Page:  # fmt: skip
         """One page of the tasks of a queue that are in a state."""
-        return self._transport.send(protocol.list_tasks(self._keys(queue), state=state, type_=type, limit=limit, cursor=cursor))
+        call = protocol.list_tasks(self._keys(queue), state=state, type_=type, limit=limit, cursor=cursor)
+        return self._transport.send(call)
 
     def queues(self) -> builtins.list[str]:
         """The names of all queues seen, sorted."""
@@ -129,7 +132,8 @@ class Client(Verbs):
 
 
 class AsyncClient(Verbs):
-    """Client for asyncio; the same methods as coroutines. One event loop; close it, or use it in an ``async with`` block."""
+    """Client for asyncio; the same methods as coroutines. One event loop; close it, or use it in an ``async with``
+    block."""
 
     def __init__(
         self, redis_url: str | None = None, *, namespace: str | None = None, settings: Settings | None = None,

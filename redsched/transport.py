@@ -1,6 +1,7 @@
 """Connections: how words reach Redis and replies come back, for threads and for asyncio. The only importer of redis-py.
 
-redis-py's own retries are off, and its pools and time-outs are set here: what is repeated, and when, ``wire.replies`` decides.
+redis-py's own retries are off, and its pools and time-outs are set here: what is repeated, and when,
+``wire.replies`` decides.
 """
 
 from __future__ import annotations
@@ -225,7 +226,8 @@ class AsyncTransport:
     async def watch(self, prefix: str, changed: Callable[[list[bytes] | None], None]) -> None:
         """Call ``changed`` with the keys below ``prefix`` that anybody wrote, until the connection ends.
 
-        Needs CLIENT TRACKING in broadcast mode, redirected to the same RESP2 connection; told once with None when armed.
+        Needs CLIENT TRACKING in broadcast mode, redirected to the same RESP2 connection; told once with None when
+        armed.
 
         Raises:
             Refused: the server cannot do this.

@@ -27,7 +27,7 @@ local function judge(q, id, score, now)
     expire(q, id, now, found[5])
     return true
   end
-  local due_at = score == 0 and now or math.floor(score)
+  local due_at = text(score == 0 and now or math.floor(score))
   local entry = add_entry(q, id, priority)
   redis.call('HSET', q.task .. id, 'state', 'ready', 'entry', entry, 'due_at', due_at)
   return true, true

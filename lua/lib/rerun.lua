@@ -57,13 +57,13 @@ local function settle_run(q, id, now, outcome, first, problem, traceback)
   error({err = 'RS_INVALID outcome must be complete, retry, snooze, return, dead or cancelled'})
 end
 
-local function complete(q, id, now, done)
+local function complete(q, id, stamp, done)
   local key = q.task .. id
   if done.keep == 0 then
     redis.call('UNLINK', key, q.outcome .. id)
     return
   end
   if done.result ~= '' then redis.call('HSET', q.outcome .. id, 'result', done.result) end
-  redis.call('HSET', key, 'state', 'completed', 'finished_at', now)
+  redis.call('HSET', key, 'state', 'completed', 'finished_at', stamp)
   if not done.whole then redis.call('HDEL', key, 'payload', 'headers', 'entry', 'worker', 'unhandled') end
 end

@@ -41,18 +41,18 @@ end
 
 -- Put the tasks into running with their leases, then write their hashes. Appends one answer each to reply.
 local function begin(starts, now, lease, nonce, consumer, reply)
-  local leases, late = {}, {}
+  local leases, late, stamp, ends = {}, {}, text(now), text(now + lease)   -- numbers are dear to convert
   for _, start in ipairs(starts) do
     local list = leases[start.q] or {}
     leases[start.q] = list
-    list[#list + 1] = now + lease
+    list[#list + 1] = ends
     list[#list + 1] = start.id
   end
   for q, list in pairs(leases) do redis.call('ZADD', q.running, unpack(list)) end
   for _, start in ipairs(starts) do
     local task, q = start.task, start.q
     redis.call('HSET', q.task .. start.id, 'state', 'running', 'attempt', task.attempt,
-      'token', task.attempt .. '.' .. nonce, 'started_at', now, 'worker', consumer)
+      'token', task.attempt .. '.' .. nonce, 'started_at', stamp, 'worker', consumer)
     reply[#reply + 1] = claim_answer(start.number, start.id, task, task.attempt, task.due_at)
     late[q] = late[q] or {}
     local bucket = lateness_bucket(now - task.due_at)

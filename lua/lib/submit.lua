@@ -63,17 +63,17 @@ local function known_as(task)
   return 'conflict'
 end
 
-local function write_task(task, words, now)
+local function write_task(task, words, now, stamp)
   local q, key = task.q, task.q.task .. task.id
   if task.due > now then
     redis.call('ZADD', q.due, task.due, task.id)
-    redis.call('HSET', key, 'created_at', now, unpack(words, task.first, task.last))
+    redis.call('HSET', key, 'created_at', stamp, unpack(words, task.first, task.last))
   elseif task.expires_at and tonumber(task.expires_at) <= now then
-    redis.call('HSET', key, 'created_at', now, 'due_at', now, unpack(words, task.first, task.last))
+    redis.call('HSET', key, 'created_at', stamp, 'due_at', stamp, unpack(words, task.first, task.last))
     expire(q, task.id, now, task.retention_ms)
   else
     local entry = add_entry(q, task.id, task.priority or 'normal')
-    redis.call('HSET', key, 'created_at', now, 'state', 'ready', 'entry', entry, 'due_at', now,
+    redis.call('HSET', key, 'created_at', stamp, 'state', 'ready', 'entry', entry, 'due_at', stamp,
       unpack(words, task.first, task.last))
   end
 end

@@ -33,7 +33,8 @@ class PayloadMismatch(Exception):
 class Handler:
     """A function, and how a payload becomes its arguments.
 
-    A JSON object becomes keyword arguments, any other value the one positional; ``null`` calls a handler that needs none.
+    A JSON object becomes keyword arguments, any other value the one positional; ``null`` calls a handler that needs
+    none.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -126,7 +127,8 @@ class App:
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Register a function as the handler of a type; it stays a plain function.
 
-        ``timeout`` is the time limit of a run whose task names none. The other options are defaults of ``TaskType.task``.
+        ``timeout`` is the time limit of a run whose task names none. The other options are defaults of
+        ``TaskType.task``.
 
         Raises:
             InvalidTask: an option cannot be used.

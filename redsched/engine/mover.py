@@ -1,7 +1,9 @@
 """Mover: makes due tasks ready, takes back ended leases, sweeps. Any number may run; the scripts are the only lock.
 
-It sleeps on its own timer to the next due time and is woken by CLIENT TRACKING when anybody writes a due set. One mover acts
-(a saving, no correctness rests on it); the others wake a little after each due time, so that nothing waits for a dead one.
+It sleeps on its own timer to the next due time and is woken by CLIENT TRACKING when anybody writes a due set. One
+mover acts
+(a saving, no correctness rests on it); the others wake a little after each due time, so that nothing waits for a
+dead one.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ class Mover:
         sweeps = Loop("sweep", self._sweep, observer=self._observer, log=log)
         scans = Loop("scan", self._look_around, observer=self._observer, log=log)
         log.info("mover.started", extra={"mover": self._name, "namespace": self._client.settings.namespace})
-        self._tasks = [asyncio.create_task(part) for part in (self._moves.run(), sweeps.run(), scans.run(), self._watch())]
+        parts = (self._moves.run(), sweeps.run(), scans.run(), self._watch())
+        self._tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.gather(*self._tasks)
         except asyncio.CancelledError:
@@ -171,7 +174,8 @@ class Mover:
         return milliseconds / 1_000 - (self._offset or 0.0)
 
     def _watch_clock(self, server: float, local: float) -> None:
-        """After a jump of the server's clock no lease is taken back for one lease: all of them may seem to have ended."""
+        """After a jump of the server's clock no lease is taken back for one lease: all of them may seem to have
+        ended."""
         offset = server - local
         if self._offset is not None and abs(offset - self._offset) > JUMP:
             self._reap_after = time.monotonic() + self._lease

@@ -1,4 +1,5 @@
-"""Who is told what the engine does. ``redsched.observe.metrics`` is one such observer; the engine knows none of them."""
+"""Who is told what the engine does. ``redsched.observe.metrics`` is one such observer; the engine knows none of
+them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Worker: claims, runs, settles, renews. While it is busy, one round trip does it all; while it is idle, one blocking read
+"""Worker: claims, runs, settles, renews. While it is busy, one round trip does it all; while it is idle, one
+blocking read
 is its bell. It loses nothing: what it cannot finish it hands back, and what it cannot hand back its lease gives away.
 """
 
@@ -156,9 +157,8 @@ class Worker:
             self._settled(words)
         elif claim is not None:
             self._claimed(await self._client.transport.send(claim))
-        elif stopping and not self._held and not self._ends:
-            return None
-        elif self._burst and not self._held and not self._ends and await self._nothing_due():
+        elif (stopping and not self._held and not self._ends) or (self._burst and not self._held and not self._ends
+        and await self._nothing_due()):
             return None
         if self._ends or self._sending or self._next_claim() is not None:
             await asyncio.sleep(0)
@@ -261,7 +261,8 @@ class Worker:
             if held.why is not None:
                 continue  # lost or handed back while it waited
             began = time.monotonic()
-            self._late[started.queue, started.type].append(max(began * 1_000 + self._clock_offset - started.due_at, 0.0))
+            late = began * 1_000 + self._clock_offset - started.due_at
+            self._late[started.queue, started.type].append(max(late, 0.0))
             outcome, end = await self._runner.run(held, self.app.tasks[started.type])
             now = time.monotonic()
             self._held.pop(started.token + started.id, None)

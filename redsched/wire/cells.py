@@ -1,6 +1,7 @@
 """Cells: the parts into which a deployment is split. Each is one hash tag, so one slot of a cluster.
 
-There is one cell for now; every signature already says which. The tags are spread evenly over the slots, and they stay when
+There is one cell for now; every signature already says which. The tags are spread evenly over the slots, and they
+stay when
 the number of cells doubles.
 """
 

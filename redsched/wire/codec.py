@@ -112,7 +112,8 @@ def option_words(task: Task, index: int | None) -> list[Word]:
 def check_id_like(field: str, value: Any, index: int | None) -> str:
     """1 to 128 printable ASCII characters without spaces; raises InvalidTask."""
     if not isinstance(value, str) or TOKEN.fullmatch(value) is None:
-        raise InvalidTask(field, f"{_short(value)} must be 1 to 128 printable ASCII characters without spaces", index=index)
+        raise InvalidTask(field, f"{_short(value)} must be 1 to 128 printable ASCII characters without spaces",
+        index=index)
     return value
 
 

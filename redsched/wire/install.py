@@ -113,7 +113,8 @@ def join(queues_joined: Sequence[QueueKeys], keys: CellKeys) -> Generator[Comman
 
 
 def scan_due(keys: CellKeys, cursor: str, steps: int) -> Generator[Command, Any, tuple[str, set[str]]]:
-    """Look for due sets that nobody told of, at most ``steps`` calls on from ``cursor``; the next cursor is "0" at the end."""
+    """Look for due sets that nobody told of, at most ``steps`` calls on from ``cursor``; the next cursor is "0" at
+    the end."""
     found: set[str] = set()
     for _ in range(steps):
         reply = yield ("SCAN", cursor, "MATCH", keys.due_prefix + "*", "COUNT", 1_000)

@@ -1,7 +1,9 @@
-"""A pure function for each verb: what is sent, and how the answer is read. No I/O; the order of KEYS and ARGV is laid out
+"""A pure function for each verb: what is sent, and how the answer is read. No I/O; the order of KEYS and ARGV is
+laid out
 here and nowhere else in Python.
 
-``Call.repeatable`` says whether a call whose answer was lost may be sent again without doing more than once what it does.
+``Call.repeatable`` says whether a call whose answer was lost may be sent again without doing more than once what it
+does.
 """
 
 from __future__ import annotations

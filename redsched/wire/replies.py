@@ -1,6 +1,7 @@
 """One table that sorts what can go wrong with a call, and the one place that decides what follows. No I/O.
 
-``exchange`` is a conversation: it yields the commands to send and the pauses to make, and gets replies or troubles back. The
+``exchange`` is a conversation: it yields the commands to send and the pauses to make, and gets replies or troubles
+back. The
 sync and the async client drive the same one.
 """
 
@@ -112,7 +113,8 @@ class Mode:
 
 
 def load(mode: Mode) -> Generator[Command, Any, int]:
-    """Load the library or, without functions, the scripts; never replaces a newer build. Answers the build that is there.
+    """Load the library or, without functions, the scripts; never replaces a newer build. Answers the build that is
+    there.
 
     Yields commands; a driver sends the reply back or throws Refused.
     """
@@ -211,7 +213,7 @@ def refusal(verb: str, problem: str) -> RedschedError:
     if kind is Kind.DENIED:
         return StoreDenied(verb, problem)
     if problem.startswith("RS_INVALID "):
-        _, index, field, why = problem.split(" script: ")[0].split(" ", 3)
+        _, index, field, why = problem.split(" script: ", maxsplit=1)[0].split(" ", 3)
         return InvalidTask(field, why, index=int(index) - 1 if verb == "enqueue" else None)
     return StoreError(verb, problem)
 

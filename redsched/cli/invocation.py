@@ -1,0 +1,109 @@
+"""What one invocation of the command line carries: the global options, and the settings and client made of them.
+
+Global options may stand before or after the command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from redsched.client import Client
+    from redsched.settings import Settings
+
+OK, FAILURE, USAGE, NOT_FOUND, CONFLICT, UNREACHABLE = range(6)
+ONE_CALL_RETRIES_MS = 1_000  # a person waits: a one-shot command gives up on an absent Redis sooner than a process
+
+
+class Failure(Exception):
+    """Ends the command: one or two lines on stderr, then this exit code."""
+
+    def __init__(self, message: str, exit_code: int = FAILURE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Invocation:
+    """The global options as given; ``None`` leaves a setting to the environment."""
+
+    def __init__(self) -> None:
+        self.redis: str | None = None
+        self.namespace: str | None = None
+        self.output = "table"
+        self.no_color = False
+        self.verbose = False
+
+    @property
+    def json(self) -> bool:
+        """Whether one JSON document is wanted instead of text for people."""
+        return self.output == "json"
+
+    def settings(self, **flags: Any) -> Settings:
+        """The settings of this invocation; a flag that is None does not count."""
+        from redsched.settings import Settings
+
+        if self.verbose:
+            flags.setdefault("log_level", "debug")
+        return Settings.load(redis_url=self.redis, namespace=self.namespace, **flags)
+
+    def redis_given(self) -> bool:
+        """Whether the user named a Redis, by flag or environment."""
+        from redsched.settings import redis_url_given
+
+        return bool(self.redis) or redis_url_given()
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """A client for one command, closed at its end."""
+        import msgspec
+
+        settings = self.settings()
+        from redsched.client import Client
+
+        patience = min(settings.retry_for_ms, ONE_CALL_RETRIES_MS)
+        with Client(settings=msgspec.structs.replace(settings, retry_for_ms=patience), name="cli") as client:
+            yield client
+
+
+def _remember(context: click.Context, option: click.Parameter, value: Any) -> None:
+    given = context.ensure_object(Invocation)  # made at the root, whose options are looked at first
+    if value and option.name:
+        setattr(given, option.name, value)
+
+
+def global_options(*, hidden: bool) -> list[click.Parameter]:
+    """Fresh options for one command; they change the shared ``Invocation`` instead of the command's arguments."""
+    return [
+        click.Option(["-r", "--redis"], metavar="URL", expose_value=False, callback=_remember, hidden=hidden,
+                     help="Redis to use: redis://, rediss:// or unix://. [env: REDSCHED_REDIS_URL, REDIS_URL]"),
+        click.Option(["--namespace"], metavar="NAME", expose_value=False, callback=_remember, hidden=hidden,
+                     help="Prefix (hash tag) of every key. [default: rs; env: REDSCHED_NAMESPACE]"),
+        click.Option(["-o", "--output"], type=click.Choice(["table", "json"]), expose_value=False,
+                     callback=_remember, hidden=hidden, help="Tables for people, or one JSON document."),
+        click.Option(["--no-color"], is_flag=True, expose_value=False, callback=_remember, hidden=hidden,
+                     help="Never colour the output. [env: NO_COLOR]"),
+        click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_remember, hidden=hidden,
+                     help="Log in detail."),
+    ]
+
+
+class Command(click.Command):
+    """A command that takes the global options as well, without listing them in its help."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(global_options(hidden=True))
+
+
+class Group(click.Group):
+    """A group whose commands take the global options."""
+
+    command_class = Command
+
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+pass_invocation = click.make_pass_decorator(Invocation, ensure=True)

@@ -1,0 +1,93 @@
+"""``redsched``: the root command, and the one table from errors to exit codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from redsched.cli import demo, deploy, invocation, queues, run, tasks, up
+from redsched.cli.invocation import CONFLICT, CONTEXT, FAILURE, NOT_FOUND, UNREACHABLE, USAGE, Failure, Invocation
+from redsched.model.errors import (
+    InvalidSetting,
+    InvalidState,
+    InvalidTask,
+    RedschedError,
+    StoreUnavailable,
+    TaskConflict,
+    TaskNotFound,
+)
+
+EXIT_CODES: dict[type[RedschedError], int] = {
+    InvalidTask: USAGE,
+    InvalidSetting: USAGE,
+    TaskNotFound: NOT_FOUND,
+    TaskConflict: CONFLICT,
+    InvalidState: CONFLICT,
+    StoreUnavailable: UNREACHABLE,
+}
+
+
+class Root(invocation.Group):
+    """Turns what redsched raises into a line for people and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except RedschedError as error:
+            click.echo(_message(error, ctx.ensure_object(Invocation)), err=True)
+            ctx.exit(exit_code(error))
+        except Failure as failure:
+            click.echo(failure, err=True)
+            ctx.exit(failure.exit_code)
+
+
+def exit_code(error: RedschedError) -> int:
+    """The exit code for an error: 1 unless the table names another."""
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILURE)
+
+
+def _message(error: RedschedError, given: Invocation) -> str:
+    if not isinstance(error, StoreUnavailable):
+        return str(error)
+    from redsched.settings import masked_url
+
+    url = masked_url(given.settings().redis_url)
+    return f"Cannot reach {url} ({_reason(error.problem)}).\nStart one, set REDSCHED_REDIS_URL, or run: redsched demo"
+
+
+def _reason(problem: str) -> str:
+    lowered = problem.lower()
+    for words, reason in (
+        ("refused", "connection refused"),
+        ("no such file", "no such socket"),
+        ("timed out", "timed out"),
+        ("timeout", "timed out"),
+        ("name or service not known", "unknown host"),
+        ("name resolution", "unknown host"),
+    ):
+        if words in lowered:
+            return reason
+    return problem.rstrip(".")
+
+
+@click.group(
+    cls=Root,
+    params=invocation.global_options(hidden=False),
+    context_settings=CONTEXT,
+    epilog="Global options may also follow the command. Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, "
+    "4 conflict, 5 Redis unreachable.",
+)
+def main() -> None:
+    """Run tasks when they are due, with Redis as the only server.
+
+    Try it with nothing installed:  redsched demo
+    """
+
+
+for command in (
+    demo.demo, up.up, run.worker, run.mover, run.api, tasks.task, queues.queue, deploy.install, deploy.lua,
+    deploy.version,
+):
+    main.add_command(command)

@@ -1,0 +1,124 @@
+"""``redsched worker``, ``mover`` and ``api``: one process each, stopped gracefully by SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from redsched.cli import values as read
+from redsched.cli.invocation import Command, Invocation, pass_invocation
+
+if TYPE_CHECKING:
+    from redsched.engine.app import App
+    from redsched.observe.metrics import PrometheusObserver
+    from redsched.settings import Settings
+
+
+def _metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--metrics-port", type=click.IntRange(1, 65535),
+                        help="Serve Prometheus metrics on this port of 127.0.0.1.")(command)
+
+
+@click.command(cls=Command, short_help="Run the tasks of an application.")
+@click.argument("app", metavar="MODULE:APP")
+@click.option("-q", "--queues", metavar="A,B", callback=read.names,
+              help="Queues to serve, in order. [default: those that the app declares]")
+@click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Tasks run at a time. [default: 16]")
+@click.option("--prefetch", type=click.IntRange(min=0), help="Most tasks held beside those that run.")
+@click.option("--lease", "lease_ms", metavar="DURATION", callback=read.duration,
+              help="How long a claim lasts without renewal. [default: 30s]")
+@click.option("--grace", "shutdown_grace_ms", metavar="DURATION", callback=read.duration,
+              help="How long running tasks may go on after SIGTERM. [default: 25s]")
+@click.option("--burst", is_flag=True, help="End when nothing is due any more.")
+@click.option("--no-mover", is_flag=True, help="Leave promoting due tasks to other processes.")
+@_metrics_option
+@pass_invocation
+def worker(given: Invocation, /, app: str, burst: bool, no_mover: bool, **flags: Any) -> None:
+    """Run the tasks of the application MODULE:APP. Contains a mover: one worker is a complete system."""
+    import msgspec
+
+    from redsched.cli import process
+    from redsched.engine.app import App
+    from redsched.engine.worker import Worker
+
+    settings = given.settings(**flags)
+    loaded = App.load(app)
+    settings = msgspec.structs.replace(settings, queues=queues_of(loaded, settings, flags["queues"]))
+    observer = _observe(settings)
+    _require_redis(settings)
+    log = logging.getLogger("redsched.worker")
+    log.info("worker.starting", extra={"app": app, "queues": ",".join(settings.queues), **_about(settings)})
+    process.run(
+        settings, observer, lambda: Worker(loaded, settings, burst=burst, mover=not no_mover, observer=observer)
+    )
+
+
+@click.command(cls=Command, short_help="Promote due tasks; run none.")
+@click.option("-q", "--queues", metavar="A,B", callback=read.names, help="Look at these first; it finds the others.")
+@_metrics_option
+@pass_invocation
+def mover(given: Invocation, /, **flags: Any) -> None:
+    """Promote due tasks and take back those of dead workers; runs no task itself."""
+    from redsched.cli import process
+    from redsched.engine.mover import Mover
+
+    settings = given.settings(**flags)
+    observer = _observe(settings)
+    _require_redis(settings)
+    logging.getLogger("redsched.mover").info("mover.starting", extra=_about(settings))
+    process.run(settings, observer, lambda: Mover(settings, observer=observer, at_home=settings.queues))
+
+
+@click.command(cls=Command)
+@click.option("--host", "api_host", help="Address; one beyond loopback needs a token. [default: 127.0.0.1]")
+@click.option("--port", "api_port", type=click.IntRange(0, 65535), help="[default: 8787]")
+@pass_invocation
+def api(given: Invocation, /, **flags: Any) -> None:
+    """Serve the HTTP interface."""
+    from redsched.web import server
+
+    settings = given.settings(**flags)
+    _configure_logs(settings)
+    server.run(settings)
+
+
+def queues_of(app: App, settings: Settings, flag: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The queues a worker serves: as given, else every queue that the application's types declare."""
+    from redsched.settings import is_given
+
+    if flag is not None or is_given("queues"):
+        return settings.queues
+    return app.queues or settings.queues
+
+
+def _configure_logs(settings: Settings) -> None:
+    from redsched.observe import logs
+
+    logs.configure(settings.log_level, settings.log_format, sys.stderr)
+
+
+def _observe(settings: Settings) -> PrometheusObserver:
+    """Logs and metrics of this process."""
+    from redsched.observe import metrics
+
+    _configure_logs(settings)
+    return metrics.PrometheusObserver()
+
+
+def _about(settings: Settings) -> dict[str, object]:
+    from redsched.cli.process import loop_name
+    from redsched.settings import masked_url
+
+    return {"redis": masked_url(settings.redis_url), "namespace": settings.namespace, "loop": loop_name()}
+
+
+def _require_redis(settings: Settings) -> None:
+    """Fail early, with a line for people, where Redis stays away for longer than we retry."""
+    from redsched.client import Client
+
+    with Client(settings=settings, name="start") as client:
+        client.ping()

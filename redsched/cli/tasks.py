@@ -1,0 +1,171 @@
+"""``redsched task``: add, ls, show, cancel, reschedule, run, revive. Each is one call of the client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from redsched.cli import render
+from redsched.cli import values as read
+from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation
+
+STATES = (
+    "scheduled", "held", "ready", "running", "finished", "completed", "skipped", "expired", "cancelled", "dead",
+    "quarantined",
+)
+
+
+def _queue_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("-q", "--queue", default="default", show_default=True, help="Queue of the task.")(command)
+
+
+def _due_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option("--in", "delay", metavar="DURATION", callback=read.duration,
+                           help="Due after this long: 90s, 1h30m, 2d; a bare number is ms.")(command)
+    return click.option("--at", "due", metavar="TIME", callback=read.instant,
+                        help="Due at: RFC 3339 with an offset, or ms since the epoch; the past means now.")(command)
+
+
+@click.group(cls=Group)
+def task() -> None:
+    """Add, inspect and change tasks."""
+
+
+@task.command(short_help="Add one task.")
+@click.argument("type")
+@click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=read.payload,
+              help="An object becomes the handler's keyword arguments.")
+@_due_options
+@click.option("--id", help="Makes adding idempotent: the same id again adds nothing.")
+@_queue_option
+@click.option("--priority", type=click.Choice(["high", "normal", "low"]), default="normal", show_default=True)
+@click.option("--max-attempts", type=click.IntRange(min=1), help="Runs before it is dead. [default: 5]")
+@click.option("--retry", metavar="POLICY", callback=read.retry,
+              help="5s,1m,1h or fixed:5s or exponential:5s:2:1h:0.2 (base, factor, max, jitter).")
+@click.option("--timeout", metavar="DURATION", callback=read.duration, help="Of one run. [default: 60s]")
+@click.option("--expires-at", metavar="TIME", callback=read.instant, help="Never start it after this.")
+@click.option("--expires-in", metavar="DURATION", callback=read.duration, help="Never start it later than this.")
+@click.option("--key", help="Ordering and concurrency key.")
+@click.option("--tag", "tags", multiple=True, help="May be repeated.")
+@click.option("--header", "headers", metavar="NAME=VALUE", multiple=True, callback=read.pairs, help="May be repeated.")
+@click.option("--retention", metavar="DURATION", callback=read.duration, help="How long it is kept when completed.")
+@click.option("--keep", is_flag=True, help="Keep the payload when completed.")
+@click.option("--request", help="Your own token: repeating the call with it gets the first answer.")
+@pass_invocation
+def add(
+    given: Invocation, /, type: str, due: int | None, delay: int | None, tags: tuple[str, ...], **fields: Any
+) -> None:
+    """Add one task of TYPE, due now unless --at or --in says otherwise."""
+    if due is not None and delay is not None:
+        raise click.UsageError("Give --at or --in, not both.")
+    if fields["expires_at"] is not None and fields["expires_in"] is not None:
+        raise click.UsageError("Give --expires-at or --expires-in, not both.")
+    with given.client() as client:
+        answer = client.enqueue(type, fields.pop("payload"), due=due, delay=delay, tags=list(tags) or None, **fields)
+    if given.json:
+        render.document(answer)
+    else:
+        click.echo(f"{answer.status} {answer.id} in queue {answer.queue}")
+
+
+@task.command("ls")
+@_queue_option
+@click.option("--state", type=click.Choice(STATES), default="scheduled", show_default=True)
+@click.option("--type", help="Only tasks of this type.")
+@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--cursor", help="Continue a listing where the last page ended.")
+@pass_invocation
+def list_(given: Invocation, queue: str, state: str, type: str | None, limit: int, cursor: str | None) -> None:
+    """List the tasks of one queue in one state."""
+    with given.client() as client:
+        page = client.list(queue, state=state, type=type, limit=limit, cursor=cursor)
+    if given.json:
+        render.document(page)
+        return
+    if page.items:
+        render.listing(given, page.items)
+    else:
+        click.echo(f"No {state} tasks in queue {queue}.", err=True)
+    if page.next_cursor is not None:
+        click.echo(f"More: --cursor {page.next_cursor}", err=True)
+
+
+@task.command()
+@click.argument("id")
+@_queue_option
+@pass_invocation
+def show(given: Invocation, id: str, queue: str) -> None:
+    """Show everything known of one task."""
+    with given.client() as client:
+        found = client.task(id, queue=queue)
+    if given.json:
+        render.document(found)
+    else:
+        render.details(given, found)
+
+
+@task.command()
+@click.argument("ids", nargs=-1, required=True)
+@_queue_option
+@click.option("--reason", default="", help="Kept with the task.")
+@pass_invocation
+def cancel(given: Invocation, ids: tuple[str, ...], queue: str, reason: str) -> None:
+    """Stop tasks that have not finished.
+
+    A running one is asked to stop.
+    """
+    with given.client() as client:
+        _report(given, queue, client.cancel(ids, queue=queue, reason=reason), ("cancelled", "requested"))
+
+
+@task.command()
+@click.argument("ids", nargs=-1, required=True)
+@_due_options
+@_queue_option
+@pass_invocation
+def reschedule(given: Invocation, ids: tuple[str, ...], due: int | None, delay: int | None, queue: str) -> None:
+    """Give waiting tasks another due time."""
+    if (due is None) == (delay is None):
+        raise click.UsageError("Give --at or --in.")
+    with given.client() as client:
+        _report(given, queue, client.reschedule(ids, queue=queue, due=due, delay=delay), ("rescheduled",))
+
+
+@task.command()
+@click.argument("ids", nargs=-1, required=True)
+@_queue_option
+@pass_invocation
+def run(given: Invocation, ids: tuple[str, ...], queue: str) -> None:
+    """Make waiting tasks due now."""
+    with given.client() as client:
+        _report(given, queue, client.reschedule(ids, queue=queue, due=0), ("rescheduled",))
+
+
+@task.command()
+@click.argument("ids", nargs=-1, required=True)
+@_due_options
+@_queue_option
+@pass_invocation
+def revive(given: Invocation, ids: tuple[str, ...], due: int | None, delay: int | None, queue: str) -> None:
+    """Let dead tasks run again, with all their attempts."""
+    if due is not None and delay is not None:
+        raise click.UsageError("Give --at or --in, not both.")
+    with given.client() as client:
+        _report(given, queue, client.revive(ids, queue=queue, due=due, delay=delay), ("revived",))
+
+
+def _report(given: Invocation, queue: str, answers: Mapping[str, str], good: tuple[str, ...]) -> None:
+    """Print what happened to each id; fail with 3 when one is missing, else 4 when one was not in a fit state."""
+    if given.json:
+        render.document(answers)
+    else:
+        for id, answer in answers.items():
+            click.echo(f"{answer} {id}")
+    missing = [id for id, answer in answers.items() if answer == "missing"]
+    if missing:
+        raise Failure(f"No such task in queue {queue}: {', '.join(missing)}", NOT_FOUND)
+    unfit = [f"{id} is {answer}" for id, answer in answers.items() if answer not in good]
+    if unfit:
+        raise Failure(f"Nothing changed: {', '.join(unfit)}", CONFLICT)

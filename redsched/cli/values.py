@@ -1,0 +1,100 @@
+"""How text given on the command line becomes values; a refusal is a usage error that names the option."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from redsched.model.duration import duration_ms, instant_ms
+from redsched.model.retry import Explicit, Exponential, Fixed, RetryPolicy
+
+Value = TypeVar("Value")
+Callback = Callable[[click.Context, click.Parameter, Any], Any]
+
+
+def _read_by(read: Callable[[str], Any]) -> Callback:
+    def callback(context: click.Context, option: click.Parameter, value: str | None) -> Any:
+        if value is None:
+            return None
+        try:
+            return read(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, option) from None
+
+    return callback
+
+
+def retry_policy(text: str) -> RetryPolicy:
+    """``5s,1m,1h``, ``fixed:5s`` or ``exponential:5s:2:1h:0.2`` (base, factor, max, jitter; the rest has defaults).
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    kind, *parts = text.split(":")
+    policy: RetryPolicy
+    if kind == "fixed" and len(parts) == 1:
+        policy = Fixed(parts[0])
+    elif kind == "exponential" and len(parts) <= 4:
+        names = ("base", "factor", "max", "jitter")
+        values = {name: float(part) if name in ("factor", "jitter") else part
+                  for name, part in zip(names, parts, strict=False)}
+        policy = Exponential(**values)  # type: ignore[arg-type]
+    elif not parts:
+        policy = Explicit([part.strip() for part in kind.split(",")])
+    else:
+        raise ValueError(f"{text!r}: write 5s,1m,1h or fixed:5s or exponential:5s:2:1h:0.2")
+    policy.wire()
+    return policy
+
+
+def json_value(text: str) -> Any:
+    """JSON, ``@file`` with JSON in it, or ``-`` for standard input.
+
+    Raises:
+        ValueError: unreadable, or no JSON.
+    """
+    import msgspec
+
+    if text == "-":
+        content = sys.stdin.buffer.read()
+    elif text.startswith("@"):
+        try:
+            with open(text[1:], "rb") as file:
+                content = file.read()
+        except OSError as error:
+            raise ValueError(f"{text[1:]}: {error.strerror}") from None
+    else:
+        content = text.encode("utf-8", "surrogateescape")
+    try:
+        return msgspec.json.decode(content)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"no JSON ({error}); a text needs its own quotes: '\"hello\"'") from None
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+
+
+def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
+    pairs: dict[str, str] = {}
+    for value in values:
+        name, separator, content = value.partition("=")
+        if not separator or not name:
+            raise click.BadParameter(f"{value!r}: write name=value", context, option)
+        pairs[name] = content
+    return pairs or None
+
+
+def _names(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+instant = _read_by(instant_ms)
+duration = _read_by(duration_ms)
+retry = _read_by(retry_policy)
+payload = _read_by(json_value)
+pairs: Callback = _pairs
+names: Callback = _names

@@ -1,0 +1,201 @@
+"""Prometheus metrics of one process: counted as things happen, queue sizes asked for at scrape.
+
+Every observer has a registry of its own. Children are cached, so the hot path never looks up a label, and the
+number of label values is bounded, so a client that invents types cannot fill the memory.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from typing import Generic, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+
+from redsched.model.task import QueueStats
+
+MAX_TYPES = 500
+MAX_QUEUES = 1_000
+OTHER = "other"
+BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600)
+_STATES = ("scheduled", "held", "ready", "running", "finished", "dead", "quarantined")
+
+M = TypeVar("M", bound=MetricWrapperBase)
+
+
+class PrometheusObserver:
+    """Counts what the engine and the HTTP application report; ``render`` is the text that Prometheus reads."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        queues, types = _Bound(MAX_QUEUES), _Bound(MAX_TYPES)
+
+        def counter(name: str, text: str, *labels: str, **bounds: _Bound) -> _Cached[Counter]:
+            return _Cached(Counter(f"redsched_{name}", text, labels, registry=self.registry), labels, bounds)
+
+        def histogram(name: str, text: str, *labels: str, **bounds: _Bound) -> _Cached[Histogram]:
+            made = Histogram(f"redsched_{name}", text, labels, buckets=BUCKETS, registry=self.registry)
+            return _Cached(made, labels, bounds)
+
+        self._enqueued = counter(
+            "tasks_enqueued_total", "Tasks created", "queue", "type", "source", queue=queues, type=types
+        )
+        self._promoted = counter("tasks_promoted_total", "Due tasks moved to the ready stream", "queue", queue=queues)
+        self._started = counter("tasks_started_total", "Runs started", "queue", "type", queue=queues, type=types)
+        self._redelivered = counter(
+            "tasks_redelivered_total", "Runs that were not the task's first", "queue", "type", queue=queues, type=types
+        )
+        self._finished = counter(
+            "tasks_finished_total", "Runs ended, by outcome", "queue", "type", "outcome", queue=queues, type=types
+        )
+        self._quarantined = counter(
+            "tasks_quarantined_total", "Records set aside, by reason", "queue", "reason", queue=queues
+        )
+        self._lateness = histogram(
+            "task_lateness_seconds", "From a task's due time to the start of its handler", "queue", queue=queues
+        )
+        self._duration = histogram(
+            "task_duration_seconds", "Run time of handlers", "queue", "type", "outcome", queue=queues, type=types
+        )
+        self._progress = _Cached(
+            Gauge(
+                "redsched_loop_last_progress_timestamp_seconds",
+                "When a loop last completed a step",
+                ("loop",),
+                registry=self.registry,
+            ),
+            ("loop",),
+            {},
+        )
+        self._slots = Gauge("redsched_worker_slots", "Tasks this worker may run at a time", registry=self.registry)
+        self._busy = Gauge("redsched_worker_busy_slots", "Tasks this worker runs now", registry=self.registry)
+        self._requests = counter("http_requests_total", "HTTP requests answered", "method", "route", "code")
+        self._request_seconds = histogram(
+            "http_request_duration_seconds", "Time to answer an HTTP request", "method", "route"
+        )
+        self._redis_errors = counter("redis_errors_total", "Calls to Redis that failed, by kind", "kind")
+        build = Gauge(
+            "redsched_build_info", "1; its labels say what runs", ("version", "python"), registry=self.registry
+        )
+        build.labels(_version(), platform.python_version()).set(1)
+
+    def enqueued(self, queue: str, type: str, n: int, source: str) -> None:
+        """``n`` tasks were created; ``source`` is python, http, schedule, retry or redis."""
+        self._enqueued(queue, type, source).inc(n)
+
+    def promoted(self, queue: str, n: int) -> None:
+        """``n`` due tasks became ready."""
+        self._promoted(queue).inc(n)
+
+    def started(self, queue: str, type: str, lateness_ms: Sequence[float]) -> None:
+        """One run started for each lateness: start less due time."""
+        self._started(queue, type).inc(len(lateness_ms))
+        observe = self._lateness(queue).observe
+        for late in lateness_ms:
+            observe(late / 1_000 if late > 0 else 0.0)
+
+    def redelivered(self, queue: str, type: str, n: int) -> None:
+        """``n`` of the runs that started were not the task's first."""
+        self._redelivered(queue, type).inc(n)
+
+    def finished(self, queue: str, type: str, outcome: str, seconds: Sequence[float]) -> None:
+        """One run ended with ``outcome`` for each duration."""
+        self._finished(queue, type, outcome).inc(len(seconds))
+        observe = self._duration(queue, type, outcome).observe
+        for duration in seconds:
+            observe(duration)
+
+    def rejected(self, queue: str, reason: str, n: int) -> None:
+        """``n`` records were set aside in the quarantine."""
+        self._quarantined(queue, reason).inc(n)
+
+    def progressed(self, loop: str) -> None:
+        """A loop completed a step."""
+        self._progress(loop).set(time.time())
+
+    def slots(self, total: int, busy: int) -> None:
+        """How many tasks this worker may run, and runs now."""
+        self._slots.set(total)
+        self._busy.set(busy)
+
+    def redis_error(self, kind: str) -> None:
+        """A call to Redis failed."""
+        self._redis_errors(kind).inc()
+
+    def http(self, method: str, route: str, code: int, seconds: float) -> None:
+        """A request was answered; ``route`` is the pattern, never the path."""
+        self._requests(method, route, str(code)).inc()
+        self._request_seconds(method, route).observe(seconds)
+
+    def render(self, stats: Sequence[QueueStats] | None = None) -> bytes:
+        """The exposition text, with the queues' gauges where ``stats`` is given. Slow (ms): call it in a thread."""
+        text = generate_latest(self.registry)
+        return text if stats is None else text + generate_latest(_Queues(stats[:MAX_QUEUES]))
+
+
+class _Bound:
+    """The first ``limit`` values of a label keep their names; the rest share ``other``."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._seen: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        if value in self._seen:
+            return value
+        if len(self._seen) >= self._limit:
+            return OTHER
+        self._seen.add(value)
+        return value
+
+
+class _Cached(Generic[M]):
+    """The children of one metric by label values."""
+
+    def __init__(self, metric: M, labels: Sequence[str], bounds: dict[str, _Bound]) -> None:
+        self._metric = metric
+        self._bounds = [bounds.get(label) for label in labels]
+        self._children: dict[tuple[str, ...], M] = {}
+
+    def __call__(self, *values: str) -> M:
+        child = self._children.get(values)
+        if child is None:
+            bounded = tuple(
+                value if bound is None else bound(value) for value, bound in zip(values, self._bounds, strict=True)
+            )
+            child = self._metric.labels(*bounded)
+            if bounded == values:  # what became "other" is not remembered by name
+                self._children[values] = child
+        return child
+
+
+class _Queues:
+    """The gauges of the queues, built for one scrape."""
+
+    def __init__(self, stats: Sequence[QueueStats]) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterable[Metric]:
+        """Both families."""
+        tasks = GaugeMetricFamily("redsched_queue_tasks", "Tasks of a queue by state", labels=("queue", "state"))
+        age = GaugeMetricFamily(
+            "redsched_queue_oldest_due_age_seconds",
+            "How long the oldest task that is due has waited; 0 when none is",
+            labels=("queue",),
+        )
+        for queue in self._stats:
+            for state in _STATES:
+                tasks.add_metric((queue.queue, state), getattr(queue, state))
+            age.add_metric((queue.queue,), (queue.oldest_due_age_ms or 0) / 1_000)
+        return tasks, age
+
+
+def _version() -> str:
+    try:
+        return metadata.version("redsched")
+    except metadata.PackageNotFoundError:
+        return "unknown"

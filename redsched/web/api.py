@@ -1,0 +1,240 @@
+"""The endpoints under ``/v1``: each reads its request, calls one client verb and writes JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from redsched.client import AsyncClient
+from redsched.model import trace
+from redsched.model.errors import InvalidState, InvalidTask, TaskConflict, TaskNotFound
+from redsched.model.task import DEFAULT_QUEUE, STATES, QueueStats
+from redsched.observe.metrics import PrometheusObserver
+from redsched.settings import Settings
+from redsched.web import bodies
+from redsched.web.batch import Batch
+from redsched.web.problems import Problem, parameter_problem
+
+MAX_PAGE = 1_000
+LISTED = frozenset((*STATES, "finished"))
+
+
+class Json(Response):
+    """A value as JSON."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """By msgspec."""
+        return msgspec.json.encode(content)
+
+
+class Items(msgspec.Struct):
+    """One page of queues."""
+
+    items: list[QueueStats]
+    next_cursor: str | None = None
+
+
+class Api:
+    """What the endpoints share: the client, the settings, the observer."""
+
+    def __init__(self, settings: Settings, client: AsyncClient, observer: PrometheusObserver) -> None:
+        self.client = client
+        self.settings = settings
+        self.observer = observer
+        self._task_limit = settings.max_payload_bytes + bodies.SMALL_BODY
+        self._actions = {"cancel": self.cancel, "reschedule": self.reschedule, "run": self.run, "revive": self.revive}
+
+    def routes(self) -> list[Route]:
+        """The routes, each method of a path apart."""
+        return [
+            Route("/v1/tasks", self.create, methods=["POST"]),
+            Route("/v1/tasks", self.list, methods=["GET"]),
+            Route("/v1/tasks:batch", self.create_batch, methods=["POST"]),
+            Route("/v1/tasks/{id}", self.show, methods=["GET"]),
+            Route("/v1/tasks/{id}", self.act, methods=["POST"]),
+            Route("/v1/queues", self.queues, methods=["GET"]),
+            Route("/v1/queues/{queue}", self.queue, methods=["GET"]),
+        ]
+
+    async def create(self, request: Request) -> Response:
+        """201 for a new task, 200 for a repeated one."""
+        bodies.media_type(request, bodies.JSON)
+        raw = await bodies.read_body(request, self._task_limit, self.settings.max_body_bytes)
+        task = bodies.decode(bodies.TASK, raw).task(traceparent_of(request))
+        try:
+            (answer,) = await self.client.enqueue_many([task])
+        except InvalidTask as error:
+            raise InvalidTask(error.field, error.problem, code=error.code) from None  # no batch, so no index
+        if answer.status == "conflict":
+            raise TaskConflict(answer.id, answer.queue)
+        if answer.status == "existing":
+            return Json(answer)
+        self.observer.enqueued(answer.queue, task.type, 1, "http")
+        return Json(answer, 201, {"location": location(answer.id, answer.queue)})
+
+    async def create_batch(self, request: Request) -> Response:
+        """200 with a result for each task; ``?atomic=true`` writes nothing where one is invalid."""
+        given = parameters(request, "atomic")
+        if given.get("atomic", "false") not in ("true", "false"):
+            raise parameter_problem("atomic", "must be true or false")
+        kind = bodies.media_type(request, bodies.JSON, bodies.NDJSON)
+        raw = await bodies.read_body(request, self.settings.max_body_bytes, self.settings.max_body_bytes)
+        items = bodies.decode_lines(raw) if kind == bodies.NDJSON else bodies.decode_array(raw)
+        batch = Batch(items, traceparent_of(request), self.settings)
+        answer = await batch.enqueue(self.client, atomic=given.get("atomic") == "true")
+        for (queue, type), created in batch.created.items():
+            self.observer.enqueued(queue, type, created, "http")
+        return Json(answer)
+
+    async def show(self, request: Request) -> Response:
+        """One task."""
+        queue = parameters(request, "queue").get("queue", DEFAULT_QUEUE)
+        return Json(await self.client.task(request.path_params["id"], queue=queue))
+
+    async def list(self, request: Request) -> Response:
+        """One page of a queue's tasks in one state."""
+        given = parameters(request, "queue", "state", "type", "limit", "cursor")
+        state = given.get("state", "scheduled")
+        if state not in LISTED:
+            raise parameter_problem("state", f"must be one of {', '.join(sorted(LISTED))}")
+        try:
+            page = await self.client.list(
+                given.get("queue", DEFAULT_QUEUE),
+                state=state,
+                type=given.get("type"),
+                limit=limit_of(given, 50),
+                cursor=given.get("cursor"),
+            )
+        except InvalidTask as error:
+            code = "bad_cursor" if error.field == "cursor" else "bad_filter"
+            raise parameter_problem(error.field, error.problem, code=code) from None
+        return Json(page)
+
+    async def act(self, request: Request) -> Response:
+        """``POST /v1/tasks/{id}:{verb}``. Ids may hold colons: what follows the last one is the verb."""
+        task_id, _, verb = request.path_params["id"].rpartition(":")
+        action = self._actions.get(verb)
+        if action is None or not task_id:
+            verbs = ", ".join(f":{name}" for name in self._actions)
+            raise Problem("not_found", f"a task is acted on by {verbs} after its id; nothing was done")
+        queue = parameters(request, "queue").get("queue", DEFAULT_QUEUE)
+        return await action(request, task_id, queue)
+
+    async def cancel(self, request: Request, task_id: str, queue: str) -> Response:
+        """200 when cancelled, 202 when a running task was asked to stop."""
+        body = await self._body(request, bodies.CANCEL)
+        reason = body.reason if body is not None else ""
+        outcome = (await self.client.cancel(task_id, queue=queue, reason=reason))[task_id]
+        _require(outcome, ("cancelled", "requested"), task_id, queue, "cancel")
+        return Json(acted(task_id, queue, outcome), 202 if outcome == "requested" else 200)
+
+    async def reschedule(self, request: Request, task_id: str, queue: str) -> Response:
+        """Another due time for a task that has not started."""
+        body = await self._body(request, bodies.WHEN)
+        if body is None or (body.due is None) == (body.delay is None):
+            raise Problem("validation_failed", "give either due or delay; nothing changed")
+        outcome = (await self.client.reschedule(task_id, queue=queue, due=body.due, delay=body.delay))[task_id]
+        _require(outcome, ("rescheduled",), task_id, queue, "reschedule")
+        return Json(acted(task_id, queue, outcome))
+
+    async def run(self, request: Request, task_id: str, queue: str) -> Response:
+        """Due now."""
+        await self._body(request, bodies.NOTHING)
+        outcome = (await self.client.reschedule(task_id, queue=queue, due=0))[task_id]
+        _require(outcome, ("rescheduled",), task_id, queue, "run")
+        return Json(acted(task_id, queue, outcome))
+
+    async def revive(self, request: Request, task_id: str, queue: str) -> Response:
+        """A dead task waits again, with its attempts given back."""
+        body = await self._body(request, bodies.WHEN)
+        due, delay = (None, None) if body is None else (body.due, body.delay)
+        outcome = (await self.client.revive(task_id, queue=queue, due=due, delay=delay))[task_id]
+        _require(outcome, ("revived",), task_id, queue, "revive")
+        return Json(acted(task_id, queue, outcome))
+
+    async def queues(self, request: Request) -> Response:
+        """Depths of the queues, in order of their names."""
+        given = parameters(request, "limit", "cursor")
+        limit, after = limit_of(given, 100), given.get("cursor", "")
+        names = sorted(name for name in await self.client.queues() if name > after)
+        stats = await self.client.stats(names[:limit]) if names else []
+        return Json(Items(stats, names[limit - 1] if len(names) > limit else None))
+
+    async def queue(self, request: Request) -> Response:
+        """Depths of one queue."""
+        name = request.path_params["queue"]
+        parameters(request)
+        if name not in await self.client.queues():
+            raise Problem("queue_not_found", f"no queue {name[:100]!r}")
+        (stats,) = await self.client.stats([name])
+        return Json(stats)
+
+    async def _body(self, request: Request, decoder: msgspec.json.Decoder[bodies.T]) -> bodies.T | None:
+        raw = await bodies.read_body(request, bodies.SMALL_BODY, self.settings.max_body_bytes)
+        if not raw.strip():
+            return None
+        bodies.media_type(request, bodies.JSON)
+        return bodies.decode(decoder, raw)
+
+
+def parameters(request: Request, *known: str) -> dict[str, str]:
+    """The query's parameters.
+
+    Raises:
+        Problem: bad_filter; one that is not known, or given twice.
+    """
+    if not request.scope["query_string"]:
+        return {}
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            choice = f"; known are {', '.join(known)}" if known else ""
+            raise parameter_problem(name[:100], f"is not a parameter of this resource{choice}")
+        if name in given:
+            raise parameter_problem(name, "is given twice")
+        given[name] = value
+    return given
+
+
+def limit_of(given: dict[str, str], default: int) -> int:
+    """``limit``.
+
+    Raises:
+        Problem: bad_filter.
+    """
+    text = given.get("limit", str(default))
+    if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= MAX_PAGE):
+        raise parameter_problem("limit", f"must be a whole number of 1..{MAX_PAGE}")
+    return int(text)
+
+
+def traceparent_of(request: Request) -> str | None:
+    """The request's own trace, where it is valid."""
+    given = request.headers.get("traceparent")
+    return given if trace.valid(given) else None
+
+
+def location(task_id: str, queue: str) -> str:
+    """The path of a task."""
+    path = f"/v1/tasks/{quote(task_id, safe=':@+')}"
+    return path if queue == DEFAULT_QUEUE else f"{path}?queue={quote(queue, safe='')}"
+
+
+def acted(task_id: str, queue: str, outcome: str) -> dict[str, str]:
+    """The answer of an action."""
+    return {"id": task_id, "queue": queue, "status": outcome}
+
+
+def _require(outcome: str, done: Iterable[str], task_id: str, queue: str, verb: str) -> None:
+    if outcome == "missing":
+        raise TaskNotFound(task_id, queue)
+    if outcome not in done:
+        raise InvalidState(task_id, queue, outcome, verb)

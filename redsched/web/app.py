@@ -1,0 +1,146 @@
+"""The Starlette application: routes, and the edge that every request passes.
+
+The edge gives a request its id, judges who asks, turns every error into a problem and counts what was answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from redsched.client import AsyncClient
+from redsched.model.errors import OutcomeUnknown, RedschedError, StoreError
+from redsched.observe.metrics import PrometheusObserver
+from redsched.settings import Settings
+from redsched.web.api import Api
+from redsched.web.auth import Guard
+from redsched.web.health import Health
+from redsched.web.problems import UNEXPECTED, Problem, of_error
+
+log = logging.getLogger("redsched.api")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
+def create_app(
+    settings: Settings, client: AsyncClient | None = None, observer: PrometheusObserver | None = None
+) -> Starlette:
+    """The HTTP interface as an ASGI application.
+
+    Without a ``client`` it makes one and closes it at shutdown; one that is given stays the caller's.
+    """
+    used = AsyncClient(settings=settings, name="api") if client is None else client
+    counted = PrometheusObserver() if observer is None else observer
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            if client is None:
+                await used.close()
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        if isinstance(error, StoreError | OutcomeUnknown):
+            counted.redis_error(of_error(error).code)
+        problem, request_id = _problem_of(request, error), request.scope["request_id"]
+        if problem.status >= 500:
+            log.warning("api.failed", extra={"code": problem.code, "error": str(error), "request_id": request_id})
+        return problem.response(request_id)
+
+    app = Starlette(
+        routes=[*Api(settings, used, counted).routes(), *Health(used, counted).routes()],
+        middleware=[Middleware(Edge, guard=Guard(settings.api_token), observer=counted)],
+        exception_handlers={Problem: on_error, RedschedError: on_error, HTTPException: on_error},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+class Edge:
+    """The first and last to see a request."""
+
+    def __init__(self, app: ASGIApp, guard: Guard, observer: PrometheusObserver) -> None:
+        self._app = app
+        self._guard = guard
+        self._observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        given, authorization, fetch_site = None, None, None
+        for name, value in scope["headers"]:
+            if name == b"request-id":
+                given = value
+            elif name == b"authorization":
+                authorization = value
+            elif name == b"sec-fetch-site":
+                fetch_site = value
+        request_id = given if given is not None and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
+        scope["request_id"] = request_id.decode()
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append((b"request-id", request_id))
+            await send(message)
+
+        method: str = scope["method"]
+        try:
+            problem = self._guard.refuse(method, scope["path"], authorization, fetch_site)
+            if problem is None:
+                await self._app(scope, receive, answer)
+            else:
+                await problem.response(scope["request_id"])(scope, receive, answer)
+        except ClientDisconnect:
+            status = 499  # as nginx counts it: nobody was there to be answered
+        except Exception:
+            facts = {"request_id": scope["request_id"], "method": method, "path": scope["path"]}
+            log.exception("api.error", extra=facts)
+            if status:
+                raise  # half an answer went out: let the server cut the connection
+            internal = Problem("internal", UNEXPECTED)
+            await internal.response(scope["request_id"])(scope, receive, answer)
+        finally:
+            route = scope.get("route")
+            pattern = route.path if isinstance(route, Route) else "unmatched"
+            self._observer.http(method if method in _METHODS else "OTHER", pattern, status, time.perf_counter() - began)
+
+
+def _problem_of(request: Request, error: Exception) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, RedschedError):
+        return of_error(error)
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        allowed = {
+            method
+            for route in request.app.routes
+            if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+            for method in route.methods or ()
+        }
+        listed = ", ".join(sorted(allowed))
+        return Problem("method_not_allowed", f"{request.method} is not one of {listed}", headers={"allow": listed})
+    if error.status_code == 404:
+        return Problem("not_found", f"nothing is at {request.url.path[:200]!r}")
+    return Problem("internal", UNEXPECTED)

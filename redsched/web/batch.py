@@ -1,0 +1,112 @@
+"""Many tasks in one request: each judged by itself, all that are good written by one client call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from redsched.client import AsyncClient
+from redsched.model.errors import InvalidTask, TaskConflict
+from redsched.model.task import Enqueued, Task
+from redsched.settings import Settings
+from redsched.web.bodies import TaskBody
+from redsched.web.problems import MAX_ERRORS, Body, FieldError, Problem, of_error
+from redsched.wire import protocol
+from redsched.wire.cells import Cell
+
+
+class Result(msgspec.Struct, omit_defaults=True):
+    """What became of the task at ``index``: created, existing, conflict or invalid."""
+
+    index: int
+    status: str
+    id: str | None = None
+    problem: Body | None = None
+
+
+class Answer(msgspec.Struct):
+    """A result for each task, in order, and how many of each kind; ``failed`` is conflict and invalid."""
+
+    results: list[Result]
+    created: int
+    existing: int
+    failed: int
+
+
+class Batch:
+    """The tasks of one request."""
+
+    def __init__(self, items: Sequence[TaskBody | Problem], traceparent: str | None, settings: Settings) -> None:
+        self.created: Counter[tuple[str, str]] = Counter()  # by queue and type
+        self._cell, self._max_payload = Cell(settings.namespace), settings.max_payload_bytes
+        self._problems: dict[int, Problem] = {}
+        self._tasks: dict[int, Task] = {}
+        for index, item in enumerate(items):
+            if isinstance(item, Problem):
+                self._problems[index] = item
+            else:
+                self._tasks[index] = item.task(traceparent)
+
+    async def enqueue(self, client: AsyncClient, *, atomic: bool) -> Answer:
+        """Write the good ones.
+
+        Raises:
+            Problem: ``atomic`` and one of them is invalid; nothing was written.
+        """
+        results: dict[int, Result] = {}
+        if not (atomic and self._problems):
+            results = await self._write(client, atomic)
+        if atomic and self._problems:
+            raise self._refused()
+        for index, problem in self._problems.items():
+            results[index] = Result(index, "invalid", problem=problem.body())
+        counts = Counter(result.status for result in results.values())
+        ordered = [results[index] for index in range(len(results))]
+        return Answer(ordered, counts["created"], counts["existing"], counts["conflict"] + counts["invalid"])
+
+    async def _write(self, client: AsyncClient, atomic: bool) -> dict[int, Result]:
+        """One call for all; where it names a bad one, each is judged and one call more writes the rest."""
+        if not self._tasks:
+            return {}
+        answers: list[Enqueued] | None = None
+        while answers is None:
+            try:
+                answers = await client.enqueue_many(list(self._tasks.values()))
+            except InvalidTask as error:
+                self._judge(error)
+                if atomic or not self._tasks:
+                    return {}
+        results: dict[int, Result] = {}
+        for (index, task), answer in zip(self._tasks.items(), answers, strict=True):
+            problem = None
+            if answer.status == "created":
+                self.created[answer.queue, task.type] += 1
+            elif answer.status == "conflict":
+                problem = of_error(TaskConflict(answer.id, answer.queue)).body()
+            results[index] = Result(index, answer.status, answer.id, problem)
+        return results
+
+    def _judge(self, found: InvalidTask) -> None:
+        """Move every task that cannot be written to the problems; at least the one that was ``found``."""
+        named = list(self._tasks)[found.index or 0]
+        for index, task in list(self._tasks.items()):
+            try:
+                protocol.enqueue(self._cell, [task], max_payload=self._max_payload)
+            except InvalidTask as error:
+                self._refuse(index, error)
+        if named in self._tasks:  # only Redis could tell
+            self._refuse(named, found)
+
+    def _refuse(self, index: int, error: InvalidTask) -> None:
+        del self._tasks[index]
+        self._problems[index] = of_error(InvalidTask(error.field, error.problem, index=index, code=error.code))
+
+    def _refused(self) -> Problem:
+        errors: list[FieldError] = []
+        for index in sorted(self._problems)[:MAX_ERRORS]:
+            problem = self._problems[index]
+            errors.extend(problem.errors or [FieldError(problem.code, problem.detail, pointer=f"/{index}")])
+        count = len(self._problems)
+        return Problem("validation_failed", f"{count} of the tasks cannot be used; nothing was written", errors=errors)

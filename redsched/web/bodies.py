@@ -1,0 +1,300 @@
+"""What a request may say: its body read within limits, decoded once, straight into a structure.
+
+Only shapes are checked here; what a field may hold is checked where the task is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from redsched.model import trace
+from redsched.model.retry import Explicit, Exponential, Fixed, RetryPolicy
+from redsched.model.task import DEFAULT_QUEUE, MAX_BATCH, Priority, Task
+from redsched.web.problems import Problem, of_validation, unwritten
+
+JSON, NDJSON = "application/json", "application/x-ndjson"
+SMALL_BODY = 65_536  # most bytes of a body without a payload, and beside a payload
+IDLE_S = 30.0  # how long the next part of a body may take
+TOO_DEEP = "nested too deeply"
+NO_UTF8 = "not UTF-8"
+
+T = TypeVar("T")
+
+
+class FixedBody(msgspec.Struct, tag_field="kind", tag="fixed", forbid_unknown_fields=True):
+    """``{"kind": "fixed", "delay": "30s"}``."""
+
+    delay: int | str
+
+    def policy(self) -> RetryPolicy:
+        """As the model has it."""
+        return Fixed(self.delay)
+
+
+class ExponentialBody(msgspec.Struct, tag_field="kind", tag="exponential", forbid_unknown_fields=True):
+    """``{"kind": "exponential", "base": "5s", "factor": 2, "max": "1h", "jitter": 0.2}``; these are the defaults."""
+
+    base: int | str = 5_000
+    factor: float = 2.0
+    max: int | str = 3_600_000
+    jitter: float = 0.2
+
+    def policy(self) -> RetryPolicy:
+        """As the model has it."""
+        return Exponential(base=self.base, factor=self.factor, max=self.max, jitter=self.jitter)
+
+
+class ListBody(msgspec.Struct, tag_field="kind", tag="list", forbid_unknown_fields=True):
+    """``{"kind": "list", "delays": ["1s", "1m"]}``; the bare list means the same."""
+
+    delays: list[int | str]
+
+    def policy(self) -> RetryPolicy:
+        """As the model has it."""
+        return Explicit(self.delays)
+
+
+class TaskBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A task to create.
+
+    Times are RFC 3339 with an offset or ms since the epoch, durations ms or text such as ``90s``.
+    """
+
+    type: str
+    payload: Any = None
+    queue: str = DEFAULT_QUEUE
+    id: str | None = None
+    due: int | str | None = None
+    delay: int | str | None = None
+    priority: Priority = "normal"
+    max_attempts: int | None = None
+    retry: FixedBody | ExponentialBody | ListBody | list[int | str] | None = None
+    timeout: int | str | None = None
+    expires_at: int | str | None = None
+    expires_in: int | str | None = None
+    key: str | None = None
+    tags: list[str] | None = None
+    headers: dict[str, str] | None = None
+    retention: int | str | None = None
+    keep: bool = False
+    request: str | None = None
+
+    def task(self, traceparent: str | None) -> Task:
+        """The task it asks for; ``traceparent`` is the request's, which one among its own headers overrides."""
+        if self.headers and trace.valid(own := self.headers.get("traceparent")):
+            traceparent = own
+        retry = self.retry
+        return Task(
+            type=self.type,
+            payload=self.payload,
+            queue=self.queue,
+            id=self.id,
+            due=self.due,
+            delay=self.delay,
+            priority=self.priority,
+            max_attempts=self.max_attempts,
+            retry=retry if retry is None or isinstance(retry, list) else retry.policy(),
+            timeout=self.timeout,
+            expires_at=self.expires_at,
+            expires_in=self.expires_in,
+            key=self.key,
+            tags=self.tags,
+            headers=self.headers,
+            traceparent=traceparent,
+            retention=self.retention,
+            keep=self.keep,
+            request=self.request,
+        )
+
+
+class CancelBody(msgspec.Struct, forbid_unknown_fields=True):
+    """``{"reason": "order paid"}``."""
+
+    reason: str = ""
+
+
+class WhenBody(msgspec.Struct, forbid_unknown_fields=True):
+    """``{"due": ...}`` or ``{"delay": ...}``."""
+
+    due: int | str | None = None
+    delay: int | str | None = None
+
+
+class NoBody(msgspec.Struct, forbid_unknown_fields=True):
+    """``{}``."""
+
+
+TASK = msgspec.json.Decoder(TaskBody)
+TASKS = msgspec.json.Decoder(list[TaskBody])
+CANCEL = msgspec.json.Decoder(CancelBody)
+WHEN = msgspec.json.Decoder(WhenBody)
+NOTHING = msgspec.json.Decoder(NoBody)
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes, index: int | None = None) -> T:
+    """The structure that a body holds.
+
+    Raises:
+        Problem: malformed_json, unknown_field or validation_failed with the field's pointer.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise of_validation(error, index) from None
+    except UnicodeDecodeError:
+        raise Problem("malformed_json", NO_UTF8 + unwritten(index)) from None
+    except msgspec.DecodeError as error:
+        raise Problem("malformed_json", f"{error}{unwritten(index)}") from None
+    except RecursionError:
+        raise Problem("malformed_json", TOO_DEEP + unwritten(index)) from None
+
+
+def decode_array(body: bytes) -> list[TaskBody | Problem]:
+    """A JSON array of tasks; one that cannot be used is a Problem in its place.
+
+    Raises:
+        Problem: malformed_json or batch_too_large; nothing can be written.
+    """
+    if body.count(b'"type"') <= MAX_BATCH:
+        try:
+            whole = TASKS.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass  # one of them, or all: look at each
+        else:
+            _bounded(len(whole))
+            return list(whole)
+    return [_one(part, index) for index, part in enumerate(_split_array(body))]
+
+
+def decode_lines(body: bytes) -> list[TaskBody | Problem]:
+    """One task a line; blank lines do not count.
+
+    Raises:
+        Problem: batch_too_large.
+    """
+    lines = [line for line in body.splitlines() if line.strip()] if body.count(b"\n") <= 2 * MAX_BATCH else []
+    _bounded(len(lines) or body.count(b"\n"))
+    return [_one(line, index) for index, line in enumerate(lines)]
+
+
+def _one(part: bytes, index: int) -> TaskBody | Problem:
+    try:
+        return decode(TASK, part, index)
+    except Problem as problem:
+        return problem
+
+
+def _split_array(body: bytes) -> list[bytes]:
+    """The texts of an array's items, found one by one, so that a huge array costs no more than 1,001 of them."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise Problem("malformed_json", NO_UTF8 + unwritten()) from None
+    scan = json.JSONDecoder().raw_decode
+    parts: list[bytes] = []
+    at = _skip(text, 0)
+    if text[at : at + 1] != "[":
+        raise Problem("validation_failed", "give a JSON array of tasks, or one task a line as " + NDJSON)
+    at = _skip(text, at + 1)
+    while text[at : at + 1] != "]":
+        try:
+            end = scan(text, at)[1]
+        except (ValueError, RecursionError) as error:
+            why = TOO_DEEP if isinstance(error, RecursionError) else "no JSON"
+            raise Problem("malformed_json", f"tasks[{len(parts)}]: {why}{unwritten()}") from None
+        parts.append(text[at:end].encode())
+        _bounded(len(parts))
+        at = _skip(text, end)
+        if text[at : at + 1] == ",":
+            at = _skip(text, at + 1)
+            if text[at : at + 1] != "]":
+                continue
+        elif text[at : at + 1] == "]":
+            break
+        raise Problem("malformed_json", f"expected ',' or ']' after tasks[{len(parts) - 1}]; nothing was written")
+    if _skip(text, at + 1) != len(text):
+        raise Problem("malformed_json", "there is more after the array; nothing was written")
+    return parts
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def _bounded(count: int) -> None:
+    if count > MAX_BATCH:
+        raise Problem("batch_too_large", f"more than {MAX_BATCH} tasks in one batch; nothing was written")
+
+
+async def read_body(request: Request, limit: int, drain: int) -> bytes:
+    """The whole body, at most ``limit`` bytes.
+
+    A longer one is read to its end and dropped, so that the client gets to read the answer; beyond ``drain``
+    bytes the connection is closed instead.
+
+    Raises:
+        Problem: payload_too_large or request_timeout.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > drain:
+        raise _too_large(limit, close=True)
+    message = await _receive(request)
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if len(body) > limit:
+            raise _too_large(limit, close=False)
+        return body
+    parts, size = [body], len(body)
+    while message.get("more_body"):
+        message = await _receive(request)
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= limit:
+            parts.append(part)
+        else:
+            parts.clear()
+        if size > drain:
+            raise _too_large(limit, close=True)
+    if size > limit:
+        raise _too_large(limit, close=False)
+    return b"".join(parts)
+
+
+async def _receive(request: Request) -> Any:
+    try:
+        async with asyncio.timeout(IDLE_S):
+            message = await request.receive()
+    except TimeoutError:
+        detail = f"no more of the body came for {IDLE_S:.0f} s; nothing was written"
+        raise Problem("request_timeout", detail, headers={"connection": "close"}) from None
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message
+
+
+def _too_large(limit: int, *, close: bool) -> Problem:
+    headers = {"connection": "close"} if close else None
+    return Problem("payload_too_large", f"the body is longer than {limit} bytes; nothing was written", headers=headers)
+
+
+def media_type(request: Request, *accepted: str) -> str:
+    """The body's content type.
+
+    Raises:
+        Problem: unsupported_media_type; says how to name it.
+    """
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given in accepted:
+        return given
+    found = f"the content type is {given[:100]!r}" if given else "the request has no content type"
+    raise Problem(
+        "unsupported_media_type",
+        f"{found}; add the header, with curl: -H 'content-type: {accepted[0]}'; nothing was written",
+    )

@@ -1,0 +1,100 @@
+"""Whether this process lives, whether it can serve, and its metrics. All answer in time though Redis hangs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from redsched.client import AsyncClient
+from redsched.model.errors import RedschedError
+from redsched.model.task import DEFAULT_QUEUE, QueueStats
+from redsched.observe.metrics import MAX_QUEUES, PrometheusObserver
+from redsched.web.problems import of_error
+
+PING_S = 1.0  # how long Redis may take to answer a probe
+STATS_S = 3.0  # how long it may take to tell the queues' sizes
+
+
+class Check(msgspec.Struct, omit_defaults=True):
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+class Readiness(msgspec.Struct, omit_defaults=True):
+    """``ready`` or ``not_ready``; the checks that failed, and with ``?verbose`` all of them."""
+
+    status: str
+    checks: Sequence[Check] = ()
+
+
+class Health:
+    """The endpoints beside the API."""
+
+    def __init__(self, client: AsyncClient, observer: PrometheusObserver) -> None:
+        self.client = client
+        self.observer = observer
+
+    def routes(self) -> list[Route]:
+        """The routes."""
+        return [
+            Route("/livez", self.livez, methods=["GET"]),
+            Route("/readyz", self.readyz, methods=["GET"]),
+            Route("/metrics", self.metrics, methods=["GET"]),
+        ]
+
+    async def livez(self, request: Request) -> Response:
+        """200 while this process serves, Redis or not."""
+        return Response(b"ok\n", media_type="text/plain", headers={"cache-control": "no-store"})
+
+    async def readyz(self, request: Request) -> Response:
+        """200 where a task could be submitted now, else 503; tells why."""
+        checks = await self._checks()
+        ready = all(check.ok for check in checks)
+        shown = checks if "verbose" in request.query_params else [check for check in checks if not check.ok]
+        return Response(
+            msgspec.json.encode(Readiness("ready" if ready else "not_ready", tuple(shown))),
+            200 if ready else 503,
+            {"cache-control": "no-store"},
+            "application/json",
+        )
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus's text; without the queues' sizes while Redis is away."""
+        stats: list[QueueStats] | None = None
+        try:
+            async with asyncio.timeout(STATS_S):
+                names = sorted(await self.client.queues())[:MAX_QUEUES]
+                stats = await self.client.stats(names) if names else []
+        except TimeoutError:
+            self.observer.redis_error("timeout")
+        except RedschedError as error:
+            self.observer.redis_error(of_error(error).code)
+        text = await asyncio.to_thread(self.observer.render, stats)
+        return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
+
+    async def _checks(self) -> list[Check]:
+        try:
+            async with asyncio.timeout(PING_S):
+                server = await self.client.ping()
+                if server.build is None and server.role != "slave":
+                    await self.client.stats([DEFAULT_QUEUE])  # loads the Lua, as any verb does
+        except TimeoutError:
+            return [Check("redis", False, f"no answer within {PING_S:.0f} s")]
+        except RedschedError as error:
+            return [Check("redis", False, str(error))]
+        full = bool(server.maxmemory) and (server.used_memory or 0) >= (server.maxmemory or 0)
+        return [
+            Check("redis", True, f"{server.server} {server.version}".strip()),
+            Check("role", server.role in ("master", ""), server.role or "not told"),
+            Check("lua", True, "loaded"),
+            Check("memory", not full, f"{server.used_memory} of {server.maxmemory or 'unlimited'} bytes are used"),
+        ]

@@ -1,0 +1,204 @@
+"""What an error looks like over HTTP (RFC 9457), and the one table from errors to status codes.
+
+Codes are stable: a client may branch on them. A detail never holds a payload.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from starlette.responses import Response
+
+from redsched.model.errors import (
+    InvalidState,
+    InvalidTask,
+    LeaseLost,
+    OutcomeUnknown,
+    RedschedError,
+    StoreDenied,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+    TaskConflict,
+    TaskNotFound,
+)
+from redsched.model.task import FINISHED
+
+TITLES: dict[str, tuple[int, str]] = {
+    "malformed_json": (400, "The body is not JSON"),
+    "bad_cursor": (400, "The cursor is not one of ours"),
+    "bad_filter": (400, "A query parameter cannot be used"),
+    "missing_key": (401, "No bearer token was given"),
+    "invalid_key": (401, "The bearer token is not the right one"),
+    "cross_site_write": (403, "Another site asked for a change"),
+    "not_found": (404, "No such resource"),
+    "task_not_found": (404, "No such task"),
+    "queue_not_found": (404, "No such queue"),
+    "method_not_allowed": (405, "The resource does not take this method"),
+    "request_timeout": (408, "The body did not arrive in time"),
+    "task_exists": (409, "The id belongs to another task"),
+    "invalid_state": (409, "The task's state does not allow this"),
+    "already_finished": (409, "The task has already finished"),
+    "lease_lost": (409, "Another worker holds a newer attempt"),
+    "payload_too_large": (413, "The body is too large"),
+    "batch_too_large": (413, "The batch has too many tasks"),
+    "unsupported_media_type": (415, "The content type is not accepted"),
+    "validation_failed": (422, "A field cannot be used"),
+    "unknown_field": (422, "A field is not known"),
+    "internal": (500, "An error of the server"),
+    "store_unavailable": (503, "Redis is away"),
+    "store_read_only": (503, "Redis does not take writes"),
+    "store_out_of_memory": (503, "Redis is full"),
+    "store_denied": (503, "Redis refuses our credentials"),
+    "outcome_unknown": (503, "Redis did not answer"),
+}
+
+CODES: dict[type[RedschedError], str] = {
+    InvalidTask: "validation_failed",
+    TaskNotFound: "task_not_found",
+    TaskConflict: "task_exists",
+    InvalidState: "invalid_state",
+    LeaseLost: "lease_lost",
+    OutcomeUnknown: "outcome_unknown",
+    StoreUnavailable: "store_unavailable",
+    StoreReadOnly: "store_read_only",
+    StoreFull: "store_out_of_memory",
+    StoreDenied: "store_denied",
+    StoreError: "store_unavailable",
+    RedschedError: "internal",
+}
+UNEXPECTED = "this was not expected; the log has it under this request id"
+RETRY_AFTER = {"store_unavailable": "1", "store_read_only": "1", "outcome_unknown": "1", "store_out_of_memory": "5"}
+MAX_ERRORS = 20  # listed in one problem
+
+
+class FieldError(msgspec.Struct, omit_defaults=True):
+    """What is wrong with one field: ``pointer`` (RFC 6901) into the body, or the name of a query ``parameter``."""
+
+    code: str
+    detail: str
+    pointer: str | None = None
+    parameter: str | None = None
+
+
+class Body(msgspec.Struct, omit_defaults=True):
+    """The JSON of a problem."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: Sequence[FieldError] = ()
+    request_id: str = ""
+
+
+class Problem(Exception):
+    """Raise to answer with this problem; nothing else was done."""
+
+    def __init__(
+        self, code: str, detail: str, *, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+        self.headers = dict(headers or {})
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+        return TITLES[self.code][0]
+
+    def body(self, request_id: str = "") -> Body:
+        """The JSON of it."""
+        status, title = TITLES[self.code]
+        errors = self.errors[:MAX_ERRORS]
+        return Body(f"urn:redsched:problem:{self.code}", title, status, self.code, self.detail, errors, request_id)
+
+    def response(self, request_id: str) -> Response:
+        """The answer."""
+        return Response(
+            msgspec.json.encode(self.body(request_id)),
+            self.status,
+            {**self.headers, "content-type": "application/problem+json"},
+        )
+
+
+def field_problem(field: str, detail: str, *, code: str = "invalid", index: int | None = None) -> Problem:
+    """A 422 for one field of the body; ``field`` is written ``retry.base`` or ``tags[2]``."""
+    where = field if index is None else f"tasks[{index}].{field}" if field else f"tasks[{index}]"
+    top = "unknown_field" if code == "unknown_field" else "validation_failed"
+    text = f"{where}: {detail}" if where else detail
+    return Problem(top, text + unwritten(index), errors=[FieldError(code, detail, pointer(field, index))])
+
+
+def unwritten(index: int | None = None) -> str:
+    """The end of a detail: what was not done."""
+    return "; nothing was written" if index is None else "; this task was not written"
+
+
+def parameter_problem(parameter: str, detail: str, *, code: str = "bad_filter") -> Problem:
+    """A 400 for one query parameter."""
+    return Problem(code, f"{parameter}: {detail}", errors=[FieldError("invalid", detail, parameter=parameter)])
+
+
+def of_error(error: RedschedError) -> Problem:
+    """The problem for one of redsched's errors."""
+    code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+    if isinstance(error, InvalidTask):
+        if error.code in ("payload_too_large", "batch_too_large"):
+            where = pointer(error.field, error.index)
+            return Problem(error.code, str(error), errors=[FieldError(error.code, error.problem, where)])
+        return field_problem(error.field, error.problem, code=error.code, index=error.index)
+    if isinstance(error, InvalidState) and (error.state in FINISHED or error.state in ("finished", "dead")):
+        code = "already_finished"
+    detail = str(error)
+    if isinstance(error, OutcomeUnknown):
+        detail += "; repeat it with the same id or request and it is not done twice"
+    headers = {"retry-after": RETRY_AFTER[code]} if code in RETRY_AFTER else None
+    return Problem(code, UNEXPECTED if code == "internal" else detail, headers=headers)
+
+
+def pointer(field: str, index: int | None = None) -> str:
+    """The JSON pointer of a path such as ``retry.delays[2]``."""
+    steps = [step for step in re.split(r"[.\[\]]+", field) if step]
+    if index is not None:
+        steps.insert(0, str(index))
+    return "".join("/" + escaped(step) for step in steps)
+
+
+def escaped(step: str) -> str:
+    """One step of a JSON pointer."""
+    return step.replace("~", "~0").replace("/", "~1")
+
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*?)`(?: - at `\$(?P<path>[^`]*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
+_OTHER = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?\$(?P<path>[^`]*)`)?", re.DOTALL)
+
+
+def of_validation(error: msgspec.ValidationError, index: int | None = None) -> Problem:
+    """The problem for what msgspec found wrong with a body."""
+    text = str(error)
+    for shape, code, detail in (
+        (_UNKNOWN, "unknown_field", "is not a field of this body"),
+        (_MISSING, "required", "is required"),
+    ):
+        match = shape.fullmatch(text)
+        if match is not None:
+            name = match["name"][:100]
+            found = FieldError(code, detail, pointer=pointer(_path(match), index) + "/" + escaped(name))
+            top = "unknown_field" if code == "unknown_field" else "validation_failed"
+            return Problem(top, f"{name!r} {detail}{unwritten(index)}", errors=[found])
+    match = _OTHER.fullmatch(text)
+    what, path = (match["what"], _path(match)) if match is not None else (text, "")
+    what = what[:1].lower() + what[1:]
+    return field_problem(path, what, index=index)
+
+
+def _path(match: re.Match[str]) -> str:
+    return (match["path"] or "").replace("[...]", "").removeprefix(".")

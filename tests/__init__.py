@@ -1,0 +1,1 @@
+"""Tests of redsched: unit, Lua, contract and system."""

@@ -1,0 +1,118 @@
+"""The shape of the source: imports point one way, each kind of knowledge has one home, files stay short."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import redsched
+
+ROOT = Path(redsched.__file__).parents[1]
+PACKAGE = ROOT / "redsched"
+FILES = sorted(PACKAGE.rglob("*.py"))
+LUA_FILES = sorted((ROOT / "lua").rglob("*.lua"))
+
+BELOW = {"model", "settings", "wire", "client", "transport"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "model": {"model"},
+    "settings": {"model"},
+    "wire": {"model", "settings", "wire"},
+    "transport": {"model", "settings", "wire"},
+    "client": {"model", "settings", "wire", "transport"},
+    "embedded": {"model", "settings"},
+    "engine": BELOW | {"engine"},
+    "observe": BELOW | {"observe"},
+    "web": BELOW | {"observe", "web"},
+    "builtin": {"engine", "model"},
+    "testing": BELOW | {"engine"},
+    "demo": BELOW | {"engine", "observe", "web", "cli", "demo", "embedded", "builtin"},
+    "cli": BELOW | {"engine", "observe", "web", "cli", "demo", "embedded", "builtin", "__init__"},
+    "__main__": {"cli"},
+    "__init__": BELOW | {"engine"},
+}
+
+
+def part(file: Path) -> str:
+    """The part of the package that a file belongs to: its folder, or its own name."""
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> Iterator[tuple[int, str]]:
+    """Every import of a file, those inside functions too: line and dotted name."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno} is relative; write the whole name"
+            module = node.module or ""
+            for alias in node.names:
+                yield node.lineno, f"{module}.{alias.name}"
+
+
+def imported_part(name: str) -> str | None:
+    """The part of redsched that a dotted name lies in; None outside redsched."""
+    names = name.split(".")
+    if names[0] != "redsched":
+        return None
+    if len(names) == 1 or not ((PACKAGE / names[1]).is_dir() or (PACKAGE / f"{names[1]}.py").is_file()):
+        return "__init__"
+    return names[1]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_imports_point_one_way(file: Path) -> None:
+    allowed = MAY_IMPORT[part(file)]
+    for line, name in imports(file):
+        target = imported_part(name)
+        assert target is None or target in allowed, f"{file.relative_to(ROOT)}:{line} imports {name}"
+
+
+def test_only_the_transport_imports_redis_py() -> None:
+    importers = {
+        str(file.relative_to(PACKAGE)) for file in FILES for _, name in imports(file) if name.split(".")[0] == "redis"
+    }
+    assert importers == {"transport.py"}
+
+
+def test_only_settings_reads_the_environment() -> None:
+    readers = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv"):
+                readers.add(str(file.relative_to(PACKAGE)))
+        readers |= {str(file.relative_to(PACKAGE)) for _, name in imports(file) if name.startswith("os.environ")}
+    assert readers == {"settings.py"}
+
+
+def test_the_public_names_can_be_imported_and_are_the_documented_ones() -> None:
+    assert len(set(redsched.__all__)) == len(redsched.__all__)
+    for name in redsched.__all__:
+        assert getattr(redsched, name) is not None
+    expected = {
+        "App", "Context", "Client", "AsyncClient", "Task", "TaskView", "Enqueued", "Page", "QueueStats", "Settings",
+        "Fixed", "Exponential", "Explicit", "Completed", "Retry", "Snooze", "Dead", "Cancelled",
+        "RetryLater", "SnoozeFor", "Reject", "Stop",
+        "RedschedError", "InvalidTask", "InvalidSetting", "TaskNotFound", "TaskConflict", "InvalidState", "LeaseLost",
+        "OutcomeUnknown", "StoreError", "StoreUnavailable", "StoreReadOnly", "StoreFull", "StoreDenied",
+    }  # fmt: skip
+    assert expected <= set(redsched.__all__)
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [str(file.relative_to(ROOT)) for file in FILES if not ast.get_docstring(ast.parse(file.read_text()))]
+    assert silent == []
+
+
+def test_no_file_is_longer_than_its_limit() -> None:
+    assert LUA_FILES, "the Lua tree is not where it should be"
+    too_long = {
+        str(file.relative_to(ROOT)): lines
+        for files, limit in ((FILES, 400), (LUA_FILES, 80))
+        for file in files
+        if (lines := len(file.read_text().splitlines())) > limit
+    }
+    assert too_long == {}
