@@ -26,31 +26,33 @@ end
 drain(queues[1])
 
 local looks, starts = 2 * want + 64, {}
-local entries = {}                                    -- by queue and priority: the stream ids that leave their stream
-local function look(number, priority, at, id)
-  local q = queues[number]
-  local leaving = entries[number .. priority]
-  if not leaving then
-    leaving = {stream = stream_of(q, priority)}
-    entries[number .. priority] = leaving
+local leaving = {}                                    -- by stream: the ids of the entries that leave it
+local function look(number, priority, stream, entries)
+  local q, gone = queues[number], leaving[stream] or {}
+  leaving[stream] = gone
+  looks = looks - #entries
+  for _, entry in ipairs(entries) do
+    local at, id = entry[1], entry[2] and entry[2][2] or ''
+    gone[#gone + 1] = at
+    local task = startable(q, id, priority .. '/' .. at, now)
+    if task then
+      task.q, task.number, task.id = q, number, id
+      starts[#starts + 1] = task
+    end
   end
-  leaving[#leaving + 1] = at
-  looks = looks - 1
-  local task = startable(q, id or '', priority .. '/' .. at, now)
-  if task then starts[#starts + 1] = {q = q, number = number, id = id, task = task} end
 end
 
 for i = 6, #ARGV, 3 do
-  local priority, at = string.match(ARGV[i + 1], '^(%a+)/(%d+%-%d+)$')
-  look(tonumber(ARGV[i]), priority, at, ARGV[i + 2])
+  local number, priority, at = tonumber(ARGV[i]), string.match(ARGV[i + 1], '^(%a+)/(%d+%-%d+)$')
+  look(number, priority, stream_of(queues[number], priority), {{at, {'id', ARGV[i + 2]}}})
 end
 for _, priority in ipairs(PRIORITIES) do
   for number, q in ipairs(queues) do
-    local short = false
+    local stream, short = stream_of(q, priority), false
     while not short and #starts < want and looks > 0 do
       local most = math.min(want - #starts, looks)
-      local found = read_group(q, stream_of(q, priority), consumer, most)
-      for _, entry in ipairs(found) do look(number, priority, entry[1], entry[2] and entry[2][2]) end
+      local found = read_group(q, stream, consumer, most)
+      look(number, priority, stream, found)
       short = #found < most
     end
   end
@@ -58,9 +60,11 @@ end
 if #starts >= want or looks <= 0 then reply[2] = 1 end
 
 begin(starts, now, lease, nonce, consumer, reply)
-for _, leaving in pairs(entries) do
-  redis.call('XACK', leaving.stream, 'workers', unpack(leaving))
-  redis.call('XDEL', leaving.stream, unpack(leaving))
+for stream, gone in pairs(leaving) do
+  if #gone > 0 then
+    redis.call('XACK', stream, 'workers', unpack(gone))
+    redis.call('XDEL', stream, unpack(gone))
+  end
 end
 if #starts > 0 then
   remember_claim(prefix .. 'claimed:' .. consumer, nonce, starts, lease)

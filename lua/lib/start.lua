@@ -14,9 +14,10 @@ local function read_group(q, stream, consumer, most)
   return found and found[1] and found[1][2] or {}
 end
 
--- The fields of a task that this entry may start; nil where the entry is stale or the task ends here.
+-- The fields of a task that this entry may start; nil where the entry is stale or the task ends here. An id that is none
+-- names no ready task.
 local function startable(q, id, entry, now)
-  local found = is_id(id) and read(q.task .. id, unpack(FIELDS))
+  local found = read(q.task .. id, unpack(FIELDS))
   if not found or found[1] ~= 'ready' or found[2] ~= entry then return nil end
   local attempt = number_or('attempt', found[5], 0)
   local most = number_or('max_attempts', found[6], 5)
@@ -49,11 +50,11 @@ local function begin(starts, now, lease, nonce, consumer, reply)
     list[#list + 1] = start.id
   end
   for q, list in pairs(leases) do redis.call('ZADD', q.running, unpack(list)) end
-  for _, start in ipairs(starts) do
-    local task, q = start.task, start.q
-    redis.call('HSET', q.task .. start.id, 'state', 'running', 'attempt', task.attempt,
-      'token', task.attempt .. '.' .. nonce, 'started_at', stamp, 'worker', consumer)
-    reply[#reply + 1] = claim_answer(start.number, start.id, task, task.attempt, task.due_at)
+  for _, task in ipairs(starts) do
+    local q, attempt = task.q, tostring(task.attempt)
+    redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', attempt,
+      'token', attempt .. '.' .. nonce, 'started_at', stamp, 'worker', consumer)
+    reply[#reply + 1] = claim_answer(task.number, task.id, task, task.attempt, task.due_at)
     late[q] = late[q] or {}
     local bucket = lateness_bucket(now - task.due_at)
     late[q][bucket] = (late[q][bucket] or 0) + 1
