@@ -39,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     api_port: int = 8787
     api_token: str = ""  # bearer token; without one only loopback may be bound
     max_body_bytes: int = 33_554_432  # of one HTTP request
+    metrics_host: str = "127.0.0.1"  # of a worker or mover
     metrics_port: int = 0  # of a worker or mover; 0 serves none
     log_level: str = "info"
     log_format: str = "auto"  # auto | text | json; auto is text on a terminal

@@ -28,6 +28,9 @@ T = TypeVar("T")
 _LOST = (redis.ConnectionError, redis.TimeoutError, OSError, EOFError, AttributeError)
 # redis-py raises AttributeError on a connection that was closed under it; that is an answer lost, too
 MOST_CONNECTIONS = 32
+_KEPT_OUT = (redis.AuthenticationError, redis.exceptions.AuthorizationError)
+# answers of the server, some of which redis-py takes for lost connections
+_ANSWERED = (redis.ResponseError, redis.BusyLoadingError, *_KEPT_OUT)
 
 
 def _pool_options(settings: Settings, name: str) -> dict[str, Any]:
@@ -41,6 +44,10 @@ def _pool_options(settings: Settings, name: str) -> dict[str, Any]:
 def _refused(error: Exception) -> Refused:
     """With the first word of Redis's text, which redis-py takes away from the errors it knows."""
     code = getattr(error, "status_code", None)
+    if code is None and isinstance(error, redis.BusyLoadingError):
+        code = "LOADING"
+    elif code is None and isinstance(error, _KEPT_OUT):
+        code = "NOAUTH"
     return Refused(f"{code} {error}" if code else str(error))
 
 
@@ -55,7 +62,7 @@ class Transport:
 
     def _make_pool(self, name: str) -> Any:
         return redis.BlockingConnectionPool.from_url(
-            self._settings.redis_url, max_connections=32, timeout=self._settings.redis_timeout_ms / 1_000,
+            self._settings.redis_url, max_connections=MOST_CONNECTIONS, timeout=self._settings.redis_timeout_ms / 1_000,
             retry=Retry(NoBackoff(), 0), socket_timeout=self._settings.redis_timeout_ms / 1_000,
             **_pool_options(self._settings, name),
         )  # fmt: skip
@@ -69,14 +76,14 @@ class Transport:
         """One command, one reply; raises Unreached, Unanswered or Refused."""
         try:
             connection: AbstractConnection = self._pool.get_connection()
-        except redis.ResponseError as error:
+        except _ANSWERED as error:
             raise _refused(error) from None
         except redis.RedisError as error:
-            raise (Refused if isinstance(error, redis.AuthenticationError) else Unreached)(str(error)) from None
+            raise Unreached(str(error)) from None
         try:
             connection.send_command(*command, check_health=False)  # type: ignore[no-untyped-call]
             return connection.read_response()
-        except redis.ResponseError as error:
+        except _ANSWERED as error:
             raise _refused(error) from None
         except _LOST as error:
             connection.disconnect()  # type: ignore[no-untyped-call]
@@ -131,8 +138,8 @@ class AsyncTransport:
 
     def _make_pool(self, name: str) -> Any:
         return redis.asyncio.BlockingConnectionPool.from_url(
-            self._settings.redis_url, max_connections=32, timeout=self._timeout, retry=Retry(NoBackoff(), 0),
-            socket_timeout=None, **_pool_options(self._settings, name),
+            self._settings.redis_url, max_connections=MOST_CONNECTIONS, timeout=self._timeout,
+            retry=Retry(NoBackoff(), 0), socket_timeout=None, **_pool_options(self._settings, name),
         )  # fmt: skip
 
     async def close(self) -> None:
@@ -144,11 +151,10 @@ class AsyncTransport:
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._pool.get_connection()  # type: ignore[no-any-return]
-        except redis.ResponseError as error:
+        except _ANSWERED as error:
             raise _refused(error) from None
         except (redis.RedisError, TimeoutError) as error:
-            kind = Refused if isinstance(error, redis.AuthenticationError) else Unreached
-            raise kind(str(error) or "no connection in time") from None
+            raise Unreached(str(error) or "no connection in time") from None
 
     async def _trips(self, commands: Sequence[Command], timeout: float) -> list[Any]:
         """Commands in one round trip; a reply may be a Refused. Raises Unreached or Unanswered for all of them."""
@@ -163,7 +169,7 @@ class AsyncTransport:
                 for _ in commands:
                     try:
                         found.append(await connection.read_response())
-                    except redis.ResponseError as error:
+                    except _ANSWERED as error:
                         found.append(_refused(error))
             return found
         except (*_LOST, TimeoutError) as error:
@@ -248,7 +254,7 @@ class AsyncTransport:
                 reply = await connection.read_response()
                 if reply and reply[0] == b"message" and reply[2]:
                     changed(reply[2])
-        except redis.ResponseError as error:
+        except _ANSWERED as error:
             raise _refused(error) from None
         except (*_LOST, TimeoutError) as error:
             raise Unanswered(str(error) or "the connection ended") from None

@@ -61,6 +61,6 @@ local function begin(starts, now, lease, nonce, consumer, reply)
   end
   for q, buckets in pairs(late) do
     count(q, now, 'started', #leases[q] / 2)
-    for bucket, n in pairs(buckets) do by_minute(q, now, bucket, n) end
+    for bucket, n in pairs(buckets) do count(q, now, bucket, n) end
   end
 end

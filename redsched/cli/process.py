@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
+from redsched.eventloop import loop_factory
 from redsched.observe.listen import serve_metrics
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
@@ -23,20 +24,6 @@ class Stoppable(Protocol):
 
     def stop(self) -> None:
         """Gracefully; a second call at once."""
-
-
-def loop_name() -> str:
-    """Which event loop ``run`` uses."""
-    return "asyncio" if _loop_factory() is None else "uvloop"
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
 
 
 def run(settings: Settings, observer: PrometheusObserver, build: Callable[[], Stoppable]) -> None:
@@ -57,7 +44,7 @@ def run(settings: Settings, observer: PrometheusObserver, build: Callable[[], St
             stragglers = getattr(runs, "stragglers", 0)
             return code
 
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         code = runner.run(until_stopped())
     if stragglers:
         logging.getLogger("redsched.worker").warning("worker.abandoned_threads", extra={"n": stragglers})
@@ -75,7 +62,7 @@ async def _metrics(settings: Settings, observer: PrometheusObserver) -> AsyncIte
         return
     ready = asyncio.Event()
     serving = asyncio.create_task(
-        serve_metrics(observer, port=settings.metrics_port, on_ready=lambda _: ready.set())
+        serve_metrics(observer, host=settings.metrics_host, port=settings.metrics_port, on_ready=lambda _: ready.set())
     )
     started = asyncio.create_task(ready.wait())
     await asyncio.wait((serving, started), return_when=asyncio.FIRST_COMPLETED)

@@ -135,3 +135,4 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
     next_due: datetime | None
     totals: dict[str, int]  # enqueued, promoted, started, completed, retried, dead, expired, cancelled, ...
     lateness: dict[str, int]  # starts of the current and the last minute by lateness bucket, upper bound in ms
+    lateness_totals: dict[str, int]  # all starts, by the same buckets

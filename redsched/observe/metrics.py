@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from redsched.model.task import QueueStats
 
@@ -51,9 +51,6 @@ class PrometheusObserver:
         )
         self._finished = counter(
             "tasks_finished_total", "Runs ended, by outcome", "queue", "type", "outcome", queue=queues, type=types
-        )
-        self._quarantined = counter(
-            "tasks_quarantined_total", "Records set aside, by reason", "queue", "reason", queue=queues
         )
         self._lateness = histogram(
             "task_lateness_seconds", "From a task's due time to the start of its handler", "queue", queue=queues
@@ -108,10 +105,6 @@ class PrometheusObserver:
         observe = self._duration(queue, type, outcome).observe
         for duration in seconds:
             observe(duration)
-
-    def rejected(self, queue: str, reason: str, n: int) -> None:
-        """``n`` records were set aside in the quarantine."""
-        self._quarantined(queue, reason).inc(n)
 
     def progressed(self, loop: str) -> None:
         """A loop completed a step."""
@@ -180,18 +173,36 @@ class _Queues:
         self._stats = stats
 
     def collect(self) -> Iterable[Metric]:
-        """Both families."""
+        """The families, over all processes: what is there now, and totals since the queue exists."""
         tasks = GaugeMetricFamily("redsched_queue_tasks", "Tasks of a queue by state", labels=("queue", "state"))
         age = GaugeMetricFamily(
             "redsched_queue_oldest_due_age_seconds",
             "How long the oldest task that is due has waited; 0 when none is",
             labels=("queue",),
         )
+        events = CounterMetricFamily(
+            "redsched_queue_events", "What happened in a queue, whichever process did it", labels=("queue", "event")
+        )
+        lateness = HistogramMetricFamily(
+            "redsched_queue_lateness_seconds", "From a task's due time to its claim", labels=("queue",)
+        )
         for queue in self._stats:
             for state in _STATES:
                 tasks.add_metric((queue.queue, state), getattr(queue, state))
             age.add_metric((queue.queue,), (queue.oldest_due_age_ms or 0) / 1_000)
-        return tasks, age
+            for event, n in sorted(queue.totals.items()):
+                events.add_metric((queue.queue, event), n)
+            lateness.add_metric((queue.queue,), _cumulated(queue.lateness_totals), None)
+        return tasks, age, events, lateness
+
+
+def _cumulated(counts: dict[str, int]) -> list[tuple[str, float]]:
+    """Buckets as Prometheus wants them: upper bounds in seconds, each with all that is below it."""
+    buckets, total = [], 0
+    for bound, n in counts.items():
+        total += n
+        buckets.append(("+Inf" if bound == "more" else f"{int(bound) / 1_000:g}", float(total)))
+    return buckets
 
 
 def _version() -> str:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from redsched.client import AsyncClient
+from redsched.eventloop import loop_factory
 from redsched.observe.listen import Listener, bind
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
@@ -57,17 +58,8 @@ def run(settings: Settings) -> None:
     Raises:
         InvalidSetting: as ``serve``.
     """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve(settings))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
 
 
 @contextlib.contextmanager

@@ -353,12 +353,15 @@ def stats(queues: Sequence[QueueKeys]) -> Call[list[QueueStats]]:
 
 
 def _queue_stats(queue: str, words: list[Any]) -> QueueStats:
+    totals = pairs(words[9])
+    late = {name.removeprefix("late_"): int(value) for name, value in pairs(words[10]).items()}
     return QueueStats(
         queue=queue, scheduled=words[0], held=words[1], ready=words[2], running=words[3], finished=words[4],
         dead=words[5], quarantined=words[6], oldest_due_age_ms=None if words[7] < 0 else words[7],
         next_due=None if not 0 <= words[8] <= 4_000_000_000_000 else instant(words[8]),
-        totals={name: int(value) for name, value in pairs(words[9]).items()},
-        lateness={name.removeprefix("late_"): int(value) for name, value in pairs(words[10]).items()},
+        totals={name: int(value) for name, value in totals.items() if not name.startswith("late_")},
+        lateness=late,
+        lateness_totals={bucket: int(totals.get(f"late_{bucket}", 0)) for bucket in late},
     )  # fmt: skip
 
 

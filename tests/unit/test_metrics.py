@@ -28,7 +28,8 @@ def value(text: bytes, name: str, **labels: str) -> float | None:
 def stats(queue: str, *, oldest: int | None = None, **depths: int) -> QueueStats:
     states = dict.fromkeys(("scheduled", "held", "ready", "running", "finished", "dead", "quarantined"), 0)
     return QueueStats(
-        queue=queue, oldest_due_age_ms=oldest, next_due=None, totals={}, lateness={}, **{**states, **depths}
+        queue=queue, oldest_due_age_ms=oldest, next_due=None, totals={"enqueued": 3}, lateness={},
+        lateness_totals={"1": 2, "5": 1, "more": 1}, **{**states, **depths}
     )
 
 
@@ -40,7 +41,6 @@ def test_the_life_of_tasks_is_counted_by_queue_type_and_outcome() -> None:
     observer.redelivered("otp", "otp.send", 1)
     observer.finished("otp", "otp.send", "completed", [0.02, 0.03])
     observer.finished("otp", "otp.send", "retry", [0.5])
-    observer.rejected("otp", "no_hash", 2)
     observer.redis_error("store_unavailable")
     observer.slots(16, 3)
 
@@ -53,7 +53,6 @@ def test_the_life_of_tasks_is_counted_by_queue_type_and_outcome() -> None:
     assert value(text, "redsched_tasks_redelivered_total", **of) == 1
     assert value(text, "redsched_tasks_finished_total", **of, outcome="completed") == 2
     assert value(text, "redsched_tasks_finished_total", **of, outcome="retry") == 1
-    assert value(text, "redsched_tasks_quarantined_total", queue="otp", reason="no_hash") == 2
     assert value(text, "redsched_redis_errors_total", kind="store_unavailable") == 1
     assert value(text, "redsched_worker_slots") == 16
     assert value(text, "redsched_worker_busy_slots") == 3
@@ -153,3 +152,12 @@ def test_a_metrics_port_in_use_is_refused_with_its_setting_named() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(InvalidSetting, match=f"metrics_port: port {port} of 127.0.0.1 is in use"):
             asyncio.run(serve_metrics(PrometheusObserver(), port=port))
+
+
+def test_totals_and_lateness_of_all_processes_come_from_the_queue_itself() -> None:
+    text = PrometheusObserver().render([stats("otp")])
+    assert value(text, "redsched_queue_events_total", queue="otp", event="enqueued") == 3
+    of = {"queue": "otp"}
+    assert value(text, "redsched_queue_lateness_seconds_bucket", **of, le="0.001") == 2
+    assert value(text, "redsched_queue_lateness_seconds_bucket", **of, le="0.005") == 3
+    assert value(text, "redsched_queue_lateness_seconds_bucket", **of, le="+Inf") == 4
