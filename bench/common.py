@@ -7,7 +7,6 @@ its own server on a free port and its own working directory, and leaves nothing 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import os
 import shutil
@@ -278,15 +277,6 @@ def server_binary(kind: str) -> tuple[str, str]:
     if found is None:
         raise RuntimeError("--server redis needs redis-server on PATH: apt install redis-server")
     return found, f"Redis {server_version(found)}"
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop where it is installed, as the worker has it."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def pinned(core: int, command: list[str]) -> list[str]:

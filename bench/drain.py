@@ -12,10 +12,11 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from bench.common import BATCH, QUEUE, Options, Stage, Tick, loop_factory, main, now_ms
+from bench.common import BATCH, QUEUE, Options, Stage, Tick, main, now_ms
 from bench.report import Report
 from bench.wire import pack
 from redsched import AsyncClient
+from redsched.eventloop import loop_factory
 from redsched.wire import protocol
 from redsched.wire.keys import QueueKeys, queue_keys
 from redsched.wire.protocol import Call, Claimed, Settlement

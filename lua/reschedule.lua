@@ -6,7 +6,7 @@
 -- ARGV   id...  string  1..1000 ids
 -- REPLY  {word...}      rescheduled | running | finished | missing, in order
 -- FLAGS  allow-oom
--- USES   clock, keys, read, event, drain, ready, submit
+-- USES   clock, keys, read, event, drain, ready, field
 
 local q = open(KEYS[1])
 local now = clock(q.prefix, ARGV[1])

@@ -6,7 +6,7 @@
 -- ARGV   id...  string  1..1000 ids
 -- REPLY  {word...}      revived | missing | the state of a task that is not dead, in order
 -- FLAGS  none
--- USES   clock, keys, read, event, stats, submit
+-- USES   clock, keys, read, event, stats, field
 
 local q = open(KEYS[1])
 local now = clock(q.prefix, ARGV[1])

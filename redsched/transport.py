@@ -215,7 +215,7 @@ class AsyncTransport:
             return await self.send(first), await self.send(second)
         try:
             found = await self._trips((self.mode.command(first), self.mode.command(second)), self._timeout)
-        except (Unreached, Unanswered):
+        except (Unreached, Unanswered, Refused):
             return await self.send(first), await self.send(second)
         return (
             await self.send(first) if isinstance(found[0], Refused) else first.read(found[0]),

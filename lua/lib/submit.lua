@@ -1,38 +1,5 @@
 -- submit: the parts of enqueue: read one task's words, find what already has its id, write it.
 
-local TEXT = {
-  type = 100, payload = 16777216, content_type = 128, priority = 6, retry = 1600, key = 128, tags = 4096,
-  headers = 65536, traceparent = 128, request = 128, keep = 1, expires_at = 20, max_attempts = 4, timeout_ms = 8,
-  retention_ms = 11,
-}
-
-local function due_time(value, now)
-  local later = string.match(value or '', '^%+(%d+)$')
-  if later then return #later <= 12 and now + tonumber(later) or nil end
-  local due = whole(value or '', 0, 4e12)
-  if due and is_time(due) then return due end
-end
-
--- The value as it is stored, or nil and why it cannot be used.
-local function usable(field, value, now)
-  if not TEXT[field] then return nil, 'hold one that is unknown' end
-  if #value > TEXT[field] then return nil, 'is too long' end
-  if field == 'expires_at' then
-    local expires = due_time(value, now)
-    if not expires or expires == 0 then return nil, 'must be ms since the epoch or +ms' end
-    return text(expires)
-  elseif field == 'max_attempts' or field == 'timeout_ms' or field == 'retention_ms' then
-    if not numeric(field, value) then return nil, 'is no number in its range' end
-  elseif field == 'type' then
-    if not is_name(value) then return nil, 'must be 1 to 100 of [A-Za-z0-9._@+-]' end
-  elseif field == 'priority' then
-    if not PRIORITY[value] then return nil, 'must be high, normal or low' end
-  elseif field == 'retry' then
-    if not retry_delay(value, 1, value) then return nil, 'is no policy' end
-  end
-  return value
-end
-
 -- Answers the task, or nil, the field and why it cannot be used. Changes a relative expires_at in words.
 local function parse(words, at, queues, now)
   local task = {q = queues[tonumber(words[at]) or 0], id = words[at + 1], first = at + 4}
@@ -55,8 +22,12 @@ end
 
 -- What already has the id: nil, 'repeated' (the same request), 'existing' or 'conflict'.
 local function known_as(task)
-  local found, why = read(task.q.task .. task.id, 'type', 'payload', 'state', 'request')
-  if not found then return why == 'wrong type' and 'conflict' or nil end
+  local found = redis.pcall('HMGET', task.q.task .. task.id, 'type', 'payload', 'state', 'request')
+  if found.err then
+    if string.find(tostring(found.err), 'WRONGTYPE', 1, true) then return 'conflict' end
+    error(found)
+  end
+  if not (found[1] or found[2] or found[3]) then return nil end
   if not found[3] and not redis.call('ZSCORE', task.q.due, task.id) then return nil end   -- a hash that no index knows
   if task.request and found[4] == task.request then return 'repeated' end
   if found[1] == task.type and (found[2] == task.payload or not found[2]) then return 'existing' end

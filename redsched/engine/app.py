@@ -39,9 +39,10 @@ class Handler:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self.is_async = inspect.iscoroutinefunction(function)
         target = function.func if isinstance(function, functools.partial) else function
-        hints = typing.get_type_hints(target if inspect.isroutine(target) else type(target).__call__)
+        code = target if inspect.isroutine(target) else type(target).__call__
+        self.is_async = inspect.iscoroutinefunction(code)
+        hints = typing.get_type_hints(code, include_extras=True)
         self.context_name: str | None = None
         fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
         positional: list[tuple[str, Any, bool]] = []
@@ -52,8 +53,8 @@ class Handler:
                 self.context_name = parameter.name
             elif parameter.kind is parameter.VAR_KEYWORD:
                 self._any_keyword = True
-            elif parameter.kind is parameter.VAR_POSITIONAL:
-                raise TypeError(f"{function!r}: a handler takes no *{parameter.name}")
+            elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
+                raise TypeError(f"{function!r}: {parameter.name} cannot be given by its name; a handler's must be")
             else:
                 needed = parameter.default is parameter.empty
                 may_miss: Any = typing.Union[annotation, msgspec.UnsetType]  # noqa: UP007 - the annotation is a value

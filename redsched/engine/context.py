@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,7 @@ from redsched.wire.protocol import Started
 class Context:
     """One run of a task. ``token`` names it: pass it, or ``id``, on as an idempotency key."""
 
-    __slots__ = ("_loop", "_send", "_started", "cancel_requested", "lease_lost")
+    __slots__ = ("_loop", "_send", "_started", "_thread", "cancel_requested", "lease_lost")
 
     def __init__(
         self, started: Started, send: Callable[[Started, Any], Awaitable[str]], loop: asyncio.AbstractEventLoop
@@ -25,6 +26,7 @@ class Context:
         self._started = started
         self._send = send
         self._loop = loop
+        self._thread = threading.get_ident()  # of the loop
         self.lease_lost = False  # another worker may run the task by now: stop
         self.cancel_requested = False  # somebody asked the task to stop
 
@@ -92,5 +94,11 @@ class Context:
             self.cancel_requested = True
 
     def progress_sync(self, value: Any) -> None:
-        """``progress`` for handlers that are plain functions (they run in a thread)."""
+        """``progress`` for handlers that are plain functions (they run in a thread).
+
+        Raises:
+            RuntimeError: called on the event loop, which it would block for ever.
+        """
+        if threading.get_ident() == self._thread:
+            raise RuntimeError("progress_sync would wait for itself here: await progress")
         asyncio.run_coroutine_threadsafe(self.progress(value), self._loop).result()

@@ -8,8 +8,8 @@ import asyncio
 import contextlib
 import contextvars
 import enum
+import inspect
 import logging
-import time
 import traceback
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +23,7 @@ from redsched.engine.context import Context
 from redsched.model import trace
 from redsched.model.duration import duration_ms, duration_text
 from redsched.model.outcome import Cancelled, Completed, Dead, Outcome, OutcomeChosen, Retry, Snooze
+from redsched.wire.codec import LONGEST_MS
 from redsched.wire.protocol import Settlement, Started
 
 log = logging.getLogger("redsched.worker")
@@ -42,13 +43,12 @@ class Why(enum.Enum):
 class Held:
     """A claim that this worker holds: waiting in its buffer, or running."""
 
-    __slots__ = ("began", "context", "lease_until", "renewed_at", "started", "task", "why")
+    __slots__ = ("context", "lease_until", "renewed_at", "started", "task", "why")
 
-    def __init__(self, started: Started, now: float, lease: float) -> None:
+    def __init__(self, started: Started, *, renewed_at: float, lease_until: float) -> None:
         self.started = started
-        self.renewed_at = now  # monotonic seconds, as the others
-        self.lease_until = now + lease
-        self.began = 0.0
+        self.renewed_at = renewed_at  # monotonic seconds
+        self.lease_until = lease_until
         self.context: Context | None = None
         self.task: asyncio.Task[None] | None = None  # the slot that runs it, while it may be cancelled
         self.why: Why | None = None
@@ -67,9 +67,12 @@ class Held:
 class Runner:
     """Runs handlers: coroutines on the loop, plain functions in threads."""
 
-    def __init__(self, threads: int, progress: Callable[[Started, Any], Awaitable[str]]) -> None:
+    def __init__(
+        self, threads: int, progress: Callable[[Started, Any], Awaitable[str]], freed: Callable[[], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._progress = progress
+        self._freed = freed  # told when a straggler has ended
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="redsched-handler")
         self.stragglers: set[Future[Any]] = set()  # threads that went on after their time limit
 
@@ -80,7 +83,6 @@ class Runner:
     async def run(self, held: Held, task_type: TaskType) -> tuple[str, Settlement | None]:
         """Run the handler to its end or its time limit. Answers the outcome's name and how to settle the claim."""
         started = held.started
-        held.began = time.monotonic()
         held.context = context = Context(started, self._progress, self._loop)
         try:
             arguments = task_type.handler.arguments(started.payload)
@@ -95,37 +97,73 @@ class Runner:
             with span:
                 result = await self._call(held, task_type, arguments)
             outcome: Outcome = result if isinstance(result, Outcome) else Completed(result)
-        except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if held.why is None or current is None:
-                raise
-            current.uncancel()
-            return _stopped(held, limit)
+        except asyncio.CancelledError as error:
+            if held.why is not None:
+                return _stopped(held, limit)
+            if _cancelled_from_outside():
+                raise  # the worker itself is torn down
+            outcome = _failure(error)  # leaked by the handler: something that it waited for was cancelled
         except OutcomeChosen as chosen:
             outcome = chosen.outcome
-        except Exception as error:
-            outcome = Retry(error=f"{type(error).__name__}: {error}", traceback=_trace(error))
+        except (Exception, SystemExit) as error:
+            if held.why is Why.SHUTDOWN:
+                return _stopped(held, limit)
+            outcome = _failure(error)
         finally:
             held.task = None
             timer.cancel()
+            if held.why is not None:
+                _forget_cancelling()
         if context.lease_lost:
             return "lost", None
-        return _named(outcome), _settlement(started, outcome)
+        try:
+            return _named(outcome), _settlement(started, outcome)
+        except Exception as error:  # an outcome that cannot be written, such as a negative delay
+            return "failed", _settlement(started, _failure(error))
 
     async def _call(self, held: Held, task_type: TaskType, arguments: dict[str, Any]) -> Any:
         held.task = asyncio.current_task()
         if task_type.handler.is_async:
             return await task_type.handler.function(**arguments)
-        future = self._pool.submit(contextvars.copy_context().run, partial(task_type.handler.function, **arguments))
+        call = partial(_plain, task_type.handler.function, arguments)
+        future = self._pool.submit(contextvars.copy_context().run, call)
         wrapped = asyncio.wrap_future(future)
         try:
-            return await asyncio.shield(wrapped)
+            result = await asyncio.shield(wrapped)
         except asyncio.CancelledError:
             if not future.done():
                 self.stragglers.add(future)
-                future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self.stragglers.discard, done))
+                future.add_done_callback(self._straggler_ended)
                 wrapped.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, and of no use
             raise
+        return await result if inspect.isawaitable(result) else result  # a decorator hid a coroutine function
+
+    def _straggler_ended(self, future: Future[Any]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for the slot any more
+            self._loop.call_soon_threadsafe(self._let_go, future)
+
+    def _let_go(self, future: Future[Any]) -> None:
+        self.stragglers.discard(future)
+        self._freed()
+
+
+def _plain(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    try:
+        return function(**arguments)
+    except StopIteration as error:  # a future cannot carry it
+        raise RuntimeError("the handler raised StopIteration") from error
+
+
+def _cancelled_from_outside() -> bool:
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0
+
+
+def _forget_cancelling() -> None:
+    """A slot goes on after it has stopped a run: what cancelled the run must not look like cancelling the slot."""
+    current = asyncio.current_task()
+    while current is not None and current.cancelling():
+        current.uncancel()
 
 
 def _stopped(held: Held, limit: int) -> tuple[str, Settlement | None]:
@@ -175,19 +213,30 @@ def _settlement(started: Started, outcome: Outcome) -> Settlement:
                 text = b""
             return Settlement(queue, task_id, token, "complete", text)
         case Retry(error=error, delay=delay, traceback=text):
-            first = "" if delay is None else duration_ms(delay)
+            first = "" if delay is None else _delay(delay)
             return Settlement(queue, task_id, token, "retry", first, _writable(error), _writable(text))
         case Snooze(delay=delay):
-            return Settlement(queue, task_id, token, "snooze", duration_ms(delay))
+            return Settlement(queue, task_id, token, "snooze", _delay(delay))
         case Dead(reason=reason, error=error, traceback=text):
             return Settlement(queue, task_id, token, "dead", _writable(reason), _writable(error), _writable(text))
         case Cancelled(reason=reason):
             return Settlement(queue, task_id, token, "cancelled", _writable(reason))
 
 
-def _writable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
+def _delay(value: Any) -> int:
+    milliseconds = duration_ms(value)
+    if milliseconds > LONGEST_MS:
+        raise ValueError(f"a delay of {duration_text(milliseconds)} is longer than a year")
+    return milliseconds
 
 
-def _trace(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))[-MAX_TRACEBACK:]
+def _writable(text: Any) -> str:
+    return str(text).encode("utf-8", "backslashreplace").decode()
+
+
+def _failure(error: BaseException) -> Retry:
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # its own __str__ fails
+        text = type(error).__name__
+    return Retry(error=text, traceback="".join(traceback.format_exception(error))[-MAX_TRACEBACK:])

@@ -212,7 +212,7 @@ class Worker:
             else:
                 self._ends.append(returned(started, "unhandled"))
                 log.warning("task.unhandled", extra=_about(started))
-        while self._buffer and len(self._slots) < min(self.settings.concurrency, len(self._slots) + len(self._buffer)):
+        for _ in range(len(self._buffer)):
             if not self._open_slot():
                 break
 

@@ -25,8 +25,8 @@ _DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, [A-Z_]+)*)", re.MUL
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMMENT = re.compile(r"--[^\n]*")
 # a part may name only parts before it
-_PARTS = ("clock", "keys", "check", "read", "event", "stats", "drain", "ready", "finish", "retry", "outcome", "submit",
-          "rerun", "judge", "start", "claimed", "page")  # fmt: skip
+_PARTS = ("clock", "keys", "check", "read", "event", "stats", "drain", "ready", "finish", "retry", "outcome", "field",
+          "submit", "rerun", "judge", "start", "claimed", "page")  # fmt: skip
 
 
 class Header(msgspec.Struct, frozen=True):

@@ -1,0 +1,34 @@
+-- field: which fields a producer may write, and whether a value of one can be stored.
+
+local TEXT = {
+  type = 100, payload = 16777216, content_type = 128, priority = 6, retry = 1600, key = 128, tags = 4096,
+  headers = 65536, traceparent = 128, request = 128, keep = 1, expires_at = 20, max_attempts = 4, timeout_ms = 8,
+  retention_ms = 11,
+}
+
+local function due_time(value, now)
+  local later = string.match(value or '', '^%+(%d+)$')
+  if later then return #later <= 12 and now + tonumber(later) or nil end
+  local due = whole(value or '', 0, 4e12)
+  if due and is_time(due) then return due end
+end
+
+-- The value as it is stored, or nil and why it cannot be used.
+local function usable(field, value, now)
+  if not TEXT[field] then return nil, 'hold one that is unknown' end
+  if #value > TEXT[field] then return nil, 'is too long' end
+  if field == 'expires_at' then
+    local expires = due_time(value, now)
+    if not expires or expires == 0 then return nil, 'must be ms since the epoch or +ms' end
+    return text(expires)
+  elseif field == 'max_attempts' or field == 'timeout_ms' or field == 'retention_ms' then
+    if not numeric(field, value) then return nil, 'is no number in its range' end
+  elseif field == 'type' then
+    if not is_name(value) then return nil, 'must be 1 to 100 of [A-Za-z0-9._@+-]' end
+  elseif field == 'priority' then
+    if not PRIORITY[value] then return nil, 'must be high, normal or low' end
+  elseif field == 'retry' then
+    if not retry_delay(value, 1, value) then return nil, 'is no policy' end
+  end
+  return value
+end

@@ -1,0 +1,67 @@
+"""A queue for each test: over every server, under both builds of the Lua, with a virtual clock."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import fakeredis
+import pytest
+import redis
+
+from redsched.wire import scripts
+from tests.lua.harness import Queue
+
+REAL = ("valkey", "redis")
+BUILDS = ("functions", "scripts")
+_loaded: dict[str, tuple[redis.Redis, redis.Redis]] = {}
+
+
+def _connections(request: pytest.FixtureRequest, server: str) -> tuple[redis.Redis, redis.Redis]:
+    """Two connections to a server of this pytest process, on which both builds are loaded."""
+    if server not in _loaded:
+        if server == "fakeredis":
+            fake = request.getfixturevalue("fake_server")
+            made = [fakeredis.FakeRedis(server=fake, protocol=2, decode_responses=text) for text in (False, True)]
+        else:
+            url = request.getfixturevalue(f"{server.replace('redis', 'redis7')}_server").url
+            made = [redis.Redis.from_url(url, protocol=2, decode_responses=text) for text in (False, True)]
+        _loaded[server] = (made[0], made[1])
+    raw, text = _loaded[server]
+    load(raw)
+    return raw, text
+
+
+def load(connection: redis.Redis) -> None:
+    """Both builds of the Lua, where they are not there yet."""
+    try:
+        found = connection.execute_command("FCALL", scripts.PREFIX + "version", 0)
+    except redis.ResponseError:
+        found = None
+    if not found or found[1].decode() != scripts.digest():
+        connection.execute_command("FUNCTION", "LOAD", "REPLACE", scripts.library())
+    hashes = [scripts.sha1(verb) for verb in scripts.verbs()]
+    for verb, there in zip(scripts.verbs(), connection.script_exists(*hashes), strict=True):
+        if not there:
+            connection.script_load(scripts.script(verb))
+
+
+def _queue(request: pytest.FixtureRequest, server: str, build: str) -> Iterator[Queue]:
+    raw, text = _connections(request, server)
+    queue = Queue(server, build, raw, text, namespace=f"t{secrets.token_hex(6)}")
+    text.hset(queue.key("meta"), "virtual_clock", 1)
+    yield queue
+    if keys := list(text.scan_iter(match=queue.key("*"), count=1_000)):
+        text.unlink(*keys)
+
+
+@pytest.fixture(params=[(server, build) for server in (*REAL, "fakeredis") for build in BUILDS], ids="-".join)
+def queue(request: pytest.FixtureRequest) -> Iterator[Queue]:
+    """A queue on each server, under each build."""
+    yield from _queue(request, *request.param)
+
+
+@pytest.fixture(params=[(server, build) for server in REAL for build in BUILDS], ids="-".join)
+def real_queue(request: pytest.FixtureRequest) -> Iterator[Queue]:
+    """The same on real servers only."""
+    yield from _queue(request, *request.param)
