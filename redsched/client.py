@@ -5,18 +5,16 @@ from __future__ import annotations
 import builtins
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, Unpack
 
 from redsched.model.errors import TaskConflict, TaskNotFound
-from redsched.model.task import Enqueued, Page, QueueStats, Task, TaskView
+from redsched.model.task import Changes, Enqueued, Options, Page, QueueStats, Task, TaskView
 from redsched.settings import Settings
 from redsched.transport import AsyncTransport, Transport
 from redsched.wire import install as installing
 from redsched.wire import protocol
 from redsched.wire.calls import Verbs
 from redsched.wire.install import Installed, ServerInfo
-
-T = TypeVar("T")
 
 
 def _ids(ids: str | Sequence[str]) -> Sequence[str]:
@@ -62,7 +60,7 @@ class Client(Verbs):
         """Close every connection."""
         self._transport.close()
 
-    def enqueue(self, type: str, payload: Any = None, **options: Any) -> Enqueued:
+    def enqueue(self, type: str, payload: Any = None, **options: Unpack[Options]) -> Enqueued:
         """Create one task; ``options`` are the fields of ``Task``.
 
         Raises:
@@ -88,7 +86,7 @@ class Client(Verbs):
         """Give waiting tasks another due time: id -> ``rescheduled``, ``running``, ``finished`` or ``missing``."""
         return self._transport.send(protocol.reschedule(self._keys(queue), _ids(ids), due=due, delay=delay))
 
-    def update(self, ids: str | Sequence[str], *, queue: str = "default", **fields: Any) -> dict[str, str]:
+    def update(self, ids: str | Sequence[str], *, queue: str = "default", **fields: Unpack[Changes]) -> dict[str, str]:
         """Change fields of tasks that wait or are dead: id -> ``updated``, ``running``, ``finished`` or ``missing``."""
         return self._transport.send(self._update(queue, _ids(ids), fields))
 
@@ -154,7 +152,7 @@ class AsyncClient(Verbs):
         """Close every connection."""
         await self.transport.close()
 
-    async def enqueue(self, type: str, payload: Any = None, **options: Any) -> Enqueued:
+    async def enqueue(self, type: str, payload: Any = None, **options: Unpack[Options]) -> Enqueued:
         """As ``Client.enqueue``."""
         return _single(await self.enqueue_many([self._task(type, payload, options)]))
 
@@ -172,7 +170,9 @@ class AsyncClient(Verbs):
         """As ``Client.reschedule``."""
         return await self.transport.send(protocol.reschedule(self._keys(queue), _ids(ids), due=due, delay=delay))
 
-    async def update(self, ids: str | Sequence[str], *, queue: str = "default", **fields: Any) -> dict[str, str]:
+    async def update(
+        self, ids: str | Sequence[str], *, queue: str = "default", **fields: Unpack[Changes]
+    ) -> dict[str, str]:
         """As ``Client.update``."""
         return await self.transport.send(self._update(queue, _ids(ids), fields))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 import msgspec
 
@@ -56,6 +56,45 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     retention: timedelta | int | str | None = None
     keep: bool = False
     request: str | None = None
+
+
+class Changes(TypedDict, total=False):
+    """The fields of ``Task`` that can be changed while a task waits or is dead; None: back to the default."""
+
+    payload: Any
+    priority: Priority | None
+    max_attempts: int | None
+    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | None
+    timeout: timedelta | int | str | None
+    expires_at: datetime | int | str | None
+    expires_in: timedelta | int | str | None
+    key: str | None
+    tags: Sequence[str] | None
+    headers: Mapping[str, str] | None
+    retention: timedelta | int | str | None
+    keep: bool
+
+
+class Options(TypedDict, total=False):
+    """The fields of ``Task`` beside type and payload, for keyword arguments."""
+
+    queue: str
+    id: str | None
+    due: datetime | int | str | None
+    delay: timedelta | int | str | None
+    priority: Priority
+    max_attempts: int | None
+    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | None
+    timeout: timedelta | int | str | None
+    expires_at: datetime | int | str | None
+    expires_in: timedelta | int | str | None
+    key: str | None
+    tags: Sequence[str] | None
+    headers: Mapping[str, str] | None
+    traceparent: str | None
+    retention: timedelta | int | str | None
+    keep: bool
+    request: str | None
 
 
 class Enqueued(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from redsched.model.errors import InvalidTask
-from redsched.model.task import Enqueued, QueueStats, Task
+from redsched.model.task import Changes, Enqueued, Options, QueueStats, Task
 from redsched.settings import Settings
 from redsched.wire import protocol
 from redsched.wire.cells import Cell
@@ -36,7 +36,7 @@ class Verbs:
         return queue_keys(self.cell, check_name("queue", queue))
 
     @staticmethod
-    def _task(type_: str, payload: Any, options: dict[str, Any]) -> Task:
+    def _task(type_: str, payload: Any, options: Options) -> Task:
         try:
             return Task(type=type_, payload=payload, **options)
         except TypeError:
@@ -47,7 +47,7 @@ class Verbs:
     def _enqueue(self, tasks: Sequence[Task]) -> Call[list[Enqueued]]:
         return protocol.enqueue(self.cell, tasks, max_payload=self.settings.max_payload_bytes)
 
-    def _update(self, queue: str, ids: Sequence[str], fields: dict[str, Any]) -> Call[dict[str, str]]:
+    def _update(self, queue: str, ids: Sequence[str], fields: Changes) -> Call[dict[str, str]]:
         return protocol.update(self._keys(queue), ids, fields, max_payload=self.settings.max_payload_bytes)
 
     def _stats(self, queues: Sequence[str]) -> list[Call[list[QueueStats]]]:

@@ -16,7 +16,7 @@ import msgspec
 
 from redsched.model.duration import instant
 from redsched.model.errors import InvalidTask
-from redsched.model.task import MAX_BATCH, Enqueued, Page, QueueStats, Task, TaskView
+from redsched.model.task import MAX_BATCH, Changes, Enqueued, Page, QueueStats, Task, TaskView
 from redsched.wire.cells import Cell
 from redsched.wire.codec import (
     Word,
@@ -262,7 +262,7 @@ UPDATABLE = frozenset(
 _CLEARED = {"timeout": "timeout_ms", "retention": "retention_ms", "expires_in": "expires_at"}
 
 
-def update(keys: QueueKeys, ids: Sequence[str], fields: dict[str, Any], *, max_payload: int) -> Call[dict[str, str]]:
+def update(keys: QueueKeys, ids: Sequence[str], fields: Changes, *, max_payload: int) -> Call[dict[str, str]]:
     """Change fields of 1..1000 tasks that wait or are dead; None takes a field back to its default."""
     words: list[Word] = []
     for name, value in fields.items():

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,8 @@ from redsched.model import errors
 from redsched.model.duration import duration_ms, duration_text, instant, instant_ms
 from redsched.model.outcome import Cancelled, Dead, OutcomeChosen, Reject, Retry, RetryLater, Snooze, SnoozeFor, Stop
 from redsched.model.retry import Explicit, Exponential, Fixed, retry_wire
+from redsched.model.task import Changes, Options, Task
+from redsched.wire.protocol import UPDATABLE
 
 NEW_YEAR_2027_MS = 1_798_761_600_000
 
@@ -226,3 +229,10 @@ def test_every_error_is_in_the_tree_that_the_module_draws() -> None:
 def test_an_invalid_task_names_its_place_in_a_batch_and_what_was_not_done() -> None:
     error = errors.InvalidTask("due", "has no time zone", index=3)
     assert str(error) == "tasks[3].due: has no time zone; nothing was written"
+
+
+def test_the_keyword_options_are_the_fields_of_a_task() -> None:
+    fields = {field.name: field.type for field in msgspec.structs.fields(Task)}
+
+    assert set(Options.__annotations__) == set(fields) - {"type", "payload"}
+    assert set(Changes.__annotations__) == UPDATABLE
