@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         InvalidState,
         InvalidTask,
         LeaseLost,
+        NotDurable,
         OutcomeUnknown,
         RedschedError,
         StoreDenied,
@@ -53,7 +54,8 @@ _HOME = {
     "redsched.engine.mover": ("Mover",),
     "redsched.engine.worker": ("Worker",),
     "redsched.model.errors": (
-        "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "OutcomeUnknown", "RedschedError", "StoreDenied",
+        "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "NotDurable", "OutcomeUnknown", "RedschedError",
+        "StoreDenied",
         "StoreError", "StoreFull", "StoreReadOnly", "StoreUnavailable", "TaskConflict", "TaskNotFound",
     ),
     "redsched.model.outcome": (
@@ -67,7 +69,8 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "App", "AsyncClient", "Cancelled", "Client", "Completed", "Context", "Dead", "Enqueued", "Explicit", "Exponential",
-    "Fixed", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "Mover", "OutcomeUnknown", "Page",
+    "Fixed", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "Mover", "NotDurable", "OutcomeUnknown",
+    "Page",
     "QueueStats", "RedschedError", "Reject", "Retry", "RetryLater", "Settings", "Snooze", "SnoozeFor", "Stop",
     "StoreDenied", "StoreError", "StoreFull", "StoreReadOnly", "StoreUnavailable", "Task", "TaskConflict",
     "TaskNotFound", "TaskType", "TaskView", "Worker",

@@ -22,23 +22,30 @@ from redis.retry import Retry
 from redsched.settings import Settings
 from redsched.wire import replies
 from redsched.wire.protocol import Call
-from redsched.wire.replies import Command, Load, Mode, Refused, Unanswered, Unreached
+from redsched.wire.replies import Chain, Command, Load, Mode, Refused, Unanswered, Unreached
 
 T = TypeVar("T")
-_LOST = (redis.ConnectionError, redis.TimeoutError, OSError, EOFError, AttributeError)
-# redis-py raises AttributeError on a connection that was closed under it; that is an answer lost, too
+_LOST = (redis.ConnectionError, redis.TimeoutError, OSError, EOFError, AttributeError, RuntimeError)
+# on a connection that was closed under it redis-py raises AttributeError and uvloop RuntimeError: an answer lost, too
 MOST_CONNECTIONS = 32
 _KEPT_OUT = (redis.AuthenticationError, redis.exceptions.AuthorizationError)
 # answers of the server, some of which redis-py takes for lost connections
-_ANSWERED = (redis.ResponseError, redis.BusyLoadingError, *_KEPT_OUT)
+_ENDING = (redis.BusyLoadingError, *_KEPT_OUT)  # after which redis-py closes the connection
+_ANSWERED = (redis.ResponseError, *_ENDING)
 
 
 def _pool_options(settings: Settings, name: str) -> dict[str, Any]:
     return {
         "protocol": 2, "decode_responses": False, "client_name": f"redsched-{name}", "driver_info": None,
         "socket_connect_timeout": settings.redis_timeout_ms / 1_000, "socket_keepalive": True,
-        "health_check_interval": 0,
+        "health_check_interval": 0, **_tls_options(settings),
     }  # fmt: skip
+
+
+def _tls_options(settings: Settings) -> dict[str, Any]:
+    """What a rediss:// connection is checked with; verification is redis-py's default."""
+    given = {"ssl_ca_certs": settings.redis_ca, "ssl_certfile": settings.redis_cert, "ssl_keyfile": settings.redis_key}
+    return {name: value for name, value in given.items() if value}
 
 
 def _refused(error: Exception) -> Refused:
@@ -72,19 +79,28 @@ class Transport:
         if self._own:
             self._pool.disconnect()
 
-    def _trip(self, command: Command) -> Any:
-        """One command, one reply; raises Unreached, Unanswered or Refused."""
+    def _trips(self, commands: Sequence[Command]) -> list[Any]:
+        """Commands in one round trip; a reply may be a Refused. Raises Unreached or Unanswered for all of them."""
         try:
             connection: AbstractConnection = self._pool.get_connection()
         except _ANSWERED as error:
             raise _refused(error) from None
         except redis.RedisError as error:
             raise Unreached(str(error)) from None
+        found: list[Any] = []
         try:
-            connection.send_command(*command, check_health=False)  # type: ignore[no-untyped-call]
-            return connection.read_response()
-        except _ANSWERED as error:
-            raise _refused(error) from None
+            packed: list[Any] = []
+            for command in commands:
+                packed += connection.pack_command(*command)  # type: ignore[no-untyped-call]
+            connection.send_packed_command(packed, check_health=False)  # type: ignore[no-untyped-call]
+            for _ in commands:
+                try:
+                    found.append(connection.read_response())
+                except redis.ResponseError as error:
+                    found.append(_refused(error))
+            return found
+        except _ENDING as error:
+            return found + [_refused(error)] * (len(commands) - len(found))
         except _LOST as error:
             connection.disconnect()  # type: ignore[no-untyped-call]
             raise Unanswered(str(error) or type(error).__name__) from None
@@ -109,8 +125,12 @@ class Transport:
                     time.sleep(action)
                 elif isinstance(action, Load):
                     self._run(replies.load(self.mode))
+                elif isinstance(action, Chain):
+                    reply = self._trips(action.commands)
                 else:
-                    reply = self._trip(action)
+                    (reply,) = self._trips((action,))
+                    if isinstance(reply, Refused):
+                        reply, trouble = None, reply
             except (Unreached, Unanswered, Refused) as error:
                 trouble = error
 
@@ -169,9 +189,11 @@ class AsyncTransport:
                 for _ in commands:
                     try:
                         found.append(await connection.read_response())
-                    except _ANSWERED as error:
+                    except redis.ResponseError as error:
                         found.append(_refused(error))
             return found
+        except _ENDING as error:
+            return found + [_refused(error)] * (len(commands) - len(found))
         except (*_LOST, TimeoutError) as error:
             await connection.disconnect(nowait=True)
             raise Unanswered(str(error) or f"no answer within {timeout:g} s") from None
@@ -196,6 +218,8 @@ class AsyncTransport:
                     await asyncio.sleep(action)
                 elif isinstance(action, Load):
                     await self._run(replies.load(self.mode))
+                elif isinstance(action, Chain):
+                    reply = await self._trips(action.commands, self._timeout)
                 else:
                     (reply,) = await self._trips((action,), self._timeout)
                     if isinstance(reply, Refused):
@@ -229,8 +253,8 @@ class AsyncTransport:
             raise reply
         return reply
 
-    async def watch(self, prefix: str, changed: Callable[[list[bytes] | None], None]) -> None:
-        """Call ``changed`` with the keys below ``prefix`` that anybody wrote, until the connection ends.
+    async def watch(self, prefixes: Sequence[str], changed: Callable[[list[bytes] | None], None]) -> None:
+        """Call ``changed`` with the keys below ``prefixes`` that anybody wrote, until the connection ends.
 
         Needs CLIENT TRACKING in broadcast mode, redirected to the same RESP2 connection; told once with None when
         armed.
@@ -244,7 +268,9 @@ class AsyncTransport:
             async with asyncio.timeout(self._timeout):
                 await connection.send_command("CLIENT", "ID", check_health=False)
                 own = await connection.read_response()
-                arm = ("CLIENT", "TRACKING", "ON", "REDIRECT", own, "BCAST", "PREFIX", prefix)
+                arm = ["CLIENT", "TRACKING", "ON", "REDIRECT", own, "BCAST"]
+                for prefix in prefixes:
+                    arm += ("PREFIX", prefix)
                 await connection.send_command(*arm, check_health=False)
                 await connection.read_response()
                 await connection.send_command("SUBSCRIBE", "__redis__:invalidate", check_health=False)

@@ -7,6 +7,7 @@ RedschedError
 ├── TaskConflict         the id belongs to a task with another type or payload; nothing was written
 ├── InvalidState         the task's state does not allow the verb; nothing changed
 ├── LeaseLost            another worker holds a newer attempt; nothing was written
+├── NotDurable           the task is stored, but not as durably as asked
 ├── OutcomeUnknown       no answer came: the call may or may not have been carried out
 └── StoreError           Redis refused; nothing was written
     ├── StoreUnavailable    unreachable, loading, failing over or busy for longer than we retry
@@ -14,6 +15,10 @@ RedschedError
     ├── StoreFull           at maxmemory, or its disk is full
     └── StoreDenied         the credentials or their rights do not suffice
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class RedschedError(Exception):
@@ -79,6 +84,18 @@ class LeaseLost(RedschedError):
         super().__init__(f"lost the lease on task {task_id!r}, attempt {attempt}; nothing was written")
         self.task_id = task_id
         self.attempt = attempt
+
+
+class NotDurable(RedschedError):
+    """The task *is* stored and will run; what was asked of its durability was not reached."""
+
+    def __init__(self, ids: Sequence[str], asked: str, reached: str, problem: str) -> None:
+        what = f"task {ids[0]!r} is stored" if len(ids) == 1 else f"{len(ids)} tasks are stored"
+        super().__init__(f"{what}, but only with durability {reached!r}, not {asked!r}: {problem}")
+        self.ids = ids
+        self.asked = asked
+        self.reached = reached
+        self.problem = problem
 
 
 class OutcomeUnknown(RedschedError):

@@ -103,6 +103,7 @@ class Enqueued(msgspec.Struct, frozen=True):
     id: str
     queue: str
     status: Literal["created", "existing", "conflict"]
+    durability: str = "memory"  # what was reached: memory, fsync or replicas:<how many>
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

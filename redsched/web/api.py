@@ -14,12 +14,15 @@ from starlette.routing import Route
 from redsched.client import AsyncClient
 from redsched.model import trace
 from redsched.model.errors import InvalidState, InvalidTask, TaskConflict, TaskNotFound
-from redsched.model.task import DEFAULT_QUEUE, STATES, QueueStats
+from redsched.model.task import DEFAULT_QUEUE, STATES, QueueStats, Task
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
 from redsched.web import bodies
 from redsched.web.batch import Batch
+from redsched.web.idempotency import once
 from redsched.web.problems import Problem, parameter_problem
+from redsched.wire.answers import identified
+from redsched.wire.durability import is_durability
 
 MAX_PAGE = 1_000
 LISTED = frozenset((*STATES, "finished"))
@@ -67,10 +70,16 @@ class Api:
     async def create(self, request: Request) -> Response:
         """201 for a new task, 200 for a repeated one."""
         bodies.media_type(request, bodies.JSON)
+        durability = durability_of(parameters(request, "durability"))
         raw = await bodies.read_body(request, self._task_limit, self.settings.max_body_bytes)
         task = bodies.decode(bodies.TASK, raw).task(traceparent_of(request))
+        return await once(request, self.client, raw, lambda key: self._create(task, key, durability))
+
+    async def _create(self, task: Task, key: str | None, durability: str | None) -> Response:
+        if key is not None:
+            task = identified(task, key, 0)
         try:
-            (answer,) = await self.client.enqueue_many([task])
+            (answer,) = await self.client.enqueue_many([task], durability=durability)
         except InvalidTask as error:
             raise InvalidTask(error.field, error.problem, code=error.code) from None  # no batch, so no index
         if answer.status == "conflict":
@@ -82,17 +91,23 @@ class Api:
 
     async def create_batch(self, request: Request) -> Response:
         """200 with a result for each task; ``?atomic=true`` writes nothing where one is invalid."""
-        given = parameters(request, "atomic")
+        given = parameters(request, "atomic", "durability")
+        durability = durability_of(given)
         if given.get("atomic", "false") not in ("true", "false"):
             raise parameter_problem("atomic", "must be true or false")
         kind = bodies.media_type(request, bodies.JSON, bodies.NDJSON)
         raw = await bodies.read_body(request, self.settings.max_body_bytes, self.settings.max_body_bytes)
         items = bodies.decode_lines(raw) if kind == bodies.NDJSON else bodies.decode_array(raw)
-        batch = Batch(items, traceparent_of(request), self.settings)
-        answer = await batch.enqueue(self.client, atomic=given.get("atomic") == "true")
-        for (queue, type), created in batch.created.items():
-            self.observer.enqueued(queue, type, created, "http")
-        return Json(answer)
+        atomic = given.get("atomic") == "true"
+
+        async def write(key: str | None) -> Response:
+            batch = Batch(items, traceparent_of(request), self.settings, key)
+            answer = await batch.enqueue(self.client, atomic=atomic, durability=durability)
+            for (queue, type), created in batch.created.items():
+                self.observer.enqueued(queue, type, created, "http")
+            return Json(answer)
+
+        return await once(request, self.client, raw, write)
 
     async def show(self, request: Request) -> Response:
         """One task."""
@@ -214,6 +229,18 @@ def limit_of(given: dict[str, str], default: int) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= MAX_PAGE):
         raise parameter_problem("limit", f"must be a whole number of 1..{MAX_PAGE}")
     return int(text)
+
+
+def durability_of(given: dict[str, str]) -> str | None:
+    """``durability``.
+
+    Raises:
+        Problem: bad_filter.
+    """
+    asked = given.get("durability")
+    if asked is not None and not is_durability(asked):
+        raise parameter_problem("durability", "must be memory, fsync or replicas:n (n of 1..99)")
+    return asked
 
 
 def traceparent_of(request: Request) -> str | None:

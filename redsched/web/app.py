@@ -26,6 +26,7 @@ from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
 from redsched.web.api import Api
 from redsched.web.auth import Guard
+from redsched.web.bulk import BulkEndpoint
 from redsched.web.health import Health
 from redsched.web.problems import UNEXPECTED, Problem, of_error
 
@@ -61,8 +62,9 @@ def create_app(
             log.warning("api.failed", extra={"code": problem.code, "error": str(error), "request_id": request_id})
         return problem.response(request_id)
 
+    api, bulk = Api(settings, used, counted), BulkEndpoint(settings, used)
     app = Starlette(
-        routes=[*Api(settings, used, counted).routes(), *Health(used, counted).routes()],
+        routes=[*api.routes(), *bulk.routes(), *Health(used, counted).routes()],
         middleware=[Middleware(Edge, guard=Guard(settings.api_token), observer=counted)],
         exception_handlers={Problem: on_error, RedschedError: on_error, HTTPException: on_error},
         lifespan=lifespan,

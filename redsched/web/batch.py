@@ -14,6 +14,7 @@ from redsched.settings import Settings
 from redsched.web.bodies import TaskBody
 from redsched.web.problems import MAX_ERRORS, Body, FieldError, Problem, of_error
 from redsched.wire import protocol
+from redsched.wire.answers import identified
 from redsched.wire.cells import Cell
 
 
@@ -38,7 +39,9 @@ class Answer(msgspec.Struct):
 class Batch:
     """The tasks of one request."""
 
-    def __init__(self, items: Sequence[TaskBody | Problem], traceparent: str | None, settings: Settings) -> None:
+    def __init__(
+        self, items: Sequence[TaskBody | Problem], traceparent: str | None, settings: Settings, key: str | None = None
+    ) -> None:
         self.created: Counter[tuple[str, str]] = Counter()  # by queue and type
         self._cell, self._max_payload = Cell(settings.namespace), settings.max_payload_bytes
         self._problems: dict[int, Problem] = {}
@@ -47,9 +50,10 @@ class Batch:
             if isinstance(item, Problem):
                 self._problems[index] = item
             else:
-                self._tasks[index] = item.task(traceparent)
+                task = item.task(traceparent)
+                self._tasks[index] = task if key is None else identified(task, key, index)
 
-    async def enqueue(self, client: AsyncClient, *, atomic: bool) -> Answer:
+    async def enqueue(self, client: AsyncClient, *, atomic: bool, durability: str | None = None) -> Answer:
         """Write the good ones.
 
         Raises:
@@ -57,7 +61,7 @@ class Batch:
         """
         results: dict[int, Result] = {}
         if not (atomic and self._problems):
-            results = await self._write(client, atomic)
+            results = await self._write(client, atomic, durability)
         if atomic and self._problems:
             raise self._refused()
         for index, problem in self._problems.items():
@@ -66,14 +70,14 @@ class Batch:
         ordered = [results[index] for index in range(len(results))]
         return Answer(ordered, counts["created"], counts["existing"], counts["conflict"] + counts["invalid"])
 
-    async def _write(self, client: AsyncClient, atomic: bool) -> dict[int, Result]:
+    async def _write(self, client: AsyncClient, atomic: bool, durability: str | None) -> dict[int, Result]:
         """One call for all; where it names a bad one, each is judged and one call more writes the rest."""
         if not self._tasks:
             return {}
         answers: list[Enqueued] | None = None
         while answers is None:
             try:
-                answers = await client.enqueue_many(list(self._tasks.values()))
+                answers = await client.enqueue_many(list(self._tasks.values()), durability=durability)
             except InvalidTask as error:
                 self._judge(error)
                 if atomic or not self._tasks:

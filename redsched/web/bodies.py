@@ -15,7 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from redsched.model import trace
 from redsched.model.retry import Explicit, Exponential, Fixed, RetryPolicy
 from redsched.model.task import DEFAULT_QUEUE, MAX_BATCH, Priority, Task
-from redsched.web.problems import Problem, of_validation, unwritten
+from redsched.web.problems import Problem, field_problem, of_validation, unwritten
+from redsched.wire import strict
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 SMALL_BODY = 65_536  # most bytes of a body without a payload, and beside a payload
@@ -143,7 +144,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, index: int | None = No
         Problem: malformed_json, unknown_field or validation_failed with the field's pointer.
     """
     try:
-        return decoder.decode(body)
+        found = decoder.decode(body)
     except msgspec.ValidationError as error:
         raise of_validation(error, index) from None
     except UnicodeDecodeError:
@@ -152,6 +153,11 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, index: int | None = No
         raise Problem("malformed_json", f"{error}{unwritten(index)}") from None
     except RecursionError:
         raise Problem("malformed_json", TOO_DEEP + unwritten(index)) from None
+    try:
+        strict.check_text(body)
+    except ValueError as error:
+        raise field_problem("", str(error), index=index) from None
+    return found
 
 
 def decode_array(body: bytes) -> list[TaskBody | Problem]:
@@ -163,7 +169,8 @@ def decode_array(body: bytes) -> list[TaskBody | Problem]:
     if body.count(b'"type"') <= MAX_BATCH:
         try:
             whole = TASKS.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            strict.check_text(body)
+        except (msgspec.DecodeError, ValueError, RecursionError):
             pass  # one of them, or all: look at each
         else:
             _bounded(len(whole))

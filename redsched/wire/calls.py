@@ -13,6 +13,7 @@ from redsched.settings import Settings
 from redsched.wire import protocol
 from redsched.wire.cells import Cell
 from redsched.wire.codec import check_name
+from redsched.wire.durability import with_durability
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
 from redsched.wire.protocol import Call
 
@@ -44,8 +45,10 @@ class Verbs:
             unknown = ", ".join(sorted(options.keys() - known))
             raise InvalidTask(unknown or "task", "is no field of a task", code="unknown_field") from None
 
-    def _enqueue(self, tasks: Sequence[Task]) -> Call[list[Enqueued]]:
-        return protocol.enqueue(self.cell, tasks, max_payload=self.settings.max_payload_bytes)
+    def _enqueue(self, tasks: Sequence[Task], durability: str | None) -> Call[list[Enqueued]]:
+        call = protocol.enqueue(self.cell, tasks, max_payload=self.settings.max_payload_bytes)
+        wait_ms = min(self.settings.durability_wait_ms, self.settings.redis_timeout_ms * 4 // 5)
+        return with_durability(call, durability or self.settings.durability, self._cell_keys, wait_ms=wait_ms)
 
     def _update(self, queue: str, ids: Sequence[str], fields: Changes) -> Call[dict[str, str]]:
         return protocol.update(self._keys(queue), ids, fields, max_payload=self.settings.max_payload_bytes)

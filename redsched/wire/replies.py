@@ -76,6 +76,8 @@ def sort_error(problem: str) -> Kind:
     for start, kind in _KINDS:
         if problem.startswith(start) or problem.startswith(start.removeprefix("ERR ")):
             return kind
+    if "ACL failure in script" in problem or "user executing the script can't" in problem:
+        return Kind.DENIED
     lower = problem.lower()
     if "unknown command" in lower and "fcall" in lower:
         return Kind.NO_FUNCTIONS
@@ -98,18 +100,26 @@ class Load(msgspec.Struct, frozen=True):
     """An action: make sure that the build of this process, or a newer one, is loaded."""
 
 
+class Chain(msgspec.Struct, frozen=True):
+    """An action: commands in one round trip on one connection. The reply is a list, with Refused where one was."""
+
+    commands: tuple[Command, ...]
+
+
 class Mode:
     """How verbs are called on this server: as functions, until it turns out to have none."""
 
     def __init__(self) -> None:
         self.functions = True
         self.loaded = False
+        self.reads_only = False  # these credentials may only read: FCALL asks for the right to write
 
     def command(self, call: Call[Any]) -> Command:
         """The words of a call."""
+        only = "_RO" if self.reads_only and "no-writes" in scripts.header(call.verb).flags else ""
         if self.functions:
-            return ("FCALL", scripts.PREFIX + call.verb, len(call.keys), *call.keys, *call.args)
-        return ("EVALSHA", scripts.sha1(call.verb), len(call.keys), *call.keys, *call.args)
+            return ("FCALL" + only, scripts.PREFIX + call.verb, len(call.keys), *call.keys, *call.args)
+        return ("EVALSHA" + only, scripts.sha1(call.verb), len(call.keys), *call.keys, *call.args)
 
 
 def load(mode: Mode) -> Generator[Command, Any, int]:
@@ -157,13 +167,17 @@ def _load_library() -> Generator[Command, Any, int]:
             build = -1
         if build >= scripts.BUILD:
             return int(build)
-    yield ("FUNCTION", "LOAD", "REPLACE", scripts.library())
+    try:
+        yield ("FUNCTION", "LOAD", "REPLACE", scripts.library())
+    except Refused as refused:
+        if build != scripts.BUILD or sort_error(str(refused)) is not Kind.DENIED:
+            raise  # another text of the same build will do for those who may not replace it
     return scripts.BUILD
 
 
 def exchange(
     call: Call[T], mode: Mode, *, retry_for: float, clock: Any
-) -> Generator[Command | Load | float, Any, T]:
+) -> Generator[Command | Chain | Load | float, Any, T]:
     """Send one call until it has a definite answer, or ``retry_for`` seconds have passed by ``clock()``.
 
     Raises:
@@ -176,7 +190,12 @@ def exchange(
         try:
             if not mode.loaded:
                 yield Load()
-            reply = yield mode.command(call)
+            if call.chain:
+                reply = yield Chain((mode.command(call), *call.chain))
+                if isinstance(reply[0], Refused):
+                    raise reply[0]
+            else:
+                reply = yield mode.command(call)
             return call.read(reply)
         except Unreached as trouble:
             problem, error = str(trouble), StoreUnavailable
@@ -193,7 +212,12 @@ def exchange(
             if kind is Kind.NO_FUNCTIONS and mode.functions:
                 mode.functions, mode.loaded = False, False
                 continue
+            if kind is Kind.DENIED and not mode.reads_only and "no-writes" in scripts.header(call.verb).flags:
+                mode.reads_only = True
+                continue
             if kind not in (Kind.REPEAT, Kind.READ_ONLY):
+                if unanswered and not problem.startswith("RS_INVALID"):
+                    raise OutcomeUnknown(call.verb, unanswered) from None  # this one was refused, the one before?
                 raise refusal(call.verb, problem) from None
             error = StoreReadOnly if kind is Kind.READ_ONLY else StoreUnavailable
         left = deadline - clock()

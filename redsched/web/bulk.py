@@ -1,0 +1,67 @@
+"""``POST /v1/tasks:bulk``: revive, drop or cancel all tasks of a queue that a filter names, or only count them."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from redsched.client import AsyncClient
+from redsched.model.task import DEFAULT_QUEUE
+from redsched.settings import Settings
+from redsched.web import bodies
+from redsched.web.api import Json, parameters
+from redsched.wire.bulk import Filter
+
+MOST = 1_000  # tasks one request acts on unless it says otherwise
+
+
+class FilterBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Which tasks; what is left out is not asked."""
+
+    state: str = "dead"
+    type: str | None = None
+    reason: str | None = None
+    older_than: int | str | None = None
+
+
+class BulkBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``{"queue": "otp", "filter": {"reason": "attempts"}, "action": "revive", "dry_run": false}``."""
+
+    action: str
+    filter: FilterBody
+    queue: str = DEFAULT_QUEUE
+    dry_run: bool = True
+    max: int = MOST
+
+
+_BODY = msgspec.json.Decoder(BulkBody)
+
+
+class BulkEndpoint:
+    """The endpoint. A dry run is the default: nothing changes unless the request says ``"dry_run": false``."""
+
+    def __init__(self, settings: Settings, client: AsyncClient) -> None:
+        self._settings = settings
+        self._client = client
+
+    def routes(self) -> list[Route]:
+        """The route."""
+        return [Route("/v1/tasks:bulk", self.bulk, methods=["POST"])]
+
+    async def bulk(self, request: Request) -> Response:
+        """200 with how many matched, how many were changed, and the ids of the first of them."""
+        parameters(request)
+        bodies.media_type(request, bodies.JSON)
+        raw = await bodies.read_body(request, bodies.SMALL_BODY, self._settings.max_body_bytes)
+        body = bodies.decode(_BODY, raw)
+        wanted = body.filter
+        done = await self._client.bulk(
+            body.action,
+            queue=body.queue,
+            where=Filter(state=wanted.state, type=wanted.type, reason=wanted.reason, older_than=wanted.older_than),
+            dry_run=body.dry_run,
+            most=body.max,
+        )
+        return Json(done)
