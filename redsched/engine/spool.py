@@ -1,0 +1,87 @@
+"""Spool of late answers: what a worker could not tell Redis before it ended, kept in a file and told at its next start.
+
+Each answer carries the token of its claim, so telling it late is safe: ``lost`` where another worker has the task by
+then. The file holds no payload, only how runs ended; results and errors are in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from redsched.wire.protocol import Settlement
+
+log = logging.getLogger("redsched.worker")
+MAX_BYTES = 16_777_216  # of the file; what does not fit is told in the log
+
+
+class _Line(msgspec.Struct):
+    queue: str
+    task_id: str
+    token: str
+    outcome: str
+    first: str
+    error: str
+    traceback: str
+
+
+class Spool:
+    """One file per namespace in a folder of the user's; every line is one answer."""
+
+    def __init__(self, folder: Path, namespace: str) -> None:
+        self.path = folder / f"late-answers-{namespace}.jsonl"
+
+    def keep(self, ends: Sequence[Settlement]) -> int:
+        """Append the answers; how many were written."""
+        if not ends:
+            return 0
+        lines = b"".join(msgspec.json.encode(_line(end)) + b"\n" for end in ends)
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+            file = os.open(self.path, flags, 0o600)
+            try:
+                if os.fstat(file).st_size + len(lines) > MAX_BYTES:
+                    raise OSError(f"{self.path} is full")
+                os.write(file, lines)
+                os.fsync(file)
+            finally:
+                os.close(file)
+        except OSError as error:
+            tasks = ",".join(end.task_id for end in ends[:50])
+            log.error("answers.dropped", extra={"n": len(ends), "tasks": tasks, "error": str(error)})
+            return 0
+        log.warning("answers.spooled", extra={"n": len(ends), "file": str(self.path)})
+        return len(ends)
+
+    def take(self) -> list[Settlement]:
+        """The answers of the last time, moved aside so that only one process tells them."""
+        mine = self.path.with_suffix(f".{os.getpid()}")
+        try:
+            self.path.rename(mine)
+            text = mine.read_bytes()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            log.error("answers.unreadable", extra={"file": str(self.path), "error": str(error)})
+            return []
+        ends = []
+        for line in text.splitlines():
+            with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):  # a line cut short by a crash
+                found = msgspec.json.decode(line, type=_Line)
+                ends.append(Settlement(**msgspec.structs.asdict(found)))
+        return ends
+
+    def told(self) -> None:
+        """What was taken has been told."""
+        self.path.with_suffix(f".{os.getpid()}").unlink(missing_ok=True)
+
+
+def _line(end: Settlement) -> _Line:
+    first = end.first.decode() if isinstance(end.first, bytes) else str(end.first)
+    return _Line(end.queue, end.task_id, end.token, end.outcome, first, end.error, end.traceback)

@@ -1,0 +1,43 @@
+"""Answers that could not be told are kept for the next start, once, and a broken line does not lose the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from redsched.engine.spool import Spool
+from redsched.wire.protocol import Settlement
+
+DONE = Settlement("otp", "a", "1.ff", "complete", b'{"n":1}')
+FAILED = Settlement("otp", "b", "2.ff", "retry", 500, "boom", "trace")
+
+
+def test_what_was_kept_is_taken_once(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "new", "rs")
+
+    assert spool.keep([DONE]) == 1 and spool.keep([FAILED]) == 1
+    assert spool.path.stat().st_mode & 0o777 == 0o600 and spool.path.parent.stat().st_mode & 0o777 == 0o700
+
+    found = spool.take()
+    assert [(end.task_id, end.token, end.outcome, end.first) for end in found] == [
+        ("a", "1.ff", "complete", '{"n":1}'), ("b", "2.ff", "retry", "500")]
+    assert Spool(tmp_path / "new", "rs").take() == []
+    spool.told()
+    assert list(spool.path.parent.iterdir()) == []
+
+
+def test_a_line_cut_short_by_a_crash_does_not_lose_the_others(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "rs")
+    spool.keep([DONE])
+    with spool.path.open("ab") as file:
+        file.write(b'{"queue":"otp","task_')
+
+    assert [end.task_id for end in spool.take()] == ["a"]
+
+
+def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").touch()
+    spool = Spool(tmp_path, "rs")
+    spool.path.symlink_to(tmp_path / "elsewhere")
+
+    assert spool.keep([DONE]) == 0
+    assert (tmp_path / "elsewhere").read_bytes() == b""
