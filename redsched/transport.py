@@ -60,7 +60,7 @@ def _refused(error: Exception) -> Refused:
 
 
 def _packed(commands: Sequence[Command]) -> list[bytes]:
-    """The bytes of commands: by hiredis, because redis-py's asyncio connection packs in Python, at a third of a worker."""
+    """The bytes of commands; by hiredis, for redis-py's asyncio connection packs in Python, at a third of a worker."""
     return [hiredis.pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
 
 

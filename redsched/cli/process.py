@@ -29,7 +29,7 @@ class Stoppable(Protocol):
 def run(settings: Settings, observer: PrometheusObserver, build: Callable[[], Stoppable]) -> None:
     """Run a worker or mover to its end; SystemExit with its exit code when that is not 0.
 
-    A thread that ignores its time limit would keep the process for ever, so the process ends without it.
+    A handler that ignores its end would keep the process for ever, so the process ends without it.
     """
     stragglers = 0
 
@@ -46,10 +46,10 @@ def run(settings: Settings, observer: PrometheusObserver, build: Callable[[], St
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         code = runner.run(until_stopped())
-    if stragglers:
-        logging.getLogger("redsched.worker").warning("worker.abandoned_threads", extra={"n": stragglers})
-        logging.shutdown()
-        os._exit(code)
+        if stragglers:  # leaving this block would wait for them
+            logging.getLogger("redsched.worker").warning("worker.abandoned", extra={"runs": stragglers})
+            logging.shutdown()
+            os._exit(code)
     if code:
         raise SystemExit(code)
 

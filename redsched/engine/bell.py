@@ -34,6 +34,7 @@ class Doorbell:
         self._command = ("XREADGROUP", "GROUP", GROUP, consumer, "COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS",
                          *self._streams, *(">" for _ in self._streams))  # fmt: skip
         self._reading: asyncio.Task[None] | None = None
+        self._mending = False  # refused, and told of it
 
     def listen(self) -> None:
         """Start waiting, unless it waits already; ``rung`` is called once, with nothing when the time is up."""
@@ -58,16 +59,22 @@ class Doorbell:
                     bells.append(Bell(queue, f"{priority}/{text_of(at)}", task_id))
             if not bells and time.monotonic() - asked < 0.05:
                 await asyncio.sleep(0.1)  # a server that does not block
+            self._mending = False
         except Refused as refused:
             await self._mend(str(refused))
         except (Unreached, Unanswered):
             await asyncio.sleep(0.2)  # the claim that follows tells of it, and waits for Redis
+        except Exception:
+            log.exception("bell.failed")  # an answer that makes no sense: without a bell, the claims go on
+            await asyncio.sleep(1.0)
         self._reading = None
         self._rung(bells)
 
     async def _mend(self, problem: str) -> None:
         """The streams or their groups are gone (flushed, or a stream was deleted): make them again."""
-        log.warning("bell.refused", extra={"error": problem})
+        if not self._mending:
+            log.warning("bell.refused", extra={"error": problem})
+        self._mending = True
         await asyncio.sleep(0.2)
         with contextlib.suppress(RedschedError):
             await self._client.transport.steps("join", installing.join(self._queues, self._client.cell_keys))

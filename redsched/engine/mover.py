@@ -15,8 +15,10 @@ import time
 from collections.abc import Sequence
 
 from redsched.client import AsyncClient
+from redsched.engine.inbox import Inboxes
 from redsched.engine.loop import Loop
 from redsched.engine.observer import Observer, Silent
+from redsched.model.errors import StoreError
 from redsched.settings import Settings
 from redsched.wire import install as installing
 from redsched.wire import protocol
@@ -36,6 +38,7 @@ STANDBY = 0.15  # seconds after a due time at which a mover that does not act lo
 JUMP = 2.0  # seconds by which the server's clock may leave ours before leases are not trusted
 SWEEP_EVERY = 10.0
 SCAN_EVERY = 60.0
+REFUSED = 5.0  # seconds until a queue is tried again that Redis refused
 SCAN_STEPS = 20  # SCAN calls a minute, once the first pass is done
 
 
@@ -57,6 +60,8 @@ class Mover:
         self._heap: list[tuple[float, str]] = []
         self._told: set[str] = set()  # queues whose due set somebody wrote
         self._round: list[str] = []  # queues left of the round that looks at every one
+        self._home_round: list[str] = []
+        self._refused: set[str] = set()  # queues whose promote Redis refuses, and that were told of
         self.armed = False  # whether tracking wakes us
         self.polls = 0  # promote calls made, for whoever measures
         self._acting = True
@@ -65,15 +70,20 @@ class Mover:
         self._offset: float | None = None  # server seconds less monotonic seconds
         self._reap_after = 0.0
         self._scan = "0"
+        self._restart = True  # whether the scan has to begin again
+        self._whole = True  # whether it goes on until its end
+        self._inboxes = Inboxes(self._client, self._known)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         """Until ``stop`` or cancelled."""
         self._moves = Loop("promote", self._move, observer=self._observer, log=log)
         sweeps = Loop("sweep", self._sweep, observer=self._observer, log=log)
-        scans = Loop("scan", self._look_around, observer=self._observer, log=log)
+        self._scans = Loop("scan", self._look_around, observer=self._observer, log=log)
         log.info("mover.started", extra={"mover": self._name, "namespace": self._client.settings.namespace})
-        parts = (self._moves.run(), sweeps.run(), scans.run(), self._watch())
+        ingests = Loop("ingest", self._inboxes.step, observer=self._observer, log=log)
+        self._inboxes.nudge = ingests.nudge
+        parts = (self._moves.run(), sweeps.run(), self._scans.run(), ingests.run(), self._watch())
         self._tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.gather(*self._tasks)
@@ -119,11 +129,12 @@ class Mover:
                 found[queue] = None
         if now >= self._next_cap:
             self._next_cap = now + (CAP if self.armed else CAP_BLIND)
-            for home in self._at_home[:QUEUES_A_CALL]:
-                found[home.queue] = None
+            self._home_round = self._home_round or [keys.queue for keys in self._at_home]
             self._round = self._round or list(self._known)
-            while self._round and len(found) < QUEUES_A_CALL:
-                found[self._round.pop()] = None
+            for turn, most in ((self._home_round, QUEUES_A_CALL * 3 // 4), (self._round, QUEUES_A_CALL)):
+                while turn and len(found) < most:
+                    if (queue := turn.pop()) not in self._refused:  # those have their timers
+                        found[queue] = None
         return [keys for queue in list(found)[:QUEUES_A_CALL] if (keys := self._key(queue)) is not None]
 
     def _key(self, queue: str) -> QueueKeys | None:
@@ -137,13 +148,19 @@ class Mover:
         self.polls += 1
         try:
             promoted = await self._client.transport.send(protocol.promote(queues, mover=self._name, limit=BATCH))
+        except StoreError as error:
+            if type(error) is not StoreError:
+                self._told.update(keys.queue for keys in queues)  # not looked at: look again
+                raise
+            return await self._single_out(queues, error)
         except BaseException:
-            self._told.update(keys.queue for keys in queues)  # not looked at: look again
+            self._told.update(keys.queue for keys in queues)
             raise
         now = time.monotonic()
-        self._watch_clock(promoted.now / 1_000, (before + now) / 2)
+        if now - before < JUMP / 4 or self._offset is None:  # a slow call tells nothing of the clock
+            self._watch_clock(promoted.now / 1_000, (before + now) / 2)
         if self._acting != promoted.acting:
-            self._acting = promoted.acting
+            self._acting = self._inboxes.acting = promoted.acting
             log.debug("mover.acting" if self._acting else "mover.standby", extra={"mover": self._name})
         overdue: list[QueueKeys] = []
         for moved in promoted.queues:
@@ -155,6 +172,21 @@ class Mover:
         if overdue:
             await self._reap(overdue)
 
+    async def _single_out(self, queues: list[QueueKeys], error: StoreError) -> None:
+        """One queue whose keys are of a wrong type, say, must not hold up those that share its call."""
+        if len(queues) > 1:
+            self._told.update(keys.queue for keys in queues)
+            for keys in queues:
+                self._told.discard(keys.queue)
+                await self._promote([keys])
+            return
+        queue = queues[0].queue
+        if queue not in self._refused:
+            self._refused.add(queue)
+            log.error("promote.refused", extra={"queue": queue, "error": str(error)})
+        self._observer.redis_error("store")
+        self._wake_at(queue, time.monotonic() + REFUSED)
+
     def _set_timer(self, moved: Moved, now: float) -> None:
         times = [CAP * 60 + now]
         if moved.next_due is not None:
@@ -162,10 +194,12 @@ class Mover:
         if moved.next_lease is not None:
             times.append(max(self._to_local(moved.next_lease) + 0.001, self._reap_after))
         at = min(times)
-        if moved.moved >= BATCH:
-            at = now
-        self._wake[moved.queue] = at
-        heapq.heappush(self._heap, (at, moved.queue))
+        self._refused.discard(moved.queue)
+        self._wake_at(moved.queue, now if moved.moved >= BATCH else at)
+
+    def _wake_at(self, queue: str, at: float) -> None:
+        self._wake[queue] = at
+        heapq.heappush(self._heap, (at, queue))
         if len(self._heap) > 64 + 4 * len(self._wake):
             self._heap = [(at, queue) for queue, at in self._wake.items()]
             heapq.heapify(self._heap)
@@ -192,8 +226,7 @@ class Mover:
             elif moved.next_lease is not None:
                 at = max(self._to_local(moved.next_lease) + 0.001, self._reap_after)
                 if at < self._wake.get(moved.queue, now + CAP * 60):
-                    self._wake[moved.queue] = at
-                    heapq.heappush(self._heap, (at, moved.queue))
+                    self._wake_at(moved.queue, at)
 
     # wake-ups
 
@@ -202,7 +235,8 @@ class Mover:
         pause, told = 0.1, False
         while True:
             try:
-                await self._client.transport.watch(self._client.cell_keys.due_prefix, self._changed)
+                keys = self._client.cell_keys
+                await self._client.transport.watch((keys.due_prefix, keys.inbox_prefix), self._changed)
             except Refused as refused:
                 if not told:
                     told = True
@@ -211,43 +245,51 @@ class Mover:
             except (Unreached, Unanswered) as trouble:
                 log.debug("tracking.ended", extra={"error": str(trouble)})
                 pause = 0.1 if self.armed else min(pause * 2, 2.0)
-            self.armed = False
+            self.armed = self._inboxes.armed = False
+            self._inboxes.nudge()
             self._next_cap = 0.0
             self._moves.nudge()
             await asyncio.sleep(pause)
 
     def _changed(self, keys: list[bytes] | None) -> None:
         if keys is None:  # armed: look at everything once, something may have come before
-            self.armed = True
+            self.armed = self._inboxes.armed = True
             self._told.update(self._known)
-            self._scan = "0"
+            self._inboxes.tell(self._known)
+            self._restart = True  # something may have come before
+            self._scans.nudge()
         else:
-            for key in keys:
-                queue = self._client.cell_keys.queue_of(text_of(key))
-                if queue is not None:
+            for key in map(text_of, keys):
+                if (queue := self._client.cell_keys.queue_of(key)) is not None:
                     self._told.add(queue)
+                elif (queue := self._client.cell_keys.inbox_of(key)) is not None and is_name(queue):
+                    self._inboxes.tell((queue,))
         if self._acting or keys is None:
             self._moves.nudge()
 
     # housekeeping
 
     async def _look_around(self) -> float:
-        """Find the due sets that exist: all of them at the start, then a few steps a minute."""
-        first = not self._known or self._scan == "0"
-        self._known.update({q: queue_keys(self._client.cell, q) for q in await self._client.queues() if is_name(q)})
+        """Find the due sets that exist: all of them at the start and whenever pushes may have been missed, then a few
+        steps a minute."""
+        self._learn(set(await self._client.queues()))
         while True:
-            self._scan, found = await self._client.transport.steps(
-                "scan", installing.scan_due(self._client.cell_keys, self._scan, SCAN_STEPS)
-            )
-            new = found - self._known.keys()
-            for queue in new:
-                self._key(queue)
-            if new or first:
-                self._told.update(new if not first else self._known)
-                self._moves.nudge()
-            if not first or self._scan == "0":
+            if self._restart:
+                self._restart, self._whole, self._scan = False, True, "0"
+            steps = installing.scan_due(self._client.cell_keys, self._scan, SCAN_STEPS)
+            self._scan, found, inboxes = await self._client.transport.steps("scan", steps)
+            self._learn(found)
+            self._inboxes.tell(inboxes)
+            if self._scan == "0":
+                self._whole = False
+            if not self._whole and not self._restart:
                 return SCAN_EVERY
-            first = first and self._scan != "0"
+
+    def _learn(self, queues: set[str]) -> None:
+        new = {queue for queue in queues - self._known.keys() if self._key(queue) is not None}
+        if new:
+            self._told.update(new)
+            self._moves.nudge()
 
     async def _sweep(self) -> float:
         """Remove what is past its retention, in small calls."""

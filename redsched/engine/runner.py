@@ -240,3 +240,10 @@ def _failure(error: BaseException) -> Retry:
     except Exception:  # its own __str__ fails
         text = type(error).__name__
     return Retry(error=text, traceback="".join(traceback.format_exception(error))[-MAX_TRACEBACK:])
+
+
+def error_kind(error: str) -> str:
+    """What a log may hold of an error: the class of an exception without its text, which may quote the payload. The
+    whole is with the task."""
+    kind, colon, _ = error.partition(": ")
+    return kind if colon and kind.isidentifier() else error[:500]

@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +21,8 @@ from redsched.engine.bell import Doorbell
 from redsched.engine.loop import Loop
 from redsched.engine.mover import Mover
 from redsched.engine.observer import Observer, Silent
-from redsched.engine.runner import Held, Runner, Why, returned
+from redsched.engine.runner import Held, Runner, Why, error_kind, returned
+from redsched.engine.tally import Tally
 from redsched.model.errors import RedschedError
 from redsched.settings import Settings
 from redsched.wire import install as installing
@@ -35,6 +36,7 @@ QUEUES_A_CALL = 16
 BEAT = 1.0  # seconds between renewals, so that a cancelled task hears of it soon; never later than a third of the lease
 AHEAD = 0.05  # seconds of work that a busy worker holds beside what runs
 TURN = 0.002  # seconds that handlers which never wait may hold the loop in one go
+LAST_WORDS = 2.0  # seconds in which what was stopped at the end of the grace is handed back
 
 
 class Worker:
@@ -66,52 +68,53 @@ class Worker:
         self._sending: list[Settlement] = []
         self._names: dict[str, str] = {}
         self._claim: Call[Claimed] | None = None  # a claim without an answer is repeated as it was
+        self._claim_made = 0.0
         self._bells: list[Bell] = []
         self._looking = 0  # the chunk that is claimed from next
         self._short = 0  # chunks in a row that had nothing more
         self._ahead = 0  # how many tasks to hold beside those that run; follows the rate
         self._done_in_window, self._window = 0, 0.0
-        self._stopping: asyncio.Event | None = None
+        self._stopping = asyncio.Event()
+        self._trips = Loop("claim", self._trip, observer=self._observer, log=log)
         self._at_once = False
         self._clock_offset = 0.0  # server ms less local monotonic ms
-        self._late: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-        self._took: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
+        self._beat = min(BEAT, settings.lease_ms / 3_000)
+        self._tally = Tally(self._observer)
 
     def stop(self) -> None:
         """Finish or hand back what runs, then end; a second call does not wait for what runs."""
-        if self._stopping is not None:
-            self._at_once = self._at_once or self._stopping.is_set()
-            self._stopping.set()
-            self._trips.nudge()
+        self._at_once = self._stopping.is_set()
+        self._stopping.set()
+        self._trips.nudge()
 
     async def run(self) -> int:
-        """Work until ``stop``; answers 0."""
-        self._stopping = asyncio.Event()
-        self._runner = Runner(self.settings.concurrency, self._progress)
-        self._trips = Loop("claim", self._trip, observer=self._observer, log=log)
+        """Work until ``stop``; answers 0, or 1 where something broke that never should (it is logged)."""
+        self._runner = Runner(self.settings.concurrency, self._progress, self._trips.nudge)
+        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._bell = Doorbell(self._client, self._keys, self.consumer, self._rung)
         beats = Loop("renew", self._renew, observer=self._observer, log=log)
+        leases = Loop("lease", self._watch_leases, observer=self._observer, log=log)
         mover = Mover(self.settings, client=self._client, observer=self._observer, at_home=self.settings.queues)
         await self._join()
         log.info("worker.started", extra={
             "consumer": self.consumer, "queues": ",".join(self.settings.queues), "types": len(self.app.tasks),
             "concurrency": self.settings.concurrency,
         })  # fmt: skip
-        background = [asyncio.create_task(beats.run())]
+        background = [asyncio.create_task(beats.run()), asyncio.create_task(leases.run())]
         if self._with_mover:
             background.append(asyncio.create_task(mover.run()))
         trips = asyncio.create_task(self._trips.run())
         try:
             await self._first_of(trips, background)
             await self._shut_down(trips)
+        except Exception:
+            log.critical("worker.failed", extra={"consumer": self.consumer}, exc_info=True)
+            return 1
         finally:
             mover.stop()
-            for task in (*background, trips, *self._slots):
-                task.cancel()
             await self._bell.close()
-            await asyncio.gather(*background, trips, *self._slots, return_exceptions=True)
+            self.stragglers = await _cancelled((*background, trips, *self._slots)) + len(self._runner.stragglers)
             self._runner.close()
-            self.stragglers = len(self._runner.stragglers)
             if self._own_client:
                 await self._client.close()
         log.info("worker.stopped", extra={"consumer": self.consumer})
@@ -119,14 +122,15 @@ class Worker:
 
     async def _first_of(self, trips: asyncio.Task[None], background: Sequence[asyncio.Task[None]]) -> None:
         """Until the worker is told to stop, or its own loop ends (burst), or one of its loops breaks."""
-        assert self._stopping is not None
-        stopping = asyncio.create_task(self._stopping.wait())
+        stopping: asyncio.Future[Any] = asyncio.ensure_future(self._stopping.wait())
+        parts: list[asyncio.Future[Any]] = [self._broken, trips, *background]
         try:
-            done, _ = await asyncio.wait((stopping, trips, *background), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((stopping, *parts), return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
-        for task in done - {stopping}:
-            task.result()
+        for part in parts:
+            if part.done():
+                part.result()
 
     async def _join(self) -> None:
         """Make the groups, however long Redis stays away."""
@@ -134,7 +138,6 @@ class Worker:
         await joined.run()
 
     async def _join_once(self) -> None:
-        assert self._stopping is not None
         if not self._stopping.is_set():
             await self._client.transport.steps("join", installing.join(self._keys, self._client.cell_keys))
 
@@ -142,11 +145,10 @@ class Worker:
 
     async def _trip(self) -> float | None:
         self._measure()
-        assert self._stopping is not None
-        stopping = self._stopping.is_set()
+        self._open_slots()
         if not self._sending:
             self._sending, self._ends = self._ends[:1_000], self._ends[1_000:]
-        claim = None if stopping else self._next_claim()
+        claim = self._next_claim()
         if self._sending and claim is not None:
             settle = protocol.settle(self._client.cell, self._sending)
             words, claimed = await self._client.transport.send_both(settle, claim)
@@ -157,26 +159,33 @@ class Worker:
             self._settled(words)
         elif claim is not None:
             self._claimed(await self._client.transport.send(claim))
-        elif (stopping and not self._held and not self._ends) or (self._burst and not self._held and not self._ends
-        and await self._nothing_due()):
+        elif not self._held and (self._stopping.is_set() or (self._burst and await self._nothing_due())):
             return None
-        if self._ends or self._sending or self._next_claim() is not None:
+        ended = self._stopping.is_set() and not self._held
+        if self._ends or ended or self._next_claim() is not None:
             await asyncio.sleep(0)
             return 0.0
-        if self._room() > 0 and not stopping:
+        if self._room() > 0 and self._short >= len(self._chunks) and not self._stopping.is_set():
             self._bell.listen()
         return 0.1 if self._burst else 30.0
 
     def _room(self) -> int:
-        return self.settings.concurrency + self._ahead - len(self._held)
+        return self.settings.concurrency + self._ahead - len(self._held) - len(self._runner.stragglers)
 
     def _next_claim(self) -> Call[Claimed] | None:
-        """The claim to send now: the one without an answer, or a new one where there is room and may be work."""
+        """The claim to send now: the one without an answer, or a new one where there is room and may be work.
+
+        A worker that stops sends one only for what its bell was given, to hand it back.
+        """
         if self._claim is not None:
             return self._claim
         room = self._room()
         full = self.settings.concurrency + self._ahead
-        if room <= 0 or (len(self._buffer) * 2 > self._ahead and room * 2 < full):
+        if self._stopping.is_set():
+            room = 1
+            if not self._bells:
+                return None
+        elif room <= 0 or (len(self._buffer) * 2 > self._ahead and room * 2 < full):
             return None  # not worth a call yet: more than half of what is held ahead is still there
         if self._bells:
             names = {bell.queue for bell in self._bells}
@@ -189,6 +198,7 @@ class Worker:
         own = {keys.queue for keys in chunk}
         bells = [bell for bell in self._bells if bell.queue in own]
         self._bells = [bell for bell in self._bells if bell.queue not in own]
+        self._claim_made = time.monotonic()
         self._claim = protocol.claim(
             chunk, consumer=self.consumer, count=min(room, 1_000), lease_ms=self.settings.lease_ms, bells=bells
         )
@@ -203,18 +213,18 @@ class Worker:
         else:
             self._short += 1
             self._looking = (self._looking + 1) % len(self._chunks)
-        lease = self.settings.lease_ms / 1_000
         for started in claimed.tasks:
-            held = Held(started, now, lease)
-            if started.type in self.app.tasks:
+            # a claim that had to be repeated may have begun its lease long ago: then it is renewed at once
+            held = Held(started, renewed_at=self._claim_made, lease_until=now + self.settings.lease_ms / 1_000)
+            if self._stopping.is_set():
+                self._ends.append(returned(started))
+            elif started.type in self.app.tasks:
                 self._held[started.token + started.id] = held
                 self._buffer.append(held)
             else:
                 self._ends.append(returned(started, "unhandled"))
                 log.warning("task.unhandled", extra=_about(started))
-        for _ in range(len(self._buffer)):
-            if not self._open_slot():
-                break
+        self._open_slots()
 
     def _rung(self, bells: list[Bell]) -> None:
         """The blocking read ended: with entries, or because its time was up."""
@@ -231,9 +241,9 @@ class Worker:
             if word == "lost":
                 log.warning("task.lost", extra=about)
             elif word == "dead":
-                log.error("task.dead", extra=about | {"outcome": name, "error": end.error[:500]})
+                log.error("task.dead", extra=about | {"outcome": name, "error": error_kind(end.error)})
             elif end.outcome == "retry":
-                log.warning("task.retried", extra=about | {"outcome": name, "error": end.error[:500]})
+                log.warning("task.retried", extra=about | {"outcome": name, "error": error_kind(end.error)})
             else:
                 log.info(f"task.{name}", extra=about)
         self._sending = []
@@ -244,16 +254,27 @@ class Worker:
 
     # slots
 
-    def _open_slot(self) -> bool:
-        if len(self._slots) + len(self._runner.stragglers) >= self.settings.concurrency:
-            return False
-        slot = asyncio.create_task(self._slot())
-        self._slots.add(slot)
-        slot.add_done_callback(self._slots.discard)
-        return True
+    def _open_slots(self) -> None:
+        free = self.settings.concurrency - len(self._slots) - len(self._runner.stragglers)
+        for _ in range(min(free, len(self._buffer))):
+            slot = asyncio.create_task(self._slot())
+            self._slots.add(slot)
+            slot.add_done_callback(self._slot_ended)
+
+    def _slot_ended(self, slot: asyncio.Task[None]) -> None:
+        """A slot that breaks is an error of ours: the worker ends with it, rather than run on with one less."""
+        if not slot.cancelled() and (error := slot.exception()) is not None and not self._broken.done():
+            self._broken.set_exception(error)
 
     async def _slot(self) -> None:
         """Run what is in the buffer, one after the other."""
+        try:
+            await self._run_buffer()
+        finally:
+            # here and not in a callback: whoever looks at the slots next must not count one that has ended
+            self._slots.discard(asyncio.current_task())
+
+    async def _run_buffer(self) -> None:
         turn = time.monotonic()
         while self._buffer:
             held = self._buffer.popleft()
@@ -261,12 +282,12 @@ class Worker:
             if held.why is not None:
                 continue  # lost or handed back while it waited
             began = time.monotonic()
-            late = began * 1_000 + self._clock_offset - started.due_at
-            self._late[started.queue, started.type].append(max(late, 0.0))
+            late_ms = began * 1_000 + self._clock_offset - started.due_at
+            self._tally.started(started.queue, started.type, started.attempt, late_ms)
             outcome, end = await self._runner.run(held, self.app.tasks[started.type])
             now = time.monotonic()
             self._held.pop(started.token + started.id, None)
-            self._took[started.queue, started.type, outcome].append(now - began)
+            self._tally.finished(started.queue, started.type, outcome, now - began)
             self._done_in_window += 1
             if end is None:
                 log.warning("task.lost", extra=_about(started))
@@ -289,12 +310,7 @@ class Worker:
             rate = self._done_in_window / passed
             self._ahead = min(int(rate * AHEAD), self.settings.prefetch) if rate * AHEAD > 1 else 0
             self._done_in_window, self._window = 0, now
-        late, self._late = self._late, defaultdict(list)
-        for (queue, type_), lateness in late.items():
-            self._observer.started(queue, type_, lateness)
-        took, self._took = self._took, defaultdict(list)
-        for (queue, type_, outcome), seconds in took.items():
-            self._observer.finished(queue, type_, outcome, seconds)
+        self._tally.tell()
         self._observer.slots(self.settings.concurrency, len(self._slots))
 
     async def _progress(self, started: Started, value: Any) -> str:
@@ -305,12 +321,8 @@ class Worker:
     # leases
 
     async def _renew(self) -> float:
-        beat = min(BEAT, self.settings.lease_ms / 3_000)
         now = time.monotonic()
-        for held in list(self._held.values()):
-            if now > held.lease_until - beat and now > held.renewed_at + beat:
-                self._give_up(held)  # no renewal came through: another worker may have it any moment
-        due = [held for held in self._held.values() if now - held.renewed_at >= beat and held.why is None]
+        due = [held for held in self._held.values() if now - held.renewed_at >= self._beat / 2 and held.why is None]
         for at in range(0, len(due), 1_000):
             part = due[at : at + 1_000]
             sent = time.monotonic()
@@ -325,7 +337,15 @@ class Worker:
                 held.renewed_at, held.lease_until = sent, sent + self.settings.lease_ms / 1_000
                 if word == "cancel":
                     held.stop(Why.CANCEL)
-        return beat
+        return self._beat
+
+    async def _watch_leases(self) -> float:
+        """Stop what was not renewed in time, however long Redis stays away: another worker may have it any moment."""
+        now = time.monotonic()
+        for held in list(self._held.values()):
+            if now > held.lease_until - self._beat / 2:
+                self._give_up(held)
+        return self._beat / 2 if self._held else self._beat
 
     def _give_up(self, held: Held) -> None:
         held.stop(Why.LOST)
@@ -337,9 +357,19 @@ class Worker:
 
     async def _shut_down(self, trips: asyncio.Task[None]) -> None:
         """Hand back what has not begun, let the rest finish within the grace, then hand that back, too."""
-        if trips.done():
-            return  # burst: nothing is held
         await self._bell.close()
+        if not trips.done():  # a burst has nothing left
+            await self._drain()
+            self._trips.nudge()
+            await asyncio.wait((trips,), timeout=LAST_WORDS)
+        if trips.done():
+            trips.result()
+        with contextlib.suppress(TimeoutError, RedschedError):
+            async with asyncio.timeout(1.0):
+                for chunk in self._chunks:
+                    await self._client.transport.send(protocol.leave(chunk, self.consumer))
+
+    async def _drain(self) -> None:
         log.info("worker.draining", extra={"running": len(self._slots), "buffered": len(self._buffer)})
         while self._buffer:
             held = self._buffer.popleft()
@@ -352,12 +382,15 @@ class Worker:
             await asyncio.wait(self._slots, timeout=0.05) if self._slots else await asyncio.sleep(0.01)
         for held in list(self._held.values()):
             held.stop(Why.SHUTDOWN)
-        self._trips.nudge()
-        with contextlib.suppress(TimeoutError, RedschedError):
-            async with asyncio.timeout(self.settings.redis_timeout_ms / 1_000 + 1):
-                await trips
-                for chunk in self._chunks:
-                    await self._client.transport.send(protocol.leave(chunk, self.consumer))
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> int:
+    """Cancel them; answers how many go on in spite of it."""
+    for task in tasks:
+        task.cancel()
+    ended, stubborn = await asyncio.wait(tasks, timeout=1.0)
+    await asyncio.gather(*ended, return_exceptions=True)
+    return len(stubborn)
 
 
 def _about(started: Started) -> dict[str, Any]:

@@ -29,8 +29,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web": BELOW | {"eventloop", "observe", "web"},
     "builtin": {"engine", "model"},
     "testing": BELOW | {"engine"},
+    "torture": BELOW | {"engine", "eventloop", "observe", "web", "embedded", "torture"},
     "demo": BELOW | {"engine", "observe", "web", "cli", "demo", "embedded", "builtin"},
-    "cli": BELOW | {"engine", "eventloop", "observe", "web", "cli", "demo", "embedded", "builtin", "__init__"},
+    "cli": BELOW | {"engine", "eventloop", "observe", "web", "cli", "demo", "torture", "embedded", "builtin", "__init__"},
     "__main__": {"cli"},
     "__init__": BELOW | {"engine"},
 }

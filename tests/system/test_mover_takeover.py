@@ -1,0 +1,76 @@
+"""Movers as processes: how one takes over from another, and what an idle system costs."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.processes import Redsched
+from tests.system.workers import Site, killed, site_on
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """A store of the test's own."""
+    with site_on(request, request.param, tmp_path) as found:
+        yield found
+
+
+def name_of(mover: Redsched) -> str:
+    found = re.search(r"mover=(\w+)", mover.wait_for_error("mover.started"))
+    assert found is not None
+    return found[1]
+
+
+def test_a_mover_that_stands_by_takes_over_from_one_that_is_killed(site: Site) -> None:
+    movers = {name_of(mover): mover for mover in (site.mover(), site.mover())}
+    begin = site.store.now_ms() + 200
+    ids = [site.client.enqueue("note", due=begin + 20 * number, id=f"at-{number}").id for number in range(60)]
+    site.until(lambda: site.depths().get("ready", 0) >= 20 or None)
+
+    acting = site.store.redis.get(site.store.key("mover"))
+    assert isinstance(acting, str)
+    killed(movers.pop(acting))
+    site.until_depths(ready=60)
+
+    (other,) = movers
+    site.until(lambda: site.store.redis.get(site.store.key("mover")) == other or None)
+    due_at = {view.id: view.due_at for view in site.views(ids)}
+    late = {}
+    for entry, fields in site.store.redis.xrange(site.store.key("ready:default")):
+        due = due_at[fields["id"]]
+        assert due is not None
+        late[fields["id"]] = int(entry.split("-")[0]) - due.timestamp() * 1_000
+    assert set(late) == set(ids)
+    assert max(late.values()) < 2_000
+    site.assert_consistent()
+
+
+def test_a_mover_ends_on_sigterm_with_status_0(site: Site) -> None:
+    mover = site.mover()
+
+    mover.process.terminate()
+
+    assert mover.wait(10) == 0
+
+
+def test_an_idle_worker_with_its_mover_sends_less_than_two_commands_a_second(site: Site) -> None:
+    site.worker()
+    assert site.run("note").state == "completed"
+    site.until(lambda: any("t" in client["flags"] for client in site.store.redis.client_list()) or None)
+    time.sleep(0.5)  # what follows the start is not what is measured
+
+    sent = []
+    with site.store.redis.monitor() as monitor:
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            if monitor.connection.can_read(timeout=max(end - time.monotonic(), 0)):
+                line = monitor.next_command()
+                if line["client_type"] != "lua":
+                    sent.append(line["command"])
+
+    assert 2 <= len(sent) < 8, sent

@@ -1,0 +1,281 @@
+"""What wakes a mover: its timer, CLIENT TRACKING, and the short naps of one that is blind. Counted, not timed.
+
+The tests raise the timer's cap to a minute, so that whatever happens sooner was not found by looking now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from redsched import Mover, Settings
+from redsched.engine import mover as engine
+from tests.servers import Store
+from tests.system.workers import Site, site_on
+
+
+@pytest.fixture(params=["valkey", "redis"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """A store of the test's own."""
+    with site_on(request, request.param, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def long_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Movers that look by themselves once a minute."""
+    monkeypatch.setattr(engine, "CAP", 60.0)
+
+
+async def eventually(look: Callable[[], Any], seconds: float = 10) -> None:
+    """Wait until ``look`` finds something, while the loop goes on."""
+    async with asyncio.timeout(seconds):
+        while not look():
+            await asyncio.sleep(0.005)
+
+
+async def quiet(mover: Mover) -> None:
+    """Wait until it has looked at what there was."""
+    seen = -1
+    while seen != mover.polls:
+        seen = mover.polls
+        await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def running(settings: Settings, armed: bool = True, **options: Any) -> AsyncIterator[Mover]:
+    """A mover in this process that has settled down."""
+    mover = Mover(settings, **options)
+    task = asyncio.create_task(mover.run())
+    try:
+        await eventually(lambda: mover.armed or not armed or task.done())
+        if armed:
+            await quiet(mover)
+        yield mover
+        assert not task.done(), task.exception()
+    finally:
+        mover.stop()
+        await task
+
+
+def write_raw(store: Store, task_id: str, due: int = 0, queue: str = "default") -> None:
+    """The two commands of a producer that has never heard of redsched."""
+    pipeline = store.redis.pipeline()
+    pipeline.hset(store.key(f"task:{queue}:{task_id}"), mapping={"type": "note", "payload": "{}"})
+    pipeline.zadd(store.key(f"due:{queue}"), {task_id: due}, nx=True)
+    pipeline.execute()
+
+
+def is_ready(store: Store, task_id: str, queue: str = "default") -> bool:
+    return bool(store.redis.hget(store.key(f"task:{queue}:{task_id}"), "state") == "ready")
+
+
+def tracking_clients(store: Store) -> list[str]:
+    """The ids of the connections that wake a mover."""
+    return [client["id"] for client in store.redis.client_list() if "t" in client["flags"]]
+
+
+def test_an_idle_mover_asks_about_once_a_second(site: Site) -> None:
+    async def main() -> None:
+        async with running(site.settings(), at_home=("default",)) as mover:
+            before = mover.polls
+            await asyncio.sleep(2.5)
+
+            assert 1 <= mover.polls - before <= 4
+
+    asyncio.run(main())
+
+
+def test_a_raw_zadd_wakes_it(site: Site, long_cap: None) -> None:
+    async def main() -> None:
+        async with running(site.settings()) as mover:
+            for number in range(3):
+                before = mover.polls
+                write_raw(site.store, f"raw-{number}", site.store.now_ms())
+                await eventually(lambda n=number: is_ready(site.store, f"raw-{n}"))
+
+                assert mover.armed
+                assert 1 <= mover.polls - before <= 3
+
+    asyncio.run(main())
+
+
+def test_it_wakes_by_itself_at_the_due_time_that_it_was_told_of(site: Site, long_cap: None) -> None:
+    async def main() -> None:
+        async with running(site.settings()) as mover:
+            write_raw(site.store, "later", site.store.now_ms() + 400)
+            await quiet(mover)
+            before = mover.polls
+            assert not is_ready(site.store, "later")
+            await eventually(lambda: is_ready(site.store, "later"))
+
+            assert mover.polls - before <= 3
+
+    asyncio.run(main())
+
+
+def test_a_write_to_a_queue_that_it_never_heard_of_wakes_it(site: Site, long_cap: None) -> None:
+    async def main() -> None:
+        async with running(site.settings()):
+            write_raw(site.store, "raw", queue="brand-new")
+            await eventually(lambda: is_ready(site.store, "raw", "brand-new"))
+
+    asyncio.run(main())
+
+
+def test_it_finds_the_due_sets_that_were_there_before_it(site: Site, long_cap: None) -> None:
+    for number in range(40):
+        write_raw(site.store, "raw", queue=f"old-{number}")
+
+    async def main() -> None:
+        async with running(site.settings()):
+            await eventually(lambda: all(is_ready(site.store, "raw", f"old-{number}") for number in range(40)))
+
+    asyncio.run(main())
+
+
+def test_a_killed_tracking_connection_is_armed_again_and_what_was_written_meanwhile_is_found(
+    site: Site, long_cap: None
+) -> None:
+    async def main() -> None:
+        async with running(site.settings()) as mover:
+            for number in range(2):
+                (old,) = tracking_clients(site.store)
+                site.store.redis.execute_command("CLIENT", "KILL", "ID", old)
+                write_raw(site.store, f"meanwhile-{number}")
+                await eventually(lambda n=number: is_ready(site.store, f"meanwhile-{n}"))
+                await eventually(lambda old=old: mover.armed and old not in tracking_clients(site.store))
+                await quiet(mover)
+
+                before = mover.polls
+                write_raw(site.store, f"after-{number}")
+                await eventually(lambda n=number: is_ready(site.store, f"after-{n}"))
+                assert mover.armed
+                assert 1 <= mover.polls - before <= 3
+
+    asyncio.run(main())
+
+
+def test_without_the_right_to_track_it_promotes_by_looking_often(
+    site: Site, long_cap: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.store.redis.execute_command(
+        "ACL", "SETUSER", "blind", "on", ">secret", "~*", "&*", "+@all", "-client|tracking"
+    )
+    url = site.url.replace("redis://", "redis://blind:secret@")
+
+    async def main() -> None:
+        with caplog.at_level(logging.WARNING, logger="redsched.mover"):
+            async with running(site.settings(redis_url=url), armed=False, at_home=("default",)) as mover:
+                await eventually(lambda: mover.polls >= 3)
+                write_raw(site.store, "raw", site.store.now_ms())
+                before = mover.polls
+                await eventually(lambda: is_ready(site.store, "raw"))
+                assert mover.polls - before <= 3
+                await eventually(lambda: mover.polls >= before + 5, seconds=2)
+
+                assert not mover.armed
+
+    asyncio.run(main())
+    assert [record.message for record in caplog.records] == ["mover.blind"]
+
+
+def test_a_blind_mover_looks_at_every_queue_of_its_worker_however_many(site: Site, long_cap: None) -> None:
+    site.store.redis.execute_command(
+        "ACL", "SETUSER", "blind", "on", ">secret", "~*", "&*", "+@all", "-client|tracking"
+    )
+    url = site.url.replace("redis://", "redis://blind:secret@")
+    queues = [f"home-{number}" for number in range(40)]
+
+    async def main() -> None:
+        async with running(site.settings(redis_url=url), armed=False, at_home=queues) as mover:
+            await eventually(lambda: mover.polls >= 5)
+            for queue in queues:
+                write_raw(site.store, "raw", queue=queue)
+            await eventually(lambda: all(is_ready(site.store, "raw", queue) for queue in queues), seconds=3)
+
+    asyncio.run(main())
+
+
+def test_a_server_that_cannot_track_is_looked_at_often(request: pytest.FixtureRequest, long_cap: None) -> None:
+    import fakeredis
+
+    fake = request.getfixturevalue("fake_server")
+    store = Store("fakeredis", fakeredis.FakeRedis(server=fake, decode_responses=True, protocol=2), fake=fake)
+
+    async def main() -> None:
+        client = store.async_client()
+        async with client, running(client.settings, armed=False, client=client, at_home=("default",)) as mover:
+            await eventually(lambda: mover.polls >= 3)
+            write_raw(store, "raw")
+            await eventually(lambda: is_ready(store, "raw"))
+            assert not mover.armed
+
+    asyncio.run(main())
+
+
+def test_one_of_two_movers_follows_the_writes_and_the_other_stands_by(site: Site) -> None:
+    async def main() -> None:
+        async with running(site.settings()) as first, running(site.settings()) as second:
+            before = first.polls, second.polls
+            for number in range(60):
+                write_raw(site.store, f"raw-{number}")
+                await eventually(lambda n=number: is_ready(site.store, f"raw-{n}"))
+            made = sorted((first.polls - before[0], second.polls - before[1]))
+
+            assert made[0] <= 5
+            assert made[1] >= 20
+
+    asyncio.run(main())
+
+
+def test_a_queue_that_redis_refuses_does_not_hold_up_the_others(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.store.redis.set(site.store.key("due:bad"), "somebody else's")
+
+    async def main() -> None:
+        async with running(site.settings(), at_home=("bad", "default")):
+            for number in range(5):
+                write_raw(site.store, f"raw-{number}", site.store.now_ms() + 20)
+                await eventually(lambda n=number: is_ready(site.store, f"raw-{n}"))
+            site.store.redis.delete(site.store.key("due:bad"))
+            write_raw(site.store, "mended", queue="bad")
+            await eventually(lambda: is_ready(site.store, "mended", "bad"))
+
+    asyncio.run(main())
+    assert [record.message for record in caplog.records if record.name == "redsched.mover"] == ["promote.refused"]
+
+
+def test_a_lease_that_ends_unanswered_is_taken_back(site: Site) -> None:
+    made = site.client.enqueue("note", retry=[60_000])
+
+    async def main() -> None:
+        async with site.store.async_client() as dead_worker:
+            from redsched.wire import protocol
+            from redsched.wire.keys import queue_keys
+
+            keys = [queue_keys(dead_worker.cell, "default")]
+            claim = protocol.claim(keys, consumer="gone", count=1, lease_ms=1_000)
+            claimed = await dead_worker.transport.send(claim)
+            assert [task.id for task in claimed.tasks] == [made.id]
+        async with running(site.settings()):
+            await eventually(lambda: site.client.task(made.id).state == "scheduled")
+
+    asyncio.run(main())
+    assert [(a.attempt, a.outcome) for a in site.client.task(made.id).history or ()] == [(1, "lease")]
+
+
+def test_a_stranger_holding_the_name_of_the_acting_mover_costs_little(site: Site) -> None:
+    site.store.redis.set(site.store.key("mover"), "a mover that died", px=60_000)
+
+    async def main() -> None:
+        async with running(site.settings(), at_home=("default",)):
+            write_raw(site.store, "raw", site.store.now_ms())
+            await eventually(lambda: is_ready(site.store, "raw"), seconds=3)
+
+    asyncio.run(main())

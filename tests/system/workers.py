@@ -1,0 +1,149 @@
+"""Workers and movers as a user runs them, over a store of a test, with the ledger that their handlers write."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+
+from redsched import Client, Settings, Task, TaskView
+from tests.conftest import FIXTURES
+from tests.lua.consistency import assert_consistent
+from tests.servers import Store, connect
+from tests.system.apps import LEDGER, Ledger
+from tests.system.processes import Redsched, until
+
+Found = TypeVar("Found")
+APP = "tests.system.apps:app"
+FINAL = ("completed", "dead", "cancelled", "expired", "skipped")
+
+
+class Site:
+    """A store with what runs on it; everything ends with the ``with`` block."""
+
+    def __init__(self, store: Store, directory: Path) -> None:
+        assert store.url is not None
+        self.store = store
+        self.url = store.url
+        self.ledger = Ledger(directory / f"{store.namespace}.ledger")
+        self._stack = ExitStack()
+        self.client: Client = self._stack.enter_context(store.client())
+
+    def __enter__(self) -> Site:
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        self._stack.close()
+
+    def settings(self, **changes: Any) -> Settings:
+        """For workers and movers inside the test's own process."""
+        plain = Settings(redis_url=self.url, namespace=self.store.namespace)
+        return msgspec.structs.replace(plain, **changes)
+
+    def start(self, command: str, *arguments: str, **environment: str) -> Redsched:
+        """``redsched <command> ...`` on this store."""
+        variables = {LEDGER: str(self.ledger.path), "REDSCHED_LOG_FORMAT": "text"} | environment
+        return self._stack.enter_context(
+            Redsched("-r", self.url, "--namespace", self.store.namespace, command, *arguments, env=variables)
+        )
+
+    def worker(self, *arguments: str, ready: bool = True, **environment: str) -> Redsched:
+        """A worker of the queue ``default`` with a lease of 2 s; later arguments win."""
+        worker = self.start("worker", APP, "-q", "default", "--lease", "2s", *arguments, **environment)
+        if ready:
+            worker.wait_for_error("worker.started")
+        return worker
+
+    def mover(self) -> Redsched:
+        """A mover without a worker."""
+        mover = self.start("mover")
+        mover.wait_for_error("mover.started")
+        return mover
+
+    def enqueue(self, type_: str, count: int, *, payload: Any = None, **options: Any) -> list[str]:
+        """Many tasks; their ids."""
+        tasks = [Task(type=type_, payload=payload, **options) for _ in range(count)]
+        batches = (tasks[at : at + 1_000] for at in range(0, count, 1_000))
+        return [answer.id for batch in batches for answer in self.client.enqueue_many(batch)]
+
+    def views(self, ids: Iterable[str], queue: str = "default") -> list[TaskView]:
+        """What is known of them; each must be there."""
+        wanted = list(ids)
+        found: dict[str, TaskView | None] = {}
+        for at in range(0, len(wanted), 100):
+            found |= self.client.show(wanted[at : at + 100], queue=queue)
+        missing = [task_id for task_id in wanted if found[task_id] is None]
+        assert not missing, f"lost: {missing}"
+        return [view for view in found.values() if view is not None]
+
+    def depths(self, queue: str = "default") -> dict[str, int]:
+        """How many tasks are in each state that is not empty."""
+        found = msgspec.structs.asdict(self.client.stats([queue])[0])
+        places = ("scheduled", "held", "ready", "running", "finished", "dead", "quarantined")
+        return {place: found[place] for place in places if found[place]}
+
+    def until_depths(self, seconds: float = 30, queue: str = "default", **wanted: int) -> None:
+        """Wait until the queue holds exactly this."""
+        until(lambda: self.depths(queue) == wanted, lambda: f"{self.depths(queue)} is not {wanted}", seconds)
+
+    def until_started(self, count: int, seconds: float = 30) -> None:
+        """Wait until so many runs were noted."""
+        until(lambda: len(self.ledger.runs("started")) >= count, lambda: str(self.depths()), seconds)
+
+    def until_state(self, task_id: str, *states: str, queue: str = "default", seconds: float = 20) -> TaskView:
+        """The task, once it is in one of these states; without any, in a final one."""
+
+        def look() -> TaskView | None:
+            view = self.client.show(task_id, queue=queue)[task_id]
+            return view if view is not None and view.state in (states or FINAL) else None
+
+        return until(look, lambda: str(self.client.show(task_id, queue=queue)[task_id]), seconds)
+
+    def run(self, type_: str, payload: Any = None, *, until_state: str = "", **options: Any) -> TaskView:
+        """Enqueue one task and wait for its end."""
+        made = self.client.enqueue(type_, payload, **options)
+        states = (until_state,) if until_state else ()
+        return self.until_state(made.id, *states, queue=options.get("queue", "default"))
+
+    def until(self, look: Callable[[], Found | None], seconds: float = 20) -> Found:
+        """What ``look`` finds, once it finds something."""
+        return until(look, lambda: str(self.depths()), seconds)
+
+    def assert_consistent(self) -> None:
+        """Every task is in the one place that its state names."""
+        assert_consistent(self.store.redis, self.store.namespace)
+
+    @staticmethod
+    def names_of(worker: Redsched) -> list[str]:
+        """The consumer that a worker is."""
+        return re.findall(r"consumer=(\S+)", worker.wait_for_error("worker.started"))
+
+    def consumers(self, queue: str = "default") -> list[str]:
+        """The names in the consumer groups of a queue."""
+        streams = [self.store.key(f"ready:{queue}{suffix}") for suffix in ("", ":high", ":low")]
+        return sorted(
+            {consumer["name"] for stream in streams for consumer in self.store.redis.xinfo_consumers(stream, "workers")}
+        )
+
+
+@contextmanager
+def site_on(request: pytest.FixtureRequest, kind: str, directory: Path) -> Iterator[Site]:
+    """A namespace of its own on a server of this pytest process: valkey, redis or valkey-scripts."""
+    server = request.getfixturevalue(FIXTURES[kind])
+    store = Store(kind, connect(server.url), url=server.url)
+    with Site(store, directory) as site:
+        yield site
+    store.clear()
+    store.redis.close()
+
+
+def killed(process: Redsched) -> None:
+    """SIGKILL it, as an out-of-memory killer would."""
+    process.send(signal.SIGKILL)
+    process.wait()

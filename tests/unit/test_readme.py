@@ -1,0 +1,34 @@
+"""The tables of tests/README.md: every test that they name exists, every known failure mode has a row."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+TEXT = (TESTS / "README.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| (F\d+) \|.*\| (.*) \|$", TEXT, re.MULTILINE)
+
+
+def test_every_named_test_exists() -> None:
+    lacking = []
+    for file, name in re.findall(r"`((?:lua|contract|model|system|unit)/\w+\.py)::(\w+)`", TEXT):
+        path = TESTS / file
+        if not path.is_file() or f"def {name}(" not in path.read_text(encoding="utf-8"):
+            lacking.append(f"{file}::{name}")
+    lacking += [file for file in re.findall(r"`(campaign/\w+\.py)`", TEXT) if not (TESTS / file).is_file()]
+    assert lacking == []
+
+
+def test_every_known_failure_mode_has_a_row_in_order() -> None:
+    assert [mode for mode, _ in ROWS] == [f"F{number}" for number in range(1, 67)]
+
+
+def test_a_mode_without_a_test_says_what_it_comes_with() -> None:
+    rows = [line for line in TEXT.splitlines() if line.startswith("| F")]
+    assert [line for line in rows if line.endswith("| - |") and "comes with" not in line] == []
+
+
+def test_the_places_for_figures_are_there_once() -> None:
+    for name in ("campaign", "mutants"):
+        assert TEXT.count(f"<!-- {name} -->") == TEXT.count(f"<!-- end of {name} -->") == 1
