@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from redsched.engine.observer import Observer
 from redsched.model.errors import RedschedError, StoreError
@@ -66,3 +66,12 @@ class Loop:
             await self._nudged.wait()
         finally:
             timer.cancel()
+
+
+async def cancelled(tasks: Sequence[asyncio.Task[None]]) -> int:
+    """Cancel them; answers how many go on in spite of it."""
+    for task in tasks:
+        task.cancel()
+    ended, stubborn = await asyncio.wait(tasks, timeout=1.0)
+    await asyncio.gather(*ended, return_exceptions=True)
+    return len(stubborn)

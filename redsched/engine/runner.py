@@ -247,3 +247,8 @@ def error_kind(error: str) -> str:
     whole is with the task."""
     kind, colon, _ = error.partition(": ")
     return kind if colon and kind.isidentifier() else error[:500]
+
+
+def about(started: Started) -> dict[str, Any]:
+    """What a log line tells of a run."""
+    return {"queue": started.queue, "task_id": started.id, "type": started.type, "attempt": started.attempt}

@@ -1,6 +1,5 @@
-"""Worker: claims, runs, settles, renews. While it is busy, one round trip does it all; while it is idle, one
-blocking read
-is its bell. It loses nothing: what it cannot finish it hands back, and what it cannot hand back its lease gives away.
+"""Worker: claims, runs, settles, renews. While it is busy, one round trip does it all; while it is idle, one blocking
+read is its bell. It loses nothing: what it cannot finish it hands back, what it cannot hand back its lease gives away.
 """
 
 from __future__ import annotations
@@ -13,18 +12,21 @@ import socket
 import time
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from redsched.client import AsyncClient
 from redsched.engine.app import App
 from redsched.engine.bell import Doorbell
-from redsched.engine.loop import Loop
+from redsched.engine.loop import Loop, cancelled
 from redsched.engine.mover import Mover
 from redsched.engine.observer import Observer, Silent
-from redsched.engine.runner import Held, Runner, Why, error_kind, returned
+from redsched.engine.runner import Held, Runner, Why, about, error_kind, returned
+from redsched.engine.spool import Spool
 from redsched.engine.tally import Tally
+from redsched.engine.watchdog import Watchdog
 from redsched.model.errors import RedschedError
-from redsched.settings import Settings
+from redsched.settings import Settings, default_data_dir
 from redsched.wire import install as installing
 from redsched.wire import protocol
 from redsched.wire.ids import nonce
@@ -74,12 +76,14 @@ class Worker:
         self._short = 0  # chunks in a row that had nothing more
         self._ahead = 0  # how many tasks to hold beside those that run; follows the rate
         self._done_in_window, self._window = 0, 0.0
+        self._turn = 0.0  # when the slots last let the loop go round
         self._stopping = asyncio.Event()
         self._trips = Loop("claim", self._trip, observer=self._observer, log=log)
         self._at_once = False
         self._clock_offset = 0.0  # server ms less local monotonic ms
         self._beat = min(BEAT, settings.lease_ms / 3_000)
         self._tally = Tally(self._observer)
+        self._spool = Spool(Path(settings.data_dir or default_data_dir()) / "spool", settings.namespace)
 
     def stop(self) -> None:
         """Finish or hand back what runs, then end; a second call does not wait for what runs."""
@@ -96,6 +100,7 @@ class Worker:
         leases = Loop("lease", self._watch_leases, observer=self._observer, log=log)
         mover = Mover(self.settings, client=self._client, observer=self._observer, at_home=self.settings.queues)
         await self._join()
+        await self._tell_late()
         log.info("worker.started", extra={
             "consumer": self.consumer, "queues": ",".join(self.settings.queues), "types": len(self.app.tasks),
             "concurrency": self.settings.concurrency,
@@ -105,15 +110,16 @@ class Worker:
             background.append(asyncio.create_task(mover.run()))
         trips = asyncio.create_task(self._trips.run())
         try:
-            await self._first_of(trips, background)
-            await self._shut_down(trips)
+            with Watchdog(max(5.0, self.settings.lease_ms / 3_000)):
+                await self._first_of(trips, background)
+                await self._shut_down(trips)
         except Exception:
             log.critical("worker.failed", extra={"consumer": self.consumer}, exc_info=True)
             return 1
         finally:
             mover.stop()
             await self._bell.close()
-            self.stragglers = await _cancelled((*background, trips, *self._slots)) + len(self._runner.stragglers)
+            self.stragglers = await cancelled((*background, trips, *self._slots)) + len(self._runner.stragglers)
             self._runner.close()
             if self._own_client:
                 await self._client.close()
@@ -136,6 +142,15 @@ class Worker:
         """Make the groups, however long Redis stays away."""
         joined = Loop("join", self._join_once, observer=self._observer, log=log)
         await joined.run()
+
+    async def _tell_late(self) -> None:
+        """What this machine's last worker could not tell before it ended."""
+        late = self._spool.take()
+        for at in range(0, len(late), 1_000):
+            call = protocol.settle(self._client.cell, late[at : at + 1_000])
+            words = await self._client.transport.send(call)
+            log.info("answers.told", extra={"n": len(words), "lost": words.count("lost")})
+        self._spool.told()
 
     async def _join_once(self) -> None:
         if not self._stopping.is_set():
@@ -185,8 +200,8 @@ class Worker:
             room = 1
             if not self._bells:
                 return None
-        elif room <= 0 or (len(self._buffer) * 2 > self._ahead and room * 2 < full):
-            return None  # not worth a call yet: more than half of what is held ahead is still there
+        elif room <= 0 or (len(self._buffer) * 4 > self._ahead and room * 4 < full):
+            return None  # not worth a call yet: more than a quarter of what is held ahead is still there
         if self._bells:
             names = {bell.queue for bell in self._bells}
             self._looking = next(
@@ -208,7 +223,7 @@ class Worker:
         now = time.monotonic()
         self._claim = None
         self._clock_offset = claimed.now - now * 1_000
-        if claimed.more:
+        if claimed.more or len(claimed.tasks) >= self.settings.concurrency:  # so busy that more has come meanwhile
             self._short = 0
         else:
             self._short += 1
@@ -223,7 +238,7 @@ class Worker:
                 self._buffer.append(held)
             else:
                 self._ends.append(returned(started, "unhandled"))
-                log.warning("task.unhandled", extra=_about(started))
+                log.warning("task.unhandled", extra=about(started))
         self._open_slots()
 
     def _rung(self, bells: list[Bell]) -> None:
@@ -237,15 +252,15 @@ class Worker:
             name = self._names.pop(end.token + end.task_id, end.outcome)
             if word == "completed":
                 continue
-            about = {"queue": end.queue, "task_id": end.task_id, "token": end.token, "state": word}
+            told = {"queue": end.queue, "task_id": end.task_id, "token": end.token, "state": word}
             if word == "lost":
-                log.warning("task.lost", extra=about)
+                log.warning("task.lost", extra=told)
             elif word == "dead":
-                log.error("task.dead", extra=about | {"outcome": name, "error": error_kind(end.error)})
+                log.error("task.dead", extra=told | {"outcome": name, "error": error_kind(end.error)})
             elif end.outcome == "retry":
-                log.warning("task.retried", extra=about | {"outcome": name, "error": error_kind(end.error)})
+                log.warning("task.retried", extra=told | {"outcome": name, "error": error_kind(end.error)})
             else:
-                log.info(f"task.{name}", extra=about)
+                log.info(f"task.{name}", extra=told)
         self._sending = []
 
     async def _nothing_due(self) -> bool:
@@ -275,7 +290,6 @@ class Worker:
             self._slots.discard(asyncio.current_task())
 
     async def _run_buffer(self) -> None:
-        turn = time.monotonic()
         while self._buffer:
             held = self._buffer.popleft()
             started = held.started
@@ -290,7 +304,7 @@ class Worker:
             self._tally.finished(started.queue, started.type, outcome, now - began)
             self._done_in_window += 1
             if end is None:
-                log.warning("task.lost", extra=_about(started))
+                log.warning("task.lost", extra=about(started))
             else:
                 self._ends.append(end)
                 if outcome != "completed":
@@ -298,9 +312,9 @@ class Worker:
             self._trips.nudge()
             if self._runner.stragglers and len(self._slots) + len(self._runner.stragglers) > self.settings.concurrency:
                 return
-            if now - turn > TURN:
+            if now - self._turn > TURN:  # of all slots together, or each would take one
                 await asyncio.sleep(0)
-                turn = time.monotonic()
+                self._turn = time.monotonic()
 
     def _measure(self) -> None:
         """Adapt how much is held ahead to the rate, and tell the observer in batches."""
@@ -351,7 +365,7 @@ class Worker:
         held.stop(Why.LOST)
         if held in self._buffer:
             self._held.pop(held.started.token + held.started.id, None)
-            log.warning("task.lost", extra=_about(held.started))
+            log.warning("task.lost", extra=about(held.started))
 
     # the end
 
@@ -364,6 +378,7 @@ class Worker:
             await asyncio.wait((trips,), timeout=LAST_WORDS)
         if trips.done():
             trips.result()
+        self._spool.keep([end for end in self._sending + self._ends if end.outcome != "return"])
         with contextlib.suppress(TimeoutError, RedschedError):
             async with asyncio.timeout(1.0):
                 for chunk in self._chunks:
@@ -382,16 +397,3 @@ class Worker:
             await asyncio.wait(self._slots, timeout=0.05) if self._slots else await asyncio.sleep(0.01)
         for held in list(self._held.values()):
             held.stop(Why.SHUTDOWN)
-
-
-async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> int:
-    """Cancel them; answers how many go on in spite of it."""
-    for task in tasks:
-        task.cancel()
-    ended, stubborn = await asyncio.wait(tasks, timeout=1.0)
-    await asyncio.gather(*ended, return_exceptions=True)
-    return len(stubborn)
-
-
-def _about(started: Started) -> dict[str, Any]:
-    return {"queue": started.queue, "task_id": started.id, "type": started.type, "attempt": started.attempt}

@@ -1,0 +1,51 @@
+"""A worker that ends while Redis is away keeps its answers, and the next one tells them."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from redsched import App, AsyncClient, Settings, Worker
+from redsched.embedded import EmbeddedServer
+
+app = App("late")
+running = asyncio.Event()
+ends = asyncio.Event()
+
+
+@app.task("wait")
+async def wait() -> dict[str, int]:
+    running.set()
+    await ends.wait()
+    return {"n": 7}
+
+
+def test_an_answer_that_redis_could_not_take_is_told_by_the_next_worker(tmp_path: Path) -> None:
+    async def main() -> None:
+        with EmbeddedServer.start(tmp_path / "server", appendfsync="always") as server:
+            settings = Settings(redis_url=server.url, data_dir=str(tmp_path / "data"), shutdown_grace_ms=2_000,
+                                retry_for_ms=200, redis_timeout_ms=500)
+            async with AsyncClient(settings=settings) as client:
+                task = await client.enqueue("wait")
+                worker = Worker(app, settings)
+                runs = asyncio.create_task(worker.run())
+                async with asyncio.timeout(20):
+                    await running.wait()
+                server.kill()
+                ends.set()
+                worker.stop()
+                async with asyncio.timeout(30):
+                    await runs
+                kept = tmp_path / "data" / "spool" / "late-answers-rs.jsonl"
+                assert kept.read_text().count("\n") == 1
+
+                server.restart()
+                assert (await client.task(task.id)).state == "running"
+                async with asyncio.timeout(30):
+                    await Worker(app, settings, burst=True).run()
+
+                found = await client.task(task.id)
+                assert (found.state, found.result, found.attempt) == ("completed", {"n": 7}, 1)
+                assert not kept.exists()
+
+    asyncio.run(main())
