@@ -6,17 +6,17 @@
 -- FLAGS  allow-oom
 -- USES   keys, drain, ready
 
-local queues, left = open_all(KEYS), 0
+local queues, consumer, left = open_all(KEYS), ARGV[1], 0
 drain(queues[1])
 for _, q in ipairs(queues) do
   for _, priority in ipairs(PRIORITIES) do
     local stream = stream_of(q, priority)
-    local pending = redis.pcall('XPENDING', stream, 'workers', '-', '+', 1, ARGV[1])
+    local pending = redis.pcall('XPENDING', stream, 'workers', '-', '+', 1, consumer)
     if not pending.err and #pending == 0 then
-      redis.call('XGROUP', 'DELCONSUMER', stream, 'workers', ARGV[1])
+      redis.call('XGROUP', 'DELCONSUMER', stream, 'workers', consumer)
       left = left + 1
     end
   end
 end
-redis.call('UNLINK', queues[1].prefix .. 'claimed:' .. ARGV[1])
+redis.call('UNLINK', queues[1].prefix .. 'claimed:' .. consumer)
 return left

@@ -2,13 +2,15 @@
 --
 -- KEYS   due...   zset    {namespace}:due:<queue>, 1..16 queues
 -- ARGV   now      int     0: the server's clock; a virtual clock's ms where the deployment allows it
--- ARGV   limit    int     1..500, most ids moved by one call, shared by the queues; bounds how long Redis is held
+-- ARGV   limit    int     1..500, most ids moved by one call, shared by the queues (25 more of a queue whose oldest are all
+--                         bad, from its latest); bounds how long Redis is held
 -- ARGV   mover    string  who is calling; the first to say so acts for a second, the others stand by
 -- REPLY  {now, acting, moved, next_due, next_lease, ...}  ms; 1 or 0; then three numbers per queue: ids that left due,
 --                         earliest due time left and earliest end of a lease (ms; -1: none)
 -- FLAGS  allow-oom
--- USES   clock, keys, check, stats, drain, judge
+-- USES   clock, keys, read, stats, drain, judge
 
+local LATEST = 25                                       -- ids looked at from the other end where the oldest are all bad
 local queues, limit, mover = open_all(KEYS), math.min(tonumber(ARGV[2]), 500), ARGV[3]
 local prefix = queues[1].prefix
 local now = clock(prefix, ARGV[1])
@@ -19,26 +21,33 @@ if not acting or acting == mover then redis.call('SET', prefix .. 'mover', mover
 local reply = {now, (not acting or acting == mover) and 1 or 0}
 
 for _, q in ipairs(queues) do
-  local left, ready, stopped = {}, 0, nil
+  local left, ready, seen = {}, 0, {}
+  local function look(due)
+    for i = 1, #due, 2 do
+      local leaves, is_ready = false, false
+      if not seen[due[i]] then leaves, is_ready = judge(q, due[i], tonumber(due[i + 1]), now) end
+      if leaves then left[#left + 1] = due[i] end
+      if is_ready then ready = ready + 1 end
+      seen[due[i]] = true
+    end
+    limit = limit - #due / 2
+  end
   local ok, problem = pcall(function()
     for _, range in ipairs({{'-inf', now}, {'(4000000000000', '+inf'}}) do
-      local due = limit > 0 and redis.call('ZRANGE', q.due, range[1], range[2], 'BYSCORE', 'LIMIT', 0, limit, 'WITHSCORES') or {}
-      for i = 1, #due, 2 do
-        local leaves, is_ready = judge(q, due[i], tonumber(due[i + 1]), now)
-        if leaves then left[#left + 1] = due[i] end
-        if is_ready then ready = ready + 1 end
-        limit = limit - 1
+      if limit > 0 then
+        look(redis.call('ZRANGE', q.due, range[1], range[2], 'BYSCORE', 'LIMIT', 0, limit, 'WITHSCORES'))
       end
+    end
+    if limit <= 0 and ready == 0 and next(seen) then        -- bad ones only: a good one may wait behind many of them
+      look(redis.call('ZRANGE', q.due, now, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, LATEST, 'WITHSCORES'))
     end
   end)
   if #left > 0 then redis.call('ZREM', q.due, unpack(left)) end   -- after the rest: a stop half-way repeats, it never loses
   count(q, now, 'promoted', ready)
   if not ok then error(problem) end
   recover_pending(q)
-  local next_due = redis.call('ZRANGE', q.due, 0, 0, 'WITHSCORES')
-  local next_lease = redis.call('ZRANGE', q.running, 0, 0, 'WITHSCORES')
   reply[#reply + 1] = #left
-  reply[#reply + 1] = next_due[2] and math.floor(math.max(tonumber(next_due[2]), 0)) or -1
-  reply[#reply + 1] = next_lease[2] and math.floor(tonumber(next_lease[2])) or -1
+  reply[#reply + 1] = earliest(q.due)
+  reply[#reply + 1] = earliest(q.running)
 end
 return reply

@@ -5,7 +5,7 @@
 -- ARGV   limit    int     1..500, most tasks taken back by one call, shared by the queues
 -- REPLY  {now, reaped, next_lease, ...}  two numbers per queue: tasks taken back; earliest end of a lease left (ms; -1: none)
 -- FLAGS  allow-oom
--- USES   clock, keys, check, read, drain, finish, outcome, rerun
+-- USES   clock, keys, read, drain, finish, outcome, rerun
 
 local queues, limit = open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
 local now = clock(queues[1].prefix, ARGV[1])
@@ -39,8 +39,7 @@ for _, q in ipairs(queues) do
   for _, id in ipairs(redis.call('ZRANGE', q.running, '(' .. text(now + LONGEST), '+inf', 'BYSCORE', 'LIMIT', 0, 100)) do
     redis.call('ZADD', q.running, 'XX', now + LONGEST, id)
   end
-  local left = redis.call('ZRANGE', q.running, 0, 0, 'WITHSCORES')
   reply[#reply + 1] = #ended
-  reply[#reply + 1] = left[2] and math.floor(tonumber(left[2])) or -1
+  reply[#reply + 1] = earliest(q.running)
 end
 return reply

@@ -10,7 +10,7 @@
 
 local queues = open_all(KEYS)
 local now = clock(queues[1].prefix, ARGV[1])
-local lease = math.min(tonumber(ARGV[2]), 3600000)
+local lease = math.max(1000, math.min(tonumber(ARGV[2]), 3600000))
 drain(queues[1])
 
 local answers = {}

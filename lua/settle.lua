@@ -7,12 +7,18 @@
 --                         snooze: delay (ms), '', ''                · return: '' (ready again at once) or unhandled (after 5 s,
 --                         doubling to 60 s), '', ''                 · dead: reason, error, traceback · cancelled: reason, '', ''
 -- REPLY  {word...}        what the task is now: completed | scheduled | ready | expired | dead | cancelled;
---                         or already (this claim was settled before) | lost (not this worker's any more): nothing was written
+--                         or already (this claim was settled before) | lost (not this worker's any more): nothing was written;
+--                         error RS_INVALID <claim, from 1> outcome <why> before anything is written
 -- FLAGS  allow-oom
 -- USES   clock, keys, check, read, stats, drain, finish, rerun
 
 local queues = open_all(KEYS)
 local now = clock(queues[1].prefix, ARGV[1])
+for at = 2, #ARGV, 7 do
+  if not (queues[tonumber(ARGV[at]) or 0] and OUTCOME[ARGV[at + 3]] and ARGV[at + 6]) then
+    return redis.error_reply('RS_INVALID ' .. (at + 5) / 7 .. ' outcome must be complete, retry, snooze, return, dead or cancelled')
+  end
+end
 drain(queues[1])
 
 local stamp, usual = text(now), text(now + KEEP_FINISHED)   -- numbers are dear to convert

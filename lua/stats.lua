@@ -8,6 +8,9 @@
 -- FLAGS  no-writes
 -- USES   clock, keys, check, read, stats, ready, finish
 
+local queues = open_all(KEYS)
+local now = clock(queues[1].prefix, ARGV[1])
+
 local function lateness(q, minute)
   local fields = {}
   for i = 1, #LATENESS do fields[i] = 'late_' .. LATENESS[i] end
@@ -17,10 +20,8 @@ end
 
 -- When the oldest task that could run by now became due; nil where none is.
 local function oldest_due(q, now)
-  local first = redis.call('ZRANGE', q.due, 0, 0, 'WITHSCORES')
-  local oldest = first[2] and tonumber(first[2])
-  local next_due = oldest and math.max(math.floor(oldest), 0) or -1
-  if oldest and (oldest > now or oldest < 1e11) then oldest = nil end
+  local next_due = earliest(q.due)
+  local oldest = next_due >= 1e11 and next_due <= now and next_due or nil
   for _, priority in ipairs(PRIORITIES) do
     local entry = redis.call('XRANGE', stream_of(q, priority), '-', '+', 'COUNT', 1)[1]
     if entry then
@@ -32,8 +33,7 @@ local function oldest_due(q, now)
   return oldest and math.max(now - oldest, 0) or -1, next_due
 end
 
-local queues, reply = open_all(KEYS), {}
-local now = clock(queues[1].prefix, ARGV[1])
+local reply = {}
 for i, q in ipairs(queues) do
   local ready = 0
   for _, priority in ipairs(PRIORITIES) do ready = ready + redis.call('XLEN', stream_of(q, priority)) end

@@ -7,10 +7,11 @@
 -- ARGV   most_dead      int   dead tasks kept in a queue
 -- REPLY  {removed, more}      tasks removed; 1 where there may be more to remove
 -- FLAGS  allow-oom
--- USES   clock, keys, check, read, drain, ready, finish, retry
+-- USES   clock, keys, read, drain, ready, finish
 
 local queues, limit = open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
-local now, removed, more = clock(queues[1].prefix, ARGV[1]), 0, 0
+local now, most_finished, most_dead = clock(queues[1].prefix, ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local removed, more = 0, 0
 drain(queues[1])
 
 local function sweep_set(q, set, most, is_final)
@@ -18,18 +19,25 @@ local function sweep_set(q, set, most, is_final)
   local extra = math.min(redis.call('ZCARD', set) - most, limit)
   if extra > #ids then ids = redis.call('ZRANGE', set, 0, extra - 1) end
   if #ids == 0 then return end
-  if #ids >= limit then more = 1 end
   local due = redis.call('ZMSCORE', q.due, unpack(ids))
-  local gone = {}
+  local gone, leaving = {}, {}
   for i, id in ipairs(ids) do
     local found = is_id(id) and read(q.task .. id, 'state')
-    if found and is_final(found[1]) and not due[i] then       -- one that is live again only leaves the set
-      gone[#gone + 1] = q.task .. id
-      gone[#gone + 1] = q.outcome .. id
+    local over = found and is_final(found[1])
+    if over and due[i] then                                   -- somebody put it there: promote tells of it, then it goes
+      redis.call('ZADD', set, 'XX', now + KEEP_FINISHED, id)
+    else
+      leaving[#leaving + 1] = id
+      if over then                                            -- one that is live again only leaves the set
+        gone[#gone + 1] = q.task .. id
+        gone[#gone + 1] = q.outcome .. id
+      end
     end
   end
+  if #leaving == 0 then return end
+  if #ids >= limit then more = 1 end
   if #gone > 0 then redis.call('UNLINK', unpack(gone)) end
-  redis.call('ZREM', set, unpack(ids))
+  redis.call('ZREM', set, unpack(leaving))
   removed = removed + #gone / 2
 end
 
@@ -37,9 +45,9 @@ local function sweep_consumers(q)
   for _, priority in ipairs(PRIORITIES) do
     local stream = stream_of(q, priority)
     local consumers = redis.pcall('XINFO', 'CONSUMERS', stream, 'workers')
-    for _, words in ipairs(consumers.err and {} or consumers) do
+    for _, told in ipairs(consumers.err and {} or consumers) do
       local consumer = {}
-      for i = 1, #words, 2 do consumer[words[i]] = words[i + 1] end
+      for i = 1, #told, 2 do consumer[told[i]] = told[i + 1] end
       if consumer.pending == 0 and consumer.idle > 3600000 then
         redis.call('XGROUP', 'DELCONSUMER', stream, 'workers', consumer.name)
       end
@@ -48,8 +56,8 @@ local function sweep_consumers(q)
 end
 
 for _, q in ipairs(queues) do
-  sweep_set(q, q.finished, tonumber(ARGV[3]), function(state) return FINISHED[state] end)
-  sweep_set(q, q.dead, tonumber(ARGV[4]), function(state) return state == 'dead' end)
+  sweep_set(q, q.finished, most_finished, function(state) return FINISHED[state] end)
+  sweep_set(q, q.dead, most_dead, function(state) return state == 'dead' end)
   sweep_consumers(q)
 end
 return {removed, more}

@@ -6,8 +6,9 @@ local function remember_claim(key, nonce, starts, lease)
   redis.call('SET', key, table.concat(line, ' '), 'PX', lease)
 end
 
--- The answers of an earlier call with this nonce, as far as its tasks still run; nil where there was none.
-local function claimed_before(key, nonce, queues)
+-- The answers of an earlier call with this nonce, as far as its tasks still run; nil where there was none. Nobody has
+-- seen them, so a task whose start-by has passed meanwhile has not started: it is expired.
+local function claimed_before(key, nonce, queues, now)
   local line = redis.call('GET', key)
   if not line or string.sub(line, 1, #nonce + 1) ~= nonce .. ' ' then return nil end
   local numbers, answers = {}, {}
@@ -17,7 +18,12 @@ local function claimed_before(key, nonce, queues)
     local found = number and read(queues[number].task .. id, unpack(FIELDS))
     local token = found and redis.call('HGET', queues[number].task .. id, 'token')
     if found and found[1] == 'running' and token == found[5] .. '.' .. nonce then
-      answers[#answers + 1] = claim_answer(number, id, found, tonumber(found[5]), tonumber(found[9]))
+      if (number_or('expires_at', found[8], 4e12) or 4e12) <= now then
+        expire(queues[number], id, now, found[13])
+        redis.call('ZREM', queues[number].running, id)
+      else
+        answers[#answers + 1] = claim_answer(number, id, found, tonumber(found[5]), tonumber(found[9]))
+      end
     end
   end
   return answers

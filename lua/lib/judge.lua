@@ -2,6 +2,7 @@
 
 -- A second look at an id whose hash is missing is marked by half a millisecond in its score.
 local SECOND_LOOK = 0.5
+local ELSEWHERE = {held = true, ready = true, running = true, dead = true}   -- or finished
 
 local function judge(q, id, score, now)
   if not is_id(id) then quarantine(q, id, now, 'bad id') return true end
@@ -15,19 +16,19 @@ local function judge(q, id, score, now)
     return true
   end
   local state, priority = state_of(found[1]), found[3] or 'normal'
-  if state ~= 'scheduled' then
-    event(q, 'duplicate', id, 'state', string.sub(state, 1, 20))
+  if ELSEWHERE[state] or FINISHED[state] then
+    event(q, 'duplicate', id, 'state', state)
     return true
   end
   local expires = number_or('expires_at', found[4], 4e12)
-  if not is_name(found[2]) or not PRIORITY[priority] or not expires then
+  if state ~= 'scheduled' or not is_name(found[2]) or not PRIORITY[priority] or not expires then
     bury(q, id, now, 'malformed')
     return true
   elseif expires <= now then
     expire(q, id, now, found[5])
     return true
   end
-  local due_at = text(score == 0 and now or math.floor(score))
+  local due_at = text(math.floor(score) == 0 and now or math.floor(score))
   local entry = add_entry(q, id, priority)
   redis.call('HSET', q.task .. id, 'state', 'ready', 'entry', entry, 'due_at', due_at)
   return true, true
@@ -45,8 +46,8 @@ local function recover_pending(q)
       if found and found[1] == 'ready' and found[2] == priority .. '/' .. held[1] then
         redis.call('HSET', q.task .. id, 'entry', add_entry(q, id, priority))
       end
-      redis.call('XACK', stream, 'workers', held[1])
       redis.call('XDEL', stream, held[1])
+      redis.call('XACK', stream, 'workers', held[1])
     end
   end
 end

@@ -16,6 +16,7 @@ local function open(due)
     dead = prefix .. 'dead:' .. name,
     quarantine = prefix .. 'quarantine:' .. name,
     stats = prefix .. 'stats:' .. name,
+    inbox = prefix .. 'inbox:' .. name,
     grouped = {},
   }
 end

@@ -4,7 +4,12 @@ local function set_page(set, cursor, limit, latest_first)
   local first, last = '-inf', '+inf'
   if latest_first then first, last = '+inf', '-inf' end
   local from, seen = string.match(cursor, '^([^ ]+) (%d+)$')
-  if from and tonumber(from) then first, seen = from, tonumber(seen) else seen = 0 end
+  local score = tonumber(from or '')
+  if score and score == score then                      -- not nan
+    first, seen = from, math.min(tonumber(seen), redis.call('ZCOUNT', set, from, from))   -- some may have left since
+  else
+    seen = 0
+  end
   local raw
   if latest_first then
     raw = redis.call('ZRANGE', set, first, last, 'BYSCORE', 'REV', 'LIMIT', seen, limit, 'WITHSCORES')
@@ -17,17 +22,18 @@ local function set_page(set, cursor, limit, latest_first)
     same = (raw[i + 1] == raw[i - 1]) and same + 1 or 1
   end
   if #found < limit then return found, '' end
-  local score = found[#found][2]
-  if score == from then same = same + seen end
-  return found, score .. ' ' .. string.format('%d', same)
+  local reached = found[#found][2]
+  if reached == from then same = same + seen end
+  return found, reached .. ' ' .. string.format('%d', same)
 end
 
 local function stream_page(q, cursor, limit)
-  local after, at = string.match(cursor, '^(%a+)/(%d+%-%d+)$')
+  local after, ms, n = string.match(cursor, '^(%a+)/(%d+)%-(%d+)$')
+  if after and (#ms > 15 or #n > 15) then after = nil end   -- no stream id
   local found, started = {}, not after
   for _, priority in ipairs(PRIORITIES) do
     local first = '-'
-    if priority == after then started, first = true, '(' .. at end
+    if priority == after then started, first = true, '(' .. ms .. '-' .. n end
     if started and #found < limit then
       for _, entry in ipairs(redis.call('XRANGE', stream_of(q, priority), first, '+', 'COUNT', limit - #found)) do
         found[#found + 1] = {entry[2][2] or '', priority .. '/' .. entry[1]}

@@ -14,6 +14,12 @@ local function read(key, ...)
   return values
 end
 
+-- The earliest score of a set in whole ms, at least 0 and no more than a reply can hold; -1 where the set is empty.
+local function earliest(set)
+  local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
+  return first[2] and math.floor(math.max(0, math.min(tonumber(first[2]), 9e15))) or -1
+end
+
 -- A task without a state was written by a raw producer: it is scheduled.
 local function state_of(value)
   return value or 'scheduled'

@@ -26,6 +26,6 @@ local function drop_entry(q, entry)
   local priority, at = string.match(entry or '', '^(%a+)/(%d+%-%d+)$')
   if not priority or not (priority == 'high' or priority == 'normal' or priority == 'low') then return end
   local stream = stream_of(q, priority)
-  redis.pcall('XACK', stream, 'workers', at)
   redis.pcall('XDEL', stream, at)
+  redis.pcall('XACK', stream, 'workers', at)
 end

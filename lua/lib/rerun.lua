@@ -1,5 +1,7 @@
 -- rerun: how a run that did not complete goes on: again, later, or never. The caller takes the id out of running.
 
+local OUTCOME = {complete = true, retry = true, snooze = true, ['return'] = true, dead = true, cancelled = true}
+
 local function read_run(q, id)
   local found = read(q.task .. id, 'attempt', 'max_attempts', 'retry', 'expires_at', 'cancel_requested',
     'retention_ms', 'worker', 'unhandled', 'priority')
@@ -36,7 +38,8 @@ local function settle_run(q, id, now, outcome, first, problem, traceback)
   local run = read_run(q, id)
   local delay = first ~= '' and whole(first, 0, 31536000000) or nil
   if outcome == 'cancelled' or (run.cancel and outcome ~= 'dead') then
-    return call_off(q, id, now, run.retention, outcome == 'cancelled' and first or run.cancel)
+    local told = outcome == 'cancelled' and string.sub(first, 1, 200) or ''
+    return call_off(q, id, now, run.retention, told ~= '' and told or run.cancel)
   elseif outcome == 'retry' then
     remember(q, id, now, run.attempt, 'retry', run.worker, problem, traceback)
     return rerun(q, id, now, run, 'retried', delay, 'attempts')
@@ -48,13 +51,12 @@ local function settle_run(q, id, now, outcome, first, problem, traceback)
   elseif outcome == 'return' and first == 'unhandled' then
     return later(q, id, now, run, math.min(5000 * 2 ^ math.min(run.unhandled, 4), 60000), 'unhandled',
       'attempt', math.max(run.attempt - 1, 0), 'unhandled', run.unhandled + 1)
-  elseif outcome == 'return' then
+  else                                                  -- returned: ready again at once
     local entry = add_entry(q, id, run.priority)
     redis.call('HSET', q.task .. id, 'state', 'ready', 'entry', entry, 'attempt', math.max(run.attempt - 1, 0))
     count(q, now, 'returned', 1)
     return 'ready'
   end
-  error({err = 'RS_INVALID outcome must be complete, retry, snooze, return, dead or cancelled'})
 end
 
 local function complete(q, id, stamp, done)
@@ -63,7 +65,7 @@ local function complete(q, id, stamp, done)
     redis.call('UNLINK', key, q.outcome .. id)
     return
   end
-  if done.result ~= '' then redis.call('HSET', q.outcome .. id, 'result', done.result) end
+  if done.result ~= '' then write_outcome(q.outcome .. id, 'result', done.result) end
   redis.call('HSET', key, 'state', 'completed', 'finished_at', stamp)
   if not done.whole then redis.call('HDEL', key, 'payload', 'headers', 'entry', 'worker', 'unhandled') end
 end

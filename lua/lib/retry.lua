@@ -23,10 +23,9 @@ local function retry_delay(policy, attempt, id)
   end
   local base, most = whole(word[2], 0, YEAR), whole(word[4], 0, YEAR)
   local factor, jitter = tonumber(word[3]), tonumber(word[5])
-  if not (base and most and factor and jitter) or factor < 1 or factor > 10 or jitter < 0 or jitter > 1 then
-    return nil
-  end
-  local delay = math.min(base * factor ^ (attempt - 1), most)
+  if not (base and most and factor and jitter) then return nil end
+  if not (factor >= 1 and factor <= 10 and jitter >= 0 and jitter <= 1) then return nil end   -- no order holds for nan
+  local delay = base == 0 and 0 or math.min(base * factor ^ (attempt - 1), most)              -- 0 * inf is nan
   local time, seed = redis.call('TIME'), 0
   for i = 1, math.min(#id, 40) do seed = (seed * 31 + string.byte(id, i)) % 1000003 end
   math.randomseed((time[2] + seed + attempt * 7919) % 2147483647)

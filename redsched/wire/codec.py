@@ -6,7 +6,7 @@ A value that cannot be written is an ``InvalidTask`` that names the field; nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from redsched.model.duration import duration_ms, instant, instant_ms
 from redsched.model.errors import InvalidTask
 from redsched.model.retry import retry_wire
 from redsched.model.task import MAX_TAGS, PRIORITIES, Attempt, Task, TaskView
+from redsched.wire.strict import check_value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}", re.ASCII)
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}", re.ASCII)
@@ -64,6 +65,8 @@ def json_bytes(field: str, value: Any, most: int, index: int | None = None) -> b
     """The value as JSON; raises InvalidTask where JSON cannot hold it or it is longer than ``most`` bytes."""
     try:
         text = _json.encode(value)
+        if len(text) <= most:
+            check_value(value, text)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise InvalidTask(field, f"cannot be written as JSON: {error}", index=index) from None
     if len(text) > most:
@@ -150,7 +153,7 @@ def _expiry(task: Task, index: int | None) -> Word:
 
 
 def _tags(value: Any, index: int | None) -> bytes:
-    if isinstance(value, str) or len(value) > MAX_TAGS:
+    if not isinstance(value, Collection) or isinstance(value, str) or len(value) > MAX_TAGS:
         raise InvalidTask("tags", f"must be a list of at most {MAX_TAGS} texts", index=index)
     for tag in value:
         if not isinstance(tag, str) or not 1 <= len(tag) <= 128:

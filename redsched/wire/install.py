@@ -11,7 +11,7 @@ from redsched.wire import scripts
 from redsched.wire.codec import is_name, text_of
 from redsched.wire.ids import nonce
 from redsched.wire.keys import GROUP, PRIORITIES, CellKeys, QueueKeys
-from redsched.wire.replies import Command, Mode, Refused, load
+from redsched.wire.replies import Command, Kind, Mode, Refused, load, sort_error
 
 LISTPACK_BYTES = 1_024  # of hash-max-listpack-value: a hash whose values are all shorter stays compact
 
@@ -112,14 +112,23 @@ def join(queues_joined: Sequence[QueueKeys], keys: CellKeys) -> Generator[Comman
                     raise
 
 
-def scan_due(keys: CellKeys, cursor: str, steps: int) -> Generator[Command, Any, tuple[str, set[str]]]:
-    """Look for due sets that nobody told of, at most ``steps`` calls on from ``cursor``; the next cursor is "0" at
-    the end."""
-    found: set[str] = set()
+def scan_due(keys: CellKeys, cursor: str, steps: int) -> Generator[Command, Any, tuple[str, set[str], set[str]]]:
+    """Look for due sets and inboxes that nobody told of, at most ``steps`` calls on from ``cursor``; the next cursor
+    is "0" at the end, and where these credentials may not look around."""
+    due: set[str] = set()
+    inboxes: set[str] = set()
     for _ in range(steps):
-        reply = yield ("SCAN", cursor, "MATCH", keys.due_prefix + "*", "COUNT", 1_000)
-        found.update(name for key in reply[1] if (name := keys.queue_of(text_of(key))) and is_name(name))
+        try:
+            # one pattern for due: and inbox:, so that one pass finds both
+            reply = yield ("SCAN", cursor, "MATCH", keys.prefix + "[di][un][eb]*:*", "COUNT", 1_000)
+        except Refused as refused:
+            if sort_error(str(refused)) is not Kind.DENIED:
+                raise
+            return "0", due, inboxes
+        for key in map(text_of, reply[1]):
+            due.update(filter(is_name, (keys.queue_of(key) or "",)))
+            inboxes.update(filter(is_name, (keys.inbox_of(key) or "",)))
         cursor = text_of(reply[0])
         if cursor == "0":
             break
-    return cursor, found
+    return cursor, due, inboxes

@@ -33,6 +33,11 @@ class CellKeys(msgspec.Struct, frozen=True):
         return self.prefix + "due:"
 
     @property
+    def inbox_prefix(self) -> str:
+        """What the inboxes of all queues begin with."""
+        return self.prefix + "inbox:"
+
+    @property
     def queues(self) -> str:
         """Set of the names of all queues seen."""
         return self.prefix + "queues"
@@ -52,9 +57,17 @@ class CellKeys(msgspec.Struct, frozen=True):
         """String: which mover is acting."""
         return self.prefix + "mover"
 
+    def answer(self, digest: str) -> str:
+        """Hash: the answer to a request with an idempotency key, by the key's digest."""
+        return f"{self.prefix}answer:{digest}"
+
     def queue_of(self, due_key: str) -> str | None:
         """The queue whose due key this is; None for any other key."""
         return due_key.removeprefix(self.due_prefix) if due_key.startswith(self.due_prefix) else None
+
+    def inbox_of(self, key: str) -> str | None:
+        """The queue whose inbox this is; None for any other key."""
+        return key.removeprefix(self.inbox_prefix) if key.startswith(self.inbox_prefix) else None
 
 
 class QueueKeys(msgspec.Struct, frozen=True):

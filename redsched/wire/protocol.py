@@ -43,6 +43,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     args: Sequence[Word]
     read: Callable[[Any], T]
     repeatable: bool = True
+    chain: tuple[tuple[Any, ...], ...] = ()  # commands sent after it on the same connection; ``read`` gets all replies
 
 
 class Moved(msgspec.Struct, frozen=True):

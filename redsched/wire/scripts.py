@@ -23,10 +23,10 @@ PREFIX = f"rs{CONTRACT}_"
 
 _DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, [A-Z_]+)*)", re.MULTILINE)
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_COMMENT = re.compile(r"--[^\n]*")
+_NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 # a part may name only parts before it
 _PARTS = ("clock", "keys", "check", "read", "event", "stats", "drain", "ready", "finish", "retry", "outcome", "field",
-          "submit", "rerun", "judge", "start", "claimed", "page")  # fmt: skip
+          "submit", "rerun", "judge", "start", "claimed", "page", "view", "fault", "mend")  # fmt: skip
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -90,7 +90,7 @@ def _defined(part: str) -> set[str]:
 @cache
 def parts_named(text: str) -> tuple[str, ...]:
     """The parts of ``lua/lib`` that this Lua text names itself, in their fixed order."""
-    named = set(_WORD.findall(_COMMENT.sub("", text)))
+    named = set(_WORD.findall(_NO_NAMES.sub("", text)))
     return tuple(part for part in _PARTS if named & _defined(part))
 
 
@@ -107,6 +107,17 @@ def _closure(verb: str) -> list[str]:
 
 def _body(verb: str) -> str:
     return f"local function {verb}_verb(KEYS, ARGV)\n{_source(f'{verb}.lua')}end\n"
+
+
+def parts() -> tuple[str, ...]:
+    """The parts of ``lua/lib``, in their fixed order."""
+    return _PARTS
+
+
+@cache
+def source(name: str) -> str:
+    """The text of a verb, or of a part named ``lib/<part>``, without its comments."""
+    return re.sub(r"--[^\n]*", "", _source(f"{name}.lua"))
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import fakeredis
 import pytest
@@ -14,6 +15,10 @@ from tests.lua.harness import Queue
 
 REAL = ("valkey", "redis")
 BUILDS = ("functions", "scripts")
+OPTIONS: list[dict[str, Any]] = [
+    {"protocol": 2},
+    {"protocol": 2, "decode_responses": True, "encoding_errors": "backslashreplace"},  # ids need not be text
+]
 _loaded: dict[str, tuple[redis.Redis, redis.Redis]] = {}
 
 
@@ -22,10 +27,10 @@ def _connections(request: pytest.FixtureRequest, server: str) -> tuple[redis.Red
     if server not in _loaded:
         if server == "fakeredis":
             fake = request.getfixturevalue("fake_server")
-            made = [fakeredis.FakeRedis(server=fake, protocol=2, decode_responses=text) for text in (False, True)]
+            made = [fakeredis.FakeRedis(server=fake, **options) for options in OPTIONS]
         else:
             url = request.getfixturevalue(f"{server.replace('redis', 'redis7')}_server").url
-            made = [redis.Redis.from_url(url, protocol=2, decode_responses=text) for text in (False, True)]
+            made = [redis.Redis.from_url(url, **options) for options in OPTIONS]
         _loaded[server] = (made[0], made[1])
     raw, text = _loaded[server]
     load(raw)

@@ -1,4 +1,4 @@
-"""The table of DESIGN.md section 2 as a check: each task of a namespace is in exactly one place, the one its state names."""
+"""The states of a task and their places as a check: each task of a namespace is in the one place its state names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOME = {"scheduled": "due", "held": "held", "running": "running", "dead": "dead"
 TYPES = {
     "task": "hash", "due": "zset", "ready": "stream", "held": "zset", "running": "zset", "finished": "zset",
     "dead": "zset", "quarantine": "zset", "outcome": "hash", "claimed": "string", "events": "stream", "stats": "hash",
-    "queues": "set", "meta": "hash", "mover": "string",
+    "queues": "set", "meta": "hash", "mover": "string", "inbox": "stream",
 }  # fmt: skip
 TOKEN = re.compile(r"(\d+)\.[0-9a-f]+")
 
@@ -33,6 +33,22 @@ def streams_of(connection: redis.Redis, prefix: str, queue: str) -> dict[str, li
     return found
 
 
+def everything(connection: redis.Redis, pattern: str) -> dict[str, tuple[str, Any]]:
+    """Key -> type and content of all keys that match, in three round trips."""
+    keys = sorted(set(connection.scan_iter(match=pattern, count=1_000)))
+    with connection.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.type(key)
+        kinds = {key: kind for key, kind in zip(keys, pipe.execute(), strict=True) if kind != "none"}  # expired since
+        read = {
+            "hash": pipe.hgetall, "set": pipe.smembers, "string": pipe.get, "stream": pipe.xrange,
+            "list": lambda key: pipe.lrange(key, 0, -1), "zset": lambda key: pipe.zrange(key, 0, -1, withscores=True),
+        }  # fmt: skip
+        for key, kind in kinds.items():
+            read[kind](key)
+        return {key: (kind, content) for (key, kind), content in zip(kinds.items(), pipe.execute(), strict=True)}
+
+
 def assert_consistent(connection: redis.Redis, namespace: str, broken: Collection[str] = ()) -> None:
     """Each task is in the one place that its state names, each index names only such tasks, and no key leaks.
 
@@ -41,40 +57,34 @@ def assert_consistent(connection: redis.Redis, namespace: str, broken: Collectio
     prefix = f"{{{namespace}}}:"
     tasks: dict[tuple[str, str], dict[str, Any]] = {}
     outcomes: set[tuple[str, str]] = set()
-    queues: set[str] = set()
-    for key in connection.scan_iter(match=f"{prefix}*", count=1_000):
-        kind, _, rest = key.removeprefix(prefix).partition(":")
-        queue, _, task_id = rest.partition(":")
-        if task_id in broken and kind in ("task", "outcome"):
-            continue
-        assert kind in TYPES, f"{key} is no key of the contract"
-        assert connection.type(key) == TYPES[kind], f"{key} is a {connection.type(key)}"
-        if kind == "task":
-            tasks[queue, task_id] = connection.hgetall(key)
-        elif kind == "outcome":
-            outcomes.add((queue, task_id))
-        elif kind == "claimed" or (kind == "stats" and task_id):
-            assert 0 < connection.pttl(key) <= 3_600_000, f"{key} stays for ever"
-        if kind in (*PLACES, "ready"):
-            queues.add(queue)
-
     places: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for queue in queues:
-        for place in PLACES:
-            for task_id in connection.zrange(f"{prefix}{place}:{queue}", 0, -1):
-                places[queue, task_id][place] += 1
-        for priority, entries in streams_of(connection, prefix, queue).items():
-            key = f"{prefix}ready:{queue}" + ("" if priority == "normal" else f":{priority}")
-            assert [group["name"] for group in connection.xinfo_groups(key)] == ["workers"] or broken
-            for at, fields in entries:
-                task_id = fields.get("id", "")
-                places[queue, task_id]["ready"] += 1
-                if task_id not in broken:
-                    task = tasks.get((queue, task_id), {})
-                    assert task.get("entry") == f"{priority}/{at}", f"a stale entry of {task_id}: {task}"
+    named: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for key, (kind, content) in everything(connection, f"{prefix}*").items():
+        name, _, rest = key.removeprefix(prefix).partition(":")
+        queue, _, task_id = rest.partition(":")
+        if task_id in broken and name in ("task", "outcome"):
+            continue
+        assert name in TYPES, f"{key} is no key of the contract"
+        assert kind == TYPES[name], f"{key} is a {kind}"
+        if name == "task":
+            tasks[queue, task_id] = content
+        elif name == "outcome":
+            outcomes.add((queue, task_id))
+        elif name in PLACES:
+            for member, _ in content:
+                places[queue, member][name] += 1
+        elif name == "ready":
+            assert broken or [group["name"] for group in connection.xinfo_groups(key)] == ["workers"]
+            for at, fields in content:
+                places[queue, fields.get("id", "")]["ready"] += 1
+                named[queue, fields.get("id", "")].append(f"{task_id or 'normal'}/{at}")
+        elif name == "claimed" or (name == "stats" and task_id):
+            assert connection.pttl(key) != -1, f"{key} stays for ever"
 
     for (queue, task_id), task in tasks.items():
         _check_task(task_id, task, places.pop((queue, task_id), Counter()))
+        entries = named.get((queue, task_id), [])
+        assert entries in ([], [task.get("entry")]), f"stale entries of {task_id}: {entries}"
     lost = {task_id for _, task_id in places} - set(broken)
     assert not lost, f"ids without a task: {lost}"
     assert {task_id for _, task_id in outcomes - tasks.keys()} <= set(broken), "an outcome without a task"
@@ -93,4 +103,4 @@ def _check_task(task_id: str, task: dict[str, str], places: Counter[str]) -> Non
     if state in ("dead", *FINISHED):
         assert "finished_at" in task
     if state == "dead":
-        assert task["reason"]
+        assert "reason" in task

@@ -1,0 +1,80 @@
+-- fault: the rules that each task, stream entry and key keeps at every moment, and the names of those that are broken.
+
+local TYPES = {task = 'hash', due = 'zset', held = 'zset', running = 'zset', finished = 'zset', dead = 'zset',
+  quarantine = 'zset', ready = 'stream', events = 'stream', outcome = 'hash', stats = 'hash', meta = 'hash',
+  queues = 'set', mover = 'string', claimed = 'string', inbox = 'stream', answer = 'hash'}
+local LASTING = {due = true, held = true, running = true, finished = true, dead = true, ready = true, queues = true,
+  meta = true}
+
+local function running_faults(v, now, broken)
+  local most = v.most or 1000
+  if not v.tries or v.tries < 1 or v.tries > most then broken[#broken + 1] = 'attempts' end
+  if not v.claim or v.claim ~= v.tries then broken[#broken + 1] = 'token' end
+  if (v.score.running or 0) > now + LONGEST_LEASE then broken[#broken + 1] = 'lease' end
+end
+
+local function task_faults(v, now)
+  local broken, home = {}, HOME[v.state]
+  if v.kind ~= 'hash' then
+    if v.kind == 'none' and v.places == 0 or v.places == 0 and v.aside then return broken end
+    return {not v.valid and 'bad_id' or v.kind == 'none' and 'missing' or 'wrong_type'}
+  end
+  if not home then
+    broken[1] = 'unknown_state'
+  else
+    local there = v.score[home]
+    if home == 'ready' then there = v.named end
+    if not there and not (v.state == 'scheduled' and v.aside) then broken[1] = 'unindexed' end
+    if v.places > (v.score[home] and 1 or 0) then broken[#broken + 1] = 'misplaced' end
+  end
+  if v.expiring then broken[#broken + 1] = 'expiring' end
+  if v.state == 'running' then
+    running_faults(v, now, broken)
+  elseif v.state == 'scheduled' or v.state == 'held' or v.state == 'ready' then
+    if malformed(v, v.state) then
+      broken[#broken + 1] = 'malformed'
+    elseif v.tries > v.most then
+      broken[#broken + 1] = 'attempts'
+    end
+    local score = v.state ~= 'ready' and v.score[home]
+    if score and not is_time(math.floor(score)) then broken[#broken + 1] = 'bad_time' end
+  elseif home and (v.score[home] or 0) > now + LONGEST_KEPT then
+    broken[#broken + 1] = 'retention'
+  end
+  return broken
+end
+
+local function group_of(stream)
+  local workers, others = nil, 0
+  for _, words in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local group = {}
+    for i = 1, #words, 2 do group[words[i]] = words[i + 1] end
+    if group.name == 'workers' then workers = group else others = others + 1 end
+  end
+  return workers, others
+end
+
+-- Entries up to the last delivered one are pending, or nobody will ever be given them. named: the entry of its ready task.
+local function entry_faults(named, name, stream, at, last)
+  if named ~= name then return {'stray_entry'} end
+  local ms, n = string.match(at, '^(%d+)%-(%d+)$')
+  local last_ms, last_n = string.match(last or '0-0', '^(%d+)%-(%d+)$')
+  local delivered = tonumber(ms) < tonumber(last_ms) or (ms == last_ms and tonumber(n) <= tonumber(last_n))
+  if delivered and #soft('XPENDING', stream, 'workers', at, at, 1) == 0 then return {'undelivered'} end
+  return {}
+end
+
+local function key_faults(prefix, name)
+  local kind, found, broken = string.match(name, '^[^:]+'), type_of(prefix .. name), {}
+  if found == 'none' then return name == 'meta' and {'epoch'} or {} end
+  if TYPES[kind] and found ~= TYPES[kind] then return {'key_type'} end
+  if LASTING[kind] and redis.call('PTTL', prefix .. name) >= 0 then broken[1] = 'key_ttl' end
+  if kind == 'ready' then
+    local workers, others = group_of(prefix .. name)
+    if not workers then broken[#broken + 1] = 'no_group' end
+    if others > 0 then broken[#broken + 1] = 'foreign_group' end
+  elseif name == 'meta' and redis.call('HEXISTS', prefix .. name, 'epoch') == 0 then
+    broken[#broken + 1] = 'epoch'
+  end
+  return broken
+end

@@ -1,0 +1,76 @@
+-- repair: put right what inspect found broken. Each fault is judged again here; what is well is left alone.
+--
+-- KEYS   due      zset    {namespace}:due:<queue>
+-- ARGV   now      int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   fault... words   1..500 times kind (task | entry | pending | key | queue) and its name, as inspect tells them
+-- REPLY  {word...}        for each, in order: well (nothing was wrong with it) · a task: the state that it has now, or
+--                         quarantined · entry: ready (written anew) or dropped · pending: dropped · key: aside (moved to
+--                         {namespace}:aside:<name>), kept (it no longer expires) or grouped · queue: listed
+-- FLAGS  none
+-- USES   clock, keys, event, stats, ready, finish, view, fault, mend
+
+local q = open(KEYS[1])
+local now, answers = clock(q.prefix, ARGV[1]), {}
+
+local function mend_entry(name)
+  local found, stream, at = entry_at(q, name)
+  if not found then return 'well' end
+  local id = found[2] and found[2][2] or ''
+  local v = view_of(q, id)
+  local last = (group_of(stream) or {})['last-delivered-id']
+  local broken = entry_faults(v.state == 'ready' and v.entry, name, stream, at, last)[1]
+  if not broken then return 'well' end
+  if broken == 'undelivered' then
+    redis.call('HSET', q.task .. id, 'entry', add_entry(q, id, string.match(name, '^%a+')))
+  elseif v.kind ~= 'hash' and not v.aside then
+    quarantine(q, id, now, not v.valid and 'bad id' or v.kind == 'none' and 'missing' or 'wrong type')
+  end
+  drop_entry(q, name)
+  return broken == 'undelivered' and 'ready' or 'dropped'
+end
+
+local function mend_pending(name)
+  local found, stream, at = entry_at(q, name)
+  if found or not stream then return 'well' end
+  return soft('XACK', stream, 'workers', at) == 1 and 'dropped' or 'well'
+end
+
+local function mend_key(name)
+  local key, answer = q.prefix .. name, 'well'
+  for _, broken in ipairs(key_faults(q.prefix, name)) do
+    if broken == 'key_type' then
+      local aside = q.prefix .. 'aside:' .. name
+      if redis.call('EXISTS', aside) == 1 then aside = aside .. ':' .. text(now) end
+      redis.call('RENAME', key, aside)
+      answer = 'aside'
+    elseif broken == 'key_ttl' then
+      redis.call('PERSIST', key)
+      answer = 'kept'
+    elseif broken == 'no_group' then
+      redis.call('XGROUP', 'CREATE', key, 'workers', '0')
+      answer = 'grouped'
+    end
+  end
+  return answer
+end
+
+for i = 2, #ARGV, 2 do
+  local kind, name, answer = ARGV[i], ARGV[i + 1], 'well'
+  if kind == 'task' then
+    answer = mend_task(q, name, now)
+  elseif kind == 'entry' then
+    answer = mend_entry(name)
+  elseif kind == 'pending' then
+    answer = mend_pending(name)
+  elseif kind == 'key' then
+    answer = mend_key(name)
+  elseif kind == 'queue' and redis.call('SADD', q.prefix .. 'queues', q.name) == 1 then
+    answer = 'listed'
+  end
+  if answer ~= 'well' then
+    event(q, 'repaired', string.sub(name, 1, 128), 'kind', kind, 'now', answer)
+    count(q, now, 'repaired', 1)
+  end
+  answers[i / 2] = answer
+end
+return answers

@@ -1,0 +1,45 @@
+-- requeue: take ids out of the quarantine and schedule them, where their hashes can be read by now.
+--
+-- KEYS   due    zset    {namespace}:due:<queue>
+-- ARGV   now    int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   when   string  ms since the epoch, 0 (now) or +ms (from now)
+-- ARGV   id...  string  1..1000 ids
+-- REPLY  {word...}      requeued | missing (not in the quarantine) | no hash | wrong type: both stay there | the state of a
+--                       task that has a place: it only leaves the quarantine, in order
+-- FLAGS  none
+-- USES   clock, keys, read, event, stats, finish, field
+
+local q = open(KEYS[1])
+local now = clock(q.prefix, ARGV[1])
+local due = due_time(ARGV[2], now)
+if not due then return redis.error_reply('RS_INVALID 1 due must be ms since the epoch, 0 or +ms') end
+if due == 0 then due = now end
+
+local REASONS = {'missing', 'wrong type', 'bad time'}   -- an id of no form can never be a task's
+local function members_of(id)
+  local members, there = {}, false
+  for i, reason in ipairs(REASONS) do members[i] = reason .. ':' .. id end
+  for _, score in ipairs(redis.call('ZMSCORE', q.quarantine, unpack(members))) do there = there or score end
+  return there and members
+end
+
+local function requeue_one(id)
+  local members = is_id(id) and members_of(id)
+  if not members then return 'missing' end
+  local found, why = read(q.task .. id, 'state')
+  if not found then return why == 'missing' and 'no hash' or why end
+  local state, answer = state_of(found[1]), 'requeued'
+  if state ~= 'scheduled' or redis.call('ZSCORE', q.due, id) then
+    answer = string.sub(state, 1, 20)
+  else
+    redis.call('ZADD', q.due, due, id)
+    event(q, 'requeued', id)
+    count(q, now, 'requeued', 1)
+  end
+  redis.call('ZREM', q.quarantine, unpack(members))     -- last: a stop before it repeats
+  return answer
+end
+
+local answers = {}
+for i = 3, #ARGV do answers[i - 2] = requeue_one(ARGV[i]) end
+return answers

@@ -1,0 +1,159 @@
+"""The rights of a Redis user by role, as ``ACL SETUSER`` lines: the least with which each role works.
+
+A script runs with the rights of who calls it, so the commands of a role are those in the text of the verbs that it may
+call. An ACL cannot look at arguments: it keeps a role to its queues' keys and to harmless commands, but what a role may
+write it may also write by hand. Who must not be trusted so far gets the inbox.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import msgspec
+
+from redsched.wire import scripts
+from redsched.wire.cells import Cell
+from redsched.wire.codec import check_name
+from redsched.wire.keys import PRIORITIES, CellKeys, QueueKeys, queue_keys
+
+SECRET = "SECRET"  # stands in the lines where the password goes
+CONNECT = ("ping", "hello", "client|setname")
+_FUNCTION = re.compile(r"^local function ([a-z_]+)\(.*?^end$", re.MULTILINE | re.DOTALL)
+_CALLED = re.compile(r"\b[a-z_.]+\('([A-Z]{2,})'(?:, '([A-Z]+)')?")  # redis.call and what wraps it
+_USED = re.compile(r"([a-z_]+)\(")
+_CONTAINERS = ("XGROUP", "XINFO")  # whose subcommands are granted one by one
+
+
+class Role(msgspec.Struct, frozen=True):
+    """A user of Redis: keys with their rights, channels, commands."""
+
+    name: str
+    summary: str
+    keys: tuple[str, ...]
+    commands: tuple[str, ...]
+    channels: tuple[str, ...] = ()
+
+    def line(self, user: str) -> str:
+        """The ``ACL SETUSER`` command that makes this user, whatever it was before."""
+        rules = [*self.keys, *(f"&{name}" for name in self.channels), *(f"+{name}" for name in self.commands)]
+        return f"ACL SETUSER {user} reset on >{SECRET} -@all {' '.join(rules)}"
+
+
+@cache
+def commands_of(verb: str) -> frozenset[str]:
+    """The commands that a verb's script can run, those of the shared functions it calls included."""
+    shared = {
+        found[1]: found[0] for part in scripts.parts() for found in _FUNCTION.finditer(scripts.source(f"lib/{part}"))
+    }
+    seen: set[str] = set()
+    pending = [scripts.source(verb)]
+    commands: set[str] = set()
+    while pending:
+        text = pending.pop()
+        for command, word in _CALLED.findall(text):
+            commands.add(f"{command}|{word}".lower() if command in _CONTAINERS else command.lower())
+        for name in shared.keys() & set(_USED.findall(text)) - seen:
+            seen.add(name)
+            pending.append(shared[name])
+    return frozenset(commands)
+
+
+def _commands(*verbs: str) -> set[str]:
+    return {command for verb in verbs for command in commands_of(verb)}
+
+
+def reading_verbs() -> tuple[str, ...]:
+    """The verbs that write nothing; FCALL_RO calls them."""
+    return tuple(verb for verb in scripts.verbs() if "no-writes" in scripts.header(verb).flags)
+
+
+def _producer_raw(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
+    keys = [rule for queue in queues for rule in (f"%W~{queue.task('*')}", f"%W~{queue.due}")]
+    return Role(
+        "producer-raw", "adds tasks with plain commands; reads nothing", tuple(keys),
+        _sorted({"hset", "hsetnx", "zadd", "multi", "exec", "discard", *CONNECT}),
+    )  # fmt: skip
+
+
+def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
+    keys = [f"%W~{cell.events}", f"%W~{cell.queues}", f"~{cell.prefix}answer:*"]
+    for queue in queues:
+        keys += (f"~{queue.task('*')}", f"~{queue.due}", *(f"~{queue.stream(priority)}" for priority in PRIORITIES))
+        keys += (f"~{queue.index('stats')}", f"~{queue.index('stats')}:*")
+        keys += (f"%W~{queue.index('finished')}", f"%W~{queue.outcome('*')}")
+    return Role(
+        "producer", "enqueues with rs1_enqueue, every option and answer; an API that only takes tasks", tuple(keys),
+        _sorted({"fcall", "info", *_commands("enqueue", "reserve", "answer"), *CONNECT}),
+    )  # fmt: skip
+
+
+def _inbox(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
+    keys = tuple(f"%W~{queue.index('inbox')}" for queue in queues)
+    return Role("inbox", "appends to the inbox and can do nothing else", keys, _sorted({"xadd", *CONNECT}))
+
+
+def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
+    keys = [f"~{cell.prefix}claimed:*", f"~{cell.prefix}answer:*", f"~{cell.events}", f"~{cell.queues}"]
+    keys += [f"~{cell.mover}", f"%R~{cell.meta}"]
+    keys += [rule for queue in queues for rule in _whole(queue, "~")]
+    plain = {"fcall", "fcall_ro", "info", "sadd", "sscan", "xgroup|create", "xreadgroup", "client|id",
+             "client|tracking", "subscribe", "time", *CONNECT}  # fmt: skip
+    return Role(
+        "worker", "worker, mover, and every action on the tasks of its queues", tuple(keys),
+        _sorted(plain | _commands(*(verb for verb in scripts.verbs() if verb != "repair"))), ("__redis__:invalidate",),
+    )  # fmt: skip
+
+
+def _observer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
+    keys = [f"%R~{cell.prefix}claimed:*", f"%R~{cell.events}", f"%R~{cell.queues}", f"%R~{cell.mover}"]
+    keys += [f"%R~{cell.meta}", *(rule for queue in queues for rule in _whole(queue, "%R~"))]
+    plain = {"fcall", "fcall_ro", "hget", "hmget", "hgetall", "hlen", "zrange", "zcard", "zcount", "zscore", "xlen",
+             "xrange", "xrevrange", "xpending", "xinfo|stream", "xinfo|groups", "xinfo|consumers", "ttl", "pttl",
+             "type", "exists", "sscan", "smembers", "time", "info", *CONNECT}  # fmt: skip
+    return Role(
+        "observer", "looks at everything, payloads included, and changes nothing", tuple(keys),
+        _sorted(plain | _commands(*reading_verbs())),
+    )  # fmt: skip
+
+
+def _deployer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
+    commands = {"function|load", "function|list", "function|delete", "script|load", "script|exists", "fcall", "hsetnx",
+                "config|get", "config|set", "info", "acl|whoami", *CONNECT}  # fmt: skip
+    return Role("deployer", "redsched install: loads the Lua; sees no task", (f"~{cell.meta}",), _sorted(commands))
+
+
+def _whole(queue: QueueKeys, right: str) -> list[str]:
+    """Every key of a queue; a pattern that ends in a star could be another queue's."""
+    names = ("held", "running", "finished", "dead", "quarantine", "stats", "config", "inbox")
+    keys = [queue.due, *(queue.stream(priority) for priority in PRIORITIES), *map(queue.index, names)]
+    keys += [queue.task("*"), queue.outcome("*"), queue.index("stats") + ":*"]
+    return [right + key for key in keys]
+
+
+def _sorted(commands: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(commands))
+
+
+_ROLES: dict[str, Callable[[CellKeys, Sequence[QueueKeys]], Role]] = {
+    "producer-raw": _producer_raw, "producer": _producer, "inbox": _inbox, "worker": _worker, "observer": _observer,
+    "deployer": _deployer,
+}  # fmt: skip
+ROLES = tuple(_ROLES)
+
+
+def role(name: str, namespace: str, queues: Sequence[str]) -> Role:
+    """The rights of a role for some queues of a namespace.
+
+    Raises:
+        KeyError: no such role.
+        InvalidTask: a queue's name cannot be one.
+    """
+    cell = Cell(namespace)
+    return _ROLES[name](CellKeys(cell), [queue_keys(cell, check_name("queue", queue)) for queue in queues])
+
+
+def user_of(name: str, namespace: str, queues: Sequence[str]) -> str:
+    """What the user of a role is called: ``rs-otp-worker``; ``rs-deployer`` has no queue."""
+    return "-".join([namespace, *(queues if name != "deployer" else ()), name])

@@ -1,0 +1,196 @@
+"""The contract at the top of each Lua file against what the code and the protocol really do."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import redsched
+from redsched.model.task import Task
+from redsched.wire import protocol, scripts
+from redsched.wire.cells import Cell
+from redsched.wire.keys import CellKeys, queue_keys
+from redsched.wire.protocol import Bell, Call, Settlement, Started
+
+LUA = Path(redsched.__file__).parents[1] / "lua"
+CELL = Cell("rs")
+Q, R = queue_keys(CELL, "q"), queue_keys(CELL, "r")
+STARTED = Started("q", "a", 1, 0, "t", b"{}", None, None, None, None, 5, None, "1.ab")
+END = Settlement("q", "a", "1.ab", "complete")
+NO_CALL = {"version"}  # sent as a plain command
+
+
+def part(name: str) -> Any:
+    """A module of ``wire`` that holds the calls of rarer verbs."""
+    return importlib.import_module(f"redsched.wire.{name}")
+
+
+# verb -> calls that repeat each of its repeating arguments n times
+CALLS: dict[str, Any] = {
+    "enqueue": lambda n: protocol.enqueue(CELL, [Task(type="t", queue="q")] * n, max_payload=99),
+    "promote": lambda n: protocol.promote([Q, R][:n], mover="m"),
+    "claim": lambda n: protocol.claim([Q], consumer="w", count=1, lease_ms=1, bells=[Bell("q", "normal/1-1", "a")] * n),
+    "settle": lambda n: protocol.settle(CELL, [END] * n),
+    "renew": lambda n: protocol.renew(CELL, [STARTED] * n, lease_ms=1_000),
+    "reap": lambda n: protocol.reap([Q, R][:n]),
+    "cancel": lambda n: protocol.cancel(Q, ["a"] * n),
+    "reschedule": lambda n: protocol.reschedule(Q, ["a"] * n, due=0),
+    "update": lambda n: protocol.update(Q, ["a"] * n, {"key": "k"}, max_payload=99),
+    "progress": lambda n: protocol.progress(Q, "a", "1.ab", 1),
+    "revive": lambda n: protocol.revive(Q, ["a"] * n),
+    "show": lambda n: protocol.show(Q, ["a"] * n),
+    "list": lambda n: protocol.list_tasks(Q, state="scheduled"),
+    "stats": lambda n: protocol.stats([Q, R][:n]),
+    "sweep": lambda n: protocol.sweep([Q, R][:n]),
+    "leave": lambda n: protocol.leave([Q, R][:n], "w"),
+    "drop": lambda n: part("care").drop(Q, ["a"] * n),
+    "requeue": lambda n: part("care").requeue(Q, ["a"] * n),
+    "ingest": lambda n: part("care").ingest([Q, R][:n]),
+    "inspect": lambda n: part("checkup").inspect(Q, "due", names=[b"a"] * n),
+    "repair": lambda n: part("checkup").repair(Q, [("task", b"a")] * n),
+    "reserve": lambda n: part("answers").reserve(CellKeys(CELL), "key", "body"),
+    "answer": lambda n: part("answers").answer(CellKeys(CELL), "key", "body", status=200, ttl_ms=5),
+}
+# how many words one more task, claim, bell, field or id adds to ARGV
+WORDS_EACH = {
+    "enqueue": {"task...": 8}, "claim": {"bell...": 3}, "settle": {"claim...": 7}, "renew": {"claim...": 3},
+    "update": {"field...": 2}, "repair": {"fault...": 2},
+}  # fmt: skip
+# what a full server still carries out; enqueue is not among them, so that producers are refused there
+DRAINING = {"promote", "claim", "settle", "renew", "reap", "cancel", "reschedule", "sweep", "leave", "drop", "ingest"}
+READING = {"show", "list", "stats", "version", "inspect"}
+
+
+def code(verb: str) -> list[str]:
+    """The lines of a verb's file after its header."""
+    lines = (LUA / f"{verb}.lua").read_text().splitlines()
+    return lines[next(number for number, line in enumerate(lines) if not line.startswith("--")) :]
+
+
+def comment(verb: str) -> str:
+    """The header's text."""
+    lines = (LUA / f"{verb}.lua").read_text().splitlines()
+    return "\n".join(lines[: len(lines) - len(code(verb))])
+
+
+def fixed(args: tuple[str, ...]) -> tuple[str, ...]:
+    """The arguments before the first that repeats."""
+    return tuple(arg for arg in args if not arg.endswith("..."))
+
+
+@pytest.mark.parametrize("path", sorted(LUA.rglob("*.lua")), ids=lambda path: path.name)
+def test_a_lua_file_is_at_most_80_lines_and_says_what_it_is_for(path: Path) -> None:
+    lines = path.read_text().splitlines()
+
+    assert len(lines) <= 80
+    assert lines[0].startswith(f"-- {path.stem}: ")
+
+
+@pytest.mark.parametrize("verb", scripts.verbs())
+def test_the_header_names_the_parts_that_the_verb_uses(verb: str) -> None:
+    assert scripts.header(verb).uses == scripts.parts_named("\n".join(code(verb)))
+
+
+@pytest.mark.parametrize("verb", sorted(set(scripts.verbs()) - NO_CALL))
+def test_the_protocol_sends_what_the_header_says(verb: str) -> None:
+    assert verb in CALLS, "a new verb needs a call in this test"
+    header, one, two = scripts.header(verb), CALLS[verb](1), CALLS[verb](2)
+    assert one.verb == verb
+    repeating = [arg for arg in header.args if arg.endswith("...")]
+    each = {arg: WORDS_EACH.get(verb, {}).get(arg, 1) for arg in repeating}
+
+    assert [key == Q.due for key in one.keys] == [name.startswith("due") for name in header.keys]
+    assert len(two.keys) == 1 or header.keys == ("due...",)
+    assert len(one.args) == len(fixed(header.args)) + sum(each.values())
+    last = each[repeating[-1]] if repeating else 0
+    assert len(two.args) - len(one.args) == last
+
+
+@pytest.mark.parametrize("verb", sorted(set(scripts.verbs()) - NO_CALL))
+def test_the_words_that_the_protocol_sends_are_in_the_order_of_the_header(verb: str) -> None:
+    plain = {
+        "now": 0, "consumer": "w", "n": 1, "lease_ms": (1, 1_000), "limit": (50, 100, 500), "mover": "m", "reason": "",
+        "when": 0, "id": "a", "token": "1.ab", "place": ("due", "task"), "cursor": ("", b""), "type": "", "state": "",
+        "most_finished": 100_000, "most_dead": 10_000,
+    }  # fmt: skip
+    args = CALLS[verb](1).args
+
+    for name, word in zip(fixed(scripts.header(verb).args), args, strict=False):
+        if name in plain:
+            expected = plain[name]
+            assert word in expected if isinstance(expected, tuple) else word == expected, f"{name} is {word!r}"
+
+
+@pytest.mark.parametrize("verb", scripts.verbs())
+def test_the_first_lines_bind_every_name_and_no_later_line_takes_one_by_its_number(verb: str) -> None:
+    lines = code(verb)[1:]
+    first = "\n".join(lines[: lines.index("")] if "" in lines else lines)
+    later = "\n".join(lines).removeprefix(first)
+    names = fixed(scripts.header(verb).args)
+
+    numbers = {int(number) for number in re.findall(r"ARGV\[(\d+)\]", first)}
+    assert numbers == set(range(1, len(names) + 1)), f"{names} against {numbers}"
+    assert not re.search(r"(KEYS|ARGV)\[\d+\]", later)
+    bound = {"due...": "open_all(KEYS)", "due": "open(KEYS[1])"}
+    assert all(bound.get(key, "KEYS[1]") in first for key in scripts.header(verb).keys)
+
+
+@pytest.mark.parametrize("verb", scripts.verbs())
+def test_flags_say_which_verbs_a_full_server_still_carries_out(verb: str) -> None:
+    flags = scripts.header(verb).flags
+    expected = ("allow-oom",) if verb in DRAINING else ("no-writes",) if verb in READING else ()
+
+    assert flags == expected
+    assert bool(re.search(r"^ *drain\(", "\n".join(code(verb)), re.MULTILINE)) == (verb in DRAINING)
+
+
+@pytest.mark.parametrize("verb", scripts.verbs())
+def test_every_reply_word_is_in_the_header(verb: str) -> None:
+    """The words that the verb's own code answers; those of its parts are covered by its tests."""
+    answered = re.findall(r"(?:return|answer =|answers\[.*?\] =) '([a-z]+)'", "\n".join(code(verb)))
+
+    for word in answered:
+        assert re.search(rf"\b{word}\b", comment(verb).partition("REPLY")[2]), f"{word} is no reply"
+
+
+def test_both_builds_hold_every_verb_and_know_which_one_they_are() -> None:
+    library = scripts.library()
+    assert library.startswith(f"#!lua name={scripts.LIBRARY}\nlocal EVALSHA, BUILD, DIGEST = false, ")
+    for verb in scripts.verbs():
+        assert f"function_name = '{scripts.PREFIX}{verb}'" in library
+        assert scripts.script(verb).startswith("local EVALSHA, BUILD, DIGEST = true, ")
+        assert not scripts.script(verb).startswith("#!"), "a shebang would be refused by some servers"
+
+
+def test_a_part_names_only_parts_before_it() -> None:
+    names = [path.stem for path in (LUA / "lib").glob("*.lua")]
+    library = scripts.library()
+    order = [library.index(f"\n-- {name}: ") for name in names]
+    place = dict(zip(names, order, strict=True))
+
+    texts = {name: (LUA / "lib" / f"{name}.lua").read_text() for name in names}
+    home = {
+        word: name for name, text in texts.items() for word in re.findall(r"^local function (\w+)", text, re.MULTILINE)
+    }
+    for name, text in texts.items():
+        for called in re.findall(r"(?<![.:\w])(\w+)\(", re.sub(r"--.*|'[^']*'", "", text)):
+            assert place[home.get(called, name)] <= place[name], f"{name} calls {called}, which comes after it"
+
+
+def test_the_text_of_an_error_is_a_constant() -> None:
+    """What follows RS_ in an error never holds what a caller sent: it may be told to anybody."""
+    for path in LUA.rglob("*.lua"):
+        for line in path.read_text().splitlines():
+            if "error_reply" in line or "error({" in line:
+                assert re.search(r"'RS_[A-Z]+ ", line), f"{path.name}: {line}"
+                assert not re.search(r"\.\. (id|value|ARGV|word|name|q\.name)\b", line), f"{path.name}: {line}"
+
+
+def test_a_call_says_whether_it_may_be_repeated() -> None:
+    calls: dict[str, Call[Any]] = {verb: CALLS[verb](1) for verb in scripts.verbs() if verb in CALLS}
+
+    assert {verb for verb, call in calls.items() if not call.repeatable} <= {"revive", "reserve"}

@@ -1,0 +1,185 @@
+"""What goes wrong with a server, and the error that each client makes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from redsched import Settings
+from redsched.embedded import free_port
+from redsched.model.errors import StoreDenied, StoreError, StoreFull, StoreReadOnly, StoreUnavailable
+from tests import servers
+from tests.contract.conftest import Connect
+
+QUICK = Settings(retry_for_ms=200, redis_timeout_ms=1_000)
+VERBS: list[Callable[[Any], Any]] = [
+    lambda client: client.enqueue("t"), lambda client: client.cancel("a"), lambda client: client.show("a"),
+    lambda client: client.stats(["default"]), lambda client: client.queues(), lambda client: client.ping(),
+    lambda client: client.install(),
+]  # fmt: skip
+NAMES = ["enqueue", "cancel", "show", "stats", "queues", "ping", "install"]
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=NAMES)
+def test_a_server_that_is_down_is_unavailable_after_a_short_while(connect: Connect, verb: Callable[[Any], Any]) -> None:
+    client = connect(f"redis://127.0.0.1:{free_port()}/0", settings=QUICK)
+    begun = time.monotonic()
+
+    with pytest.raises(StoreUnavailable, match=r"nothing was written$") as caught:
+        verb(client)
+
+    assert time.monotonic() - begun < 5
+    assert caught.value.problem
+
+
+def test_a_call_waits_for_a_server_that_comes_up(connect: Connect, tmp_path: Any) -> None:
+    with servers.start_valkey(tmp_path) as server:
+        url, port = server.url, server.port
+        client = connect(url)
+        client.enqueue("t", id="before")
+        server.kill()
+        timer = threading.Thread(target=server.restart)
+        timer.start()
+
+        assert client.enqueue("t", id="after").status == "created"
+
+        timer.join()
+        assert server.port == port
+        assert client.show(["before", "after"])["after"] is not None
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=NAMES)
+def test_a_wrong_password_is_denied(own_url: str, connect: Connect, verb: Callable[[Any], Any]) -> None:
+    with servers.connect(own_url) as connection:
+        connection.config_set("requirepass", "right")
+        for url in (own_url.replace("redis://", "redis://:wrong@"), own_url):
+            with pytest.raises(StoreDenied, match=r"nothing was written$"):
+                verb(connect(url, settings=QUICK))
+        connection.config_set("requirepass", "")
+
+
+def test_the_right_password_is_let_in(own_url: str, connect: Connect) -> None:
+    with servers.connect(own_url) as connection:
+        connection.config_set("requirepass", "right")
+        assert connect(own_url.replace("redis://", "redis://:right@")).enqueue("t").status == "created"
+        connection.config_set("requirepass", "")
+
+
+def test_a_replica_is_read_only(own_url: str, connect: Connect) -> None:
+    connect(own_url).install()
+    connect(own_url).enqueue("t", id="a", delay="1h")
+    with servers.connect(own_url) as connection:
+        connection.replicaof("127.0.0.1", free_port())
+        try:
+            client = connect(own_url, settings=QUICK)
+            for verb in (lambda: client.enqueue("t"), lambda: client.cancel("a"), client.start):
+                with pytest.raises(StoreReadOnly, match=r"nothing was written$"):
+                    verb()
+            assert client.ping().role == "slave"
+            assert client.task("a").state == "scheduled"
+        finally:
+            connection.replicaof("NO", "ONE")
+
+
+def test_a_full_server_refuses_producers_and_lets_the_rest_go_on(own_url: str, connect: Connect) -> None:
+    client = connect(own_url)
+    client.enqueue("t", id="a")
+    client.enqueue("t", id="b", delay="1h")
+    with servers.connect(own_url) as connection:
+        before = connection.keys("*")
+        connection.config_set("maxmemory", 1)
+        begun = time.monotonic()
+
+        with pytest.raises(StoreFull, match=r"nothing was written$") as caught:
+            client.enqueue("t", id="c")
+
+        assert time.monotonic() - begun < 5, "a full server is not asked again and again"
+        assert "OOM" in caught.value.problem
+        assert sorted(connection.keys("*")) == sorted(before)
+        assert [client.settle(one, "complete") for one in client.start()] == ["completed"]
+        assert client.cancel("b") == {"b": "cancelled"}
+        connection.config_set("maxmemory", 0)
+        assert client.enqueue("t", id="c").status == "created"
+
+
+def test_a_server_that_is_busy_with_a_script_is_waited_for(own_url: str, connect: Connect) -> None:
+    client = connect(own_url)
+    client.enqueue("t")
+    with servers.connect(own_url) as connection, servers.connect(own_url) as culprit:
+        connection.config_set("busy-reply-threshold", 1)
+
+        def loop() -> None:
+            with contextlib.suppress(redis.RedisError):
+                culprit.eval("while true do end", 0)
+
+        thread = threading.Thread(target=loop)
+        thread.start()
+        while not _busy(connection):
+            time.sleep(0.005)
+        quick = connect(own_url, settings=QUICK)
+        with pytest.raises(StoreUnavailable, match=r"nothing was written$") as caught:
+            quick.enqueue("t")
+        assert "BUSY" in caught.value.problem
+
+        killer = threading.Thread(target=connection.script_kill)
+        killer.start()
+        assert client.enqueue("t").status == "created"
+        killer.join()
+        thread.join()
+
+
+def _busy(connection: redis.Redis) -> bool:
+    try:
+        connection.get("x")
+    except redis.RedisError as error:
+        return "busy" in str(error).lower()
+    return False
+
+
+def test_another_database_or_user_that_does_not_exist_is_refused(own_url: str, connect: Connect) -> None:
+    with pytest.raises(StoreError, match=r"nothing was written$"):
+        connect(own_url.replace("/0", "/99"), settings=QUICK).enqueue("t")
+    with pytest.raises(StoreDenied, match=r"nothing was written$"):
+        connect(own_url.replace("redis://", "redis://nobody:x@"), settings=QUICK).enqueue("t")
+
+
+def test_a_password_is_in_no_error(own_url: str, connect: Connect) -> None:
+    for url in (f"redis://:hunter2@127.0.0.1:{free_port()}/0", own_url.replace("redis://", "redis://:hunter2@")):
+        with pytest.raises(StoreError) as caught:
+            connect(url, settings=QUICK).enqueue("t")
+        assert "hunter2" not in str(caught.value)
+
+
+def test_a_client_is_usable_from_many_threads_at_once(own_url: str) -> None:
+    from redsched.client import Client
+
+    with Client(own_url) as client:
+        answers: list[str] = []
+
+        def work() -> None:
+            answers.extend(client.enqueue("t").status for _ in range(20))
+
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert answers == ["created"] * 160
+        assert client.stats(["default"])[0].totals["enqueued"] == 160
+
+
+def test_a_key_of_the_wrong_type_is_a_store_error_and_nothing_is_written(own_url: str, connect: Connect) -> None:
+    client = connect(own_url, settings=QUICK)
+    with servers.connect(own_url) as connection:
+        connection.set("{rs}:due:default", "mine")
+
+        with pytest.raises(StoreError):
+            client.enqueue("t", delay="1h")
+
+        assert connection.keys("{rs}:task:*") == []

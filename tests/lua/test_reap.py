@@ -1,0 +1,151 @@
+"""reap: what becomes of running tasks whose lease has ended."""
+
+from __future__ import annotations
+
+import pytest
+
+from redsched.wire import protocol
+from redsched.wire.protocol import Moved
+from tests.lua.harness import HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
+
+ENDED = NOW + LEASE
+LEASE_LINE = "lease ended without an answer"
+
+
+def test_a_task_whose_lease_ended_waits_for_its_next_attempt(queue: Queue) -> None:
+    queue.running("a", retry="fixed 700")
+
+    assert queue.reap(now=ENDED) == Moved("q", 1, None, None)
+
+    assert queue.places() == {"due": {"a": ENDED + 700}}
+    assert queue.task("a") == {
+        "type": "t", "payload": "{}", "retry": "fixed 700", "state": "scheduled", "entry": "normal/gone",
+        "due_at": str(NOW), "attempt": "1", "started_at": str(NOW), "worker": "w",
+    }  # fmt: skip
+    assert queue.outcome("a") == {"error": LEASE_LINE, "traceback": "", "attempt:1": f"{ENDED} lease w {LEASE_LINE}"}
+    assert queue.events() == [f"reaped a due={ENDED + 700}"]
+    assert queue.totals()["reaped"] == 1
+
+
+def test_a_task_whose_lease_goes_on_is_left_alone(queue: Queue) -> None:
+    queue.running("a")
+    before = queue.dump()
+
+    assert queue.reap(now=ENDED - 1) == Moved("q", 0, None, ENDED)
+
+    assert queue.dump() == before
+
+
+def test_the_attempt_of_a_lost_lease_is_spent(queue: Queue) -> None:
+    queue.running("a", max_attempts=2, retry="fixed 0")
+    queue.reap(now=ENDED)
+    queue.promote(now=ENDED)
+    (started,) = queue.claim(now=ENDED).tasks
+    assert started.attempt == 2
+
+    queue.reap(now=ENDED + LEASE)
+
+    assert queue.places() == {"dead": {"a": ENDED + LEASE + KEEP_DEAD}}
+    assert queue.task("a")["reason"] == "lease"
+    assert queue.events()[-1] == "dead a reason=lease"
+    assert {"attempt:1", "attempt:2"} < queue.outcome("a").keys()
+
+
+def test_a_task_that_was_asked_to_stop_is_cancelled(queue: Queue) -> None:
+    queue.running("a")
+    queue.send(protocol.cancel(queue.keys, ["a"], reason="paid"))
+
+    queue.reap(now=ENDED)
+
+    assert queue.places() == {"finished": {"a": ENDED + KEEP_FINISHED}}
+    assert (queue.task("a")["state"], queue.task("a")["reason"]) == ("cancelled", "paid")
+
+
+def test_a_task_whose_start_by_passed_is_expired(queue: Queue) -> None:
+    queue.running("a", expires_at=ENDED)
+
+    queue.reap(now=ENDED)
+
+    assert queue.places() == {"finished": {"a": ENDED + KEEP_FINISHED}}
+    assert queue.task("a")["state"] == "expired"
+
+
+def test_a_task_whose_start_by_passes_before_its_next_run_is_expired(queue: Queue) -> None:
+    queue.running("a", expires_at=ENDED + 500, retry="fixed 500")
+
+    queue.reap(now=ENDED)
+
+    assert queue.task("a")["reason"] == "start-by passes before the next run"
+
+
+def test_a_task_with_a_malformed_policy_is_dead_and_those_behind_it_go_on(queue: Queue) -> None:
+    queue.running("a", retry="exponential 1 nan 2 0")
+    queue.running("b", retry="fixed 5")
+
+    assert queue.reap(now=ENDED).moved == 2
+
+    assert queue.places() == {"due": {"b": ENDED + 5}, "dead": {"a": ENDED + KEEP_DEAD}}
+    assert queue.task("a")["reason"] == "malformed"
+
+
+def test_an_expired_task_without_retention_leaves_nothing(queue: Queue) -> None:
+    queue.running("a", expires_at=ENDED, retention_ms=0)
+
+    queue.reap(now=ENDED)
+
+    assert queue.places() == {}
+    assert (queue.task("a"), queue.outcome("a")) == ({}, {})
+
+
+@pytest.mark.parametrize("far", [HOUR + 1, 365 * 24 * HOUR, 1e18, float("inf")])
+def test_a_lease_that_is_impossibly_far_away_is_cut_to_an_hour(queue: Queue, far: float) -> None:
+    queue.running("a")
+    queue.redis.zadd(queue.keys.index("running"), {"a": NOW + far})
+
+    assert queue.reap() == Moved("q", 0, None, NOW + HOUR)
+
+    assert queue.places() == {"running": {"a": NOW + HOUR}}
+
+
+def test_a_lease_of_exactly_an_hour_stays(queue: Queue) -> None:
+    queue.running("a")
+    queue.redis.zadd(queue.keys.index("running"), {"a": NOW + HOUR})
+
+    queue.reap()
+
+    assert queue.places() == {"running": {"a": NOW + HOUR}}
+
+
+def test_ids_that_do_not_run_only_leave_the_set(queue: Queue) -> None:
+    queue.seed("waits", due=NOW + HOUR)
+    queue.broken |= {"waits", "ghost", "string", "a b", ""}
+    queue.redis.set(queue.keys.task("string"), "mine")
+    for task_id in ("waits", "ghost", "string", "a b", ""):
+        queue.redis.zadd(queue.keys.index("running"), {task_id: NOW})
+
+    assert queue.reap() == Moved("q", 5, None, None)
+
+    assert queue.places() == {"due": {"waits": NOW + HOUR}}
+    assert queue.redis.get(queue.keys.task("string")) == "mine"
+    assert queue.events() == []
+
+
+def test_the_limit_is_shared_by_the_queues(queue: Queue) -> None:
+    other = queue.other("r")
+    for task_id in ("a", "b"):
+        queue.running(task_id)
+        other.running(task_id)
+
+    reaped = queue.send(protocol.reap([queue.keys, other.keys], limit=3), now=ENDED)
+
+    assert reaped.queues == [Moved("q", 2, None, None), Moved("r", 1, None, ENDED)]
+
+
+def test_the_longest_overdue_leases_come_first(queue: Queue) -> None:
+    queue.running("a")
+    queue.running("b")
+    queue.redis.zadd(queue.keys.index("running"), {"b": NOW - 1})
+
+    queue.reap(now=ENDED, limit=1)
+
+    assert queue.places()["running"] == {"a": ENDED}

@@ -1,0 +1,375 @@
+"""settle: how claims end, and which claims can no longer end anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from redsched.wire import protocol
+from redsched.wire.protocol import Settlement, Started
+from tests.lua.harness import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
+
+LATER = NOW + 1_000  # when a claim is settled, unless said otherwise
+RAN = {
+    "type": "t", "payload": "{}", "entry": "normal/gone", "due_at": str(NOW), "attempt": "1", "token": "1.*",
+    "started_at": str(NOW), "worker": "w",
+}  # fmt: skip
+YEAR = 365 * DAY
+
+
+def end(started: Started, outcome: str, first: Any = "", error: str = "", traceback: str = "") -> Settlement:
+    """How one claim ends."""
+    return Settlement(started.queue, started.id, started.token, outcome, first, error, traceback)
+
+
+def test_a_completed_task_is_kept_for_an_hour_without_its_payload(queue: Queue) -> None:
+    started = queue.running("a", headers="{}", request="r1")
+
+    assert queue.settle(started, "complete", now=LATER) == "completed"
+
+    assert queue.places() == {"finished": {"a": LATER + KEEP_FINISHED}}
+    assert queue.task("a") == {
+        "type": "t", "request": "r1", "state": "completed", "due_at": str(NOW), "attempt": "1", "token": "1.*",
+        "started_at": str(NOW), "finished_at": str(LATER),
+    }  # fmt: skip
+    assert queue.outcome("a") == {}
+    assert queue.totals() == {"promoted": 1, "started": 1, "completed": 1}
+    assert queue.events() == []
+
+
+def test_a_completed_task_that_says_keep_keeps_everything(queue: Queue) -> None:
+    started = queue.running("a", headers="{}", keep=1)
+
+    queue.settle(started, "complete", now=LATER)
+
+    assert queue.task("a") == RAN | {"headers": "{}", "keep": "1", "state": "completed", "finished_at": str(LATER)}
+
+
+def test_a_result_is_kept_beside_the_task(queue: Queue) -> None:
+    queue.settle(queue.running("a"), "complete", '{"n":1}')
+
+    assert queue.outcome("a") == {"result": '{"n":1}'}
+
+
+def test_a_completed_task_keeps_to_its_retention(queue: Queue) -> None:
+    a, b = queue.running("a", retention_ms=0), queue.running("b", retention_ms=7_000)
+    queue.send(protocol.progress(queue.keys, "a", a.token, 1))
+
+    assert queue.send(protocol.settle(queue.cell, [end(a, "complete", "1"), end(b, "complete")])) == ["completed"] * 2
+
+    assert queue.places() == {"finished": {"b": NOW + 7_000}}
+    assert (queue.task("a"), queue.outcome("a")) == ({}, {})
+
+
+def test_a_retention_that_is_no_number_is_the_default(queue: Queue) -> None:
+    queue.settle(queue.running("a", retention_ms="forever"), "complete")
+
+    assert queue.places() == {"finished": {"a": NOW + KEEP_FINISHED}}
+
+
+@pytest.mark.parametrize(("policy", "attempt", "low", "high"), [
+    ("fixed 700", 1, 700, 700),
+    ("fixed 700", 4, 700, 700),
+    ("fixed 0", 1, 0, 0),
+    ("list 10 200 3000", 1, 10, 10),
+    ("list 10 200 3000", 2, 200, 200),
+    ("list 10 200 3000", 4, 3_000, 3_000),
+    ("exponential 100 3 1000 0", 1, 100, 100),
+    ("exponential 100 3 1000 0", 3, 900, 900),
+    ("exponential 100 3 1000 0", 4, 1_000, 1_000),
+    ("exponential 1000 2 100000 0.25", 3, 3_000, 5_000),
+    ("exponential 1000 1 100000 1", 3, 0, 2_000),
+    ("exponential 1000 2 2000 0.5", 4, 1_000, 3_000),
+    ("exponential 0 10 0 0", 4, 0, 0),
+    (None, 1, 4_000, 6_000),
+    (None, 3, 16_000, 24_000),
+])  # fmt: skip
+def test_a_retry_waits_as_its_policy_says(queue: Queue, policy: str | None, attempt: int, low: int, high: int) -> None:
+    fields = {"attempt": attempt - 1} | ({"retry": policy} if policy else {})
+    started = queue.running("a", **fields)
+
+    assert queue.settle(started, "retry", "", "it broke", "line 1", now=LATER) == "scheduled"
+
+    due = queue.places()["due"]["a"]
+    assert queue.places() == {"due": {"a": due}}
+    assert low <= due - LATER <= high
+    assert queue.task("a")["attempt"] == str(attempt)
+    assert queue.outcome("a") == {
+        "error": "it broke", "traceback": "line 1", f"attempt:{attempt}": f"{LATER} retry w it broke",
+    }  # fmt: skip
+    assert queue.events() == [f"retried a due={due:.0f}"]
+
+
+def test_the_jitter_differs_between_tasks(queue: Queue) -> None:
+    started = [queue.running(f"a{number}", retry="exponential 1000000 2 9000000 0.5") for number in range(20)]
+
+    queue.send(protocol.settle(queue.cell, [end(one, "retry") for one in started]))
+
+    due = queue.places()["due"].values()
+    assert all(500_000 <= at - NOW <= 1_500_000 for at in due)
+    assert len(set(due)) > 10
+    assert max(due) - min(due) > 200_000
+
+
+def test_a_retry_at_the_thousandth_attempt_has_a_delay(queue: Queue) -> None:
+    a = queue.running("a", retry="exponential 0 10 0 0", attempt=998, max_attempts=1_000)
+    b = queue.running("b", retry="exponential 1 10 5 0", attempt=998, max_attempts=1_000)
+
+    assert queue.send(protocol.settle(queue.cell, [end(a, "retry"), end(b, "retry")])) == ["scheduled"] * 2
+
+    assert queue.places() == {"due": {"a": NOW, "b": NOW + 5}}
+
+
+def test_a_delay_that_the_worker_gives_comes_before_the_policy(queue: Queue) -> None:
+    assert queue.settle(queue.running("a", retry="fixed 9"), "retry", 1_234) == "scheduled"
+
+    assert queue.places() == {"due": {"a": NOW + 1_234}}
+    assert queue.task("a") == RAN | {"retry": "fixed 9", "state": "scheduled"}
+
+
+@pytest.mark.parametrize("policy", [
+    "sometimes", "fixed", "fixed x", "fixed -1", "fixed 1 2", "list", "list x", "exponential 1 2 3",
+    "exponential 1 11 9 0",
+    "exponential 1 2 9 2", "exponential 1 nan 9 0", "exponential 1 2 9 nan", "exponential 1 inf 9 0", "", " ",
+    "list " + "1 " * 1_000,
+])  # fmt: skip
+def test_a_retry_policy_that_cannot_be_used_makes_a_failed_task_dead(queue: Queue, policy: str) -> None:
+    started = queue.running("a", retry=policy)
+
+    assert queue.settle(started, "retry", "", "it broke") == "dead"
+
+    assert queue.places() == {"dead": {"a": NOW + KEEP_DEAD}}
+    assert queue.task("a")["reason"] == "malformed"
+    assert queue.events() == ["dead a reason=malformed"]
+
+
+def test_a_failure_of_the_last_attempt_makes_the_task_dead(queue: Queue) -> None:
+    started = queue.running("a", max_attempts=1)
+
+    assert queue.settle(started, "retry", 5, "it broke", "line 1", now=LATER) == "dead"
+
+    assert queue.places() == {"dead": {"a": LATER + KEEP_DEAD}}
+    assert queue.task("a") == RAN | {
+        "max_attempts": "1", "state": "dead", "finished_at": str(LATER), "reason": "attempts",
+    }  # fmt: skip
+    assert queue.outcome("a") == {"error": "it broke", "traceback": "line 1", "attempt:1": f"{LATER} retry w it broke"}
+    assert queue.events() == ["dead a reason=attempts"]
+    assert queue.totals()["dead"] == 1
+
+
+def test_the_last_twenty_attempts_are_told(queue: Queue) -> None:
+    started = queue.running("a", attempt=24, max_attempts=99)
+    for number in range(1, 25):
+        queue.redis.hset(queue.keys.outcome("a"), f"attempt:{number}", "old")
+    queue.redis.hdel(queue.keys.outcome("a"), "attempt:1", "attempt:2", "attempt:3", "attempt:4")
+
+    queue.settle(started, "retry", 5, "x" * 600)
+
+    outcome = queue.outcome("a")
+    assert sorted(field for field in outcome if field.startswith("attempt:")) == sorted(
+        f"attempt:{n}" for n in range(6, 26)
+    )
+    assert outcome["attempt:25"] == f"{NOW} retry w " + "x" * 500
+
+
+def test_long_errors_are_cut(queue: Queue) -> None:
+    queue.settle(queue.running("a"), "retry", 5, "e" * 5_000, "t" * 20_000)
+
+    outcome = queue.outcome("a")
+    assert (len(outcome["error"]), len(outcome["traceback"])) == (4_000, 16_000)
+
+
+def test_a_retry_that_would_come_after_the_start_by_is_expired_at_once(queue: Queue) -> None:
+    a, b = queue.running("a", expires_at=NOW + 100), queue.running("b", expires_at=NOW + 101)
+
+    assert queue.send(protocol.settle(queue.cell, [end(a, "retry", 100), end(b, "retry", 100)])) == [
+        "expired",
+        "scheduled",
+    ]
+
+    assert queue.places() == {"due": {"b": NOW + 100}, "finished": {"a": NOW + KEEP_FINISHED}}
+    assert queue.task("a")["reason"] == "start-by passes before the next run"
+    assert queue.events() == ["expired a", f"retried b due={NOW + 100}"]
+
+
+def test_a_snooze_waits_and_gives_the_attempt_back(queue: Queue) -> None:
+    started = queue.running("a", max_attempts=1)
+
+    assert queue.settle(started, "snooze", 9_000) == "scheduled"
+
+    assert queue.places() == {"due": {"a": NOW + 9_000}}
+    assert queue.task("a") == RAN | {"max_attempts": "1", "state": "scheduled", "attempt": "0"}
+    assert queue.events() == [f"snoozed a due={NOW + 9_000}"]
+    assert queue.outcome("a") == {}
+
+
+def test_a_snooze_past_the_start_by_is_expired(queue: Queue) -> None:
+    assert queue.settle(queue.running("a", expires_at=NOW + 10), "snooze", 10) == "expired"
+
+
+def test_a_delay_is_cut_at_a_year(queue: Queue) -> None:
+    queue.settle(queue.running("a"), "snooze", YEAR)
+
+    assert queue.places() == {"due": {"a": NOW + YEAR}}
+
+
+@pytest.mark.parametrize("priority", ["high", "normal", "low"])
+def test_a_returned_task_is_ready_again_at_once_in_its_stream(queue: Queue, priority: str) -> None:
+    started = queue.running("a", priority=priority)
+
+    assert queue.settle(started, "return") == "ready"
+
+    assert queue.places() == {"ready": {priority: ["a"]}}
+    assert queue.task("a") == RAN | {
+        "priority": priority, "state": "ready", "entry": f"{priority}/1", "attempt": "0",
+    }  # fmt: skip
+    assert queue.totals()["returned"] == 1
+    assert [(task.id, task.attempt) for task in queue.claim().tasks] == [("a", 1)]
+
+
+def test_a_task_without_a_handler_comes_back_after_5_10_20_40_and_60_seconds(queue: Queue) -> None:
+    started = queue.running("a", max_attempts=1)
+    for number, seconds in enumerate((5, 10, 20, 40, 60, 60), 1):
+        assert queue.settle(started, "return", "unhandled") == "scheduled"
+
+        due = queue.now + seconds * 1_000
+        assert queue.places() == {"due": {"a": due}}
+        assert (queue.task("a")["attempt"], queue.task("a")["unhandled"]) == ("0", str(number))
+        assert queue.events()[-1] == f"unhandled a due={due}"
+        queue.now = due
+        queue.promote()
+        (started,) = queue.claim().tasks
+        assert started.attempt == 1
+
+
+def test_a_rejected_task_is_dead_at_once(queue: Queue) -> None:
+    started = queue.running("a")
+
+    assert queue.settle(started, "dead", "rejected " * 20, "no such account", "line 1", now=LATER) == "dead"
+
+    assert queue.places() == {"dead": {"a": LATER + KEEP_DEAD}}
+    assert queue.task("a") == RAN | {"state": "dead", "finished_at": str(LATER), "reason": ("rejected " * 20)[:100]}
+    assert queue.outcome("a")["attempt:1"] == f"{LATER} dead w no such account"
+
+
+def test_a_worker_may_cancel_its_task(queue: Queue) -> None:
+    started = queue.running("a")
+
+    assert queue.settle(started, "cancelled", "stopped itself") == "cancelled"
+
+    assert queue.places() == {"finished": {"a": NOW + KEEP_FINISHED}}
+    assert queue.task("a")["reason"] == "stopped itself"
+    assert queue.events() == ["cancelled a"]
+
+
+def test_a_cancelled_task_keeps_the_reason_of_whoever_asked(queue: Queue) -> None:
+    a, b = queue.running("a"), queue.running("b")
+    queue.send(protocol.cancel(queue.keys, ["a", "b"], reason="paid"))
+
+    queue.send(protocol.settle(queue.cell, [end(a, "cancelled"), end(b, "cancelled", "n" * 300)]))
+
+    assert queue.task("a")["reason"] == "paid"
+    assert queue.task("b")["reason"] == "n" * 200
+
+
+@pytest.mark.parametrize(("outcome", "first", "word"), [
+    ("retry", 5, "cancelled"), ("snooze", 5, "cancelled"), ("return", "", "cancelled"), ("return", "unhandled",
+    "cancelled"),
+    ("complete", "", "completed"), ("dead", "bad", "dead"),
+])  # fmt: skip
+def test_a_task_that_was_asked_to_stop_does_not_run_again(queue: Queue, outcome: str, first: Any, word: str) -> None:
+    started = queue.running("a")
+    queue.send(protocol.cancel(queue.keys, ["a"], reason="paid"))
+
+    assert queue.settle(started, outcome, first) == word
+
+    if word == "cancelled":
+        assert queue.task("a")["reason"] == "paid"
+
+
+OUTCOMES = [("complete", ""), ("retry", 5), ("snooze", 5), ("return", ""), ("dead", "x"), ("cancelled", "x")]
+
+
+@pytest.mark.parametrize(("outcome", "first"), OUTCOMES)
+def test_a_claim_that_was_settled_before_answers_already_and_writes_nothing(
+    queue: Queue, outcome: str, first: Any
+) -> None:
+    started = queue.running("a")
+    queue.settle(started, outcome, first)
+    before = queue.dump()
+
+    for again, word in OUTCOMES:
+        assert queue.settle(started, again, word) == "already"
+
+    assert queue.dump() == before
+
+
+@pytest.mark.parametrize(("outcome", "first"), OUTCOMES)
+def test_a_claim_that_is_not_the_workers_any_more_answers_lost_and_writes_nothing(
+    queue: Queue, outcome: str, first: Any
+) -> None:
+    old = queue.running("a")
+    queue.settle(old, "snooze", 0)
+    queue.promote()
+    (new,) = queue.claim(consumer="other").tasks
+    before = queue.dump()
+    assert new.token != old.token
+
+    assert queue.settle(old, outcome, first) == "lost"
+    for bad in (msgspec.structs.replace(new, token=""), msgspec.structs.replace(new, token="1"),
+                msgspec.structs.replace(new, id="ghost"), msgspec.structs.replace(new, id="a b")):  # fmt: skip
+        assert queue.settle(bad, outcome, first) == "lost"
+
+    assert queue.dump() == before
+
+
+def test_after_a_lost_lease_the_claim_is_lost(queue: Queue) -> None:
+    started = queue.running("a")
+    queue.reap(now=NOW + LEASE)
+
+    assert queue.settle(started, "complete", now=NOW + LEASE) == "lost"
+
+    assert list(queue.places()) == ["due"]
+
+
+def test_the_same_claim_twice_in_one_call_ends_once(queue: Queue) -> None:
+    for outcome in ("complete", "snooze"):
+        started = queue.running(outcome)
+        ends = [end(started, outcome), end(started, "retry"), end(started, "complete")]
+        assert queue.send(protocol.settle(queue.cell, ends))[1:] == ["already", "already"]
+
+    assert queue.places() == {"due": {"snooze": NOW}, "finished": {"complete": NOW + KEEP_FINISHED}}
+
+
+def test_one_call_ends_claims_of_several_queues(queue: Queue) -> None:
+    other = queue.other("r")
+    a, b, c = queue.running("a"), other.running("a"), other.running("c")
+
+    ends = [end(b, "complete"), end(a, "snooze", 5), end(c, "dead", "x")]
+    assert queue.send(protocol.settle(queue.cell, ends)) == ["completed", "scheduled", "dead"]
+
+    assert queue.places() == {"due": {"a": NOW + 5}}
+    assert other.places() == {"finished": {"a": NOW + HOUR}, "dead": {"c": NOW + KEEP_DEAD}}
+
+
+def test_a_thousand_claims_end_in_one_call(real_queue: Queue) -> None:
+    real_queue.enqueue(*((f"t{number}", 0, {}) for number in range(1_000)))
+    started = real_queue.claim(1_000).tasks
+
+    words = real_queue.send(protocol.settle(real_queue.cell, [end(one, "complete") for one in started]))
+
+    assert words == ["completed"] * 1_000
+    assert len(real_queue.places()["finished"]) == 1_000
+
+
+@pytest.mark.parametrize("bad", [
+    [1, "a", "1.0", "finish", "", "", ""], [1, "a", "1.0", "", "", "", ""], [2, "a", "1.0", "complete", "", "", ""],
+    [0, "a", "1.0", "complete", "", "", ""], ["q", "a", "1.0", "complete", "", "", ""], [1, "a", "1.0", "complete"],
+], ids=str)  # fmt: skip
+def test_an_outcome_that_is_none_is_refused_before_anything_is_written(queue: Queue, bad: list[Any]) -> None:
+    started = queue.running("a")
+    good = [1, "a", started.token, "dead", "x", "", ""]
+
+    assert queue.refused("settle", NOW, *good, *bad).startswith("RS_INVALID 2 outcome must be")

@@ -1,0 +1,143 @@
+"""sweep: what is removed at the end of its retention or beyond the caps, and what only leaves an index."""
+
+from __future__ import annotations
+
+from redsched.wire import protocol
+from redsched.wire.protocol import Swept
+from tests.lua.harness import HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
+
+AFTER = NOW + KEEP_FINISHED
+SEED = {"type": "t", "payload": "{}"}
+
+
+def sweep(queue: Queue, now: int = AFTER, **limits: int) -> Swept:
+    """Sweep the queue, an hour later unless said otherwise."""
+    return queue.send(protocol.sweep([queue.keys], **limits), now=now)
+
+
+def test_a_finished_task_goes_when_its_retention_ends(queue: Queue) -> None:
+    queue.settle(queue.running("a"), "complete", "1")
+    queue.settle(queue.running("b"), "complete", now=NOW + 1)
+
+    assert sweep(queue) == Swept(1, False)
+
+    assert queue.places() == {"finished": {"b": AFTER + 1}}
+    assert (queue.task("a"), queue.outcome("a")) == ({}, {})
+    assert queue.enqueue(("a", NOW + 2 * HOUR, {})) == ["created"]
+
+
+def test_a_dead_task_goes_after_thirty_days(queue: Queue) -> None:
+    queue.settle(queue.running("a"), "dead", "x", "it broke")
+
+    assert sweep(queue, NOW + KEEP_DEAD - 1) == Swept(0, False)
+    assert sweep(queue, NOW + KEEP_DEAD) == Swept(1, False)
+
+    assert queue.places() == {}
+    assert (queue.task("a"), queue.outcome("a")) == ({}, {})
+
+
+def test_those_beyond_the_caps_go_oldest_first(queue: Queue) -> None:
+    for number in range(4):
+        queue.settle(queue.running(f"f{number}"), "complete", now=NOW + number)
+        queue.settle(queue.running(f"d{number}"), "dead", "x", now=NOW + number)
+
+    assert sweep(queue, NOW, most_finished=1, most_dead=3) == Swept(4, False)
+
+    assert queue.places() == {
+        "finished": {"f3": AFTER + 3}, "dead": {f"d{number}": NOW + KEEP_DEAD + number for number in (1, 2, 3)},
+    }  # fmt: skip
+
+
+def test_the_limit_bounds_a_call_and_more_is_told(queue: Queue) -> None:
+    for number in range(3):
+        queue.settle(queue.running(f"a{number}"), "complete")
+
+    assert sweep(queue, limit=2) == Swept(2, True)
+    assert sweep(queue, limit=2) == Swept(1, False)
+
+    assert queue.places() == {}
+
+
+def test_a_cap_is_reached_in_bounded_steps(queue: Queue) -> None:
+    for number in range(5):
+        queue.settle(queue.running(f"a{number}"), "complete")
+
+    assert sweep(queue, NOW, limit=2, most_finished=0) == Swept(2, True)
+    assert sweep(queue, NOW, limit=2, most_finished=0) == Swept(2, True)
+    assert sweep(queue, NOW, limit=2, most_finished=0) == Swept(1, False)
+
+
+def test_a_task_that_is_live_again_only_leaves_the_index(queue: Queue) -> None:
+    queue.running("runs")
+    queue.ready("ready")
+    queue.seed("waits", due=NOW + HOUR)
+    queue.seed("raw", due=NOW + HOUR)
+    before, tasks = queue.places(), {one: queue.task(one) for one in ("runs", "ready", "waits", "raw")}
+    for place in ("finished", "dead"):
+        queue.redis.zadd(queue.keys.index(place), dict.fromkeys(tasks, NOW))
+
+    assert sweep(queue) == Swept(0, False)
+
+    assert queue.places() == before
+    assert {one: queue.task(one) for one in tasks} == tasks
+
+
+def test_a_finished_task_that_somebody_put_into_due_again_is_not_removed(queue: Queue) -> None:
+    queue.settle(queue.running("a"), "complete")
+    queue.redis.zadd(queue.keys.due, {"a": AFTER + HOUR})
+    queue.broken.add("a")
+
+    assert sweep(queue) == Swept(0, False)
+
+    assert queue.task("a")["state"] == "completed"
+    assert queue.places() == {"due": {"a": AFTER + HOUR}, "finished": {"a": AFTER + HOUR}}
+    queue.promote(now=AFTER + HOUR)  # tells of the duplicate
+    assert sweep(queue, AFTER + HOUR) == Swept(1, False)
+    assert queue.places() == {}
+    assert queue.task("a") == {}
+
+
+def test_a_revived_task_in_the_index_of_the_dead_is_not_removed(queue: Queue) -> None:
+    queue.settle(queue.running("a"), "dead", "x")
+    queue.send(protocol.revive(queue.keys, ["a"], due=NOW + HOUR))
+    queue.redis.zadd(queue.keys.index("dead"), {"a": NOW})
+
+    assert sweep(queue) == Swept(0, False)
+
+    assert queue.places() == {"due": {"a": NOW + HOUR}}
+
+
+def test_what_is_no_task_only_leaves_the_index(queue: Queue) -> None:
+    queue.redis.set(queue.keys.task("string"), "mine")
+    queue.broken |= {"string", "ghost", "a b", ""}
+    queue.redis.zadd(queue.keys.index("finished"), dict.fromkeys(("string", "ghost", "a b", ""), NOW))
+
+    assert sweep(queue) == Swept(0, False)
+
+    assert queue.places() == {}
+    assert queue.redis.get(queue.keys.task("string")) == "mine"
+
+
+def test_several_queues_are_swept_in_one_call(queue: Queue) -> None:
+    other = queue.other("r")
+    queue.settle(queue.running("a"), "complete")
+    other.settle(other.running("b"), "complete")
+
+    assert queue.send(protocol.sweep([queue.keys, other.keys]), now=AFTER) == Swept(2, False)
+
+
+def test_a_consumer_that_was_here_lately_stays(queue: Queue) -> None:
+    queue.running("a")
+
+    sweep(queue, NOW)
+
+    assert [one["name"] for one in queue.redis.xinfo_consumers(queue.keys.ready, "workers")] == ["w"]
+    assert queue.places() == {"running": {"a": NOW + LEASE}}
+
+
+def test_the_quarantine_is_left_to_its_own_cap(queue: Queue) -> None:
+    queue.redis.zadd(queue.keys.index("quarantine"), {"missing:x": NOW - HOUR})
+
+    sweep(queue, NOW + 365 * 24 * HOUR)
+
+    assert queue.places() == {"quarantine": {"missing:x": NOW - HOUR}}
