@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from redsched.model.errors import TaskConflict, TaskNotFound
 from redsched.model.task import Changes, Enqueued, Options, Page, QueueStats, Task, TaskView
 from redsched.settings import Settings
 from redsched.transport import AsyncTransport, Transport
+from redsched.wire import care, checkup, protocol
 from redsched.wire import install as installing
-from redsched.wire import protocol
+from redsched.wire.bulk import MAX_BULK, Bulk, Filter, bulk, clock
 from redsched.wire.calls import Verbs
+from redsched.wire.care import QuarantinePage
 from redsched.wire.install import Installed, ServerInfo
+from redsched.wire.replies import Mode
+
+T = TypeVar("T")
 
 
 def _ids(ids: str | Sequence[str]) -> Sequence[str]:
@@ -60,20 +65,26 @@ class Client(Verbs):
         """Close every connection."""
         self._transport.close()
 
-    def enqueue(self, type: str, payload: Any = None, **options: Unpack[Options]) -> Enqueued:
+    def enqueue(
+        self, type: str, payload: Any = None, *, durability: str | None = None, **options: Unpack[Options]
+    ) -> Enqueued:
         """Create one task; ``options`` are the fields of ``Task``.
 
+        ``durability``: ``memory``, ``fsync`` or ``replicas:n``; None: what the settings say. The answer tells what
+        was reached.
+
         Raises:
+            NotDurable: stored, but not as durably as asked.
             InvalidTask: a field cannot be used; nothing was written.
             TaskConflict: the id belongs to another task; nothing was written.
             StoreError: Redis refused; nothing was written.
             OutcomeUnknown: no answer came; repeat with the same id or request.
         """
-        return _single(self.enqueue_many([self._task(type, payload, options)]))
+        return _single(self.enqueue_many([self._task(type, payload, options)], durability=durability))
 
-    def enqueue_many(self, tasks: Sequence[Task]) -> list[Enqueued]:
+    def enqueue_many(self, tasks: Sequence[Task], *, durability: str | None = None) -> builtins.list[Enqueued]:
         """Create 1..1000 tasks in one atomic call; a conflict is a status here, not an error."""
-        return self._transport.send(self._enqueue(tasks))
+        return self._transport.send(self._enqueue(tasks, durability))
 
     def cancel(self, ids: str | Sequence[str], *, queue: str = "default", reason: str = "") -> dict[str, str]:
         """Stop tasks: id -> ``cancelled``, ``requested`` (it runs and is asked to stop), ``finished`` or
@@ -95,6 +106,41 @@ class Client(Verbs):
     ) -> dict[str, str]:
         """Run dead tasks again: id -> ``revived``, ``missing`` or the state of one that is not dead."""
         return self._transport.send(protocol.revive(self._keys(queue), _ids(ids), due=due, delay=delay))
+
+    def drop(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, str]:
+        """Remove dead or finished tasks: id -> ``dropped``, ``missing`` or the state of one that still lives."""
+        return self._transport.send(care.drop(self._keys(queue), _ids(ids)))
+
+    def bulk(
+        self, action: str, *, queue: str = "default", where: Filter | None = None, dry_run: bool = False,
+        most: int = MAX_BULK,
+    ) -> Bulk:  # fmt: skip
+        """``revive``, ``drop`` or ``cancel`` every task that ``where`` names, at most ``most``; dead ones unless it
+        says otherwise. A dry run only tells how many there are. Repeat it while ``more`` is true."""
+        now_ms = self._transport.steps("bulk", clock())
+        steps = bulk(self._keys(queue), action, where or Filter(), now_ms=now_ms, dry_run=dry_run, most=most)
+        reply: Any = None
+        while True:
+            try:
+                call = steps.send(reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            reply = self._transport.send(call)
+
+    def quarantined(self, queue: str = "default", *, limit: int = 50, cursor: str | None = None) -> QuarantinePage:
+        """One page of what was set aside in a queue, and why."""
+        return self._transport.send(care.quarantined(self._keys(queue), limit=limit, cursor=cursor))
+
+    def requeue(
+        self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
+    ) -> dict[str, str]:
+        """Schedule ids of the quarantine whose hashes are good now: id -> ``requeued``, ``missing``, ``no hash``,
+        ``wrong type`` or the state of a task that has its place."""
+        return self._transport.send(care.requeue(self._keys(queue), _ids(ids), due=due, delay=delay))
+
+    def drop_quarantined(self, members: Sequence[bytes], *, queue: str = "default") -> int:
+        """Forget members of the quarantine, as ``quarantined`` told them; answers how many were there."""
+        return self._transport.send(care.drop_quarantined(self._keys(queue), members))
 
     def show(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, TaskView | None]:
         """Everything known of 1..100 tasks."""
@@ -119,6 +165,25 @@ class Client(Verbs):
     def stats(self, queues: Sequence[str]) -> builtins.list[QueueStats]:
         """Depths, ages and totals of queues."""
         return [stats for call in self._stats(queues) for stats in self._transport.send(call)]
+
+    def inspect(
+        self, queue: str, what: str, *, cursor: bytes = b"", names: Sequence[bytes] = ()
+    ) -> checkup.Inspected:
+        """Which of a page of tasks, entries or keys break a rule (lua/inspect.lua)."""
+        return self._transport.send(checkup.inspect(self._keys(queue), what, cursor=cursor, names=names))
+
+    def repair(self, queue: str, faults: Sequence[tuple[str, bytes]]) -> builtins.list[str]:
+        """Mend up to 500 things that ``inspect`` found broken; each is judged again (lua/repair.lua)."""
+        return self._transport.send(checkup.repair(self._keys(queue), faults))
+
+    def converse(self, verb: str, steps: Generator[Any, Any, T]) -> T:
+        """Drive a conversation of ``wire.checkup``; its commands are sent once."""
+        return self._transport.steps(verb, steps)
+
+    @property
+    def mode(self) -> Mode:
+        """How verbs are called on this server, as far as that is known."""
+        return self._transport.mode
 
     def ping(self) -> ServerInfo:
         """What the server is; raises StoreError at once where it cannot be reached."""
@@ -152,13 +217,15 @@ class AsyncClient(Verbs):
         """Close every connection."""
         await self.transport.close()
 
-    async def enqueue(self, type: str, payload: Any = None, **options: Unpack[Options]) -> Enqueued:
+    async def enqueue(
+        self, type: str, payload: Any = None, *, durability: str | None = None, **options: Unpack[Options]
+    ) -> Enqueued:
         """As ``Client.enqueue``."""
-        return _single(await self.enqueue_many([self._task(type, payload, options)]))
+        return _single(await self.enqueue_many([self._task(type, payload, options)], durability=durability))
 
-    async def enqueue_many(self, tasks: Sequence[Task]) -> list[Enqueued]:
+    async def enqueue_many(self, tasks: Sequence[Task], *, durability: str | None = None) -> builtins.list[Enqueued]:
         """As ``Client.enqueue_many``."""
-        return await self.transport.send(self._enqueue(tasks))
+        return await self.transport.send(self._enqueue(tasks, durability))
 
     async def cancel(self, ids: str | Sequence[str], *, queue: str = "default", reason: str = "") -> dict[str, str]:
         """As ``Client.cancel``."""
@@ -181,6 +248,41 @@ class AsyncClient(Verbs):
     ) -> dict[str, str]:
         """As ``Client.revive``."""
         return await self.transport.send(protocol.revive(self._keys(queue), _ids(ids), due=due, delay=delay))
+
+    async def drop(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, str]:
+        """As ``Client.drop``."""
+        return await self.transport.send(care.drop(self._keys(queue), _ids(ids)))
+
+    async def bulk(
+        self, action: str, *, queue: str = "default", where: Filter | None = None, dry_run: bool = False,
+        most: int = MAX_BULK,
+    ) -> Bulk:  # fmt: skip
+        """As ``Client.bulk``."""
+        now_ms = await self.transport.steps("bulk", clock())
+        steps = bulk(self._keys(queue), action, where or Filter(), now_ms=now_ms, dry_run=dry_run, most=most)
+        reply: Any = None
+        while True:
+            try:
+                call = steps.send(reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            reply = await self.transport.send(call)
+
+    async def quarantined(
+        self, queue: str = "default", *, limit: int = 50, cursor: str | None = None
+    ) -> QuarantinePage:
+        """As ``Client.quarantined``."""
+        return await self.transport.send(care.quarantined(self._keys(queue), limit=limit, cursor=cursor))
+
+    async def requeue(
+        self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
+    ) -> dict[str, str]:
+        """As ``Client.requeue``."""
+        return await self.transport.send(care.requeue(self._keys(queue), _ids(ids), due=due, delay=delay))
+
+    async def drop_quarantined(self, members: Sequence[bytes], *, queue: str = "default") -> int:
+        """As ``Client.drop_quarantined``."""
+        return await self.transport.send(care.drop_quarantined(self._keys(queue), members))
 
     async def show(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, TaskView | None]:
         """As ``Client.show``."""
@@ -206,6 +308,16 @@ class AsyncClient(Verbs):
     async def stats(self, queues: Sequence[str]) -> builtins.list[QueueStats]:
         """As ``Client.stats``."""
         return [stats for call in self._stats(queues) for stats in await self.transport.send(call)]
+
+    async def inspect(
+        self, queue: str, what: str, *, cursor: bytes = b"", names: Sequence[bytes] = ()
+    ) -> checkup.Inspected:
+        """As ``Client.inspect``."""
+        return await self.transport.send(checkup.inspect(self._keys(queue), what, cursor=cursor, names=names))
+
+    async def repair(self, queue: str, faults: Sequence[tuple[str, bytes]]) -> builtins.list[str]:
+        """As ``Client.repair``."""
+        return await self.transport.send(checkup.repair(self._keys(queue), faults))
 
     async def ping(self) -> ServerInfo:
         """As ``Client.ping``."""

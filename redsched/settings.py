@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -26,6 +27,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Settings of one process. Immutable; build another with ``msgspec.structs.replace``."""
 
     redis_url: str = DEFAULT_REDIS_URL  # redis://, rediss:// or unix://
+    redis_ca: str = ""  # file of the authorities that may have signed a rediss:// server; empty: the system's
+    redis_cert: str = ""  # file of the client certificate shown to a rediss:// server
+    redis_key: str = ""  # file of its private key
+    redis_insecure: bool = False  # allows ssl_cert_reqs=none in the URL: anybody may pose as the server
     namespace: str = "rs"  # the hash tag of cell 0
     queues: tuple[str, ...] = (DEFAULT_QUEUE,)  # queues a worker serves, in order
     concurrency: int = 16  # tasks one worker runs at a time
@@ -34,10 +39,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     shutdown_grace_ms: int = 25_000  # how long running tasks may go on after SIGTERM
     max_payload_bytes: int = MAX_PAYLOAD_BYTES
     redis_timeout_ms: int = 5_000  # how long one answer of Redis may take
+    durability: str = "memory"  # of an enqueue that names none: memory, fsync or replicas:n
+    durability_wait_ms: int = 1_000  # how long replicas may take to acknowledge
     retry_for_ms: int = 10_000  # how long a call is repeated while Redis is away
     api_host: str = "127.0.0.1"
     api_port: int = 8787
     api_token: str = ""  # bearer token; without one only loopback may be bound
+    idempotency_ttl_ms: int = 86_400_000  # how long an answer is kept for repeats with its Idempotency-Key
     max_body_bytes: int = 33_554_432  # of one HTTP request
     metrics_host: str = "127.0.0.1"  # of a worker or mover
     metrics_port: int = 0  # of a worker or mover; 0 serves none
@@ -50,6 +58,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Check every range; raises InvalidSetting."""
         _check("redis_url", self.redis_url.startswith(("redis://", "rediss://", "unix://")),
                f"{masked_url(self.redis_url)!r} must begin with redis://, rediss:// or unix://")
+        tls = self.redis_url.startswith("rediss://")
+        for name in ("redis_ca", "redis_cert", "redis_key"):
+            _check(name, tls or not getattr(self, name), "is only for a rediss:// URL")
+        _check("redis_key", bool(self.redis_cert) == bool(self.redis_key), "give redis_cert and redis_key, or neither")
+        _check("redis_url", self.redis_insecure or not _unverified(self.redis_url),
+               "asks for a connection to a server that is not verified; set REDSCHED_REDIS_INSECURE=1 if that is meant")
         _check("namespace", NAME.fullmatch(self.namespace) is not None, f"{self.namespace!r} is no name")
         _check("queues", len(self.queues) > 0, "give at least one")
         for queue in self.queues:
@@ -59,10 +73,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ("concurrency", 1, 10_000), ("prefetch", 0, 1_000), ("lease_ms", 1_000, 3_600_000),
             ("shutdown_grace_ms", 0, 86_400_000), ("max_payload_bytes", 1, 16_777_216),
             ("redis_timeout_ms", 100, 600_000), ("retry_for_ms", 0, 600_000), ("api_port", 0, 65_535),
+            ("durability_wait_ms", 1, 600_000), ("idempotency_ttl_ms", 1_000, 2_592_000_000),
             ("max_body_bytes", 1_024, 1_073_741_824), ("metrics_port", 0, 65_535),
         ):
             value = getattr(self, name)
             _check(name, low <= value <= high, f"{value} is outside {low}..{high}")
+        _check("durability", re.fullmatch(r"memory|fsync|replicas:[1-9][0-9]?", self.durability) is not None,
+               f"{self.durability!r} is not memory, fsync or replicas:n (n of 1..99)")
         _check("log_level", self.log_level in ("debug", "info", "warning", "error"),
                f"{self.log_level!r} is not one of debug, info, warning, error")
         _check("log_format", self.log_format in ("auto", "text", "json"),
@@ -122,6 +139,13 @@ def masked_url(url: str) -> str:
         user, colon, _ = credentials.partition(":")
         rest = f"{user}{colon}{'***' if colon else ''}@{place}"
     return _SECRET_IN_QUERY.sub(r"\1***", scheme + mark + rest)
+
+
+def _unverified(url: str) -> bool:
+    """Whether the URL asks for a server whose certificate, or whose name in it, is not checked."""
+    given = dict(parse_qsl(url.partition("?")[2], keep_blank_values=True))
+    no_names = given.get("ssl_check_hostname", "true").lower() in ("0", "f", "false", "n", "no")
+    return no_names or given.get("ssl_cert_reqs", "required") != "required"
 
 
 def _check(setting: str, ok: bool, problem: str) -> None:

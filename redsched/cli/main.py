@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from redsched.cli import demo, deploy, invocation, queues, run, tasks, up
+from redsched.cli import acl, dead, demo, deploy, doctor, invocation, queues, run, tasks, torture, up
 from redsched.cli.invocation import CONFLICT, CONTEXT, FAILURE, NOT_FOUND, UNREACHABLE, USAGE, Failure, Invocation
 from redsched.model.errors import (
     InvalidSetting,
@@ -77,7 +77,7 @@ def _reason(problem: str) -> str:
     params=invocation.global_options(hidden=False),
     context_settings=CONTEXT,
     epilog="Global options may also follow the command. Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, "
-    "4 conflict, 5 Redis unreachable.",
+    "4 conflict, 5 Redis unreachable, 6 the doctor found faults.",
 )
 def main() -> None:
     """Run tasks when they are due, with Redis as the only server.
@@ -88,6 +88,7 @@ def main() -> None:
 
 for command in (
     demo.demo, up.up, run.worker, run.mover, run.api, tasks.task, queues.queue, deploy.install, deploy.lua,
-    deploy.version,
+    deploy.version, torture.torture, doctor.doctor,
+    dead.dead, dead.quarantine, acl.acl,
 ):
     main.add_command(command)

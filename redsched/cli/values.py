@@ -58,6 +58,8 @@ def json_value(text: str) -> Any:
     """
     import msgspec
 
+    from redsched.wire.strict import check_text
+
     if text == "-":
         content = sys.stdin.buffer.read()
     elif text.startswith("@"):
@@ -69,7 +71,9 @@ def json_value(text: str) -> Any:
     else:
         content = text.encode("utf-8", "surrogateescape")
     try:
-        return msgspec.json.decode(content)
+        found = msgspec.json.decode(content)
+        check_text(content)
+        return found
     except msgspec.DecodeError as error:
         raise ValueError(f"no JSON ({error}); a text needs its own quotes: '\"hello\"'") from None
     except UnicodeDecodeError:

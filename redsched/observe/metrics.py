@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from importlib import metadata
 from typing import Generic, TypeVar
 
+import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -124,10 +125,22 @@ class PrometheusObserver:
         self._requests(method, route, str(code)).inc()
         self._request_seconds(method, route).observe(seconds)
 
-    def render(self, stats: Sequence[QueueStats] | None = None) -> bytes:
-        """The exposition text, with the queues' gauges where ``stats`` is given. Slow (ms): call it in a thread."""
+    def render(self, stats: Sequence[QueueStats] | None = None, server: ServerState | None = None) -> bytes:
+        """The exposition text, with the queues' gauges where ``stats`` is given and Redis's own where ``server`` is.
+        Slow (ms): call it in a thread."""
         text = generate_latest(self.registry)
+        if server is not None:
+            text += generate_latest(_Server(server))
         return text if stats is None else text + generate_latest(_Queues(stats[:MAX_QUEUES]))
+
+
+class ServerState(msgspec.Struct, frozen=True, kw_only=True):
+    """What Redis is like at one scrape; None where it did not say."""
+
+    up: bool
+    used_memory: int | None = None
+    maxmemory: int | None = None  # 0: unlimited
+    clock_skew_s: float | None = None  # its clock less this machine's
 
 
 class _Bound:
@@ -164,6 +177,25 @@ class _Cached(Generic[M]):
             if bounded == values:  # what became "other" is not remembered by name
                 self._children[values] = child
         return child
+
+
+class _Server:
+    """The gauges of Redis itself, built for one scrape."""
+
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+
+    def collect(self) -> Iterable[Metric]:
+        """What it told; what it did not is left out."""
+        state = self._state
+        for name, text, value in (
+            ("up", "1 where Redis answered this scrape", float(state.up)),
+            ("memory_used_bytes", "Memory that Redis uses", state.used_memory),
+            ("memory_max_bytes", "maxmemory of Redis; 0: unlimited", state.maxmemory),
+            ("clock_skew_seconds", "Redis's clock less the clock of this machine", state.clock_skew_s),
+        ):
+            if value is not None:
+                yield GaugeMetricFamily(f"redsched_redis_{name}", text, value=value)
 
 
 class _Queues:

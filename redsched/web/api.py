@@ -53,7 +53,10 @@ class Api:
         self.settings = settings
         self.observer = observer
         self._task_limit = settings.max_payload_bytes + bodies.SMALL_BODY
-        self._actions = {"cancel": self.cancel, "reschedule": self.reschedule, "run": self.run, "revive": self.revive}
+        self._actions = {
+            "cancel": self.cancel, "reschedule": self.reschedule, "run": self.run, "revive": self.revive,
+            "drop": self.drop,
+        }  # fmt: skip
 
     def routes(self) -> list[Route]:
         """The routes, each method of a path apart."""
@@ -173,6 +176,13 @@ class Api:
         due, delay = (None, None) if body is None else (body.due, body.delay)
         outcome = (await self.client.revive(task_id, queue=queue, due=due, delay=delay))[task_id]
         _require(outcome, ("revived",), task_id, queue, "revive")
+        return Json(acted(task_id, queue, outcome))
+
+    async def drop(self, request: Request, task_id: str, queue: str) -> Response:
+        """A dead or finished task is forgotten."""
+        await self._body(request, bodies.NOTHING)
+        outcome = (await self.client.drop(task_id, queue=queue))[task_id]
+        _require(outcome, ("dropped",), task_id, queue, "drop")
         return Json(acted(task_id, queue, outcome))
 
     async def queues(self, request: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import msgspec
@@ -14,8 +15,9 @@ from starlette.routing import Route
 from redsched.client import AsyncClient
 from redsched.model.errors import RedschedError
 from redsched.model.task import DEFAULT_QUEUE, QueueStats
-from redsched.observe.metrics import MAX_QUEUES, PrometheusObserver
+from redsched.observe.metrics import MAX_QUEUES, PrometheusObserver, ServerState
 from redsched.web.problems import of_error
+from redsched.wire.bulk import clock
 
 PING_S = 1.0  # how long Redis may take to answer a probe
 STATS_S = 3.0  # how long it may take to tell the queues' sizes
@@ -70,16 +72,28 @@ class Health:
     async def metrics(self, request: Request) -> Response:
         """Prometheus's text; without the queues' sizes while Redis is away."""
         stats: list[QueueStats] | None = None
+        server = ServerState(up=False)
         try:
             async with asyncio.timeout(STATS_S):
+                server = await self._server()
                 names = sorted(await self.client.queues())[:MAX_QUEUES]
                 stats = await self.client.stats(names) if names else []
         except TimeoutError:
             self.observer.redis_error("timeout")
         except RedschedError as error:
             self.observer.redis_error(of_error(error).code)
-        text = await asyncio.to_thread(self.observer.render, stats)
+        text = await asyncio.to_thread(self.observer.render, stats, server)
         return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
+
+    async def _server(self) -> ServerState:
+        """What Redis is like now. Its clock is compared with ours half-way through the round trip."""
+        before = time.time()
+        server_ms = await self.client.transport.steps("metrics", clock())
+        skew = server_ms / 1_000 - (before + time.time()) / 2
+        server = await self.client.ping()
+        return ServerState(
+            up=True, used_memory=server.used_memory, maxmemory=server.maxmemory, clock_skew_s=round(skew, 3)
+        )
 
     async def _checks(self) -> list[Check]:
         try:

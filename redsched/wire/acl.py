@@ -78,14 +78,14 @@ def _producer_raw(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 
 def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
-    keys = [f"%W~{cell.events}", f"%W~{cell.queues}", f"~{cell.prefix}answer:*"]
+    keys = [f"%W~{cell.events}", f"%W~{cell.queues}", f"%W~{cell.durable}", f"~{cell.prefix}answer:*"]
     for queue in queues:
         keys += (f"~{queue.task('*')}", f"~{queue.due}", *(f"~{queue.stream(priority)}" for priority in PRIORITIES))
         keys += (f"~{queue.index('stats')}", f"~{queue.index('stats')}:*")
         keys += (f"%W~{queue.index('finished')}", f"%W~{queue.outcome('*')}")
     return Role(
         "producer", "enqueues with rs1_enqueue, every option and answer; an API that only takes tasks", tuple(keys),
-        _sorted({"fcall", "info", *_commands("enqueue", "reserve", "answer"), *CONNECT}),
+        _sorted({"fcall", "info", "set", "wait", *_commands("enqueue", "reserve", "answer"), *CONNECT}),
     )  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def with_durability(
     if durability == "fsync":
         chain: Commands = (("CONFIG", "GET", "append*"),)
     elif replicas is not None:
-        chain = (("HSET", keys.meta, "last_durable", nonce()), ("WAIT", int(replicas[1]), wait_ms))
+        chain = (("SET", keys.durable, nonce(), "EX", 60), ("WAIT", int(replicas[1]), wait_ms))
     else:
         raise InvalidTask("durability", f"{durability[:40]!r} is not memory, fsync or replicas:n (n of 1..99)")
 

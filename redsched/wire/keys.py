@@ -57,6 +57,11 @@ class CellKeys(msgspec.Struct, frozen=True):
         """String: which mover is acting."""
         return self.prefix + "mover"
 
+    @property
+    def durable(self) -> str:
+        """String: what was written last to wait for its replicas; its value means nothing."""
+        return self.prefix + "durable"
+
     def answer(self, digest: str) -> str:
         """Hash: the answer to a request with an idempotency key, by the key's digest."""
         return f"{self.prefix}answer:{digest}"
