@@ -321,10 +321,12 @@ def test_lateness_is_counted_by_the_minute_in_buckets(queue: Queue) -> None:
 
 def test_a_thousand_tasks_start_in_one_call(real_queue: Queue) -> None:
     real_queue.enqueue(*((f"t{number}", 0, {}) for number in range(1_000)))
+    real_queue.ready("more")
 
     assert len(real_queue.claim(5_000).tasks) == 1_000
 
     assert len(real_queue.places()["running"]) == 1_000
+    assert real_queue.places()["ready"] == {"normal": ["more"]}
 
 
 def test_a_claim_repeated_past_the_start_by_of_its_task_expires_it(queue: Queue) -> None:

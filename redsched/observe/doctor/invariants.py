@@ -1,0 +1,177 @@
+"""Two looks at everything: what breaks a rule both times, unchanged, is a fault. Nothing is written.
+
+Each page is judged inside the server (lua/inspect.lua) on one view of all keys of a task, so load raises no alarm;
+the second look is for clients that write a task in two commands.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+
+from redsched.client import Client
+from redsched.model.errors import StoreDenied, StoreError
+from redsched.wire import checkup
+from redsched.wire.checkup import BRIEF, MOST, PAGE, SETS, STREAMS, Fault, Inspected, Way
+from redsched.wire.codec import is_name, text_of
+from redsched.wire.keys import queue_keys
+
+MOST_FAULTS = 10_000  # of one look
+_LASTING = (*SETS, "quarantine", "ready")
+_OF_QUEUE = ("outcome", "stats", "inbox", "config")
+_AGAIN = {"task": "tasks", "entry": "entries", "pending": "pendings", "key": "keys"}
+
+
+class Walk:
+    """Looks at a namespace; remembers the suspects, not the tasks."""
+
+    def __init__(self, client: Client, way: Way, only: Collection[str] = ()) -> None:
+        self._client = client
+        self._way = way
+        self._only = set(only)
+        self.queues: set[str] = set(only)
+        self.tasks = self.entries = self.keys = 0
+        self.scanned = True  # whether these credentials may look for hashes that no index knows
+        self.denied: set[str] = set()  # queues whose keys these credentials may not read
+        self.cut = False
+        self._found: dict[tuple[str, str, bytes, str], Fault] = {}
+        self._unreadable: set[str] = set()  # keys of a wrong type
+
+    def look(self) -> list[Fault]:
+        """The suspects of one pass."""
+        listed = self._client.converse("doctor", checkup.listed(self._client.cell_keys))
+        if not self._only:
+            self.queues |= {queue for queue in listed or () if is_name(queue)}
+        self._look_at_all_keys()
+        for queue in sorted(self.queues):
+            if self._look_at_queue(queue) and listed is not None and queue not in listed:
+                self._suspect(Fault(queue, "queue", b"", "unlisted"))
+        return list(self._found.values())
+
+    def judge(self, suspects: Sequence[Fault]) -> list[Fault]:
+        """Those that are still broken, and by the same."""
+        still: set[Fault] = set()
+        groups: dict[tuple[str, str], dict[bytes, None]] = defaultdict(dict)
+        for fault in suspects:
+            groups[fault.queue, fault.kind][fault.name] = None
+        for (queue, kind), names in groups.items():
+            if kind == "queue":
+                listed = self._client.converse("doctor", checkup.listed(self._client.cell_keys))
+                if listed is not None and queue not in listed:
+                    still.add(Fault(queue, "queue", b"", "unlisted"))
+                continue
+            for page in _pages(list(names)):
+                still.update(self._inspect(queue, _AGAIN[kind], names=page).faults)
+        return [fault for fault in suspects if fault in still]
+
+    def _suspect(self, fault: Fault) -> None:
+        if len(self._found) >= MOST_FAULTS:
+            self.cut = True
+        else:
+            self._found[fault.queue, fault.kind, fault.name, fault.rule] = fault
+
+    def _inspect(self, queue: str, what: str, cursor: bytes = b"", names: Sequence[bytes] = ()) -> Inspected:
+        keys = queue_keys(self._client.cell, queue)
+        limit = MOST if BRIEF in names else PAGE
+        call = checkup.inspect(keys, what, cursor=cursor, limit=limit, names=names)
+        try:
+            return self._client.converse("inspect", checkup.read_only(self._way, call))
+        except StoreDenied:
+            self.denied.add(queue)
+            return Inspected(0, b"", 0, [])
+
+    def _pages_of(self, queue: str, what: str) -> int:
+        looked, cursor = 0, b""
+        brief = (BRIEF,) if self.scanned and what in SETS else ()  # the scan judges every hash
+        while not self.cut:
+            try:
+                page = self._inspect(queue, what, cursor, names=brief)
+            except StoreError as error:
+                if "WRONGTYPE" not in error.problem:  # became so a moment ago
+                    raise
+                return looked
+            looked += page.looked
+            cursor = page.cursor
+            for fault in page.faults:
+                self._suspect(fault)
+            if not cursor:
+                break
+        return looked
+
+    def _look_at_queue(self, queue: str) -> bool:
+        """Whether the queue holds anything."""
+        members = entries = pending = 0
+        for place in SETS:
+            if f"{place}:{queue}" not in self._unreadable:
+                members += self._pages_of(queue, place)
+        for priority in STREAMS:
+            if f"ready:{queue}" + ("" if priority == "normal" else f":{priority}") not in self._unreadable:
+                entries += self._pages_of(queue, priority)
+                pending += self._pages_of(queue, f"pending/{priority}")
+        self.entries += entries
+        return members + entries > 0
+
+    def _look_at_all_keys(self) -> None:
+        seen = False
+        for names in self._scan():
+            seen = seen or bool(names)
+            self._look_at_names(names)
+        if not self.scanned:
+            self._look_at_names([b"queues", b"events", *(
+                f"{place}:{queue}{suffix}".encode()
+                for queue in self.queues for place in _LASTING
+                for suffix in (("", ":high", ":low") if place == "ready" else ("",))
+            )])
+        if seen or self.queues:
+            self._look_at_names([b"meta"])
+
+    def _scan(self) -> Iterator[list[bytes]]:
+        cursor = b"0"
+        while not self.cut:
+            try:
+                cursor, names = self._client.converse("scan", checkup.scan(self._client.cell_keys, cursor))
+            except StoreDenied:
+                self.scanned = False
+                return
+            yield names
+            if cursor == b"0":
+                return
+
+    def _look_at_names(self, names: Sequence[bytes]) -> None:
+        tasks: dict[str, list[bytes]] = defaultdict(list)
+        others: dict[str, list[bytes]] = defaultdict(list)
+        for name in names:
+            kind, _, rest = name.partition(b":")
+            owner, _, task_id = rest.partition(b":")
+            queue = text_of(owner)
+            if self._only and queue not in self._only and kind != b"meta":
+                continue
+            if kind == b"task":
+                if is_name(queue):
+                    tasks[queue].append(task_id)
+            elif text_of(kind) in _LASTING and is_name(queue):
+                self.queues.add(queue)
+                others[queue].append(name)
+            elif text_of(kind) in _OF_QUEUE and is_name(queue):
+                others[queue].append(name)
+            else:
+                others[min(self.queues, default="default")].append(name)
+        for queue, ids in tasks.items():
+            self.queues.add(queue)
+            for page in _pages(ids):
+                self._note(self._inspect(queue, "tasks", names=page))
+                self.tasks += len(page)
+        for queue, keys in others.items():
+            for page in _pages(keys):
+                self._note(self._inspect(queue, "keys", names=page))
+                self.keys += len(page)
+
+    def _note(self, page: Inspected) -> None:
+        for fault in page.faults:
+            self._suspect(fault)
+            if fault.rule == "key_type":
+                self._unreadable.add(text_of(fault.name))
+
+
+def _pages(names: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    return (names[at : at + PAGE] for at in range(0, len(names), PAGE))

@@ -1,0 +1,154 @@
+"""Whether anything moves: due tasks become ready, ended leases are taken back, ready tasks find a worker."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redsched.client import Client
+from redsched.model.duration import duration_text
+from redsched.model.errors import StoreDenied, StoreError
+from redsched.model.task import QueueStats
+from redsched.observe.doctor.report import Line
+from redsched.wire import checkup, protocol
+from redsched.wire.checkup import Way
+from redsched.wire.codec import pairs, text_of
+from redsched.wire.keys import queue_keys
+from redsched.wire.replies import Refused
+
+LATE_MS = 2_000  # due or past its lease for longer: nobody moves it
+WAITING_MS = 30_000  # ready or due for longer: too few workers
+UNHANDLED_MS = 120_000  # how far back a returned task counts
+STEP = 0.15  # seconds between looks for a mover, which says so for a second at a time
+EVENTS = 1_000  # looked at
+
+
+class Watch:
+    """The oldest due id and the oldest lease of each queue, looked at twice; whether a mover said that it acts."""
+
+    def __init__(self, client: Client, queues: Sequence[str]) -> None:
+        self._client = client
+        self._keys = [queue_keys(client.cell, queue) for queue in queues]
+        self.moved = False
+        self.now = 0
+        self.late: dict[tuple[str, str], tuple[bytes, float]] = {}  # queue, due | running -> the same id both times
+        self._looks = 0
+
+    def look(self) -> None:
+        """Note the oldest of each."""
+        commands: list[tuple[Any, ...]] = [("TIME",), ("EXISTS", self._client.cell_keys.mover)]
+        for keys in self._keys:
+            oldest = (100_000_000_000, "+inf", "BYSCORE", "LIMIT", 0, 1, "WITHSCORES")
+            commands += [("ZRANGE", keys.due, *oldest), ("ZRANGE", keys.index("running"), *oldest)]
+        replies = self._client.converse("doctor", checkup.ask(*commands))
+        if not isinstance(replies[0], Refused):
+            self.now = int(replies[0][0]) * 1_000 + int(replies[0][1]) // 1_000
+        self.moved = self.moved or replies[1] == 1
+        found: dict[tuple[str, str], tuple[bytes, float]] = {}
+        for at, keys in enumerate(self._keys):
+            for place, reply in zip(("due", "running"), replies[2 + 2 * at : 4 + 2 * at], strict=True):
+                if not isinstance(reply, Refused) and reply and float(reply[1]) <= self.now - LATE_MS:
+                    found[keys.queue, place] = (reply[0], float(reply[1]))
+        self._looks += 1
+        same = {key: oldest for key, oldest in found.items() if self.late.get(key) == oldest}
+        self.late = found if self._looks == 1 else same
+
+    def rest(self, pause: float, sleep: Callable[[float], None]) -> None:
+        """Pass the time, looking for a mover."""
+        left = pause
+        while left > 0:
+            sleep(min(STEP, left))
+            left -= STEP
+            if not self.moved:
+                (there,) = self._client.converse("doctor", checkup.ask(("EXISTS", self._client.cell_keys.mover)))
+                self.moved = there == 1
+
+
+def lines(client: Client, way: Way, watch: Watch, queues: Sequence[str]) -> list[Line]:
+    """One line a queue, and what waits for what is not there."""
+    found: list[Line] = []
+    stats = _stats(client, way, queues)
+    waiting = sum(queue.scheduled + queue.running for queue in stats)
+    if watch.moved:
+        found.append(Line("OK", "mover", "one is acting"))
+    elif waiting:
+        found.append(Line(
+            "FAIL" if watch.late else "WARN", "mover", "none is acting",
+            "due tasks do not become ready, lost ones are not taken back",
+            "redsched mover (a worker contains one)",
+        ))  # fmt: skip
+    for (queue, place), (task_id, score) in watch.late.items():
+        age = duration_text(watch.now - score)
+        what = f"has been due for {age}" if place == "due" else f"ran out of its lease {age} ago"
+        what = f"{text_of(task_id)!r} {what}"
+        why = "the mover is behind, or stuck" if watch.moved else "no mover is acting"
+        found.append(Line("FAIL", f"queue {queue}: late", what, why, "redsched mover; redsched task show ID"))
+    found += [_queue_line(depths) for depths in stats]
+    for depths in stats:
+        if depths.quarantined:
+            found.append(Line(
+                "WARN", f"queue {depths.queue}: quarantine", f"{depths.quarantined} ids were set aside",
+                "they name no task that can be read", f"redsched task ls -q {depths.queue} --state quarantined",
+            ))  # fmt: skip
+        if depths.dead:
+            found.append(Line(
+                "WARN", f"queue {depths.queue}: dead", f"{depths.dead} dead letters",
+                "they run again only when revived",
+                f"redsched task ls -q {depths.queue} --state dead; redsched task revive -q {depths.queue} ID",
+            ))  # fmt: skip
+    return found + _unhandled(client, watch, set(queues))
+
+
+def _stats(client: Client, way: Way, queues: Sequence[str]) -> list[QueueStats]:
+    found: list[QueueStats] = []
+    for queue in queues:
+        try:
+            call = protocol.stats([queue_keys(client.cell, queue)])
+            answer: list[QueueStats] = client.converse("stats", checkup.read_only(way, call))
+            found += answer
+        except StoreError as error:
+            if "WRONGTYPE" not in error.problem and not isinstance(error, StoreDenied):  # both are told elsewhere
+                raise
+    return found
+
+
+def _queue_line(queue: QueueStats) -> Line:
+    age = queue.oldest_due_age_ms
+    held = f"{queue.scheduled} scheduled, {queue.ready} ready, {queue.running} running, {queue.dead} dead"
+    if age is not None and age > WAITING_MS:
+        return Line(
+            "WARN", f"queue {queue.queue}", f"{held}; the oldest due task has waited for {duration_text(age)}",
+            "workers are too few, too slow or none", f"redsched worker APP -q {queue.queue}",
+        )  # fmt: skip
+    waits = "" if age is None else f"; the oldest due for {duration_text(age)}"
+    return Line("OK", f"queue {queue.queue}", held + waits)
+
+
+def _unhandled(client: Client, watch: Watch, queues: set[str]) -> list[Line]:
+    """Types that workers gave back lately because none has a handler."""
+    (reply,) = client.converse("doctor", checkup.ask(("XREVRANGE", client.cell_keys.events, "+", "-", "COUNT", EVENTS)))
+    if isinstance(reply, Refused):
+        return []
+    ids: dict[tuple[str, str], None] = {}
+    for at, words in reply:
+        event = pairs(words or ())
+        name, queue = text_of(event.get("event", b"")), text_of(event.get("queue", b""))
+        if name == "unhandled" and queue in queues and int(text_of(at).partition("-")[0]) > watch.now - UNHANDLED_MS:
+            ids[queue, text_of(event.get("id", b""))] = None
+    if not ids:
+        return []
+    keys = [queue_keys(client.cell, queue).task(task_id) for queue, task_id in ids]
+    commands = [("HMGET", key, "state", "type", "unhandled") for key in keys]
+    replies = client.converse("doctor", checkup.ask(*commands))
+    waiting: Counter[tuple[str, str]] = Counter()
+    for (queue, _), fields in zip(ids, replies, strict=True):
+        if not isinstance(fields, Refused) and fields[2] and text_of(fields[0] or b"") in ("scheduled", "ready"):
+            waiting[queue, text_of(fields[1] or b"")] += 1
+    return [
+        Line(
+            "WARN", f"queue {queue}: unhandled", f"no worker has a handler for type {type_!r}: at least {n} wait",
+            "they are tried again every 5 to 60 s", f"start a worker whose app has {type_!r}, or cancel them",
+        )
+        for (queue, type_), n in waiting.items()
+    ]

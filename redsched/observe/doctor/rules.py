@@ -1,0 +1,81 @@
+"""What each rule that ``lua/lib/fault.lua`` names means to people: what is broken, what it does, what mends it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One rule. ``mend``: what --repair does; where it does nothing, ``by_hand`` says what to do."""
+
+    what: str
+    why: str
+    mend: str = ""
+    by_hand: str = ""
+    level: Literal["WARN", "FAIL"] = "FAIL"
+
+
+RULES: dict[str, Rule] = {
+    "unindexed": Rule(
+        "the task is not in the place that its state names", "it would wait for ever, or never be removed",
+        "puts it there; a scheduled task becomes due now, a running one has 30 s to answer",
+    ),
+    "misplaced": Rule(
+        "the task is in a place that its state does not name", "it could run twice, or be taken back while it runs",
+        "takes it out of there",
+    ),
+    "unknown_state": Rule(
+        "the hash names a state that there is not", "no script will touch it",
+        "believes the one place that has it, else schedules it for now",
+    ),
+    "malformed": Rule(
+        "a waiting task has fields that cannot be used", "it will never start",
+        "makes it a dead letter that can be updated and revived",
+    ),
+    "attempts": Rule(
+        "attempt is outside 0..max_attempts", "it would be dead without a last run",
+        "takes the number from the claim, or leaves it one more run",
+    ),
+    "token": Rule(
+        "a running task has no token of its attempt", "its worker's answer would be refused",
+        "schedules it for now",
+    ),
+    "bad_time": Rule(
+        "the score is no time in ms", "a client wrote seconds or microseconds; nobody knows when it is due",
+        "sets it aside in the quarantine, as a mover would",
+    ),
+    "lease": Rule("the lease ends later than any lease can", "a dead worker's task would wait for that", "cuts it"),
+    "retention": Rule("a finished task would be kept for over a year", "memory", "keeps it as long as is usual"),
+    "expiring": Rule("the hash of a task has a TTL", "Redis would delete a task that is still named", "takes it away"),
+    "missing": Rule("an id in a set has no hash", "there is nothing to run", "sets the id aside in the quarantine"),
+    "wrong_type": Rule("the key of a task is no hash", "it cannot be read", "sets the id aside in the quarantine"),
+    "bad_id": Rule("a member of a set is no id", "no key can be made of it", "sets it aside in the quarantine"),
+    "stray_entry": Rule(
+        "a stream entry is not the one that a ready task names", "a worker would read it for nothing", "removes it",
+    ),
+    "undelivered": Rule(
+        "an entry was passed over: delivered, but pending for nobody", "no worker will ever be given it",
+        "writes it anew",
+    ),
+    "dangling_pending": Rule("a pending entry is not in its stream", "it is looked at for nothing", "acknowledges it"),
+    "key_type": Rule(
+        "a key has another type than the contract says", "scripts that need it fail",
+        "moves it aside to {namespace}:aside:<name>; what it held is put back from the hashes",
+    ),
+    "key_ttl": Rule("a lasting key has a TTL", "Redis would delete every id in it", "takes it away"),
+    "no_group": Rule("a ready stream has no group 'workers'", "a waiting worker is not woken", "makes it"),
+    "foreign_group": Rule(
+        "a ready stream has another group", "nobody reads it, or somebody takes what is not theirs",
+        by_hand="XGROUP DESTROY <stream> <group>", level="WARN",
+    ),
+    "unlisted": Rule(
+        "the queue is not in the set of queues", "movers learn of it only while it has due tasks", "adds it",
+        level="WARN",
+    ),
+    "epoch": Rule(
+        "the namespace has no epoch", "its data was flushed, or redsched install never ran", "installs it",
+        level="WARN",
+    ),
+}  # fmt: skip

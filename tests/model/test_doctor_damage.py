@@ -1,0 +1,345 @@
+"""Damage drawn at random: the doctor finds what a plain model says is broken and nothing else, and mends what can be.
+
+60 seeds in the suite, every other one on Redis 7.0; ``REDSCHED_TEST_DAMAGE_SEEDS=1000`` runs as many.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from redsched import Client
+from redsched.observe.doctor import Report, examine
+from redsched.wire import scripts
+from tests.lua.harness import HOUR, Queue
+from tests.model.plain import PLACES, Raw, broken
+
+SEEDS = int(os.environ.get("REDSCHED_TEST_DAMAGE_SEEDS", "60"))
+FAR = 3_990_000_000_000  # when everything is due
+BY_HAND = {"foreign_group"}
+FIELDS = ("state", "type", "payload", "priority", "attempt", "max_attempts", "timeout_ms", "expires_at", "entry",
+          "token", "finished_at", "reason", "due_at", "created_at", "retry", "retention_ms", "worker")  # fmt: skip
+VALUES = {
+    "state": ("scheduled", "ready", "running", "completed", "cancelled", "dead", "held", "nonsense", ""),
+    "entry": ("normal/1-1", "high/99999999999999999999-1", "nonsense", ""),
+    "token": ("7.abc", "1.0123456789abcdef", "nonsense", "."),
+    "priority": ("high", "low", "urgent"),
+    "attempt": ("0", "3", "99", "-1", "x"),
+    "max_attempts": ("1", "9", "many"),
+    "expires_at": ("tomorrow", "1700000000"),
+    "type": ("t2", "two words", ""),
+}
+
+
+class Damage:
+    """A populated namespace and what a seed does to it."""
+
+    def __init__(self, queue: Queue, seed: int) -> None:
+        self.queue = queue
+        self.redis = queue.redis
+        self.random = random.Random(seed)
+        self.queues = [queue, queue.other("r")]
+        self.live: set[tuple[str, str]] = set()  # that must complete: nothing was done to their hashes or scores
+        self.log: list[str] = []
+
+    # --- before
+
+    def populate(self) -> None:
+        """Tasks in every state, in two queues."""
+        for queue in self.queues:
+            now = queue.now
+            for number, place in enumerate(("completed", "kept", "dead", "gone", "run1", "run2", "back")):
+                extra = {"keep": "1"} if place == "kept" else {"max_attempts": "3"} if number % 2 else {}
+                self._add(queue, place, now, priority="normal", **extra)
+            started = {task.id: task for task in queue.claim(20).tasks}
+            queue.settle(started["completed"], "complete", '{"ok":1}')
+            queue.settle(started["kept"], "complete")
+            queue.settle(started["dead"], "dead", "rejected", "no such phone")
+            queue.settle(started["gone"], "cancelled", "by itself")
+            queue.settle(started["back"], "retry", HOUR, "later")
+            for number in range(3):
+                self._add(queue, f"later{number}", now + HOUR + number, priority=("high", "normal", "low")[number])
+            for number, priority in enumerate(("high", "normal", "normal", "low")):
+                self._add(queue, f"ready{number}", now, priority=priority)
+            queue.seed("raw", due=now + HOUR)
+            self.live |= {(queue.name, task_id) for task_id in
+                          ("run1", "run2", "back", "later0", "later1", "later2", "ready0", "ready1", "ready2", "ready3",
+                           "raw")}  # fmt: skip
+
+    def _add(self, queue: Queue, task_id: str, due: int, **fields: str) -> None:
+        words = [0, 1, task_id, due, 2 + len(fields), "type", "t", "payload", "{}"]
+        for pair in fields.items():
+            words += pair
+        queue.run("enqueue", [queue.keys.due], words)
+
+    # --- damage
+
+    def strike(self) -> None:
+        """One to three acts."""
+        acts = [self.delete, self.rename, self.retype, self.drop_field, self.drop_field, self.change_field,
+                self.change_field, self.shift, self.shift, self.add_member, self.add_entry, self.remove_member,
+                self.remove_entry, self.expire, self.groups]  # fmt: skip
+        for _ in range(self.random.randint(1, 3)):
+            self.random.choice(acts)()
+
+    def _note(self, *words: object) -> None:
+        self.log.append(" ".join(map(str, words)))
+
+    def _names(self, *kinds: str) -> list[str]:
+        start = self.queue.key("")
+        names = (key.removeprefix(start) for key in self.redis.scan_iter(match=start + "*", count=1_000))
+        return sorted(name for name in names if not kinds or name.split(":")[0] in kinds)
+
+    def _any_key(self) -> str:
+        """As likely a task as an index, a stream or another key."""
+        others = ("queues", "meta", "events", "stats", "outcome")
+        kinds = self.random.choice((("task",), ("task",), PLACES, ("ready",), others))
+        names = [name for name in self._names(*kinds) if name.count(":") < 3 or kinds == ("task",)]
+        return self.random.choice(names) if names else "meta"
+
+    def _any_task(self) -> tuple[str, str, str]:
+        """Key, queue and id."""
+        name = self.random.choice(self._names("task"))
+        _, queue, task_id = name.split(":", 2)
+        return self.queue.key(name), queue, task_id
+
+    def _touch(self, name: str) -> None:
+        if name.startswith("task:"):
+            _, queue, task_id = name.split(":", 2)
+            self.live.discard((queue, task_id))
+
+    def delete(self) -> None:
+        """DEL."""
+        name = self._any_key()
+        self._note("DEL", name)
+        self._touch(name)
+        self.redis.delete(self.queue.key(name))
+
+    def rename(self) -> None:
+        """RENAME, to another id, another queue or nowhere."""
+        name = self._any_key()
+        kind, *rest = name.split(":")
+        to = self.random.choice((f"lost:{name}", ":".join((kind, *rest[:-1], "ghost")) if rest else f"lost:{name}"))
+        if self.redis.exists(self.queue.key(name)):
+            self._note("RENAME", name, to)
+            self._touch(name)
+            self.redis.rename(self.queue.key(name), self.queue.key(to))
+
+    def retype(self) -> None:
+        """Another type under the same name."""
+        name = self._any_key()
+        self._note("another type", name)
+        self._touch(name)
+        self.redis.delete(self.queue.key(name))
+        self.redis.lpush(self.queue.key(name), "mine")
+
+    def drop_field(self) -> None:
+        """HDEL."""
+        key, queue, task_id = self._any_task()
+        if self.redis.type(key) == "hash":
+            fields = sorted(set(self.redis.hkeys(key)) & set(FIELDS))
+            if fields:
+                field = self.random.choice(fields)
+                self._note("HDEL", key, field)
+                self.live.discard((queue, task_id))
+                self.redis.hdel(key, field)
+
+    def change_field(self) -> None:
+        """HSET."""
+        key, queue, task_id = self._any_task()
+        if self.redis.type(key) == "hash":
+            field = self.random.choice(sorted(VALUES))
+            value = self.random.choice(VALUES[field])
+            self._note("HSET", key, field, value)
+            self.live.discard((queue, task_id))
+            self.redis.hset(key, field, value)
+
+    def _any_set(self) -> str | None:
+        names = [name for name in self._names(*PLACES) if self.redis.type(self.queue.key(name)) == "zset"]
+        return self.random.choice(names) if names else None
+
+    def shift(self) -> None:
+        """Another score."""
+        name = self._any_set()
+        if name is None:
+            return
+        member = self.random.choice(self.redis.zrange(self.queue.key(name), 0, -1))
+        now = self.queue.now
+        score = self.random.choice((now // 1_000, now * 1_000, -5, 0, now + 1_000, now + 2 * HOUR, FAR - 7 * HOUR,
+                                    "inf", "-inf", now + 0.5))  # fmt: skip
+        self._note("score", name, member, score)
+        self.live.discard((name.split(":")[1], member))
+        self.redis.zadd(self.queue.key(name), {member: score})
+
+    def add_member(self) -> None:
+        """An id more: unknown, known, or none at all."""
+        name = self._any_set()
+        if name is None:
+            return
+        member = self.random.choice(("nobody", "two words", "", self._any_task()[2], self._any_task()[2]))
+        score = self.random.choice((self.queue.now, self.queue.now + HOUR))
+        self._note("ZADD", name, score, repr(member))
+        if self.redis.zscore(self.queue.key(name), member) is not None:
+            self.live.discard((name.split(":")[1], member))
+        self.redis.zadd(self.queue.key(name), {member: score})
+
+    def _any_stream(self) -> str | None:
+        names = [name for name in self._names("ready") if self.redis.type(self.queue.key(name)) == "stream"]
+        return self.random.choice(names) if names else None
+
+    def add_entry(self) -> None:
+        """An entry more."""
+        name = self._any_stream()
+        if name is not None:
+            fields = self.random.choice(({"id": "nobody"}, {"x": "two words"}, {"id": self._any_task()[2]}, {"id": ""}))
+            self._note("XADD", name, fields)
+            self.redis.xadd(self.queue.key(name), fields)
+
+    def remove_member(self) -> None:
+        """ZREM."""
+        name = self._any_set()
+        if name is not None:
+            member = self.random.choice(self.redis.zrange(self.queue.key(name), 0, -1))
+            self._note("ZREM", name, member)
+            self.redis.zrem(self.queue.key(name), member)
+
+    def remove_entry(self) -> None:
+        """XDEL, of a pending one too; or XTRIM."""
+        name = self._any_stream()
+        if name is None:
+            return
+        entries = self.redis.xrange(self.queue.key(name))
+        if entries:
+            at = self.random.choice(entries)[0]
+            pending = self.random.random() < 0.5 and self._deliver(name)
+            self._note("XDEL", name, at, "pending" if pending else "")
+            self.redis.xdel(self.queue.key(name), at)
+
+    def _deliver(self, name: str) -> bool:
+        groups = [group["name"] for group in self.redis.xinfo_groups(self.queue.key(name))]
+        if "workers" in groups:
+            self.redis.xreadgroup("workers", "gone", {self.queue.key(name): ">"}, count=2)
+        return "workers" in groups
+
+    def expire(self) -> None:
+        """A TTL."""
+        name = self._any_key()
+        self._note("EXPIRE", name)
+        self.redis.expire(self.queue.key(name), 3_000)
+
+    def groups(self) -> None:
+        """Its group gone, another one, or moved over entries that nobody was given."""
+        name = self._any_stream()
+        if name is None:
+            return
+        key = self.queue.key(name)
+        kind = self.random.choice(("destroy", "foreign", "setid", "acked", "delconsumer"))
+        self._note("group", name, kind)
+        if kind == "destroy":
+            self.redis.xgroup_destroy(key, "workers")
+        elif kind == "foreign":
+            self.redis.xgroup_create(key, f"other{self.random.random()}", "0")
+        elif self._deliver(name):
+            if kind == "setid":
+                self.redis.xgroup_setid(key, "workers", "$")
+            elif kind == "delconsumer":
+                self.redis.xgroup_delconsumer(key, "workers", "gone")
+            elif entries := self.redis.xrange(key, count=1):
+                self.redis.xack(key, "workers", entries[0][0])
+
+    # --- after
+
+    def drain(self) -> None:
+        """Everything is due, and what a dead reader holds has been idle for long: run it all."""
+        due = [queue.keys.due for queue in self.queues]
+        for queue in self.queues:
+            for priority in ("high", "normal", "low"):
+                key = queue.keys.stream(priority)
+                if self.redis.exists(key) and (held := self.redis.xpending_range(key, "workers", "-", "+", 100)):
+                    self.redis.xclaim(key, "workers", "gone", 0, [entry["message_id"] for entry in held], idle=5_000)
+        for number in range(8):
+            now = FAR + number * HOUR
+            self.queue.run("reap", due, [now, 500])
+            self.queue.run("promote", due, [now, 500, "m"])
+            for queue in self.queues:
+                reply = self.queue.run("claim", [queue.keys.due], [now, "w", secrets.token_hex(8), 500, 1_000])
+                for _, task_id, *_ in reply[2:]:
+                    token = self.redis.hget(queue.keys.task(task_id.decode()), "token")
+                    words = [now, 1, task_id, token, "complete", "", "", ""]
+                    assert queue.run("settle", [queue.keys.due], words) == [b"completed"]
+
+
+def told(report: Report) -> set[tuple[str, str, str]]:
+    """The findings as the model writes them."""
+    found = set()
+    for fault in report.findings:
+        name = {"task": f"{fault.queue}/{fault.name}", "queue": fault.queue}.get(fault.kind, fault.name)
+        found.add((fault.kind, name, fault.rule))
+    return found
+
+
+def by_hand(faults: set[tuple[str, str, str]]) -> bool:
+    """Whether only a person can decide about all of them."""
+    return {rule for _, _, rule in faults} <= BY_HAND
+
+
+@pytest.fixture
+def connections(request: pytest.FixtureRequest, seed: int) -> Iterator[tuple[str, redis.Redis, redis.Redis]]:
+    """A server with our library."""
+    url = request.getfixturevalue(("valkey_server", "redis7_server")[seed % 2]).url
+    raw, text = (redis.Redis.from_url(url, protocol=2, decode_responses=decode) for decode in (False, True))
+    raw.execute_command("FUNCTION", "LOAD", "REPLACE", scripts.library())
+    yield url, raw, text
+    raw.close()
+    text.close()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_the_doctor_finds_what_is_broken_and_mends_it(
+    connections: tuple[str, redis.Redis, redis.Redis], seed: int
+) -> None:
+    url, raw, text = connections
+    namespace = f"t{secrets.token_hex(6)}"
+    seconds, micros = text.time()
+    queue = Queue("", "functions", raw, text, namespace, now=int(seconds) * 1_000 + int(micros) // 1_000)
+    damage = Damage(queue, seed)
+    with Client(url, namespace=namespace) as client:
+        client.install()
+        text.hset(queue.key("meta"), "virtual_clock", 1)
+        damage.populate()
+        assert told(examine(client, pause=0)) == broken(Raw(text, namespace)) == set()
+
+        damage.strike()
+
+        expected = broken(Raw(text, namespace))
+        before = queue.dump()
+        assert told(examine(client, pause=0)) == expected, damage.log
+        assert queue.dump() == before, "looking wrote something"
+
+        report = examine(client, pause=0, repair=True)
+        left = broken(Raw(text, namespace))
+        assert told(report) == left and by_hand(left), (damage.log, report.mended)
+
+        text.hset(queue.key("meta"), "virtual_clock", 1)
+        damage.drain()
+        after = Raw(text, namespace)
+        after.now = FAR + 8 * HOUR
+        assert by_hand(broken(after)), damage.log
+        _assert_all_ended(damage, after)
+    text.unlink(*text.scan_iter(match=queue.key("*"), count=1_000))
+
+
+def _assert_all_ended(damage: Damage, after: Raw) -> None:
+    """Every task that nobody spoilt has completed, and nothing waits for ever."""
+    for queue in after.queues - {"ghost"}:
+        assert not after.zset("due", queue), (damage.log, after.zset("due", queue))
+        assert not after.entries(queue), damage.log
+        assert not after.zset("running", queue), damage.log
+    for queue, task_id in damage.live:
+        task = after.values.get(f"task:{queue}:{task_id}")
+        assert task and task["state"] == "completed", (damage.log, queue, task_id, task)

@@ -1,0 +1,293 @@
+"""The doctor on real servers: what it says, what it leaves alone, and that load does not alarm it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from redsched import Client
+from redsched.cli.main import main
+from redsched.observe.doctor import Report, environment, examine, invariants
+from redsched.observe.doctor.rules import RULES
+from redsched.wire import acl
+from tests import servers
+from tests.servers import RedisServer, Store
+from tests.system import doctor_under_load
+from tests.system.processes import ROOT
+from tests.system.workers import Site
+
+HOUR = 3_600_000
+
+
+def doctor(store: Store, *arguments: str) -> tuple[int, str]:
+    """``redsched doctor`` with a short pause: its exit code and what it printed."""
+    given = ["-r", store.url or "", "--namespace", store.namespace, "doctor", "--pause", "0.05s", *arguments]
+    ended = CliRunner().invoke(main, given)
+    assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
+    return ended.exit_code, ended.stdout
+
+
+def lines(report: Report) -> dict[str, str]:
+    """``check`` -> ``LEVEL what``."""
+    return {line.check: f"{line.level} {line.what}" for line in report.lines}
+
+
+def rules(report: Report) -> set[tuple[str, str]]:
+    """What is broken."""
+    return {(found.name, found.rule) for found in report.findings}
+
+
+def writes(store: Store) -> int:
+    """How much has been written to the server, loaded functions included."""
+    return int(store.redis.info("persistence")["rdb_changes_since_last_save"])
+
+
+def test_a_sound_namespace_is_ok_and_nothing_is_written(real_store: Store) -> None:
+    with real_store.client() as client:
+        before = writes(real_store)
+        assert examine(client, pause=0).level != "FAIL"  # an empty one
+        assert writes(real_store) == before
+
+        client.install()
+        client.enqueue("log", id="a", delay=HOUR)
+        client.enqueue("log", id="b", priority="high")
+        before, keys = writes(real_store), real_store.keys()
+        report = examine(client, pause=0)
+
+    assert (writes(real_store), real_store.keys()) == (before, keys)
+    assert report.findings == [] and report.level != "FAIL"
+    assert (report.tasks, report.entries) == (2, 1)
+    told = lines(report)
+    assert told["rules"].startswith("OK 2 tasks, 1 ready entries")
+    assert told["queue default"].startswith("OK 1 scheduled, 1 ready, 0 running")
+    assert told["mover"] == "WARN none is acting"
+    assert told["memory"].startswith("OK noeviction")
+    assert told["library"].startswith("OK" if real_store.kind != "valkey-scripts" else "WARN our functions")
+
+
+def test_the_command_exits_with_6_until_it_has_repaired(valkey_store: Store) -> None:
+    store = valkey_store
+    with store.client() as client:
+        client.install()
+        client.enqueue("log", id="a", delay=HOUR)
+    store.redis.delete(store.key("due:default"))
+
+    code, text = doctor(store)
+    assert code == 6
+    assert "FAIL queue default: unindexed: the task is not in the place that its state names: 'a'" in text
+    assert f"redsched --namespace {store.namespace} doctor --repair" in text
+
+    before = writes(store)
+    code, text = doctor(store, "--repair", "--dry-run")
+    assert code == 6 and "would mend task 'a' of queue default (unindexed): puts it there" in text
+    assert writes(store) == before
+
+    code, text = doctor(store, "--repair", "-o", "json")
+    report = json.loads(text)
+    assert code == 0
+    assert report["findings"] == [] and report["level"] == "WARN"
+    assert report["mended"] == [
+        {"queue": "default", "kind": "task", "name": "a", "rule": "unindexed", "task": "a", "mended": "scheduled"}
+    ]
+    assert store.redis.zcard(store.key("due:default")) == 1
+    assert doctor(store)[0] == 0
+    assert doctor(store, "--dry-run")[0] == 2
+
+
+def test_a_producer_between_its_two_commands_is_no_fault(valkey_store: Store) -> None:
+    store = valkey_store
+    store.redis.hset(store.key("task:default:slow"), mapping={"type": "log", "payload": "{}"})
+    store.redis.hset(store.key("task:default:never"), mapping={"type": "log", "payload": "{}"})
+    with store.client() as client:
+        client.install()
+        report = examine(
+            client, pause=0.1, sleep=lambda _: store.redis.zadd(store.key("due:default"), {"slow": 0, "late": 0})
+        )
+
+    assert rules(report) == {("never", "unindexed")}
+
+
+def test_what_changed_between_the_looks_is_no_fault(valkey_store: Store) -> None:
+    store = valkey_store
+    store.redis.zadd(store.key("due:default"), {"a": 1, "b": 1})
+    with store.client() as client:
+        client.install()
+        report = examine(client, pause=0.1, sleep=lambda _: store.redis.zadd(store.key("due:default"), {"a": 2}))
+
+    assert rules(report) == {("b", "missing"), ("", "unlisted")}
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda store: store.redis.zadd(store.key("due:default"), {"a": store.now_ms() - 5_000}),
+    lambda store: store.redis.zadd(store.key("running:default"), {"r": store.now_ms() - 5_000}),
+], ids=["due", "lease"])  # fmt: skip
+def test_what_nobody_moves_is_told(valkey_store: Store, spoil: Callable[[Store], None]) -> None:
+    store = valkey_store
+    with store.client() as client:
+        client.install()
+        client.enqueue("log", id="a", delay=HOUR)
+        client.enqueue("log", id="r")
+        store.redis.hset(store.key("task:default:r"), mapping={"state": "running", "attempt": 1, "token": "1.ab"})
+        store.redis.delete(store.key("ready:default"))
+        store.redis.zadd(store.key("running:default"), {"r": store.now_ms() + 5_000})
+        assert examine(client, pause=0).level == "WARN"
+        spoil(store)
+        report = examine(client, pause=0)
+
+    assert report.findings == []
+    assert lines(report)["mover"] == "FAIL none is acting"
+    assert lines(report)["queue default: late"].startswith("FAIL ")
+
+
+def test_types_without_a_worker_are_told(valkey_store: Store, tmp_path: Path) -> None:
+    with Site(valkey_store, tmp_path) as site:
+        site.client.install()
+        site.worker()
+        site.client.enqueue("nobody.knows")
+        site.until(lambda: valkey_store.redis.xlen(valkey_store.key("events")))
+        report = examine(site.client, pause=0)
+
+    told = lines(report)
+    assert told["queue default: unhandled"] == "WARN no worker has a handler for type 'nobody.knows': at least 1 wait"
+    assert told["mover"] == "OK one is acting"
+    assert report.level == "WARN"
+
+
+@pytest.mark.parametrize("user", ["observer", "reader"])
+def test_credentials_that_may_only_read_still_find_what_an_index_names(real_store: Store, user: str) -> None:
+    store = real_store
+    with store.client() as client:
+        client.install()
+        client.enqueue("log", id="a", delay=HOUR)
+    store.redis.delete(store.key("task:default:a"))
+    store.redis.hset(store.key("task:default:orphan"), mapping={"type": "log", "payload": "{}"})
+    reader = f"reader-{store.namespace}"
+    if user == "observer":
+        line = acl.role("observer", store.namespace, ["default"]).line(reader).replace(acl.SECRET, "secret")
+    else:
+        rights = f"~{{{store.namespace}}}:* +@read +fcall +eval_ro -scan +time +ping +hello +client"
+        line = f"ACL SETUSER {reader} on >secret {rights}"
+    if store.kind == "valkey-scripts" and user == "observer":
+        pytest.skip("the role needs functions")
+    store.redis.execute_command(*line.split())
+    try:
+        url = (store.url or "").replace("redis://", f"redis://{reader}:secret@")
+        with Client(url, namespace=store.namespace) as client:
+            report = examine(client, pause=0)
+    finally:
+        store.redis.execute_command("ACL", "DELUSER", reader)
+
+    assert rules(report) == {("a", "missing")}
+    told = lines(report)
+    assert told["scan"].startswith("WARN SCAN is refused")
+    assert told["rights"].startswith("OK not known")
+    assert told["server"] == "WARN INFO is refused" or user == "observer"
+
+
+def test_queues_that_these_credentials_may_not_read_are_told(valkey_store: Store) -> None:
+    store = valkey_store
+    with store.client() as client:
+        client.install()
+        client.enqueue("log", id="a", delay=HOUR, queue="mine")
+        client.enqueue("log", id="b", delay=HOUR, queue="theirs")
+    store.redis.delete(store.key("task:mine:a"), store.key("task:theirs:b"))
+    user = f"observer-{store.namespace}"
+    line = acl.role("observer", store.namespace, ["mine"]).line(user).replace(acl.SECRET, "secret")
+    store.redis.execute_command(*line.split())
+    try:
+        url = (store.url or "").replace("redis://", f"redis://{user}:secret@")
+        with Client(url, namespace=store.namespace) as client:
+            report = examine(client, pause=0)
+    finally:
+        store.redis.execute_command("ACL", "DELUSER", user)
+
+    assert rules(report) == {("a", "missing")}
+    assert lines(report)["queue theirs"].startswith("WARN not looked at")
+
+
+def test_a_server_that_does_not_suit_is_told(tmp_path: Path) -> None:
+    server: RedisServer = servers.start_redis7(tmp_path)
+    try:
+        with servers.connect(server.url) as connection, Client(server.url) as client:
+            client.install()
+            connection.config_set("maxmemory-policy", "allkeys-lru")
+            connection.config_set("appendonly", "no")
+            connection.config_set("hash-max-listpack-value", 64)
+            told = lines(examine(client, pause=0))
+            connection.config_set("maxmemory-policy", "noeviction")
+            connection.config_set("appendonly", "yes")
+            connection.config_set("appendfsync", "no")
+            connection.config_set("maxmemory", 1_000_000)
+            again = lines(examine(client, pause=0))
+    finally:
+        server.stop()
+
+    assert told["memory"] == "FAIL maxmemory-policy allkeys-lru"
+    assert told["persistence"] == "WARN no append-only file"
+    assert told["listpack"] == "WARN hash-max-listpack-value is 64"
+    assert told["role"] == "OK master, 0 replicas"
+    assert "CVE-2025-49844" in told["server"]
+    assert again["persistence"] == "WARN append-only file, appendfsync no"
+    assert again["memory"].startswith("WARN") and again["memory"].endswith("MiB used of 1.0")
+
+
+def test_known_bad_builds_and_a_clock_that_is_off_are_told() -> None:
+    assert environment.known_bad("valkey", (9, 1, 2)) == []
+    assert len(environment.known_bad("redis", (7, 4, 2))) == 3
+    assert environment.known_bad("valkey", (8, 1, 3)) == ["CVE-2025-49844: code execution from Lua"]
+    assert environment.clock_line(2, 200).level == environment.clock_line(400, -430).level == "OK"
+    assert environment.clock_line(2, 260).what == "the server is 260 ms ahead of this machine"
+    assert environment.clock_line(2, -3_000).level == "WARN"
+
+
+def test_more_faults_than_one_look_collects_are_all_mended(
+    valkey_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = valkey_store
+    monkeypatch.setattr(invariants, "MOST_FAULTS", 40)
+    with store.client() as client:
+        client.install()
+        for number in range(150):
+            client.enqueue("log", id=f"a{number}", delay=HOUR)
+        store.redis.delete(store.key("due:default"))
+        report = examine(client, pause=0)
+        assert (report.cut, len(report.findings), report.level) == (True, 40, "FAIL")
+
+        report = examine(client, pause=0, repair=True)
+
+    assert (report.cut, report.findings, len(report.mended)) == (False, [], 150)
+    assert store.redis.zcard(store.key("due:default")) == 150
+
+
+def test_only_the_queues_that_were_named_are_looked_at(valkey_store: Store) -> None:
+    store = valkey_store
+    store.redis.zadd(store.key("due:one"), {"a": 1})
+    store.redis.zadd(store.key("due:two"), {"b": 1})
+    with store.client() as client:
+        client.install()
+        assert {found.queue for found in examine(client, queues=["two"], pause=0).findings} == {"two"}
+
+
+def test_every_rule_that_the_lua_names_has_words_for_people() -> None:
+    text = "".join((ROOT / "lua" / name).read_text() for name in ("lib/fault.lua", "inspect.lua"))
+    named = set(re.findall(r"(?:broken\[[^\]]+\] = |return \{|and \{)'([a-z_]+)'", text))
+    assert len(named) >= 15
+    assert named <= RULES.keys()
+    assert {rule for rule in RULES if f"'{rule}'" not in text} == {"unlisted"}  # which Python finds
+
+
+def test_load_does_not_alarm_the_doctor(valkey_store: Store, tmp_path: Path) -> None:
+    assert valkey_store.url is not None
+    tally = doctor_under_load.Tally()
+
+    doctor_under_load.run(
+        valkey_store.url, tmp_path, 9, rate=200, pause=0.3, tally=tally, namespace=valkey_store.namespace
+    )
+
+    assert tally.alarms == []
+    assert tally.looks >= 3 and tally.enqueued >= 500 and tally.tasks_looked_at > 100
