@@ -256,8 +256,8 @@ class AsyncTransport:
     async def watch(self, prefixes: Sequence[str], changed: Callable[[list[bytes] | None], None]) -> None:
         """Call ``changed`` with the keys below ``prefixes`` that anybody wrote, until the connection ends.
 
-        Needs CLIENT TRACKING in broadcast mode, redirected to the same RESP2 connection; told once with None when
-        armed.
+        Needs CLIENT TRACKING in broadcast mode, redirected to the same RESP2 connection; told with None when
+        armed, and when everything was flushed.
 
         Raises:
             Refused: the server cannot do this.
@@ -278,8 +278,8 @@ class AsyncTransport:
             changed(None)
             while True:
                 reply = await connection.read_response()
-                if reply and reply[0] == b"message" and reply[2]:
-                    changed(reply[2])
+                if reply and reply[0] == b"message":
+                    changed(reply[2] or None)  # nothing named: everything was flushed
         except _ANSWERED as error:
             raise _refused(error) from None
         except (*_LOST, TimeoutError) as error:

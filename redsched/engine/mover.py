@@ -70,6 +70,7 @@ class Mover:
         self._offset: float | None = None  # server seconds less monotonic seconds
         self._reap_after = 0.0
         self._scan = "0"
+        self._epoch: str | None = None
         self._restart = True  # whether the scan has to begin again
         self._whole = True  # whether it goes on until its end
         self._inboxes = Inboxes(self._client, self._known)
@@ -272,6 +273,7 @@ class Mover:
     async def _look_around(self) -> float:
         """Find the due sets that exist: all of them at the start and whenever pushes may have been missed, then a few
         steps a minute."""
+        await self._watch_epoch()
         self._learn(set(await self._client.queues()))
         while True:
             if self._restart:
@@ -284,6 +286,15 @@ class Mover:
                 self._whole = False
             if not self._whole and not self._restart:
                 return SCAN_EVERY
+
+    async def _watch_epoch(self) -> None:
+        """A namespace that was emptied (flushed, or its server restarted without its data) goes on, but never
+        silently."""
+        epoch = await self._client.transport.steps("epoch", installing.epoch(self._client.cell_keys))
+        if self._epoch is not None and epoch != self._epoch:
+            log.critical("store.emptied", extra={"namespace": self._client.settings.namespace, "epoch": epoch})
+            self._observer.redis_error("emptied")
+        self._epoch = epoch
 
     def _learn(self, queues: set[str]) -> None:
         new = {queue for queue in queues - self._known.keys() if self._key(queue) is not None}

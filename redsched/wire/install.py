@@ -100,6 +100,18 @@ def queues(keys: CellKeys) -> Generator[Command, Any, list[str]]:
             return sorted(found)
 
 
+def epoch(keys: CellKeys) -> Generator[Command, Any, str | None]:
+    """Which life of this namespace it is: a random text in ``meta``, made where it is missing. None where that is
+    refused."""
+    try:
+        yield ("HSETNX", keys.meta, "epoch", nonce())
+    except Refused as refused:
+        if sort_error(str(refused)) is not Kind.DENIED:
+            raise
+    found = yield ("HGET", keys.meta, "epoch")
+    return None if found is None else text_of(found)
+
+
 def join(queues_joined: Sequence[QueueKeys], keys: CellKeys) -> Generator[Command, Any, None]:
     """Make the consumer groups of queues that a worker is about to serve, so that it can wait for their entries."""
     yield ("SADD", keys.queues, *(queue.queue for queue in queues_joined))

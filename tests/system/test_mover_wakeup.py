@@ -279,3 +279,24 @@ def test_a_stranger_holding_the_name_of_the_acting_mover_costs_little(site: Site
             await eventually(lambda: is_ready(site.store, "raw"), seconds=3)
 
     asyncio.run(main())
+
+
+
+def test_a_namespace_that_was_emptied_is_told_at_once_and_goes_on(
+    site: Site, long_cap: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "redsched.mover")
+
+    async def main() -> None:
+        async with running(site.settings()) as mover:
+            await eventually(lambda: mover._epoch)
+
+            for key in list(site.store.redis.scan_iter(site.store.key("*"))):
+                site.store.redis.delete(key)
+            mover._changed(None)  # what a flush of the whole server is told as
+
+            await eventually(lambda: [record.message for record in caplog.records] == ["store.emptied"])
+            task = site.client.enqueue("a", delay=1)
+            await eventually(lambda: site.client.task(task.id).state == "ready")
+
+    asyncio.run(main())
