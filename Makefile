@@ -10,12 +10,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up test check bench clean
+.PHONY: help demo up test campaign check bench clean
 
 help:
 	@echo "make demo    a payment gateway's notifications, 20 s, on a server of its own (ARGS='--seconds 10')"
 	@echo "make up      Redis, API and worker in one process tree, kept in a data directory (ARGS='module:app')"
 	@echo "make test    every test that this machine has the servers for (ARGS='tests/unit -k name')"
+	@echo "make campaign  the long fault campaign, checkpointed: repeat it until nothing is left (ARGS='--only network')"
 	@echo "make check   ruff and mypy"
 	@echo "make bench   the figures of bench/README.md (ARGS='--only drain')"
 	@echo "make clean   remove .venv, caches and builds"
@@ -28,6 +29,9 @@ up: $(VENV)/.installed
 
 test: $(VENV)/.installed-test
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+campaign: $(VENV)/.installed-test
+	@$(BIN)/python -m tests.campaign.run --table tests/README.md $(ARGS)
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -82,9 +83,15 @@ def options_of(arguments: argparse.Namespace) -> Options:
 
 def main(measure: Callable[[Options, Tick], Report], description: str | None) -> None:
     """Run one measurement from the command line: print it and keep its result."""
+    end_cleanly()
     report = measure(options_of(parser(description).parse_args()), lambda: None)
     report.print(console())
     report.write()
+
+
+def end_cleanly() -> None:
+    """Let SIGTERM end the process like an error does, so that its servers and workers end with it."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 class Stage:
@@ -205,6 +212,21 @@ class Stage:
             part = [task(start + n, due_ms) for n, due_ms in enumerate(dues_ms[start : start + BATCH])]
             ids.extend(answer.id for answer in self.client.enqueue_many(part))
         return ids
+
+    def enqueue_ahead(self, offsets_ms: Sequence[int], process: subprocess.Popen[bytes]) -> tuple[list[str], int]:
+        """As ``enqueue``, the first due a moment after the last was enqueued; the ids and the first due time.
+
+        Where that moment was too short, those tasks run for nothing, and it is tried again with three times as much.
+        """
+        lead_ms = 1_500 + len(offsets_ms) // 10
+        while True:
+            before, first = self.finished(), now_ms() + lead_ms
+            ids = self.enqueue([first + offset for offset in offsets_ms])
+            if now_ms() < first - 500:
+                return ids, first
+            self.until(lambda: self.finished() >= before + len(ids), 600, "the end of tasks enqueued too late", process)  # noqa: B023
+            (self.folder / RECORD_FILE).write_bytes(b"")
+            lead_ms *= 3
 
     def completed(self, ids: Sequence[str]) -> int:
         """How many of these tasks' hashes read completed."""

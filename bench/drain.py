@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from bench.common import BATCH, QUEUE, Options, Stage, Tick, main, now_ms
+from bench.common import BATCH, QUEUE, Options, Stage, Tick, main
 from bench.report import Report
 from bench.wire import pack
 from redsched import AsyncClient
@@ -43,14 +43,11 @@ def _drain(stage: Stage, count: int) -> None:
     stage.clear()
     with stage.worker() as process:
         stage.wire.call("CONFIG", "RESETSTAT")
-        due = now_ms() + 1_500 + count // 10
-        ids = stage.enqueue([due] * count)
-        if now_ms() > due - 500:
-            raise RuntimeError("enqueuing took longer than planned: the machine is too busy")
-        before = stage.wire.info("commandstats")
+        ids, due = stage.enqueue_ahead([0] * count, process)
+        finished, before = stage.finished(), stage.wire.info("commandstats")
         watch = stage.watch(worker=process.pid)
-        stage.until(lambda: stage.started() >= count, 30 + count / 500, "every task's start", process)
-        stage.until(lambda: stage.finished() >= count, 30, "every task's end", process)
+        stage.until(lambda: stage.started() >= count, 60 + count / 200, "every task's start", process)
+        stage.until(lambda: stage.finished() >= finished + count, 60, "every task's end", process)
         stage.watched(watch)
         after = stage.wire.info("commandstats")
         completed = stage.completed(ids)

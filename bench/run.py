@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bench import drain, enqueue, http, idle, lateness, memory
-from bench.common import Options, options_of, parser
+from bench.common import Options, end_cleanly, options_of, parser
 from bench.report import Report, console, number, range_text, target_text
 
 MEASUREMENTS = {
@@ -34,6 +34,7 @@ def main() -> int:
     names = [name.strip() for name in given.only.split(",") if name.strip()]
     if unknown := set(names) - set(MEASUREMENTS):
         arguments.error(f"no measurement {', '.join(sorted(unknown))}; there are {', '.join(MEASUREMENTS)}")
+    end_cleanly()
     screen = console()
     reports, failed = run(screen, names, options_of(given))
     screen.print(summary(reports))

@@ -107,7 +107,9 @@ class Mover:
         """Look at the queues whose time has come; answers the seconds until the next one's."""
         now = time.monotonic()
         if self._told and now - self._last_call < DEBOUNCE:
-            return self._last_call + DEBOUNCE - now
+            due = self._heap[0][0] if self._heap else now + CAP
+            if due > now:
+                return min(self._last_call + DEBOUNCE, due) - now
         wanted = self._due_queues(now)
         if wanted:
             await self._promote(wanted)

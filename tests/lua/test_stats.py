@@ -109,3 +109,9 @@ def test_several_queues_are_answered_in_order_and_nothing_is_written(queue: Queu
 
     assert [(one.queue, one.scheduled, one.ready) for one in found] == [("r", 0, 1), ("q", 1, 0)]
     assert queue.dump() == before
+
+
+def test_the_earliest_due_time_that_counts_is_of_1973(queue: Queue) -> None:
+    queue.seed("a", due=100_000_000_000)
+
+    assert queue.send(protocol.stats([queue.keys]))[0].oldest_due_age_ms == NOW - 100_000_000_000
