@@ -13,7 +13,7 @@ import redis
 from redsched import Client, InvalidTask, NotDurable, Settings
 from redsched.embedded import EmbeddedServer, find_server_binary, free_port
 
-SETTINGS = Settings(durability_wait_ms=1_500)
+SETTINGS = Settings(durability_wait_ms=2_500)
 
 
 @pytest.fixture
@@ -31,10 +31,10 @@ def replica(primary: EmbeddedServer, tmp_path: Path) -> Iterator[subprocess.Pope
          str(tmp_path / "replica"), "--replicaof", f"127.0.0.1 {primary.port}"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline = time.monotonic() + 20
-    while (info := redis.Redis(port=primary.port).info("replication")).get("slave0", {}).get("state") != "online":
-        assert time.monotonic() < deadline, info
-        time.sleep(0.05)
+    primary_redis = redis.Redis(port=primary.port)
+    deadline = time.monotonic() + 30
+    while primary_redis.set("warm", 1) and primary_redis.execute_command("WAIT", 1, 500) < 1:
+        assert time.monotonic() < deadline, primary_redis.info("replication")
     yield process
     process.kill()
     process.wait()

@@ -45,7 +45,8 @@ class Story:
     def settled(
         self, second: float, word: str = "completed", attempt: int = 1, proc: str = "w1", asked: str = "complete"
     ) -> Story:
-        """The answer to a settle."""
+        """A settle and its answer."""
+        self.at(second - 0.001, "settle", proc, phase="invoke", token=f"{attempt}.{proc}", asked=asked)
         return self.at(second, "settle", proc, word=word, token=f"{attempt}.{proc}", asked=asked, sent=second - 0.001)
 
     def ended(self, word: str = "completed") -> Report:
@@ -151,6 +152,13 @@ def test_a_run_that_the_task_itself_asked_for_is_none_too_many(word: str) -> Non
     report = story.run(1.2, 2, "w2").settled(1.3, attempt=2, proc="w2").ended()
 
     assert (rules(report), report.again, report.extra) == ([], 1, 0)
+
+
+@pytest.mark.parametrize(("asked", "found"), [("snooze", []), ("complete", ["UNEXPLAINED"])])
+def test_a_settle_without_an_answer_counts_by_what_it_asked_for(asked: str, found: list[str]) -> None:
+    story = Story().submitted().run(1).at(1.1, "settle", "w1", phase="invoke", token="1.w1", asked=asked)
+
+    assert rules(story.run(1.2, 2, "w2").settled(1.3, attempt=2, proc="w2").ended()) == found
 
 
 def test_one_token_that_starts_twice_is_unexplained() -> None:

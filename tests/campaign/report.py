@@ -1,0 +1,89 @@
+"""The tables of the campaign, made from its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from redsched.torture.checker import quantile
+from tests.campaign.scenario import Result
+
+BEGIN, END = "<!-- campaign -->", "<!-- end of campaign -->"
+
+
+def results_in(folder: Path) -> list[Result]:
+    """Every checkpoint."""
+    return [msgspec.json.decode(path.read_bytes(), type=Result) for path in sorted(folder.glob("*.json"))]
+
+
+def may_lose(result: Result) -> bool:
+    """Whether its fault is known to take acknowledged tasks away."""
+    return result.scenario == "failover" or (
+        result.variant.endswith(("-everysec", "-flush")) and "disk" not in result.variant
+    )
+
+
+def tables(results: Sequence[Result]) -> str:
+    """Both tables: faults that may lose nothing, and faults whose window of loss is measured."""
+    strict = [result for result in results if not may_lose(result)]
+    lines = _table(
+        ("faults", "runs", "faults made", "submits acknowledged", "executions", "run again after a fault", "lost",
+         "early", "accepted twice", "unexplained", "other", "recovery p50 / p99 (ms)", "kept"),
+        [*(_row(name, found) for name, found in _by_scenario(strict)), _row("**all**", strict)],
+    )  # fmt: skip
+    lines += ["", "Faults that may lose what was acknowledged, with the window of loss as it was measured:", ""]
+    lines += _table(
+        ("faults", "variant", "faults made", "submits acknowledged", "lost", "measured", "kept"),
+        [(result.scenario, result.variant, f"{sum(result.faults.values()):,}", f"{result.submitted:,}",
+          f"{result.lost_to_loss:,}", _figures(result), "yes" if result.ok else "NO")
+         for result in results if may_lose(result)],
+    )  # fmt: skip
+    lines += ["", "What single scenarios measured besides:", ""]
+    lines += [f"- {result.scenario} {result.variant}: {_figures(result)}" for result in strict if result.figures]
+    return "\n".join(lines)
+
+
+def _by_scenario(results: Iterable[Result]) -> list[tuple[str, list[Result]]]:
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        found.setdefault(result.scenario, []).append(result)
+    return list(found.items())
+
+
+def _row(name: str, results: Sequence[Result]) -> tuple[str, ...]:
+    recovered = [took for result in results for took in result.recovery_ms]
+    left_out = sum(result.recoveries_left_out for result in results)
+    p50, p99 = quantile(recovered, 0.5), quantile(recovered, 0.99)
+    recovery = f"{p50:,.0f} / {p99:,.0f} of {len(recovered):,}, {left_out:,} left out" if recovered else "-"
+    sums = (sum(getattr(result, field) for result in results)
+            for field in ("submitted", "executions", "extra", "lost", "early", "doubled", "unexplained",
+                          "other"))  # fmt: skip
+    made = sum(sum(result.faults.values()) for result in results)
+    broken = sum(not result.ok for result in results)
+    return (name, str(len(results)), f"{made:,}", *(f"{value:,}" for value in sums), recovery,
+            "yes" if not broken else f"NO: {broken} of {len(results)}")  # fmt: skip
+
+
+def _figures(result: Result) -> str:
+    return ", ".join(f"{name} {value}" for name, value in result.figures.items()) or "-"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def write_tables(folder: Path, target: Path | None) -> None:
+    """Print the tables, and put them between the markers of ``target``."""
+    results = results_in(folder)
+    if not results:
+        return
+    text = tables(results)
+    print(text)
+    if target is not None:
+        old = target.read_text(encoding="utf-8") if target.exists() else f"# Tests\n\n{BEGIN}\n{END}\n"
+        if BEGIN not in old:
+            old += f"\n## The campaign\n\n{BEGIN}\n{END}\n"
+        before, _, rest = old.partition(BEGIN)
+        target.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")

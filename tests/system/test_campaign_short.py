@@ -1,0 +1,81 @@
+"""Short forms of the fault campaign; each runs in a process of its own, as ``make campaign`` runs the long ones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import redsched
+from tests import servers
+from tests.campaign.scenario import Result
+from tests.campaign.server import program
+from tests.campaign.shims import NoCompiler, build
+
+ROOT = Path(redsched.__file__).parents[1]
+# What a machine that is busy with other things cannot be held to within a few seconds
+TIMING = ("recovery p99", "WINDOW", "VACUOUS", "STUCK")
+
+
+def campaign(folder: Path, scenario: str, variant: str, seconds: float) -> Result:
+    """One short segment."""
+    if program(variant.partition("-")[0] if "redis7" in variant else "valkey") is None:
+        servers.missing(f"no server program for {variant}")
+    given = (
+        "--only",
+        scenario,
+        "--variant",
+        variant,
+        "--seconds",
+        str(seconds),
+        "--segments",
+        "1",
+        "--results",
+        str(folder),
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.campaign.run", *given], cwd=ROOT, capture_output=True, text=True, timeout=110,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False,
+    )  # fmt: skip
+    checkpoint = folder / f"{scenario}-{variant}-0.json"
+    assert checkpoint.exists(), done.stdout + done.stderr
+    return msgspec.json.decode(checkpoint.read_bytes(), type=Result)
+
+
+def broken(result: Result) -> list[str]:
+    """Promises that were not kept, but for those of timing."""
+    return [problem for problem in result.problems if not problem.startswith(TIMING)]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "variant", "seconds"),
+    [("processes", "valkey", 4), ("network", "redis7", 4), ("admin", "valkey-flush", 3)],
+)
+def test_nothing_is_lost_doubled_or_early(scenario: str, variant: str, seconds: float, tmp_path: Path) -> None:
+    result = campaign(tmp_path, scenario, variant, seconds)
+
+    assert broken(result) == []
+    assert result.submitted > 0
+    assert sum(result.faults.values()) > 0
+
+
+def test_the_loss_of_any_reply_changes_nothing(tmp_path: Path) -> None:
+    result = campaign(tmp_path, "lostreply", "valkey", 6)
+
+    assert broken(result) == []
+    assert result.faults["lost reply"] > 0
+
+
+def test_a_power_cut_takes_nothing_that_was_synced(tmp_path: Path) -> None:
+    try:
+        build("fsync", tmp_path)
+    except NoCompiler:
+        servers.missing("no C compiler for the fsync shim")
+    result = campaign(tmp_path / "results", "powercut", "valkey-always", 3)
+
+    assert broken(result) == []
+    assert (result.lost_to_loss, result.figures["cuts"] > 1, result.submitted > 10) == (0, True, True)
