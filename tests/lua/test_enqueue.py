@@ -276,3 +276,11 @@ def test_a_key_that_is_no_due_set_is_refused(queue: Queue, key: str) -> None:
             assert raised(queue, "RS_KEYS") in f"{getattr(error, 'status_code', '')} {error}"
         else:
             raise AssertionError(f"{verb} took the key")
+
+
+def test_the_longest_id_and_the_longest_name_of_a_queue_are_taken(queue: Queue) -> None:
+    longest = queue.other("q" * 100)
+
+    assert longest.enqueue(("i" * 128, NOW + 5, {})) == ["created"]
+
+    assert longest.places() == {"due": {"i" * 128: NOW + 5}}

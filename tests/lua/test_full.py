@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import protocol
+from redsched.wire import care, protocol
 from redsched.wire.protocol import Bell, Moved, Settlement
 from tests.lua.harness import HOUR, KEEP_FINISHED, LEASE, NOW, Queue
 
@@ -144,3 +144,23 @@ def test_an_impossible_lease_is_cut(full: Queue) -> None:
     full.reap()
 
     assert full.places() == {"running": {"a": NOW + HOUR}}
+
+
+def test_a_finished_task_that_is_due_again_stays_for_another_hour(full: Queue) -> None:
+    full.settle(full.running("a"), "complete")
+    full.redis.zadd(full.keys.due, {"a": NOW + 9 * HOUR})
+    full.broken.add("a")
+    fill(full)
+
+    assert full.send(protocol.sweep([full.keys]), now=NOW + KEEP_FINISHED).removed == 0
+
+    assert full.places()["finished"] == {"a": NOW + 2 * KEEP_FINISHED}
+
+
+def test_an_inbox_is_emptied(full: Queue) -> None:
+    full.redis.xadd(full.key("inbox:q"), {"id": "a", "type": "t", "payload": "{}", "due": NOW + 5})
+    fill(full)
+
+    full.send(care.ingest([full.keys]))
+
+    assert full.places() == {"due": {"a": NOW + 5}}

@@ -31,7 +31,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": BELOW | {"engine"},
     "torture": BELOW | {"engine", "eventloop", "observe", "web", "embedded", "torture"},
     "demo": BELOW | {"engine", "observe", "web", "cli", "demo", "embedded", "builtin"},
-    "cli": BELOW | {"engine", "eventloop", "observe", "web", "cli", "demo", "torture", "embedded", "builtin", "__init__"},
+    "cli": BELOW
+    | {"engine", "eventloop", "observe", "web", "cli", "demo", "torture", "embedded", "builtin", "__init__"},
     "__main__": {"cli"},
     "__init__": BELOW | {"engine"},
 }

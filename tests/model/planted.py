@@ -1,0 +1,40 @@
+"""Bugs that the simulation has to find: one change of the Lua each, as somebody might make it by mistake."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tests.model.store import source
+
+
+class Bug(NamedTuple):
+    """One text of one file in place of another."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+
+    def changes(self) -> dict[str, str]:
+        """The file with the bug in it; fails where the text is not there any more."""
+        text = source(self.file)
+        assert text.count(self.right) == 1, f"{self.file} has {text.count(self.right)} of {self.right!r}"
+        return {self.file: text.replace(self.right, self.wrong)}
+
+
+_ENTRY = "  local entry = add_entry(q, id, priority)\n"
+_ZREM = "    redis.call('ZREM', q.running, id)\n"
+_SETTLE = "    answers[n] = settle_run(q, id, now, outcome, ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])\n"
+BUGS = (
+    Bug("settle takes any token", "settle.lua", "if not found or found[2] ~= token then", "if not found then"),
+    Bug(
+        "promote leaves due before the task is ready", "lib/judge.lua",
+        _ENTRY + "  redis.call('HSET'", "  redis.call('ZREM', q.due, id)\n" + _ENTRY + "  redis.call('HSET'",
+    ),
+    Bug("claim does not count the attempt", "lib/start.lua", "= attempt + 1", "= math.max(attempt, 1)"),
+    Bug("reap does not look at the lease", "reap.lua", "q.running, '-inf', now,", "q.running, '-inf', '+inf',"),
+    Bug("a repeated claim starts more", "claim.lua", "if answered then", "if false then"),
+    Bug("claim does not look at the start-by", "lib/start.lua", "elseif expires <= now then", "elseif false then"),
+    Bug("cancel forgets the due set", "cancel.lua", "    redis.call('ZREM', q.due, id)\n", ""),
+    Bug("settle leaves running before the next place", "settle.lua", _SETTLE + _ZREM, _ZREM + _SETTLE),
+)  # fmt: skip
