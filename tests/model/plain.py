@@ -1,4 +1,4 @@
-"""What DESIGN says of tasks, places and keys, as plain Python over the raw keys: which rules are broken, and by what.
+"""What the wire contract says of tasks, places and keys, as plain Python: which rules are broken, and by what.
 
 Written apart from the Lua and the doctor, from the tables of the contract only: it shares no code with either.
 """
