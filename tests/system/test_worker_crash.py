@@ -112,6 +112,7 @@ def test_tasks_whose_lease_is_lost_are_told_so_and_do_not_settle(site: Site) -> 
     worker = site.worker("-c", "4")
     made = site.client.enqueue("until.cancelled", retry=["1h"])
     site.until_state(made.id, "running")
+    site.until(lambda: site.client.task(made.id).progress)  # the handler waits, and calls Redis no more
 
     with site.store.redis.pipeline() as over:  # in one go, before its worker can renew it
         over.zadd(site.store.key("running:default"), {made.id: 1})
