@@ -17,9 +17,8 @@ LONGEST_PAUSE = 2.0
 class Loop:
     """Runs ``step`` again and again until it is cancelled or ``step`` answers None.
 
-    ``step`` answers the seconds to wait at most before the next one; ``nudge`` ends the wait early. A step that
-    fails is told
-    in one log line when the trouble begins and in one when it ends, and is repeated with growing pauses.
+    ``step`` answers the seconds to wait at most before the next one; ``nudge`` ends the wait early. A step that fails
+    is told in one log line when the trouble begins and in one when it ends, and is repeated with growing pauses.
     """
 
     def __init__(

@@ -1,9 +1,8 @@
 """Mover: makes due tasks ready, takes back ended leases, sweeps. Any number may run; the scripts are the only lock.
 
 It sleeps on its own timer to the next due time and is woken by CLIENT TRACKING when anybody writes a due set. One
-mover acts
-(a saving, no correctness rests on it); the others wake a little after each due time, so that nothing waits for a
-dead one.
+mover acts (a saving, no correctness rests on it); the others wake a little after each due time, so that nothing waits
+for a dead one.
 """
 
 from __future__ import annotations

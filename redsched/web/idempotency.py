@@ -1,8 +1,7 @@
 """``Idempotency-Key``: a repeated request is answered as the first one was, and makes nothing new.
 
 409 while the first one is under way, 422 where the key came with another body. Only answers of requests that did
-something
-are kept; one that was refused may be corrected and sent again with the same key.
+something are kept; one that was refused may be corrected and sent again with the same key.
 """
 
 from __future__ import annotations
