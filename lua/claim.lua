@@ -26,46 +26,49 @@ if answered then
 end
 
 local looks, starts = 2 * want + 64, {}
-local leaving = {}                                    -- by stream: the ids of the entries that leave it
-local function look(number, priority, stream, entries)
-  local q, gone = queues[number], leaving[stream] or {}
-  leaving[stream] = gone
-  looks = looks - #entries
-  for _, entry in ipairs(entries) do
-    local at, id = entry[1], entry[2] and entry[2][2] or ''
-    gone[#gone + 1] = at
-    local task = not gone[at] and startable(q, id, priority .. '/' .. at, now)
-    if task then
-      task.q, task.number, task.id = q, number, id
-      starts[#starts + 1] = task
-    end
-  end
+local rung, read_to = {}, {}                          -- by stream: entries of bells; the last entry read from its head
+local function look(number, entry, id)
+  looks = looks - 1
+  local task = startable(queues[number], id, entry, now)
+  if not task then return end
+  task.q, task.number, task.id = queues[number], number, id
+  starts[#starts + 1] = task
 end
 
 for i = 6, #ARGV, 3 do
   local number, priority, at = tonumber(ARGV[i]), string.match(ARGV[i + 1], '^(%a+)/(%d+%-%d+)$')
   local stream = stream_of(queues[number], priority)
-  look(number, priority, stream, {{at, {'id', ARGV[i + 2]}}})
-  leaving[stream][at] = true                          -- a group that was made anew delivers it a second time
+  rung[stream] = rung[stream] or {}
+  if not rung[stream][at] then look(number, ARGV[i + 1], ARGV[i + 2]) end
+  rung[stream][at] = true
 end
 for _, priority in ipairs(PRIORITIES) do
   for number, q in ipairs(queues) do
-    local stream, short = stream_of(q, priority), false
+    local stream, from, short = stream_of(q, priority), '-', false
     while not short and #starts < want and looks > 0 do
       local most = math.min(want - #starts, looks)
-      local found = read_group(q, stream, consumer, most)
-      look(number, priority, stream, found)
-      short = #found < most
+      local entries = redis.call('XRANGE', stream, from, '+', 'COUNT', most)
+      for _, entry in ipairs(entries) do
+        local at = entry[1]
+        if not (rung[stream] and rung[stream][at]) then look(number, priority .. '/' .. at, entry[2][2]) end
+        read_to[stream] = at
+      end
+      short = #entries < most
+      from = '(' .. (read_to[stream] or '0')
     end
   end
 end
 if #starts >= want or looks <= 0 then reply[2] = 1 end
 
 begin(starts, now, lease, nonce, consumer, reply)
-for stream, gone in pairs(leaving) do
-  if #gone > 0 then
-    redis.call('XDEL', stream, unpack(gone))           -- first: one that is acknowledged and stays is nobody's
-    redis.call('XACK', stream, 'workers', unpack(gone))
+for stream, at in pairs(read_to) do                   -- everything up to there was looked at in this call
+  redis.call('XTRIM', stream, 'MINID', at)
+  redis.call('XDEL', stream, at)
+end
+for stream, bells in pairs(rung) do
+  for at in pairs(bells) do
+    redis.call('XDEL', stream, at)
+    redis.call('XACK', stream, 'workers', at)
   end
 end
 if #starts > 0 then

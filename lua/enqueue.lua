@@ -24,14 +24,15 @@ while at <= #ARGV do
   at = task.last + 1
 end
 
-local answers, created, stamp = {}, {}, text(now)
+local answers, created, stamp, fresh = {}, {}, text(now), all_fresh(tasks)
+if fresh then put_in_due(tasks, now) end
 for i, task in ipairs(tasks) do
   local q = task.q
-  answers[i] = known_as(task)
+  answers[i] = not fresh and known_as(task) or nil
   if not answers[i] then
     answers[i] = 'created'
     created[q] = (created[q] or 0) + 1
-    write_task(task, ARGV, now, stamp)
+    write_task(task, ARGV, now, stamp, fresh)
   elseif answers[i] == 'repeated' then
     answers[i] = 'created'
   end

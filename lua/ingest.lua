@@ -59,6 +59,7 @@ for number, q in ipairs(queues) do
   end
   if created > 0 then redis.call('SADD', q.prefix .. 'queues', q.name) end
   count(q, now, 'enqueued', created)
+  tell_aside(q, now)
   if #gone > 0 then redis.call('XDEL', q.inbox, unpack(gone)) end   -- after the rest: a stop half-way repeats
   limit = limit - #gone
   reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = created, refused, #gone > 0 and redis.call('XLEN', q.inbox) or 0

@@ -28,12 +28,10 @@ local function task(id)
   tell('task', id, task_faults(v, now), mark_of(v), id)
 end
 
-local last = {}                                          -- delivered, by stream
-local function entry(priority, stream, found)
-  if not last[stream] then last[stream] = (group_of(stream) or {})['last-delivered-id'] or '0-0' end
+local function entry(priority, found)
   local name, id = priority .. '/' .. found[1], found[2] and found[2][2] or ''
   local task = is_id(id) and read(q.task .. id, 'state', 'entry') or {}
-  local broken = entry_faults(task[1] == 'ready' and task[2], name, stream, found[1], last[stream])
+  local broken = task[1] == 'ready' and task[2] == name and {} or {'stray_entry'}
   tell('entry', name, broken, table.concat({task[1] or '', task[2] or '', name}, '|'), id)
 end
 
@@ -53,7 +51,7 @@ if what == 'tasks' or what == 'keys' or what == 'entries' or what == 'pendings' 
     else
       local priority, at = string.match(name, '^(%a+)/(.+)$')
       local found, stream = entry_at(q, name)
-      if what == 'entries' and found then entry(priority, stream, found) end
+      if what == 'entries' and found then entry(priority, found) end
       if what == 'pendings' and stream and #soft('XPENDING', stream, 'workers', at, at, 1) > 0 then pending(priority, at) end
     end
   end
@@ -63,7 +61,7 @@ elseif PRIORITY[of_pending or what] then
   local page = of_pending and (soft('XPENDING', stream, 'workers', from, '+', limit) or {})
     or redis.call('XRANGE', stream, from, '+', 'COUNT', limit)
   for _, found in ipairs(page) do
-    if of_pending then pending(of_pending, found[1]) else entry(what, stream, found) end
+    if of_pending then pending(of_pending, found[1]) else entry(what, found) end
   end
   if #page == limit then reply[2] = page[limit][1] end
 elseif LASTING[what] and what ~= 'ready' and q[what] then

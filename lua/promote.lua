@@ -8,7 +8,7 @@
 -- REPLY  {now, acting, moved, next_due, next_lease, ...}  ms; 1 or 0; then three numbers per queue: ids that left due,
 --                         earliest due time left and earliest end of a lease (ms; -1: none)
 -- FLAGS  allow-oom
--- USES   clock, keys, read, stats, drain, judge
+-- USES   clock, keys, read, stats, drain, finish, judge
 
 local LATEST = 25                                       -- ids looked at from the other end where the oldest are all bad
 local queues, limit, mover = open_all(KEYS), math.min(tonumber(ARGV[2]), 500), ARGV[3]
@@ -25,7 +25,7 @@ for _, q in ipairs(queues) do
   local function look(due)
     for i = 1, #due, 2 do
       local leaves, is_ready = false, false
-      if not seen[due[i]] then leaves, is_ready = judge(q, due[i], tonumber(due[i + 1]), now) end
+      if not seen[due[i]] then leaves, is_ready = judge(q, due[i], due[i + 1], now) end
       if leaves then left[#left + 1] = due[i] end
       if is_ready then ready = ready + 1 end
       seen[due[i]] = true
@@ -44,6 +44,7 @@ for _, q in ipairs(queues) do
   end)
   if #left > 0 then redis.call('ZREM', q.due, unpack(left)) end   -- after the rest: a stop half-way repeats, it never loses
   count(q, now, 'promoted', ready)
+  tell_aside(q, now)
   if not ok then error(problem) end
   recover_pending(q)
   reply[#reply + 1] = #left

@@ -4,7 +4,7 @@
 -- ARGV   now      int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   fault... words   1..500 times kind (task | entry | pending | key | queue) and its name, as inspect tells them
 -- REPLY  {word...}        for each, in order: well (nothing was wrong with it) · a task: the state that it has now, or
---                         quarantined · entry: ready (written anew) or dropped · pending: dropped · key: aside (moved to
+--                         quarantined · entry: dropped · pending: dropped · key: aside (moved to
 --                         {namespace}:aside:<name>), kept (it no longer expires) or grouped · queue: listed
 -- FLAGS  none
 -- USES   clock, keys, event, stats, ready, finish, view, fault, mend
@@ -13,20 +13,16 @@ local q = open(KEYS[1])
 local now, answers = clock(q.prefix, ARGV[1]), {}
 
 local function mend_entry(name)
-  local found, stream, at = entry_at(q, name)
+  local found = entry_at(q, name)
   if not found then return 'well' end
   local id = found[2] and found[2][2] or ''
   local v = view_of(q, id)
-  local last = (group_of(stream) or {})['last-delivered-id']
-  local broken = entry_faults(v.state == 'ready' and v.entry, name, stream, at, last)[1]
-  if not broken then return 'well' end
-  if broken == 'undelivered' then
-    redis.call('HSET', q.task .. id, 'entry', add_entry(q, id, string.match(name, '^%a+')))
-  elseif v.kind ~= 'hash' and not v.aside then
+  if v.state == 'ready' and v.entry == name then return 'well' end
+  if v.kind ~= 'hash' and not v.aside then
     quarantine(q, id, now, not v.valid and 'bad id' or v.kind == 'none' and 'missing' or 'wrong type')
   end
   drop_entry(q, name)
-  return broken == 'undelivered' and 'ready' or 'dropped'
+  return 'dropped'
 end
 
 local function mend_pending(name)
@@ -73,4 +69,5 @@ for i = 2, #ARGV, 2 do
   end
   answers[i / 2] = answer
 end
+tell_aside(q, now)
 return answers

@@ -14,8 +14,11 @@
 
 local queues = open_all(KEYS)
 local now = clock(queues[1].prefix, ARGV[1])
+local numbered = {}                                     -- a queue by the word that gives its number
 for at = 2, #ARGV, 7 do
-  if not (queues[tonumber(ARGV[at]) or 0] and OUTCOME[ARGV[at + 3]] and ARGV[at + 6]) then
+  local number = ARGV[at]
+  numbered[number] = numbered[number] or queues[tonumber(number) or 0]
+  if not (numbered[number] and OUTCOME[ARGV[at + 3]] and ARGV[at + 6]) then
     return redis.error_reply('RS_INVALID ' .. (at + 5) / 7 .. ' outcome must be complete, retry, snooze, return, dead or cancelled')
   end
 end
@@ -24,7 +27,7 @@ drain(queues[1])
 local stamp, usual = text(now), text(now + KEEP_FINISHED)   -- numbers are dear to convert
 local answers, done, seen = {}, {}, {}
 for at = 2, #ARGV, 7 do
-  local q, id, token, outcome = queues[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local q, id, token, outcome = numbered[ARGV[at]], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local key = q.task .. id
   local found = is_id(id) and read(key, 'state', 'token', 'retention_ms', 'keep')
   local n = #answers + 1
@@ -33,16 +36,16 @@ for at = 2, #ARGV, 7 do
   elseif found[1] ~= 'running' or seen[key] then
     answers[n] = 'already'
   elseif outcome == 'complete' then
-    local list = done[q] or {finished = {}, ids = {}, how = {}}
+    local list = done[q] or {finished = {}, ids = {}, kept = {}, from = {}}
     done[q] = list
     answers[n] = 'completed'
-    list.ids[#list.ids + 1] = id
-    local keep = number_or('retention_ms', found[3], KEEP_FINISHED) or KEEP_FINISHED
+    local keep = found[3] and numeric('retention_ms', found[3]) or KEEP_FINISHED
+    local i = #list.ids + 1
+    list.ids[i], list.kept[i], list.from[i] = id, keep > 0 and (found[4] == '1' and 'whole' or 'part'), at
     if keep > 0 then
       list.finished[#list.finished + 1] = keep == KEEP_FINISHED and usual or text(now + keep)
       list.finished[#list.finished + 1] = id
     end
-    list.how[id] = {keep = keep, whole = found[4] == '1', result = ARGV[at + 4]}
   else
     answers[n] = settle_run(q, id, now, outcome, ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
     redis.call('ZREM', q.running, id)
@@ -52,7 +55,7 @@ end
 
 for q, list in pairs(done) do
   if #list.finished > 0 then redis.call('ZADD', q.finished, unpack(list.finished)) end
-  for _, id in ipairs(list.ids) do complete(q, id, stamp, list.how[id]) end
+  for i, id in ipairs(list.ids) do complete(q, id, stamp, list.kept[i], ARGV[list.from[i] + 4]) end
   redis.call('ZREM', q.running, unpack(list.ids))
   count(q, now, 'completed', #list.ids)
 end

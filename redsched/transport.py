@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
@@ -29,6 +31,7 @@ T = TypeVar("T")
 _LOST = (redis.ConnectionError, redis.TimeoutError, OSError, EOFError, AttributeError, RuntimeError)
 # on a connection that was closed under it redis-py raises AttributeError and uvloop RuntimeError: an answer lost, too
 MOST_CONNECTIONS = 32
+MOST_SPARE = 8  # connections kept at hand: redis-py's pool takes as long as a command to give one and take it back
 _KEPT_OUT = (redis.AuthenticationError, redis.exceptions.AuthorizationError)
 # answers of the server, some of which redis-py takes for lost connections
 _ENDING = (redis.BusyLoadingError, *_KEPT_OUT)  # after which redis-py closes the connection
@@ -64,6 +67,14 @@ def _packed(commands: Sequence[Command]) -> list[bytes]:
     return [hiredis.pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
 
 
+def _is_quiet(connection: AbstractConnection) -> bool:
+    """Whether it is open and nothing has come that nobody asked for."""
+    try:
+        return connection.is_connected and not connection.can_read()
+    except (redis.RedisError, OSError):
+        return False
+
+
 class Transport:
     """Sends calls from threads; each waits for its own answer."""
 
@@ -71,6 +82,9 @@ class Transport:
         self._settings = settings
         self._own = given is None
         self._pool = given.connection_pool if given is not None else self._make_pool(name)
+        self._spare: list[tuple[int, AbstractConnection]] = []  # with the process that made each
+        self._asking = 0  # threads that wait for the pool: to those goes what is free
+        self._lock = threading.Lock()
         self.mode = Mode()
 
     def _make_pool(self, name: str) -> Any:
@@ -82,13 +96,36 @@ class Transport:
 
     def close(self) -> None:
         """Close every connection made here."""
+        while self._spare:
+            self._pool.release(self._spare.pop()[1])
         if self._own:
             self._pool.disconnect()
+
+    def _take(self) -> AbstractConnection:
+        with contextlib.suppress(IndexError):  # another thread took the last one
+            while self._spare:
+                process, connection = self._spare.pop()
+                if process == os.getpid() and _is_quiet(connection):
+                    return connection
+                self._pool.release(connection)  # which connects it anew when it is needed
+        with self._lock:
+            self._asking += 1
+        try:
+            return self._pool.get_connection()  # type: ignore[no-any-return]
+        finally:
+            with self._lock:
+                self._asking -= 1
+
+    def _give_back(self, connection: AbstractConnection) -> None:
+        if self._asking or len(self._spare) >= MOST_SPARE:
+            self._pool.release(connection)
+        else:
+            self._spare.append((os.getpid(), connection))
 
     def _trips(self, commands: Sequence[Command]) -> list[Any]:
         """Commands in one round trip; a reply may be a Refused. Raises Unreached or Unanswered for all of them."""
         try:
-            connection: AbstractConnection = self._pool.get_connection()
+            connection = self._take()
         except _ANSWERED as error:
             raise _refused(error) from None
         except redis.RedisError as error:
@@ -111,7 +148,7 @@ class Transport:
             connection.disconnect()  # type: ignore[no-untyped-call]
             raise
         finally:
-            self._pool.release(connection)
+            self._give_back(connection)
 
     def _run(self, steps: Generator[Any, Any, T]) -> T:
         """Drive a conversation of ``wire.replies`` to its result."""
@@ -157,6 +194,8 @@ class AsyncTransport:
         self._timeout = settings.redis_timeout_ms / 1_000
         self._own = given is None
         self._pool = given.connection_pool if given is not None else self._make_pool(name)
+        self._spare: list[AsyncConnection] = []
+        self._asking = 0  # those that wait for the pool: to them goes what is free
         self.mode = Mode()
 
     def _make_pool(self, name: str) -> Any:
@@ -167,10 +206,19 @@ class AsyncTransport:
 
     async def close(self) -> None:
         """Close every connection made here."""
+        while self._spare:
+            await self._pool.release(self._spare.pop())
         if self._own:
             await self._pool.disconnect()
 
     async def _connection(self) -> AsyncConnection:
+        while self._spare:
+            connection = self._spare.pop()
+            with contextlib.suppress(redis.RedisError, OSError):
+                if connection.is_connected and not await connection.can_read():
+                    return connection
+            await self._pool.release(connection)  # which connects it anew when it is needed
+        self._asking += 1
         try:
             async with asyncio.timeout(self._timeout):
                 return await self._pool.get_connection()  # type: ignore[no-any-return]
@@ -178,6 +226,14 @@ class AsyncTransport:
             raise _refused(error) from None
         except (redis.RedisError, TimeoutError) as error:
             raise Unreached(str(error) or "no connection in time") from None
+        finally:
+            self._asking -= 1
+
+    async def _give_back(self, connection: AsyncConnection) -> None:
+        if self._asking or len(self._spare) >= MOST_SPARE:
+            await self._pool.release(connection)
+        else:
+            self._spare.append(connection)
 
     async def _trips(self, commands: Sequence[Command], timeout: float) -> list[Any]:
         """Commands in one round trip; a reply may be a Refused. Raises Unreached or Unanswered for all of them."""
@@ -201,7 +257,7 @@ class AsyncTransport:
             await connection.disconnect(nowait=True)
             raise
         finally:
-            await self._pool.release(connection)
+            await self._give_back(connection)
 
     async def _run(self, steps: Generator[Any, Any, T]) -> T:
         """Drive a conversation of ``wire.replies`` to its result."""

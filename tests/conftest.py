@@ -20,8 +20,10 @@ for _name in [name for name in os.environ if name.startswith("REDSCHED_") or nam
     if not _name.startswith("REDSCHED_TEST_"):
         del os.environ[_name]
 
-STORES = ("valkey", "valkey-scripts", "redis", "fakeredis")
-FIXTURES = {"valkey": "valkey_server", "valkey-scripts": "scripts_server", "redis": "redis7_server"}
+FIXTURES = {
+    "valkey": "valkey_server", "valkey-scripts": "scripts_server", "redis": "redis7_server", "redis8": "redis8_server",
+}  # fmt: skip
+STORES = (*FIXTURES, "fakeredis")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -67,6 +69,14 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded
 def redis7_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """Debian's redis-server of this pytest process."""
     server = servers.start_redis7(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis8_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Redis 8 of this pytest process."""
+    server = servers.start_redis8(tmp_path_factory.mktemp("redis8"))
     yield server
     server.stop()
 

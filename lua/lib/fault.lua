@@ -54,16 +54,6 @@ local function group_of(stream)
   return workers, others
 end
 
--- Entries up to the last delivered one are pending, or nobody will ever be given them. named: the entry of its ready task.
-local function entry_faults(named, name, stream, at, last)
-  if named ~= name then return {'stray_entry'} end
-  local ms, n = string.match(at, '^(%d+)%-(%d+)$')
-  local last_ms, last_n = string.match(last or '0-0', '^(%d+)%-(%d+)$')
-  local delivered = tonumber(ms) < tonumber(last_ms) or (ms == last_ms and tonumber(n) <= tonumber(last_n))
-  if delivered and #soft('XPENDING', stream, 'workers', at, at, 1) == 0 then return {'undelivered'} end
-  return {}
-end
-
 local function key_faults(prefix, name)
   local kind, found, broken = string.match(name, '^[^:]+'), type_of(prefix .. name), {}
   if found == 'none' then return name == 'meta' and {'epoch'} or {} end

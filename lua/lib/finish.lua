@@ -42,10 +42,32 @@ local function bury(q, id, now, reason)
   return 'dead'
 end
 
--- An id that names no readable task: set aside, capped, and nothing is written to its key.
+-- An id that names no readable task: set aside, and nothing is written to its key. The caller tells of it at its end.
 local function quarantine(q, id, now, reason)
-  redis.call('ZADD', q.quarantine, now, reason .. ':' .. string.sub(id, 1, 128))
+  local short = string.sub(id, 1, 128)
+  redis.call('ZADD', q.quarantine, now, reason .. ':' .. short)
+  local first = q.aside[reason]
+  if first then
+    first.n = first.n + 1
+  else
+    q.aside[reason] = {id = short, n = 1}
+    q.aside[#q.aside + 1] = reason
+  end
+end
+
+-- What a call set aside: the cap, and one event a reason, with its first id and how many more there were.
+local function tell_aside(q, now)
+  if #q.aside == 0 then return end
   redis.call('ZREMRANGEBYRANK', q.quarantine, 0, -10001)
-  event(q, 'quarantined', string.sub(id, 1, 128), 'reason', reason)
-  count(q, now, 'quarantined', 1)
+  local total = 0
+  for _, reason in ipairs(q.aside) do
+    local first = q.aside[reason]
+    if first.n > 1 then
+      event(q, 'quarantined', first.id, 'reason', reason, 'more', first.n - 1)
+    else
+      event(q, 'quarantined', first.id, 'reason', reason)
+    end
+    total = total + first.n
+  end
+  count(q, now, 'quarantined', total)
 end

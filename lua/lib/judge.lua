@@ -4,7 +4,9 @@
 local SECOND_LOOK = 0.5
 local ELSEWHERE = {held = true, ready = true, running = true, dead = true}   -- or finished
 
-local function judge(q, id, score, now)
+-- told: its score as Redis wrote it.
+local function judge(q, id, told, now)
+  local score = tonumber(told)
   if not is_id(id) then quarantine(q, id, now, 'bad id') return true end
   if not is_time(math.floor(score)) then quarantine(q, id, now, 'bad time') return true end
   local found, why = read(q.task .. id, 'state', 'type', 'priority', 'expires_at', 'retention_ms')
@@ -28,7 +30,8 @@ local function judge(q, id, score, now)
     expire(q, id, now, found[5])
     return true
   end
-  local due_at = text(math.floor(score) == 0 and now or math.floor(score))
+  local due_at = told                                   -- numbers are dear to convert
+  if score < 1 or not string.find(told, '^%d+$') then due_at = text(score < 1 and now or math.floor(score)) end
   local entry = add_entry(q, id, priority)
   redis.call('HSET', q.task .. id, 'state', 'ready', 'entry', entry, 'due_at', due_at)
   return true, true

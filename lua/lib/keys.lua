@@ -17,7 +17,7 @@ local function open(due)
     quarantine = prefix .. 'quarantine:' .. name,
     stats = prefix .. 'stats:' .. name,
     inbox = prefix .. 'inbox:' .. name,
-    grouped = {},
+    grouped = {}, aside = {},
   }
 end
 

@@ -59,13 +59,14 @@ local function settle_run(q, id, now, outcome, first, problem, traceback)
   end
 end
 
-local function complete(q, id, stamp, done)
+-- kept: whole, part (without what only its run needed) or false.
+local function complete(q, id, stamp, kept, result)
   local key = q.task .. id
-  if done.keep == 0 then
+  if not kept then
     redis.call('UNLINK', key, q.outcome .. id)
     return
   end
-  if done.result ~= '' then write_outcome(q.outcome .. id, 'result', done.result) end
+  if result ~= '' then write_outcome(q.outcome .. id, 'result', result) end
   redis.call('HSET', key, 'state', 'completed', 'finished_at', stamp)
-  if not done.whole then redis.call('HDEL', key, 'payload', 'headers', 'entry', 'worker', 'unhandled') end
+  if kept == 'part' then redis.call('HDEL', key, 'payload', 'headers', 'entry', 'worker', 'unhandled') end
 end

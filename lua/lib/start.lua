@@ -3,17 +3,6 @@
 local FIELDS = {'state', 'entry', 'type', 'payload', 'attempt', 'max_attempts', 'timeout_ms', 'expires_at', 'due_at',
   'headers', 'traceparent', 'content_type', 'retention_ms'}
 
-local function read_group(q, stream, consumer, most)
-  if redis.call('EXISTS', stream) == 0 then return {} end
-  local found = redis.pcall('XREADGROUP', 'GROUP', 'workers', consumer, 'COUNT', most, 'STREAMS', stream, '>')
-  if found and found.err then
-    if not string.find(tostring(found.err), 'NOGROUP', 1, true) then error(found) end
-    redis.call('XGROUP', 'CREATE', stream, 'workers', '0')   -- made by hand, or the group was destroyed
-    found = redis.call('XREADGROUP', 'GROUP', 'workers', consumer, 'COUNT', most, 'STREAMS', stream, '>')
-  end
-  return found and found[1] and found[1][2] or {}
-end
-
 -- The fields of a task that this entry may start; nil where the entry is stale or the task ends here. An id that is none
 -- names no ready task.
 local function startable(q, id, entry, now)
@@ -37,12 +26,16 @@ local function startable(q, id, entry, now)
 end
 
 local function claim_answer(number, id, found, attempt, due_at)
+  if not (found[7] or found[10] or found[11] or found[12] or found[6] or found[8]) then
+    return {number, id, attempt, due_at, found[3], found[4]}
+  end
   return {number, id, attempt, due_at, found[3], found[4], found[7], found[10], found[11], found[12], found[6], found[8]}
 end
 
 -- Put the tasks into running with their leases, then write their hashes. Appends one answer each to reply.
 local function begin(starts, now, lease, nonce, consumer, reply)
-  local leases, late, stamp, ends = {}, {}, text(now), text(now + lease)   -- numbers are dear to convert
+  local leases, late, words = {}, {}, {}
+  local stamp, ends = text(now), text(now + lease)    -- numbers are dear to convert
   for _, start in ipairs(starts) do
     local list = leases[start.q] or {}
     leases[start.q] = list
@@ -51,9 +44,10 @@ local function begin(starts, now, lease, nonce, consumer, reply)
   end
   for q, list in pairs(leases) do redis.call('ZADD', q.running, unpack(list)) end
   for _, task in ipairs(starts) do
-    local q, attempt = task.q, tostring(task.attempt)
-    redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', attempt,
-      'token', attempt .. '.' .. nonce, 'started_at', stamp, 'worker', consumer)
+    local q, word = task.q, words[task.attempt] or tostring(task.attempt)
+    words[task.attempt] = word
+    redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', word .. '.' .. nonce,
+      'started_at', stamp, 'worker', consumer)
     reply[#reply + 1] = claim_answer(task.number, task.id, task, task.attempt, task.due_at)
     late[q] = late[q] or {}
     local bucket = lateness_bucket(now - task.due_at)

@@ -11,9 +11,10 @@ local function parse(words, at, queues, now)
   task.last = task.first + 2 * pairs_given - 1
   if pairs_given < 2 or pairs_given > 32 or task.last > #words then return nil, 'fields', 'are not as many as said' end
   for i = task.first, task.last, 2 do
-    local value, why = usable(words[i], words[i + 1], now)
-    if not value then return nil, TEXT[words[i]] and words[i] or 'fields', why end
-    task[words[i]], words[i + 1] = value, value
+    local field = words[i]
+    local value, why = usable(field, words[i + 1], now)
+    if not value then return nil, TEXT[field] and field or 'fields', why end
+    task[field], words[i + 1] = value, value
   end
   if not task.type then return nil, 'type', 'is required' end
   if not task.payload then return nil, 'payload', 'is required' end
@@ -34,10 +35,35 @@ local function known_as(task)
   return 'conflict'
 end
 
-local function write_task(task, words, now, stamp)
+-- Whether no id is given twice and none has a key: then nothing has to be read task by task.
+local function all_fresh(tasks)
+  local keys = {}
+  for i, task in ipairs(tasks) do
+    keys[i] = task.q.task .. task.id
+    if keys[keys[i]] then return false end
+    keys[keys[i]] = true
+  end
+  return #keys > 0 and redis.call('EXISTS', unpack(keys)) == 0
+end
+
+-- Put into due those that are not due yet, with one call a queue.
+local function put_in_due(tasks, now)
+  local scores, words = {}, {}                          -- numbers are dear to convert
+  for _, task in ipairs(tasks) do
+    if task.due > now then
+      local list = scores[task.q] or {}
+      scores[task.q], words[task.due] = list, words[task.due] or text(task.due)
+      list[#list + 1] = words[task.due]
+      list[#list + 1] = task.id
+    end
+  end
+  for q, list in pairs(scores) do redis.call('ZADD', q.due, unpack(list)) end
+end
+
+local function write_task(task, words, now, stamp, placed)
   local q, key = task.q, task.q.task .. task.id
   if task.due > now then
-    redis.call('ZADD', q.due, task.due, task.id)
+    if not placed then redis.call('ZADD', q.due, task.due, task.id) end
     redis.call('HSET', key, 'created_at', stamp, unpack(words, task.first, task.last))
   elseif task.expires_at and tonumber(task.expires_at) <= now then
     redis.call('HSET', key, 'created_at', stamp, 'due_at', stamp, unpack(words, task.first, task.last))

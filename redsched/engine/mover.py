@@ -14,9 +14,11 @@ import time
 from collections.abc import Sequence
 
 from redsched.client import AsyncClient
+from redsched.engine.apart import REFUSED, Apart
 from redsched.engine.inbox import Inboxes
 from redsched.engine.loop import Loop
 from redsched.engine.observer import Observer, Silent
+from redsched.engine.stranded import Stranded
 from redsched.model.errors import StoreError
 from redsched.settings import Settings
 from redsched.wire import install as installing
@@ -37,7 +39,7 @@ STANDBY = 0.15  # seconds after a due time at which a mover that does not act lo
 JUMP = 2.0  # seconds by which the server's clock may leave ours before leases are not trusted
 SWEEP_EVERY = 10.0
 SCAN_EVERY = 60.0
-REFUSED = 5.0  # seconds until a queue is tried again that Redis refused
+SCAN_SOON = 5.0  # where tasks were found that were ready and nowhere
 SCAN_STEPS = 20  # SCAN calls a minute, once the first pass is done
 
 
@@ -73,6 +75,9 @@ class Mover:
         self._restart = True  # whether the scan has to begin again
         self._whole = True  # whether it goes on until its end
         self._inboxes = Inboxes(self._client, self._known)
+        self._stranded = Stranded(self._client)
+        self._reaps = Apart("reap", self._client.transport, self._observer)
+        self._sweeps = Apart("sweep", self._client.transport, self._observer)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -169,7 +174,8 @@ class Mover:
             if moved.moved:
                 self._observer.promoted(moved.queue, moved.moved)
             self._set_timer(moved, now)
-            if moved.next_lease is not None and self._to_local(moved.next_lease) <= now >= self._reap_after:
+            lease, reaps_from = moved.next_lease, self._reaps_from(moved.queue)
+            if lease is not None and self._to_local(lease) <= now >= reaps_from:
                 overdue.append(self._known[moved.queue])
         if overdue:
             await self._reap(overdue)
@@ -194,7 +200,7 @@ class Mover:
         if moved.next_due is not None:
             times.append(self._to_local(moved.next_due) + (0.0 if self._acting else STANDBY))
         if moved.next_lease is not None:
-            times.append(max(self._to_local(moved.next_lease) + 0.001, self._reap_after))
+            times.append(max(self._to_local(moved.next_lease) + 0.001, self._reaps_from(moved.queue)))
         at = min(times)
         self._refused.discard(moved.queue)
         self._wake_at(moved.queue, now if moved.moved >= BATCH else at)
@@ -219,9 +225,9 @@ class Mover:
         self._offset = offset
 
     async def _reap(self, queues: list[QueueKeys]) -> None:
-        reaped = await self._client.transport.send(protocol.reap(queues, limit=BATCH))
+        answers = await self._reaps.send(queues, lambda some: protocol.reap(some, limit=BATCH))
         now = time.monotonic()
-        for moved in reaped.queues:
+        for moved in (moved for reaped in answers for moved in reaped.queues):
             if moved.moved:
                 log.warning("tasks.reaped", extra={"queue": moved.queue, "n": moved.moved})
                 self._told.add(moved.queue)  # they are due again: learn when
@@ -229,6 +235,10 @@ class Mover:
                 at = max(self._to_local(moved.next_lease) + 0.001, self._reap_after)
                 if at < self._wake.get(moved.queue, now + CAP * 60):
                     self._wake_at(moved.queue, at)
+
+    def _reaps_from(self, queue: str) -> float:
+        """From when the leases of a queue are taken back; in the past, but after a jump of the clock or a refusal."""
+        return max(self._reap_after, self._reaps.refused.get(queue, 0.0))
 
     # wake-ups
 
@@ -286,7 +296,8 @@ class Mover:
             if self._scan == "0":
                 self._whole = False
             if not self._whole and not self._restart:
-                return SCAN_EVERY
+                stranded = self._acting and await self._stranded.step()
+                return SCAN_SOON if stranded else SCAN_EVERY
 
     async def _watch_epoch(self) -> None:
         """A namespace that was emptied (flushed, or its server restarted without its data) goes on, but never
@@ -308,7 +319,7 @@ class Mover:
         more = False
         known = list(self._known.values())
         for at in range(0, len(known), QUEUES_A_CALL):
-            swept = await self._client.transport.send(protocol.sweep(known[at : at + QUEUES_A_CALL]))
-            more = more or swept.more
+            answers = await self._sweeps.send(known[at : at + QUEUES_A_CALL], protocol.sweep)
+            more = more or any(swept.more for swept in answers)
             await asyncio.sleep(0)
         return 0.05 if more else SWEEP_EVERY

@@ -9,7 +9,7 @@ RedschedError
 ├── LeaseLost            another worker holds a newer attempt; nothing was written
 ├── NotDurable           the task is stored, but not as durably as asked
 ├── OutcomeUnknown       no answer came: the call may or may not have been carried out
-└── StoreError           Redis refused; nothing was written
+└── StoreError           Redis refused; nothing was written, or read
     ├── StoreUnavailable    unreachable, loading, failing over or busy for longer than we retry
     ├── StoreReadOnly       a replica, or a primary that must not write
     ├── StoreFull           at maxmemory, or its disk is full
@@ -108,10 +108,10 @@ class OutcomeUnknown(RedschedError):
 
 
 class StoreError(RedschedError):
-    """Redis refused; nothing was written. ``problem`` is Redis's own reason."""
+    """Redis refused; nothing was written, or read where the verb only reads. ``problem`` is Redis's own reason."""
 
-    def __init__(self, verb: str, problem: str) -> None:
-        super().__init__(f"{verb}: {problem}; nothing was written")
+    def __init__(self, verb: str, problem: str, *, reads: bool = False) -> None:
+        super().__init__(f"{verb}: {problem}; nothing was {'read' if reads else 'written'}")
         self.verb = verb
         self.problem = problem
 

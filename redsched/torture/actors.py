@@ -56,7 +56,7 @@ class Plan(msgspec.Struct, frozen=True):
     rate: float  # tasks a second of one producer
     batch: int = 20  # most tasks of one call
     longest_delay_ms: int = 1_500
-    durability: str | None = None
+    durability: tuple[str, ...] = ()  # a producer asks for one of these at each call; empty: as the settings say
     api_port: int = 0
 
     @property
@@ -243,6 +243,7 @@ class Producer:
         self.number = 0
         self.stopping = False
         self.offset_ms = 0.0  # server's clock less monotonic
+        self.durability: str | None = None  # of the last call
         self.transport = Transport(plan.settings, plan.client_name)
         self.client = Client(settings=plan.settings, name=plan.client_name)
         signal.signal(signal.SIGTERM, self._stop)
@@ -310,7 +311,7 @@ class Producer:
         now = time.monotonic()
         self.journal.write_all(
             Event(now, "submit", phase="ok" if word in ("created", "existing") else "fail",
-                  word=word, id=task.id or "", sent=sent)
+                  word=word, id=task.id or "", sent=sent, asked=self.durability or "")
             for task, word in zip(tasks, words, strict=True)
         )  # fmt: skip
 
@@ -343,7 +344,12 @@ KINDS: list[Any] = [
 def producer(name: str, plan: Plan) -> None:
     """A producer with a client of its own."""
     made = Producer(name, plan)
-    made.run(lambda tasks: [answer.status for answer in made.client.enqueue_many(tasks)])
+
+    def submit(tasks: list[Task]) -> list[str]:
+        made.durability = random.choice(plan.durability) if plan.durability else None
+        return [answer.status for answer in made.client.enqueue_many(tasks, durability=made.durability)]
+
+    made.run(submit)
 
 
 def http_producer(name: str, plan: Plan) -> None:

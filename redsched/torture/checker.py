@@ -1,7 +1,8 @@
 """One checker for every history: what was promised, read off the records of those who were there.
 
 LOST GHOST EARLY DOUBLE-ACK CANCEL EXPIRED UNEXPLAINED are violations. An execution too many is explained where its
-earlier attempt was hit by a recorded fault or pause, or was answered with a retry.
+earlier attempt was hit by a recorded fault or pause, or was answered with a retry. What a fault that may lose took away
+is excused only where its answer came while that fault lasted, or within the window of loss before it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class Report(msgspec.Struct, kw_only=True):
     again: int = 0  # executions beyond the first that the task's own outcome asked for
     extra: int = 0  # executions beyond the first that a fault explains
     lost_to_loss: int = 0  # acknowledged submits that a fault known to lose took away
+    lost_by_durability: dict[str, int] = {}  # the same, by the durability that was asked for
+    loss_window_s: float = 0.0  # the longest before such a fault that one of them was acknowledged
     recovery_ms: list[float] = []  # SIGKILL of a worker until the server started its task again
     recoveries_left_out: int = 0  # a second fault, or a machine that stood still, shares their time
     lease_ms: int = 0
@@ -101,19 +104,30 @@ class _Task:
 class _Faults:
     """When what was hit."""
 
-    def __init__(self, events: Iterable[Event]) -> None:
+    def __init__(self, events: Iterable[Event], loss_window_s: float) -> None:
         self.all = sorted(events, key=lambda event: event.at)
         self._of: dict[str, list[Event]] = defaultdict(list)
         for event in self.all:
             self._of[event.id].append(event)
+        self._losses = [event for event in self._of.get("", ()) if event.phase == "loss"]
+        self._window = loss_window_s
 
     def during(self, proc: str, begin: float, end: float) -> Event | None:
-        """A fault of this process, or of all, that overlaps the time."""
-        return self._find(proc, begin, end) or self._find("", begin, end)
+        """A fault of this process, of all of its role, or of everything, that overlaps the time."""
+        role = proc.rpartition("-")[0]
+        return self._find(proc, begin, end) or (role and self._find(role, begin, end)) or self._find("", begin, end)
 
-    def of_all(self, begin: float, end: float, *, loss: bool = False) -> Event | None:
+    def of_all(self, begin: float, end: float) -> Event | None:
         """A fault of everything that overlaps the time."""
-        return self._find("", begin, end, loss)
+        return self._find("", begin, end)
+
+    def taking(self, answer: Event, before: float = float("inf")) -> Event | None:
+        """A fault that may have taken away what this answer acknowledged, and that began ``before``."""
+        for event in self._losses:
+            ends = max(event.at, event.until)
+            if (answer.sent or answer.at) <= ends and answer.at >= event.at - self._window and event.at <= before:
+                return event
+        return None
 
     def of_workers(self, begin: float, end: float) -> bool:
         """Whether another worker was hit while the task was ready again: it may have had it in its hands."""
@@ -126,22 +140,32 @@ class _Faults:
                    for event in self._of.get(stall.id, ()))  # fmt: skip
 
     def stepped_back_ms(self, begin: float, end: float) -> int:
-        """By how much the server's clock went back meanwhile: what was due before may seem not to be."""
-        return sum(
-            event.server_ms for event in self._of.get("", ()) if event.word == CLOCK_BACK and begin < event.at < end
-        )
+        """How far behind its furthest the server's clock fell meanwhile: what was due before may seem not to be."""
+        ahead = furthest = behind = 0
+        for event in self._of.get("", ()):
+            if begin < event.at < end and event.word in (CLOCK_BACK, CLOCK_FORWARD):
+                ahead += event.server_ms if event.word == CLOCK_FORWARD else -event.server_ms
+                furthest, behind = max(furthest, ahead), max(behind, furthest - ahead)
+        return behind
 
-    def _find(self, proc: str, begin: float, end: float, loss: bool = False) -> Event | None:
+    def _find(self, proc: str, begin: float, end: float) -> Event | None:
         for event in self._of.get(proc, ()):
             if event.at > end:
                 break
-            if max(event.at, event.until) >= begin and (not loss or event.phase == "loss"):
+            if max(event.at, event.until) >= begin:
                 return event
         return None
 
 
-def check(events: Iterable[Event], *, lease_ms: int, drained: bool = True) -> Report:
-    """Judge a whole history. ``drained``: the run waited until nothing was left to do, and asked for final states."""
+def check(
+    events: Iterable[Event], *, lease_ms: int, drained: bool = True, loss_window_s: float = float("inf"),
+    lasting: str = "",
+) -> Report:  # fmt: skip
+    """Judge a whole history. ``drained``: the run waited until nothing was left to do, and asked for final states.
+
+    A fault that may lose takes at most what was answered ``loss_window_s`` before it or while it lasted, and nothing
+    that was submitted with the durability ``lasting``.
+    """
     tasks: defaultdict[str, _Task] = defaultdict(_Task)
     suffered: list[Event] = []
     for event in sorted(events, key=lambda event: event.at):
@@ -151,12 +175,12 @@ def check(events: Iterable[Event], *, lease_ms: int, drained: bool = True) -> Re
             suffered.append(event)
         elif event.id:
             _note(tasks[event.id], event)
-    faults = _Faults(suffered)
+    faults = _Faults(suffered, loss_window_s)
     report = Report(lease_ms=lease_ms, faults=dict(Counter(event.word for event in suffered if event.op == "fault")))
     offsets = [claim.server_ms - claim.at * 1_000 for task in tasks.values() for claim in task.claims]
     offset = quantile(offsets, 0.5)
     for task_id, task in tasks.items():
-        _judge(report, task_id, task, faults, drained)
+        _judge(report, task_id, task, faults, drained, lasting)
     report.recovery_ms, report.recoveries_left_out = _recoveries(tasks, faults, offset)
     return report
 
@@ -187,7 +211,7 @@ def _note(task: _Task, event: Event) -> None:
             task.final = event
 
 
-def _judge(report: Report, task_id: str, task: _Task, faults: _Faults, drained: bool) -> None:
+def _judge(report: Report, task_id: str, task: _Task, faults: _Faults, drained: bool, lasting: str) -> None:
     def violation(rule: str, story: str) -> None:
         report.violations.append(Violation(rule, task_id, story))
 
@@ -202,14 +226,13 @@ def _judge(report: Report, task_id: str, task: _Task, faults: _Faults, drained: 
     _judge_claims(report, task, faults, violation)
     ends = [settled for settled in task.settled.values() if settled.word in ENDED]
     doubled = len(ends) > 1 or any(settled.phase == "twice" for settled in ends)
-    if doubled and not faults.of_all(ends[0].sent, ends[-1].at, loss=True):
+    if doubled and not faults.taking(ends[0], ends[-1].at):
         violation("DOUBLE-ACK", " and ".join(f"{end.token} {end.word} for {end.proc}" for end in ends))
     if drained and task.acked is not None:
-        _judge_end(report, task, faults, violation)
+        _judge_end(report, task, task.acked, faults, lasting, violation)
 
 
-def _judge_end(report: Report, task: _Task, faults: _Faults, violation: Say) -> None:
-    assert task.acked is not None
+def _judge_end(report: Report, task: _Task, acked: Event, faults: _Faults, lasting: str, violation: Say) -> None:
     state = task.final.word if task.final is not None else "never asked for"
     if state in FINAL and (task.starts or state != "completed"):
         if state == "dead":
@@ -217,10 +240,13 @@ def _judge_end(report: Report, task: _Task, faults: _Faults, violation: Say) -> 
         return
     if state == "missing" and any(settled.word in ENDED for settled in task.settled.values()):
         return  # finished, and later taken away by a loss or by its retention
-    if faults.of_all(task.acked.sent, float("inf"), loss=True):
+    fault, asked = faults.taking(acked), acked.asked or "memory"
+    if fault is not None and state == "missing" and asked != lasting:
         report.lost_to_loss += 1
+        report.lost_by_durability[asked] = report.lost_by_durability.get(asked, 0) + 1
+        report.loss_window_s = max(report.loss_window_s, fault.at - acked.at)
     else:
-        violation("LOST", f"acknowledged to {task.acked.proc}, now {state}, started {len(task.starts)} times")
+        violation("LOST", f"acknowledged ({asked}) to {acked.proc}, now {state}, started {len(task.starts)} times")
 
 
 def _judge_claims(report: Report, task: _Task, faults: _Faults, violation: Say) -> None:
@@ -230,7 +256,11 @@ def _judge_claims(report: Report, task: _Task, faults: _Faults, violation: Say) 
             violation("EARLY", f"{early} ms early, attempt {claim.attempt} by {claim.proc}")
         if claim.expires_ms and claim.server_ms >= claim.expires_ms:
             violation("EXPIRED", f"started {claim.server_ms - claim.expires_ms} ms past its start-by by {claim.proc}")
-        if task.cancelled is not None and claim.sent > task.cancelled.at:
+        if (
+            task.cancelled is not None
+            and claim.sent > task.cancelled.at
+            and not faults.taking(task.cancelled, claim.at)
+        ):
             violation("CANCEL", f"started by {claim.proc} after {task.cancelled.proc} was told that it is cancelled")
     if task.claims and task.claims[0].attempt == 1:
         report.late_ms.append(task.claims[0].server_ms - task.claims[0].due_ms)
@@ -249,7 +279,7 @@ def _judge_starts(report: Report, task: _Task, faults: _Faults, violation: Say) 
         elif task.asked.get(this.token) in AGAIN and (settled is None or settled.word not in ENDED):
             report.again += 1  # "already", "lost" or no answer too: the first answer to the settle was lost on its way
         elif settled is not None and settled.word in ENDED:
-            if faults.of_all(begin, following.at, loss=True):
+            if faults.taking(settled, following.at):
                 report.extra += 1
             else:
                 violation("UNEXPLAINED", f"ran again as {following.token} after {settled.token} was {settled.word}")

@@ -20,10 +20,10 @@ class Event(msgspec.Struct, omit_defaults=True):
     op: str  # submit cancel reschedule claim start settle stall fault final
     proc: str = ""
     phase: str = ""  # invoke, ok, fail (definite: nothing done), info (unknown); of a fault: loss where it may lose
-    id: str = ""  # the task; of a fault: the process that it hits, empty for all
+    id: str = ""  # the task; of a fault: the process that it hits, or the role, or empty for all
     word: str = ""  # the answer, the state, or the kind of fault
     token: str = ""
-    asked: str = ""  # the outcome that a settle asked for
+    asked: str = ""  # the outcome that a settle asked for, the durability that a submit asked for
     attempt: int = 0
     sent: float = 0.0  # when the call left, monotonic
     until: float = 0.0  # when a fault was over, monotonic

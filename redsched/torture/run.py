@@ -60,6 +60,7 @@ class Stage:
         self.cast = CAST if cast is None else cast
         self.journal = Journal(plan.folder, "nemesis")
         self.children: list[Child] = []
+        self.urls: dict[str, str] = {}  # by role: the way to Redis of those that have one of their own
         self.crashes: list[str] = []
         self._births: list[tuple[float, str]] = []
         self._numbers = 0
@@ -103,7 +104,11 @@ class Stage:
         """One more process."""
         self._numbers += 1
         name = f"{role}-{self._numbers}"
-        self.children.append(Child(role, name, actors.fork(name, self.plan, ROLES[role])))
+        plan = self.plan
+        if role in self.urls:
+            settings = msgspec.structs.replace(plan.settings, redis_url=self.urls[role])
+            plan = msgspec.structs.replace(plan, settings=settings)
+        self.children.append(Child(role, name, actors.fork(name, plan, ROLES[role])))
 
     def pick(self, chance: random.Random, roles: Sequence[str]) -> Child | None:
         """A process of these roles that runs; half of each role is always spared, so that somebody can recover."""
@@ -241,9 +246,9 @@ def trouble(
     return count
 
 
-def verdict(stage: Stage, drained: bool) -> Report:
-    """What the history of this stage proves."""
-    report = checker.check(history.read(stage.plan.folder), lease_ms=stage.plan.settings.lease_ms)
+def verdict(stage: Stage, drained: bool, **known: Any) -> Report:
+    """What the history of this stage proves; ``known`` of the faults that may lose, as ``checker.check`` takes it."""
+    report = checker.check(history.read(stage.plan.folder), lease_ms=stage.plan.settings.lease_ms, **known)
     if not drained:
         report.violations.append(checker.Violation("STUCK", "", f"{stage.left()} tasks did not end within {DRAIN_S} s"))
     if not report.submitted:

@@ -12,6 +12,7 @@ from redsched.model.task import DEFAULT_QUEUE
 from redsched.settings import Settings
 from redsched.web import bodies
 from redsched.web.api import Json, parameters
+from redsched.web.idempotency import once
 from redsched.wire.bulk import Filter
 
 MOST = 1_000  # tasks one request acts on unless it says otherwise
@@ -51,11 +52,18 @@ class BulkEndpoint:
         return [Route("/v1/tasks:bulk", self.bulk, methods=["POST"])]
 
     async def bulk(self, request: Request) -> Response:
-        """200 with how many matched, how many were changed, and the ids of the first of them."""
+        """200 with how many matched, how many were changed, and the ids of the first of them.
+
+        A repeat with the same Idempotency-Key is told the same and changes nothing; where the first one broke off, it
+        goes on with the rest.
+        """
         parameters(request)
         bodies.media_type(request, bodies.JSON)
         raw = await bodies.read_body(request, bodies.SMALL_BODY, self._settings.max_body_bytes)
         body = bodies.decode(_BODY, raw)
+        return await once(request, self._client, raw, lambda _: self._act(body))
+
+    async def _act(self, body: BulkBody) -> Response:
         wanted = body.filter
         done = await self._client.bulk(
             body.action,

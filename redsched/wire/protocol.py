@@ -205,19 +205,22 @@ def claim(
         words += (numbers[bell.queue], bell.entry, bell.task_id)
 
     def read(reply: list[Any]) -> Claimed:
-        tasks = [
-            Started(
-                queues[number - 1].queue, task_id.decode(), attempt, due_at, type_.decode(), payload,
-                None if timeout is None else int(timeout), headers, None if trace is None else text_of(trace),
-                None if content is None else text_of(content), 5 if most is None else int(most),
-                None if expires is None else int(expires), f"{attempt}.{fresh}",
-            )
-            for number, task_id, attempt, due_at, type_, payload, timeout, headers, trace, content, most, expires
-            in reply[2:]
-        ]  # fmt: skip
-        return Claimed(reply[0], reply[1] == 1, tasks)
+        return Claimed(reply[0], reply[1] == 1, [_started(queues, fresh, *words) for words in reply[2:]])
 
     return Call("claim", [keys.due for keys in queues], words, read)
+
+
+def _started(
+    queues: Sequence[QueueKeys], fresh: str, number: int, task_id: bytes, attempt: int, due_at: int, type_: bytes,
+    payload: bytes, timeout: bytes | None = None, headers: bytes | None = None, trace: bytes | None = None,
+    content: bytes | None = None, most: bytes | None = None, expires: bytes | None = None,
+) -> Started:  # fmt: skip
+    return Started(
+        queues[number - 1].queue, task_id.decode(), attempt, due_at, type_.decode(), payload,
+        None if timeout is None else int(timeout), headers, None if trace is None else text_of(trace),
+        None if content is None else text_of(content), 5 if most is None else int(most),
+        None if expires is None else int(expires), f"{attempt}.{fresh}",
+    )  # fmt: skip
 
 
 def settle(cell: Cell, ends: Sequence[Settlement]) -> Call[list[str]]:

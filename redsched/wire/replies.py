@@ -31,6 +31,8 @@ from redsched.wire.protocol import Call
 T = TypeVar("T")
 Command = Sequence[Word]
 
+_PLAIN_READS = frozenset(("queues", "ping", "scan", "metrics", "doctor", "dead"))  # of plain commands
+
 FIRST_PAUSE = 0.02  # seconds; doubles up to LONGEST_PAUSE
 LONGEST_PAUSE = 1.0
 
@@ -224,24 +226,29 @@ def exchange(
         if left <= 0:
             if unanswered:
                 raise OutcomeUnknown(call.verb, unanswered)
-            raise error(call.verb, problem)
+            raise error(call.verb, problem, reads=_only_reads(call.verb))
         yield min(pause * (0.5 + random.random()), left)
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
 def refusal(verb: str, problem: str) -> RedschedError:
     """The error of the tree for an error reply that is final."""
-    kind = sort_error(problem)
+    kind, reads = sort_error(problem), _only_reads(verb)
     if kind is Kind.FULL:
-        return StoreFull(verb, problem)
+        return StoreFull(verb, problem, reads=reads)
     if kind is Kind.DENIED:
-        return StoreDenied(verb, problem)
+        return StoreDenied(verb, problem, reads=reads)
     if problem.startswith("RS_INVALID "):
         _, index, field, why = problem.split(" script: ", maxsplit=1)[0].split(" ", 3)
         return InvalidTask(field, why, index=int(index) - 1 if verb == "enqueue" else None)
-    return StoreError(verb, problem)
+    return StoreError(verb, problem, reads=reads)
 
 
 def unavailable(verb: str, problem: str) -> StoreUnavailable:
     """The error for a plain command that had no answer and is not repeated."""
-    return StoreUnavailable(verb, problem)
+    return StoreUnavailable(verb, problem, reads=_only_reads(verb))
+
+
+def _only_reads(verb: str) -> bool:
+    """Whether a verb, or a conversation of plain commands, can have written nothing because it never does."""
+    return verb in _PLAIN_READS or (verb in scripts.verbs() and "no-writes" in scripts.header(verb).flags)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from tests.contract.clients import Face
 from tests.servers import RedisServer, Store
 
 Connect = Callable[..., Face]
+START: dict[str, Callable[[Path], EmbeddedServer | RedisServer]] = {
+    "valkey": servers.start_valkey, "redis": servers.start_redis7, "redis8": servers.start_redis8,
+}  # fmt: skip
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -41,12 +45,11 @@ def client(store: Store, connect: Connect) -> Face:
     return connect(store)
 
 
-@pytest.fixture(scope="module", params=["valkey", "redis"])
+@pytest.fixture(scope="module", params=START)
 def own_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A server of this file's own, whose functions and settings a test may change."""
     data_dir = tmp_path_factory.mktemp("own")
-    server: EmbeddedServer | RedisServer
-    server = servers.start_valkey(data_dir) if request.param == "valkey" else servers.start_redis7(data_dir)
+    server = START[request.param](data_dir)
     yield server
     server.stop()
 

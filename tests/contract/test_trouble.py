@@ -24,14 +24,17 @@ VERBS: list[Callable[[Any], Any]] = [
     lambda client: client.install(),
 ]  # fmt: skip
 NAMES = ["enqueue", "cancel", "show", "stats", "queues", "ping", "install"]
+NOTHING = [f"nothing was {what}$" for what in ("written", "written", "read", "read", "read", "read", "written")]
 
 
-@pytest.mark.parametrize("verb", VERBS, ids=NAMES)
-def test_a_server_that_is_down_is_unavailable_after_a_short_while(connect: Connect, verb: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize(("verb", "nothing"), list(zip(VERBS, NOTHING, strict=True)), ids=NAMES)
+def test_a_server_that_is_down_is_unavailable_after_a_short_while(
+    connect: Connect, verb: Callable[[Any], Any], nothing: str
+) -> None:
     client = connect(f"redis://127.0.0.1:{free_port()}/0", settings=QUICK)
     begun = time.monotonic()
 
-    with pytest.raises(StoreUnavailable, match=r"nothing was written$") as caught:
+    with pytest.raises(StoreUnavailable, match=nothing) as caught:
         verb(client)
 
     assert time.monotonic() - begun < 5
@@ -54,12 +57,12 @@ def test_a_call_waits_for_a_server_that_comes_up(connect: Connect, tmp_path: Any
         assert client.show(["before", "after"])["after"] is not None
 
 
-@pytest.mark.parametrize("verb", VERBS, ids=NAMES)
-def test_a_wrong_password_is_denied(own_url: str, connect: Connect, verb: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize(("verb", "nothing"), list(zip(VERBS, NOTHING, strict=True)), ids=NAMES)
+def test_a_wrong_password_is_denied(own_url: str, connect: Connect, verb: Callable[[Any], Any], nothing: str) -> None:
     with servers.connect(own_url) as connection:
         connection.config_set("requirepass", "right")
         for url in (own_url.replace("redis://", "redis://:wrong@"), own_url):
-            with pytest.raises(StoreDenied, match=r"nothing was written$"):
+            with pytest.raises(StoreDenied, match=nothing):
                 verb(connect(url, settings=QUICK))
         connection.config_set("requirepass", "")
 

@@ -223,7 +223,7 @@ def test_install_loads_the_lua_and_writes_what_a_foreign_producer_reads_once(cli
     if store.url:
         assert installed.listpack != "refused"
         assert int(store.redis.config_get("hash-max-listpack-value")["hash-max-listpack-value"]) >= 1_024
-        assert installed.server.startswith(store.kind.partition("-")[0])
+        assert installed.server.startswith(store.program)
     meta = store.redis.hgetall(store.key("meta"))
     assert meta | {"epoch": ""} == {"contract": "1", "cells": "1", "tags": store.namespace, "epoch": ""}
 
@@ -238,7 +238,7 @@ def test_ping_tells_what_the_server_is(client: Face, store: Store) -> None:
 
     assert about.build == (None if store.kind == "valkey-scripts" else scripts.BUILD)
     if store.url:
-        assert (about.server, about.role, about.mode) == (store.kind.partition("-")[0], "master", "standalone")
+        assert (about.server, about.role, about.mode) == (store.program, "master", "standalone")
         assert (about.maxmemory_policy, about.aof) == ("noeviction", "yes")
         assert about.version[0].isdigit()
 

@@ -11,9 +11,10 @@ import pytest
 import redis
 
 from redsched.wire import scripts
+from tests.conftest import FIXTURES
 from tests.lua.harness import Queue
 
-REAL = ("valkey", "redis")
+REAL = ("valkey", "redis", "redis8")
 BUILDS = ("functions", "scripts")
 OPTIONS: list[dict[str, Any]] = [
     {"protocol": 2},
@@ -29,7 +30,7 @@ def _connections(request: pytest.FixtureRequest, server: str) -> tuple[redis.Red
             fake = request.getfixturevalue("fake_server")
             made = [fakeredis.FakeRedis(server=fake, **options) for options in OPTIONS]
         else:
-            url = request.getfixturevalue(f"{server.replace('redis', 'redis7')}_server").url
+            url = request.getfixturevalue(FIXTURES[server]).url
             made = [redis.Redis.from_url(url, **options) for options in OPTIONS]
         _loaded[server] = (made[0], made[1])
     raw, text = _loaded[server]

@@ -34,7 +34,7 @@ def raised(queue: Queue, text: str) -> str:
 class Queue:
     """A queue of a namespace that no other test uses."""
 
-    server: str  # valkey | redis | fakeredis
+    server: str  # valkey | redis | redis8 | fakeredis
     build: str  # functions | scripts
     raw: redis.Redis  # replies as bytes, for calls
     redis: redis.Redis  # replies as text, for looking

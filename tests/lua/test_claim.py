@@ -237,7 +237,7 @@ def test_no_more_than_twice_the_number_and_64_entries_are_looked_at(queue: Queue
     assert queue.redis.xlen(queue.keys.ready) == 0
 
 
-def test_a_destroyed_group_is_made_again_and_loses_nothing(queue: Queue) -> None:
+def test_a_task_whose_group_was_destroyed_starts(queue: Queue) -> None:
     queue.ready("a")
     queue.redis.xgroup_destroy(queue.keys.ready, "workers")
     queue.broken.add("")
@@ -245,6 +245,31 @@ def test_a_destroyed_group_is_made_again_and_loses_nothing(queue: Queue) -> None
     assert ids(queue.claim()) == ["a"]
 
     assert queue.places() == {"running": {"a": NOW + LEASE}}
+
+
+@pytest.mark.parametrize("how", ["delivered to a consumer that was deleted", "behind the group's last id"])
+def test_an_entry_that_the_group_has_passed_over_starts(queue: Queue, how: str) -> None:
+    queue.ready("a")
+    if how.startswith("delivered"):
+        queue.redis.xreadgroup("workers", "gone", {queue.keys.ready: ">"})
+        queue.redis.xgroup_delconsumer(queue.keys.ready, "workers", "gone")
+    else:
+        queue.redis.xgroup_setid(queue.keys.ready, "workers", "$")
+
+    assert ids(queue.claim()) == ["a"]
+
+    assert queue.places() == {"running": {"a": NOW + LEASE}}
+
+
+def test_a_task_that_rang_for_a_worker_that_stands_still_is_started_by_another(queue: Queue) -> None:
+    queue.ready("a")
+    ((_, ((at, _),)),) = queue.redis.xreadgroup("workers", "still", {queue.keys.ready: ">"}, count=1)
+
+    assert ids(queue.claim(consumer="other")) == ["a"]
+
+    assert ids(queue.claim(consumer="still", bells=[Bell("q", f"normal/{at}", "a")])) == []
+    assert queue.places() == {"running": {"a": NOW + LEASE}}
+    assert queue.pending() == 0
 
 
 def test_a_stream_made_by_hand_without_a_group_is_served(queue: Queue) -> None:
@@ -340,3 +365,13 @@ def test_a_claim_repeated_past_the_start_by_of_its_task_expires_it(queue: Queue)
     assert [task.id for task in repeated.tasks] == ["b"]
     assert queue.task("a")["state"] == "expired"
     queue.check()
+
+
+def test_the_last_read_takes_no_more_than_may_be_looked_at(queue: Queue) -> None:
+    queue.broken.add("ghost")
+    for _ in range(2 * 10 + 64 + 6):
+        queue.redis.xadd(queue.keys.ready, {"id": "ghost"})
+
+    assert queue.claim(10).more
+
+    assert queue.redis.xlen(queue.keys.ready) == 6

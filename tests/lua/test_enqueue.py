@@ -284,3 +284,17 @@ def test_the_longest_id_and_the_longest_name_of_a_queue_are_taken(queue: Queue) 
     assert longest.enqueue(("i" * 128, NOW + 5, {})) == ["created"]
 
     assert longest.places() == {"due": {"i" * 128: NOW + 5}}
+
+
+def test_the_longest_delay_and_the_longest_fields_are_taken(queue: Queue) -> None:
+    fields = {
+        "type": "t" * 100, "content_type": "c" * 128, "retry": "list" + " 10" * 532, "key": "k" * 128, "keep": "1",
+        "tags": TEXT_OF_256 * 16, "headers": TEXT_OF_256 * 256, "traceparent": "t" * 128, "request": "r" * 128,
+        "expires_at": "+" + "9" * 12,
+    }  # fmt: skip
+
+    assert queue.enqueue(("a", "+" + "9" * 12, fields)) == ["created"]
+
+    then = NOW + 999_999_999_999
+    assert queue.places() == {"due": {"a": then}}
+    assert queue.task("a") == HASH | fields | {"expires_at": str(then)}

@@ -81,6 +81,20 @@ def test_one_that_cannot_be_used_is_set_aside_and_holds_up_nobody(
     assert queue.totals() == {"enqueued": 1, "quarantined": 1}
 
 
+def test_a_flood_that_cannot_be_used_is_told_once_a_call_and_reason(queue: Queue) -> None:
+    for number in range(30):
+        append(queue, id=f"a{number}", due=THEN, type="t", payload="{}", priority="urgent")
+        append(queue, id=f"b{number}", due=THEN, payload="{}", keep=1)
+
+    assert ingest(queue) == Ingest("q", 0, 60, 0)
+
+    assert queue.events() == [
+        "quarantined a0 reason=inbox priority more=29",
+        "quarantined b0 reason=inbox type more=29",
+    ]
+    assert len(queue.places()["quarantine"]) == queue.totals()["quarantined"] == 60
+
+
 def test_an_id_of_another_task_is_set_aside_and_that_task_is_untouched(queue: Queue) -> None:
     queue.seed("a", due=THEN)
     task = queue.task("a")
@@ -134,3 +148,17 @@ def test_a_key_that_is_no_stream_does_not_stop_the_other_queues(queue: Queue) ->
 
     assert reply == [Ingest("q", 0, 0, 0), Ingest("r", 1, 0, 0)]
     assert queue.redis.get(queue.key("inbox:q")) == "mine"
+
+
+def test_a_call_takes_at_most_five_hundred(real_queue: Queue) -> None:
+    queue = real_queue
+    for number in range(501):
+        append(queue, id=f"a{number}", due=THEN, type="t", payload="{}")
+
+    assert ingest(queue, limit=5_000) == Ingest("q", 500, 0, 1)
+
+
+def test_the_longest_payload_is_taken(queue: Queue) -> None:
+    append(queue, id="a", due=THEN, type="t", payload="x" * 262_144)
+
+    assert ingest(queue) == Ingest("q", 1, 0, 0)

@@ -149,21 +149,19 @@ def test_entries_that_no_ready_task_names_are_found(queue: Queue) -> None:
     assert look(queue, "entries", f"low/{second}", "low/1-1", "nonsense").faults == found.faults[:1]
 
 
-def test_entries_that_were_passed_over_and_pending_ones_that_are_gone_are_found(real_queue: Queue) -> None:
+def test_entries_that_are_pending_and_gone_are_found(real_queue: Queue) -> None:
     queue = real_queue
     for task_id in ("a", "b", "c"):
         queue.ready(task_id)
-    queue.broken.update(("a", "b"))
+    queue.broken.update(("b",))
     entries = [at for at, _ in queue.redis.xrange(queue.keys.ready)]
     queue.redis.xreadgroup("workers", "gone", {queue.keys.ready: ">"}, count=2)
     assert look(queue, "normal").faults == []  # pending: a mover takes them over
 
-    queue.redis.xack(queue.keys.ready, "workers", entries[0])
+    queue.redis.xack(queue.keys.ready, "workers", entries[0])  # passed over: the next claim takes it all the same
     queue.redis.xdel(queue.keys.ready, entries[1])
 
-    assert [(fault.name.decode(), fault.rule) for fault in look(queue, "normal").faults] == [
-        (f"normal/{entries[0]}", "undelivered")
-    ]
+    assert look(queue, "normal").faults == []
     (dangling,) = look(queue, "pending/normal").faults
     assert (dangling.kind, dangling.name.decode()) == ("pending", f"normal/{entries[1]}")
     assert dangling.rule == "dangling_pending"
@@ -216,3 +214,40 @@ def test_a_brief_page_of_a_set_judges_only_members_that_name_no_hash(queue: Queu
 
     assert found.looked == 4
     assert {(fault.name, fault.rule) for fault in found.faults} == {(b"two words", "bad_id"), (b"ghost", "missing")}
+
+
+def test_what_is_just_within_its_limit_is_well(queue: Queue) -> None:
+    queue.running("runs", max_attempts=1)
+    queue.settle(queue.running("done"), "complete")
+    queue.redis.zadd(queue.keys.index("running"), {"runs": NOW + HOUR})
+    queue.redis.zadd(queue.keys.index("finished"), {"done": NOW + 365 * DAY})
+
+    assert look(queue, "tasks", "runs", "done").faults == []
+    assert rules(queue, "runs", now=NOW - 1) == {"lease"}
+    assert rules(queue, "done", now=NOW - 1) == {"retention"}
+
+
+def test_a_key_of_a_wrong_type_holds_no_task_and_stops_no_look(queue: Queue) -> None:
+    queue.seed("a", due=NOW + HOUR)
+    queue.redis.set(queue.keys.index("held"), "mine")
+
+    assert rules(queue, "a") == set()
+
+
+def test_a_page_has_at_most_five_hundred(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.broken.update(names := [f"a{number}" for number in range(501)])
+    queue.redis.zadd(queue.keys.due, dict.fromkeys(names, NOW))
+
+    assert (look(queue, "due", limit=5_000).looked, look(queue, "tasks", *names).looked) == (500, 500)
+
+
+def test_the_longest_place_in_a_stream_is_found_and_one_that_nobody_holds_is_not_pending(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.ready("a")
+    queue.broken.add("nobody")
+    longest = "9" * 15 + "-" + "9" * 15
+    queue.redis.xadd(queue.keys.ready, {"id": "nobody"}, id=longest)
+
+    assert [fault.rule for fault in look(queue, "entries", f"normal/{longest}").faults] == ["stray_entry"]
+    assert look(queue, "pendings", f"normal/{longest}", "normal/1-1") == Inspected(NOW, b"", 0, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from redsched.wire import protocol
+from redsched.wire.protocol import Bell
 from tests.lua.harness import LEASE, NOW, Queue
 
 
@@ -11,10 +12,17 @@ def consumers(queue: Queue, priority: str = "normal") -> list[str]:
     return [one["name"] for one in queue.redis.xinfo_consumers(queue.keys.stream(priority), "workers")]
 
 
+def ring(queue: Queue, consumer: str, priority: str = "normal") -> Bell:
+    """A blocking read of the consumer delivers the next entry."""
+    stream = queue.keys.stream(priority)
+    ((_, ((at, fields),)),) = queue.redis.xreadgroup("workers", consumer, {stream: ">"}, count=1)
+    return Bell("q", f"{priority}/{at}", fields["id"])
+
+
 def test_a_consumer_is_forgotten_with_its_last_claim_and_its_tasks_run_on(queue: Queue) -> None:
     queue.seed("a", priority="high")
     queue.ready("b")
-    assert len(queue.claim().tasks) == 2
+    assert len(queue.claim(bells=[ring(queue, "w", "high"), ring(queue, "w")]).tasks) == 2
     assert consumers(queue) == consumers(queue, "high") == ["w"]
 
     assert queue.send(protocol.leave([queue.keys], "w")) == 2
@@ -25,9 +33,11 @@ def test_a_consumer_is_forgotten_with_its_last_claim_and_its_tasks_run_on(queue:
 
 
 def test_other_consumers_stay(queue: Queue) -> None:
-    queue.running("a")
+    queue.ready("a")
     queue.ready("b")
-    queue.claim(consumer="other")
+    bells = [ring(queue, "w"), ring(queue, "other")]
+    queue.claim(1, bells=bells[:1])
+    queue.claim(1, bells=bells[1:], consumer="other")
 
     queue.send(protocol.leave([queue.keys], "w"))
 

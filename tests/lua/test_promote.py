@@ -253,16 +253,15 @@ def test_an_id_outside_the_grammar_is_set_aside(queue: Queue, task_id: str) -> N
     assert queue.events() == [f"quarantined {task_id[:128]} reason=bad id"]
 
 
-def test_an_empty_id_leaves_due(queue: Queue) -> None:
+def test_an_empty_id_is_set_aside_under_both_builds(queue: Queue) -> None:
     queue.broken.add("")
     queue.redis.zadd(queue.keys.due, {"": NOW})
     queue.seed("good")
 
     queue.promote()
 
-    # the script build drops it silently: its ZREM of the empty id, which makes a full server willing, removes it
-    aside = {"quarantine": {"bad id:": NOW}} if queue.build == "functions" else {}
-    assert queue.places() == {"ready": {"normal": ["good"]}} | aside
+    assert queue.places() == {"ready": {"normal": ["good"]}, "quarantine": {"bad id:": NOW}}
+    assert queue.events() == ["quarantined  reason=bad id"]
 
 
 def test_the_quarantine_keeps_the_latest_ten_thousand(real_queue: Queue) -> None:
@@ -321,11 +320,9 @@ def _eventually(queue: Queue, done: str) -> None:
 
 def test_an_entry_that_a_dead_reader_held_is_added_again_after_a_second(queue: Queue) -> None:
     queue.seed("a", priority="low")
-    queue.seed("b")
     queue.promote()
     stream = queue.keys.stream("low")
     ((_, ((entry, _),)),) = queue.redis.xreadgroup("workers", "dead-reader", {stream: ">"}, count=1)
-    assert queue.claim().tasks[0].id == "b"
 
     queue.promote()
     assert queue.pending("low") == 1, "it is left alone for a second"
@@ -371,4 +368,18 @@ def test_a_bad_id_that_both_ends_reach_is_set_aside_once(queue: Queue) -> None:
     assert queue.places()["ready"] == {"normal": ["good"]}
     assert "due" not in queue.places()
     assert queue.totals() == {"promoted": 1, "quarantined": 10}
-    assert len(queue.events()) == 10
+    assert queue.events() == ["quarantined bad 0 reason=bad id more=9"]
+
+
+def test_a_flood_of_bad_ids_is_told_once_a_call_and_reason_and_each_is_kept(queue: Queue) -> None:
+    queue.redis.zadd(queue.keys.due, {f"bad {number}": NOW - 1_000 for number in range(200)})
+    queue.redis.zadd(queue.keys.due, {f"seconds{number}": 1_800_000_000 + number for number in range(50)})
+    queue.broken |= {f"bad {number}" for number in range(200)}
+
+    queue.promote(limit=300)
+
+    assert queue.events() == [
+        "quarantined seconds0 reason=bad time more=49",
+        "quarantined bad 0 reason=bad id more=199",
+    ]
+    assert len(queue.places()["quarantine"]) == queue.totals()["quarantined"] == 250

@@ -67,7 +67,7 @@ def test_a_task_whose_start_by_passed_is_expired(queue: Queue) -> None:
     queue.reap(now=ENDED)
 
     assert queue.places() == {"finished": {"a": ENDED + KEEP_FINISHED}}
-    assert queue.task("a")["state"] == "expired"
+    assert (queue.task("a")["state"], queue.task("a").get("reason")) == ("expired", None)
 
 
 def test_a_task_whose_start_by_passes_before_its_next_run_is_expired(queue: Queue) -> None:
@@ -149,3 +149,15 @@ def test_the_longest_overdue_leases_come_first(queue: Queue) -> None:
     queue.reap(now=ENDED, limit=1)
 
     assert queue.places()["running"] == {"a": ENDED}
+
+
+def test_a_call_takes_back_at_most_five_hundred_and_cuts_at_most_a_hundred(real_queue: Queue) -> None:
+    queue = real_queue
+    ended, far = [f"ended{number}" for number in range(501)], [f"far{number}" for number in range(101)]
+    queue.broken.update(ended, far)
+    queue.redis.zadd(queue.keys.index("running"), dict.fromkeys(ended, NOW) | dict.fromkeys(far, NOW + 2 * HOUR))
+
+    assert queue.reap(limit=5_000).moved == 500
+
+    running = queue.places()["running"]
+    assert (len(running), list(running.values()).count(NOW + HOUR)) == (102, 100)

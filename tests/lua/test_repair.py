@@ -193,19 +193,6 @@ def test_a_stray_entry_goes_and_what_it_named_in_vain_is_set_aside(queue: Queue)
     assert queue.places() == {"ready": {"normal": ["a"]}, "quarantine": {"missing:nobody": NOW}}
 
 
-def test_an_entry_that_was_passed_over_is_written_anew(real_queue: Queue) -> None:
-    queue = real_queue
-    queue.ready("a")
-    queue.ready("b")
-    first, second = (at for at, _ in queue.redis.xrange(queue.keys.ready))
-    queue.redis.xgroup_setid(queue.keys.ready, "workers", "$")
-    assert queue.claim().tasks == []
-
-    assert mend(queue, ("entry", f"normal/{first}"), ("entry", f"normal/{second}")) == ["ready", "ready"]
-
-    assert [task.id for task in queue.claim().tasks] == ["a", "b"]
-
-
 def test_a_pending_entry_that_is_gone_is_acknowledged(real_queue: Queue) -> None:
     queue = real_queue
     queue.ready("a")
@@ -246,3 +233,66 @@ def test_a_stream_gets_its_group_a_key_loses_its_ttl_and_a_queue_is_listed(real_
     assert queue.redis.ttl(queue.keys.due) == -1
     assert queue.redis.smembers(queue.key("queues")) == {"q"}
     assert [task.id for task in queue.claim().tasks] == ["a"]
+
+
+def test_a_run_of_the_last_attempt_goes_on(queue: Queue) -> None:
+    started = queue.running("a", max_attempts=1)
+    queue.redis.zrem(queue.keys.index("running"), "a")
+
+    assert mend(queue, ("task", "a")) == ["running"]
+
+    assert queue.settle(started, "complete") == "completed"
+
+
+def test_a_task_that_waits_keeps_the_attempts_that_it_may_have(queue: Queue) -> None:
+    queue.write("last", type="t", payload="{}", attempt=5)
+    queue.write("beyond", type="t", payload="{}", attempt=6)
+
+    assert mend(queue, ("task", "last"), ("task", "beyond")) == ["scheduled"] * 2
+
+    assert (queue.task("last")["attempt"], queue.task("beyond")["attempt"]) == ("5", "4")
+
+
+def test_the_worker_of_a_run_that_is_given_up_is_told_that_it_lost(queue: Queue) -> None:
+    started = queue.running("a")
+    queue.redis.hset(queue.keys.task("a"), "state", "nonsense")
+    queue.redis.zadd(queue.keys.index("dead"), {"a": NOW})
+
+    assert mend(queue, ("task", "a")) == ["scheduled"]
+
+    assert queue.settle(started, "complete") == "lost"
+
+
+def test_a_finished_task_keeps_its_end_and_its_retention(queue: Queue) -> None:
+    for task_id in ("a", "b"):
+        queue.settle(queue.running(task_id), "complete", now=NOW - 5)
+        queue.redis.expire(queue.keys.task(task_id), 100)
+    queue.redis.hdel(queue.keys.task("b"), "finished_at")
+    queue.redis.zadd(queue.keys.index("finished"), {"a": NOW + 365 * DAY})
+
+    assert mend(queue, ("task", "a"), ("task", "b")) == ["completed"] * 2
+
+    assert (queue.task("a")["finished_at"], queue.task("b")["finished_at"]) == (str(NOW - 5), str(NOW))
+    assert queue.places() == {"finished": {"a": NOW + 365 * DAY, "b": NOW - 5 + KEEP_FINISHED}}
+
+
+def test_a_task_that_was_set_aside_for_its_time_is_scheduled_whatever_it_said(queue: Queue) -> None:
+    queue.broken.add("a")
+    queue.write("a", due=NOW // 1_000, type="t", payload="{}", state="nonsense")
+
+    assert mend(queue, ("task", "a")) == ["quarantined"]
+
+    assert queue.task("a")["state"] == "scheduled"
+    assert well(queue, "a")
+
+
+def test_what_is_set_aside_is_told_once_and_counted(queue: Queue) -> None:
+    queue.redis.zadd(queue.keys.due, {"two words": NOW, "ghost": NOW, "phantom": NOW})
+    queue.broken.update(("two words", "ghost", "phantom"))
+
+    mend(queue, *(("task", task_id) for task_id in ("two words", "ghost", "phantom")))
+
+    assert [event for event in queue.events() if event.startswith("quarantined")] == [
+        "quarantined two words reason=bad id", "quarantined ghost reason=missing more=1",
+    ]  # fmt: skip
+    assert queue.totals() == {"repaired": 3, "quarantined": 3}

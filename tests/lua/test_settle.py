@@ -373,3 +373,22 @@ def test_an_outcome_that_is_none_is_refused_before_anything_is_written(queue: Qu
     good = [1, "a", started.token, "dead", "x", "", ""]
 
     assert queue.refused("settle", NOW, *good, *bad).startswith("RS_INVALID 2 outcome must be")
+
+
+def test_the_longest_policy_is_used(queue: Queue) -> None:
+    policy = "list" + " 70" * 532
+    assert len(policy) == 1_600
+
+    assert queue.settle(queue.running("a", retry=policy), "retry") == "scheduled"
+
+    assert queue.places() == {"due": {"a": NOW + 70}}
+
+
+def test_a_key_in_the_way_of_what_a_run_leaves_behind_goes(queue: Queue) -> None:
+    started = queue.running("a")
+    queue.broken.add("a")
+    queue.redis.set(queue.keys.outcome("a"), "mine")
+
+    assert queue.settle(started, "retry", 5, "it broke", "line 1") == "scheduled"
+
+    assert queue.outcome("a") == {"error": "it broke", "traceback": "line 1", "attempt:1": f"{NOW} retry w it broke"}

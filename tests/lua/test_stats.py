@@ -115,3 +115,11 @@ def test_the_earliest_due_time_that_counts_is_of_1973(queue: Queue) -> None:
     queue.seed("a", due=100_000_000_000)
 
     assert queue.send(protocol.stats([queue.keys]))[0].oldest_due_age_ms == NOW - 100_000_000_000
+
+
+def test_a_ready_task_may_be_older_than_those_in_due_and_in_streams_before_its_own(queue: Queue) -> None:
+    queue.ready("high", due=NOW - 10, priority="high")
+    queue.ready("low", due=NOW - 30, priority="low")
+    queue.seed("waits", due=NOW - 20)
+
+    assert stats(queue).oldest_due_age_ms == 30

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
+
 from redsched.wire import protocol
 from redsched.wire.protocol import Swept
 from tests.lua.harness import HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
@@ -128,6 +132,7 @@ def test_several_queues_are_swept_in_one_call(queue: Queue) -> None:
 
 def test_a_consumer_that_was_here_lately_stays(queue: Queue) -> None:
     queue.running("a")
+    queue.redis.xgroup_createconsumer(queue.keys.ready, "workers", "w")
 
     sweep(queue, NOW)
 
@@ -141,3 +146,59 @@ def test_the_quarantine_is_left_to_its_own_cap(queue: Queue) -> None:
     sweep(queue, NOW + 365 * 24 * HOUR)
 
     assert queue.places() == {"quarantine": {"missing:x": NOW - HOUR}}
+
+
+def age(queue: Queue, consumer: str, ms: int) -> None:
+    """Let a consumer have been away: its last visit is in the stream as DUMP writes it, after its name."""
+    dumped = bytearray(queue.raw.dump(queue.keys.ready) or b"")
+    at = dumped.index(consumer.encode()) + len(consumer)
+    seen = int.from_bytes(dumped[at : at + 8], "little")
+    assert 0 <= time.time() * 1_000 - seen < HOUR
+    dumped[at : at + 8] = (seen - ms).to_bytes(8, "little")
+    body = bytes(dumped[:-8])
+    queue.raw.restore(queue.keys.ready, 0, body + crc64(body).to_bytes(8, "little"), replace=True)
+
+
+def crc64(text: bytes) -> int:
+    """The checksum at the end of a dump."""
+    found = 0
+    for byte in text:
+        found ^= byte
+        for _ in range(8):
+            found = found >> 1 ^ (0x95AC9329AC4BC9B5 if found & 1 else 0)
+    return found
+
+
+@pytest.mark.parametrize(("away", "stays"), [(HOUR - 60_000, True), (HOUR + 1, False)])
+def test_a_consumer_that_was_away_for_an_hour_goes(real_queue: Queue, away: int, stays: bool) -> None:
+    queue = real_queue
+    queue.running("a")
+    for name in ("w", "away-for-long"):
+        queue.redis.xgroup_createconsumer(queue.keys.ready, "workers", name)
+    age(queue, "away-for-long", away)
+
+    sweep(queue, NOW)
+
+    left = [one["name"] for one in queue.redis.xinfo_consumers(queue.keys.ready, "workers")]
+    assert sorted(left) == (["away-for-long", "w"] if stays else ["w"])
+
+
+def test_a_consumer_for_which_something_is_pending_stays(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.ready("a")
+    queue.redis.xreadgroup("workers", "away-for-long", {queue.keys.ready: ">"})
+    age(queue, "away-for-long", 2 * HOUR)
+
+    sweep(queue, NOW)
+
+    assert queue.pending() == 1
+
+
+def test_a_call_removes_at_most_five_hundred(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.broken.update(names := [f"a{number}" for number in range(501)])
+    queue.redis.zadd(queue.keys.index("finished"), dict.fromkeys(names, NOW))
+
+    assert sweep(queue, limit=5_000) == Swept(0, True)
+
+    assert len(queue.places()["finished"]) == 1

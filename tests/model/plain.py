@@ -124,7 +124,6 @@ def _streams(raw: Raw, queue: str, entries: dict[str, str]) -> Broken:
     found: Broken = set()
     for priority, stream in raw.streams(queue).items():
         pending = raw.pending.get(stream, set())
-        last = _stream_id(raw.groups[stream].get("workers", "0-0"))
         there = {at for at, _ in raw.values[stream]}
         found |= {("pending", f"{priority}/{at}", "dangling_pending") for at in pending - there}
         for at in there:
@@ -133,14 +132,7 @@ def _streams(raw: Raw, queue: str, entries: dict[str, str]) -> Broken:
             is_task = raw.types.get(f"task:{queue}:{entries[name]}") == "hash"
             if not (task and is_task and task.get("state") == "ready" and task.get("entry") == name):
                 found.add(("entry", name, "stray_entry"))
-            elif _stream_id(at) <= last and at not in pending:
-                found.add(("entry", name, "undelivered"))
     return found
-
-
-def _stream_id(text: str) -> tuple[int, int]:
-    ms, _, number = text.partition("-")
-    return int(ms), int(number)
 
 
 def _task(raw: Raw, queue: str, task_id: str, scores: dict[str, float], entries: dict[str, str]) -> set[str]:

@@ -1,6 +1,7 @@
 """Damage drawn at random: the doctor finds what a plain model says is broken and nothing else, and mends what can be.
 
-60 seeds in the suite, every other one on Redis 7.0; ``REDSCHED_TEST_DAMAGE_SEEDS=1000`` runs as many.
+60 seeds in the suite, a third of them each on Valkey, Redis 7.0 and Redis 8; ``REDSCHED_TEST_DAMAGE_SEEDS=1000`` runs
+as many.
 """
 
 from __future__ import annotations
@@ -291,7 +292,7 @@ def by_hand(faults: set[tuple[str, str, str]]) -> bool:
 @pytest.fixture
 def connections(request: pytest.FixtureRequest, seed: int) -> Iterator[tuple[str, redis.Redis, redis.Redis]]:
     """A server with our library."""
-    url = request.getfixturevalue(("valkey_server", "redis7_server")[seed % 2]).url
+    url = request.getfixturevalue(("valkey_server", "redis7_server", "redis8_server")[seed % 3]).url
     raw, text = (redis.Redis.from_url(url, protocol=2, decode_responses=decode) for decode in (False, True))
     raw.execute_command("FUNCTION", "LOAD", "REPLACE", scripts.library())
     yield url, raw, text

@@ -23,7 +23,7 @@ TIMING = ("recovery p99", "WINDOW", "VACUOUS", "STUCK")
 
 def campaign(folder: Path, scenario: str, variant: str, seconds: float) -> Result:
     """One short segment."""
-    if program(variant.partition("-")[0] if "redis7" in variant else "valkey") is None:
+    if program(variant.partition("-")[0]) is None:
         servers.missing(f"no server program for {variant}")
     given = (
         "--only",

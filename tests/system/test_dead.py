@@ -15,7 +15,7 @@ from redsched.cli.main import main
 from redsched.wire import protocol
 from redsched.wire.bulk import Filter
 from redsched.wire.protocol import Settlement
-from tests.api_server import ApiServer
+from tests.api_server import JSON, ApiServer
 from tests.lua.consistency import assert_consistent
 from tests.servers import Store
 
@@ -217,6 +217,19 @@ def test_http_counts_first_and_changes_only_when_told(client: Client, api: ApiSe
     again = api.post("/v1/tasks:bulk", ask | {"dry_run": False}).json
     assert (again["changed"], again["answers"], again["more"]) == (1, {"dropped": 1}, False)
     assert states(client, "a", "b", "c") == ["-", "-", "dead"]
+
+
+def test_a_bulk_request_with_an_idempotency_key_acts_once(client: Client, api: ApiServer) -> None:
+    kill(client, "a", "b")
+    ask = {"filter": {}, "action": "revive", "dry_run": False, "max": 1}
+    key = JSON | {"idempotency-key": "revive-7"}
+
+    first, second = (api.post("/v1/tasks:bulk", ask, headers=key) for _ in range(2))
+
+    assert first.json["changed"] == 1 and second.body == first.body
+    assert "idempotent-replayed" not in first.headers and second.headers["idempotent-replayed"] == "true"
+    assert sorted(states(client, "a", "b")) == ["dead", "scheduled"]
+    assert api.post("/v1/tasks:bulk", ask | {"max": 2}, headers=key).code == "422 idempotency_key_reused"
 
 
 def test_http_drops_one_dead_task_and_no_living_one(client: Client, api: ApiServer) -> None:

@@ -236,10 +236,22 @@ def test_a_server_that_does_not_suit_is_told(tmp_path: Path) -> None:
     assert again["memory"].startswith("WARN") and again["memory"].endswith("MiB used of 1.0")
 
 
-def test_known_bad_builds_and_a_clock_that_is_off_are_told() -> None:
-    assert environment.known_bad("valkey", (9, 1, 2)) == []
-    assert len(environment.known_bad("redis", (7, 4, 2))) == 3
-    assert environment.known_bad("valkey", (8, 1, 3)) == ["CVE-2025-49844: code execution from Lua"]
+def test_known_bad_builds_are_told() -> None:
+    def bad(name: str, *version: int) -> list[str]:
+        return [why.partition(":")[0] for why in environment.known_bad(name, version)]  # type: ignore[arg-type]
+
+    lua, blocked, tls, valkey_tls = "CVE-2025-49844", "CVE-2026-23479", "CVE-2026-81934", "CVE-2026-56684"
+    assert bad("redis", 7, 4, 2) == [lua, blocked, tls, "redis#13793"]
+    assert bad("redis", 8, 0, 6) == bad("redis", 8, 2, 3) == [blocked, tls]
+    assert bad("redis", 8, 2, 1) == [lua, blocked, tls, "CVE-2025-62507"]
+    assert bad("redis", 8, 2, 6) == bad("redis", 8, 6, 5) == bad("redis", 8, 8, 1) == bad("redis", 8, 10, 0) == [tls]
+    assert bad("valkey", 8, 1, 3) == [lua, blocked, valkey_tls]
+    mended = ((7, 2, 16), (7, 4, 11), (8, 2, 9), (8, 4, 6), (8, 6, 6), (8, 8, 2), (8, 10, 1))
+    assert [bad("redis", *version) for version in mended] == [[]] * len(mended)
+    assert bad("valkey", 9, 1, 2) == bad("valkey", 9, 0, 5) == []
+
+
+def test_a_clock_that_is_off_is_told() -> None:
     assert environment.clock_line(2, 200).level == environment.clock_line(400, -430).level == "OK"
     assert environment.clock_line(2, 260).what == "the server is 260 ms ahead of this machine"
     assert environment.clock_line(2, -3_000).level == "WARN"

@@ -9,18 +9,22 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from redsched import Mover, Settings
+from redsched import Mover, Settings, Task
+from redsched.engine import apart
 from redsched.engine import mover as engine
+from redsched.wire import protocol
+from redsched.wire.keys import queue_keys
 from tests.servers import Store
 from tests.system.workers import Site, site_on
 
 
-@pytest.fixture(params=["valkey", "redis"])
+@pytest.fixture(params=["valkey", "redis", "redis8"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """A store of the test's own."""
     with site_on(request, request.param, tmp_path) as found:
@@ -251,23 +255,105 @@ def test_a_queue_that_redis_refuses_does_not_hold_up_the_others(site: Site, capl
     assert [record.message for record in caplog.records if record.name == "redsched.mover"] == ["promote.refused"]
 
 
-def test_a_lease_that_ends_unanswered_is_taken_back(site: Site) -> None:
-    made = site.client.enqueue("note", retry=[60_000])
+def claim_for_a_worker_that_dies(site: Site, *queues: str, **options: Any) -> list[str]:
+    """One task of each queue runs with a lease of a second; their ids."""
+    made = [site.client.enqueue("note", queue=queue, **options).id for queue in queues]
+    keys = [queue_keys(site.client.cell, queue) for queue in queues]
+    claim = protocol.claim(keys, consumer="gone", count=len(queues), lease_ms=1_000)
+    assert {task.id for task in site.client._transport.send(claim).tasks} == set(made)
+    return made
+
+
+def test_a_queue_whose_leases_cannot_be_taken_back_does_not_hold_up_the_others(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "REFUSED", 0.2)
+    caplog.set_level(logging.ERROR, "redsched.mover")
+    queues = ("bad", "good", "fine")
+    ids = claim_for_a_worker_that_dies(site, *queues, max_attempts=1)
+    bad = site.store.key("dead:bad")
+    site.store.redis.set(bad, "somebody else's")
+
+    def states() -> list[str]:
+        return [site.client.task(task_id, queue=queue).state for task_id, queue in zip(ids, queues, strict=True)]
 
     async def main() -> None:
-        async with site.store.async_client() as dead_worker:
-            from redsched.wire import protocol
-            from redsched.wire.keys import queue_keys
-
-            keys = [queue_keys(dead_worker.cell, "default")]
-            claim = protocol.claim(keys, consumer="gone", count=1, lease_ms=1_000)
-            claimed = await dead_worker.transport.send(claim)
-            assert [task.id for task in claimed.tasks] == [made.id]
-        async with running(site.settings()):
-            await eventually(lambda: site.client.task(made.id).state == "scheduled")
+        async with running(site.settings(), at_home=queues) as mover:
+            await eventually(lambda: states() == ["running", "dead", "dead"])
+            before = mover.polls
+            for number in range(5):  # due tasks of the bad queue go on, and it is tried no more often than that
+                write_raw(site.store, f"raw-{number}", site.store.now_ms() + 20, queue="bad")
+                await eventually(lambda n=number: is_ready(site.store, f"raw-{n}", "bad"), seconds=0.5)
+            await asyncio.sleep(0.5)
+            assert mover.polls - before < 40
+            site.store.redis.delete(bad)
+            await eventually(lambda: states() == ["dead"] * 3)
 
     asyncio.run(main())
-    assert [(a.attempt, a.outcome) for a in site.client.task(made.id).history or ()] == [(1, "lease")]
+    told = sorted((record.message, record.__dict__["queue"]) for record in caplog.records)
+    assert told == [("reap.refused", "bad"), ("sweep.refused", "bad")]
+
+
+@pytest.mark.parametrize("place", ["finished", "dead"])
+def test_a_queue_that_cannot_be_swept_does_not_hold_up_the_others(
+    site: Site, place: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SWEEP_EVERY", 0.05)
+    monkeypatch.setattr(apart, "REFUSED", 0.05)
+    caplog.set_level(logging.ERROR, "redsched.mover")
+    for queue in ("bad", "good", "fine"):
+        ended = site.client.enqueue("note", queue=queue, retention=timedelta(milliseconds=1), delay="1h")
+        site.client.cancel(ended.id, queue=queue)
+    site.store.redis.delete(site.store.key(f"{place}:bad"))
+    site.store.redis.set(site.store.key(f"{place}:bad"), "somebody else's")
+
+    async def main() -> None:
+        async with running(site.settings(), at_home=("bad", "good", "fine")):
+            healthy = [site.store.key(f"finished:{queue}") for queue in ("good", "fine")]
+            await eventually(lambda: not site.store.redis.exists(*healthy))
+            await asyncio.sleep(0.3)  # some rounds more
+
+    asyncio.run(main())
+    assert [(record.message, record.__dict__["queue"]) for record in caplog.records] == [("sweep.refused", "bad")]
+
+
+@pytest.mark.parametrize("lost", ["DEL", "XTRIM"])
+def test_ready_tasks_whose_entries_were_removed_by_hand_get_others(
+    site: Site, lost: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SCAN_EVERY", 0.05)
+    monkeypatch.setattr(engine, "SCAN_SOON", 0.05)
+    ids = sorted(answer.id for answer in site.client.enqueue_many([Task(type="note") for _ in range(70)]))
+    later = site.client.enqueue("note", delay="1h")
+    ready = site.store.key("ready:default")
+    site.client.enqueue("note", queue="bad")
+    site.store.redis.set(site.store.key("ready:bad"), "somebody else's")  # this one cannot be mended
+
+    def entries() -> list[str]:
+        return sorted(fields["id"] for _, fields in site.store.redis.xrange(ready))
+
+    async def main() -> None:
+        async with running(site.settings()):
+            site.store.redis.execute_command(*(("DEL", ready) if lost == "DEL" else ("XTRIM", ready, "MAXLEN", 1)))
+            await eventually(lambda: entries() == ids)
+            await asyncio.sleep(0.3)  # some rounds more
+
+    asyncio.run(main())
+    assert entries() == ids and site.client.task(later.id).state == "scheduled"
+    told = [(record.message, record.__dict__["n"]) for record in caplog.records if record.name == "redsched.mover"]
+    assert {message for message, _ in told} == {"tasks.stranded"}
+    assert sum(n for _, n in told) == (70 if lost == "DEL" else 69)
+
+
+def test_a_lease_that_ends_unanswered_is_taken_back(site: Site) -> None:
+    (made,) = claim_for_a_worker_that_dies(site, "default", retry=[60_000])
+
+    async def main() -> None:
+        async with running(site.settings()):
+            await eventually(lambda: site.client.task(made).state == "scheduled")
+
+    asyncio.run(main())
+    assert [(a.attempt, a.outcome) for a in site.client.task(made).history or ()] == [(1, "lease")]
 
 
 def test_a_stranger_holding_the_name_of_the_acting_mover_costs_little(site: Site) -> None:
@@ -279,7 +365,6 @@ def test_a_stranger_holding_the_name_of_the_acting_mover_costs_little(site: Site
             await eventually(lambda: is_ready(site.store, "raw"), seconds=3)
 
     asyncio.run(main())
-
 
 
 def test_a_namespace_that_was_emptied_is_told_at_once_and_goes_on(

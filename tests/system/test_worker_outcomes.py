@@ -11,7 +11,7 @@ from redsched import Explicit
 from tests.system.workers import Site, site_on
 
 
-@pytest.fixture(scope="module", params=["valkey", "redis"])
+@pytest.fixture(scope="module", params=["valkey", "redis", "redis8"])
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A store with one worker, shared by the tests of this file: a misbehaving handler must not harm the others."""
     with site_on(request, request.param, tmp_path_factory.mktemp("outcomes")) as found:

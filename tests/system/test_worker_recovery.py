@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from tests.servers import Store, connect, start_redis7, start_valkey, start_without_functions
+from tests.servers import Store, connect, start_redis7, start_redis8, start_valkey, start_without_functions
 from tests.system.workers import Site
 
-SERVERS = {"valkey": start_valkey, "redis": start_redis7, "valkey-scripts": start_without_functions}
+SERVERS = {
+    "valkey": start_valkey, "redis": start_redis7, "redis8": start_redis8, "valkey-scripts": start_without_functions,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=SERVERS)

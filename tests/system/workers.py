@@ -134,7 +134,7 @@ class Site:
 
 @contextmanager
 def site_on(request: pytest.FixtureRequest, kind: str, directory: Path) -> Iterator[Site]:
-    """A namespace of its own on a server of this pytest process: valkey, redis or valkey-scripts."""
+    """A namespace of its own on a server of this pytest process: one of FIXTURES."""
     server = request.getfixturevalue(FIXTURES[kind])
     store = Store(kind, connect(server.url), url=server.url)
     with Site(store, directory) as site:

@@ -17,19 +17,32 @@ from redsched.wire.replies import Refused
 SKEW_MS = 250
 FLOOR = {"redis": (7, 0, 0), "valkey": (7, 2, 0)}
 Version = tuple[int, int, int]
-# server, first and first mended version of a range, what is wrong with it
+LUA = "CVE-2025-49844: code execution from Lua"
+BLOCKED = "CVE-2026-23479: use after free when a blocked client is ended"
+TLS = "CVE-2026-81934: code execution without a password, where it serves TLS"
+VALKEY_TLS = "CVE-2026-56684: code execution by CLIENT KILL, where it serves TLS"
+# server, first and first mended version of a range, what is wrong with it; each branch was mended by itself
 KNOWN_BAD: tuple[tuple[str, Version, Version, str], ...] = (
-    ("redis", (7, 0, 0), (7, 2, 0), "CVE-2025-49844 (code execution from Lua) unless the distribution mended it"),
-    ("redis", (7, 2, 0), (7, 2, 11), "CVE-2025-49844: code execution from Lua"),
-    ("redis", (7, 4, 0), (7, 4, 6), "CVE-2025-49844: code execution from Lua"),
-    ("redis", (8, 0, 0), (8, 0, 4), "CVE-2025-49844: code execution from Lua"),
-    ("redis", (8, 2, 0), (8, 2, 2), "CVE-2025-49844: code execution from Lua"),
-    ("redis", (7, 2, 0), (8, 6, 3), "CVE-2026-23479: use after free when a blocked client is ended"),
+    ("redis", (7, 0, 0), (7, 2, 0),
+     "CVE-2025-49844 and CVE-2026-81934 (code execution from Lua, and by TLS) unless the distribution mended them"),
+    ("redis", (7, 2, 0), (7, 2, 11), LUA), ("redis", (7, 4, 0), (7, 4, 6), LUA),
+    ("redis", (8, 0, 0), (8, 0, 4), LUA), ("redis", (8, 2, 0), (8, 2, 2), LUA),
+    ("redis", (7, 2, 0), (7, 2, 14), BLOCKED), ("redis", (7, 4, 0), (7, 4, 9), BLOCKED),
+    ("redis", (8, 0, 0), (8, 2, 6), BLOCKED), ("redis", (8, 4, 0), (8, 4, 3), BLOCKED),
+    ("redis", (8, 6, 0), (8, 6, 3), BLOCKED),
+    ("redis", (7, 2, 0), (7, 2, 16), TLS), ("redis", (7, 4, 0), (7, 4, 11), TLS), ("redis", (8, 0, 0), (8, 2, 9), TLS),
+    ("redis", (8, 4, 0), (8, 4, 6), TLS), ("redis", (8, 6, 0), (8, 6, 6), TLS), ("redis", (8, 8, 0), (8, 8, 2), TLS),
+    ("redis", (8, 10, 0), (8, 10, 1), TLS),
+    ("redis", (8, 2, 0), (8, 2, 3), "CVE-2025-62507: code execution by XACKDEL"),
     ("redis", (7, 4, 0), (7, 4, 3), "redis#13793: WAITAOF answers before the fsync"),
-    ("valkey", (7, 2, 0), (7, 2, 11), "CVE-2025-49844: code execution from Lua"),
-    ("valkey", (8, 0, 0), (8, 0, 6), "CVE-2025-49844: code execution from Lua"),
-    ("valkey", (8, 1, 0), (8, 1, 4), "CVE-2025-49844: code execution from Lua"),
-)
+    ("valkey", (7, 2, 0), (7, 2, 11), LUA), ("valkey", (8, 0, 0), (8, 0, 6), LUA),
+    ("valkey", (8, 1, 0), (8, 1, 4), LUA),
+    ("valkey", (7, 2, 0), (7, 2, 13), BLOCKED), ("valkey", (8, 0, 0), (8, 0, 8), BLOCKED),
+    ("valkey", (8, 1, 0), (8, 1, 7), BLOCKED), ("valkey", (9, 0, 0), (9, 0, 4), BLOCKED),
+    ("valkey", (7, 2, 0), (7, 2, 14), VALKEY_TLS), ("valkey", (8, 0, 0), (8, 0, 10), VALKEY_TLS),
+    ("valkey", (8, 1, 0), (8, 1, 9), VALKEY_TLS), ("valkey", (9, 0, 0), (9, 0, 5), VALKEY_TLS),
+    ("valkey", (9, 1, 0), (9, 1, 1), VALKEY_TLS),
+)  # fmt: skip
 
 
 def lines(client: Client, way: Way) -> list[Line]:

@@ -55,10 +55,6 @@ RULES: dict[str, Rule] = {
     "stray_entry": Rule(
         "a stream entry is not the one that a ready task names", "a worker would read it for nothing", "removes it",
     ),
-    "undelivered": Rule(
-        "an entry was passed over: delivered, but pending for nobody", "no worker will ever be given it",
-        "writes it anew",
-    ),
     "dangling_pending": Rule("a pending entry is not in its stream", "it is looked at for nothing", "acknowledges it"),
     "key_type": Rule(
         "a key has another type than the contract says", "scripts that need it fail",
