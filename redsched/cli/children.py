@@ -1,4 +1,4 @@
-"""Child processes of ``up`` and ``demo``: started so that none outlives its parent, however that one ends.
+"""Child processes of ``up``, ``demo`` and ``worker --processes``: none outlives its parent, however that one ends.
 
 Everything is done on the main thread: Linux ties a child's parent-death signal to the thread that started it.
 """
@@ -18,10 +18,15 @@ from types import TracebackType
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+import click
+
 from redsched.cli.invocation import Failure
 from redsched.embedded import die_with_parent
 from redsched.settings import Settings, child_environment
 
+STEADY_S = 30.0  # a child that ran for this long has no failures behind it
+LONGEST_PAUSE_S = 30.0
+LOOK_S = 1.0  # how often children are looked at besides when one ends
 STOP_SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 
 
@@ -74,6 +79,59 @@ def start(arguments: Iterable[str], settings: Settings, *, output: IO[bytes] | N
     )
 
 
+class Child:
+    """A process that is started again when it ended: after 0.5 s, then 1, 2, 4 ... 30 s while it keeps ending.
+
+    One that runs ``once`` is left alone when it has ended with exit code 0.
+    """
+
+    def __init__(self, name: str, arguments: tuple[str, ...], settings: Settings, *, once: bool = False) -> None:
+        self.name = name
+        self.finished = False
+        self._once = once
+        self.process: subprocess.Popen[bytes] | None = None
+        self._arguments = arguments
+        self._settings = settings
+        self._failures = 0
+        self._started = 0.0
+        self._start_at = 0.0
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it now."""
+        self._started = time.monotonic()
+        self.process = start(self._arguments, self._settings)
+        return self.process
+
+    def look(self) -> int | None:
+        """Start it again when its pause is over; the exit code, once, when it has just ended."""
+        now = time.monotonic()
+        if self.process is None:
+            if now >= self._start_at and not self.finished:
+                self.start()
+            return None
+        code = self.process.poll()
+        if code is None:
+            return None
+        if self._once and code == 0:
+            self.finished, self.process = True, None
+            return code
+        self._failures = 1 if now - self._started >= STEADY_S else self._failures + 1
+        pause = min(0.5 * 2 ** (self._failures - 1), LONGEST_PAUSE_S)
+        self._start_at = now + pause
+        self.process = None
+        click.echo(f"{self.name} {ended(code)}; starting it again in {pause:g} s", err=True)
+        return code
+
+    def next_look(self) -> float:
+        """Seconds until it wants to be looked at."""
+        return LOOK_S if self.process is not None or self.finished else max(0.0, self._start_at - time.monotonic())
+
+
+def ended(code: int) -> str:
+    """How a process ended, for people."""
+    return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
 def stop(processes: Iterable[subprocess.Popen[bytes]], signals: Signals, grace: float) -> None:
     """SIGTERM to all at once; again when the user asks again; SIGKILL after ``grace`` seconds."""
     living = [process for process in processes if process.poll() is None]
@@ -86,6 +144,12 @@ def stop(processes: Iterable[subprocess.Popen[bytes]], signals: Signals, grace: 
     _send(living, signal.SIGKILL)
     for process in living:
         process.wait()
+
+
+def stop_all(children: Iterable[Child], signals: Signals, settings: Settings) -> None:
+    """Those that run, gracefully, with as long as their own grace needs."""
+    living = [child.process for child in children if child.process is not None]
+    stop(living, signals, settings.shutdown_grace_ms / 1_000 + 5)
 
 
 def _send(processes: Iterable[subprocess.Popen[bytes]], number: int) -> None:

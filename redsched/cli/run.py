@@ -33,11 +33,13 @@ def _metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
               help="How long a claim lasts without renewal. [default: 30s]")
 @click.option("--grace", "shutdown_grace_ms", metavar="DURATION", callback=read.duration,
               help="How long running tasks may go on after SIGTERM. [default: 25s]")
+@click.option("-n", "--processes", type=click.IntRange(1, 256), default=1,
+              help="Run this many, each with the concurrency above. [default: 1]")
 @click.option("--burst", is_flag=True, help="End when nothing is due any more.")
 @click.option("--no-mover", is_flag=True, help="Leave promoting due tasks to other processes.")
 @_metrics_option
 @pass_invocation
-def worker(given: Invocation, /, app: str, burst: bool, no_mover: bool, **flags: Any) -> None:
+def worker(given: Invocation, /, app: str, processes: int, burst: bool, no_mover: bool, **flags: Any) -> None:
     """Run the tasks of the application MODULE:APP. Contains a mover: one worker is a complete system."""
     import msgspec
 
@@ -51,6 +53,10 @@ def worker(given: Invocation, /, app: str, burst: bool, no_mover: bool, **flags:
     observer = _observe(settings)
     _require_redis(settings)
     log = logging.getLogger("redsched.worker")
+    if processes > 1:
+        from redsched.cli import pool
+
+        raise SystemExit(pool.run(app, settings, processes, burst=burst, no_mover=no_mover))
     log.info("worker.starting", extra={"app": app, "queues": ",".join(settings.queues), **_about(settings)})
     process.run(
         settings, observer, lambda: Worker(loaded, settings, burst=burst, mover=not no_mover, observer=observer)

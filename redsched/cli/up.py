@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
     from redsched.settings import Settings
 
 BUILTIN = "redsched.builtin:app"
-STEADY_S = 30.0  # a child that ran for this long has no failures behind it
-LONGEST_PAUSE_S = 30.0
-LOOK_S = 1.0  # how often the server is looked at besides when a child ends
 
 
 @click.command(cls=Command, short_help="Run everything: Redis, HTTP interface, mover, worker.")
@@ -89,63 +84,19 @@ def _redis(given: Invocation, settings: Settings) -> Iterator[EmbeddedServer | N
         yield server
 
 
-class Child:
-    """One kind of process, started again when it ended: after 0.5 s, then 1, 2, 4 ... 30 s while it keeps ending."""
-
-    def __init__(self, name: str, arguments: tuple[str, ...], settings: Settings) -> None:
-        self.name = name
-        self.process: subprocess.Popen[bytes] | None = None
-        self._arguments = arguments
-        self._settings = settings
-        self._failures = 0
-        self._started = 0.0
-        self._start_at = 0.0
-
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start it now."""
-        from redsched.cli import children
-
-        self._started = time.monotonic()
-        self.process = children.start(self._arguments, self._settings)
-        return self.process
-
-    def look(self) -> int | None:
-        """Start it again when its pause is over; the exit code, once, when it has just ended."""
-        now = time.monotonic()
-        if self.process is None:
-            if now >= self._start_at:
-                self.start()
-            return None
-        code = self.process.poll()
-        if code is None:
-            return None
-        self._failures = 1 if now - self._started >= STEADY_S else self._failures + 1
-        pause = min(0.5 * 2 ** (self._failures - 1), LONGEST_PAUSE_S)
-        self._start_at = now + pause
-        self.process = None
-        click.echo(f"redsched up: the {self.name} {_ended(code)}; starting it again in {pause:g} s", err=True)
-        return code
-
-    def next_look(self) -> float:
-        """Seconds until it wants to be looked at."""
-        return LOOK_S if self.process is not None else max(0.0, self._start_at - time.monotonic())
-
-
-def _ended(code: int) -> str:
-    return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-
-
 class System:
     """The children and the embedded server of one ``up``."""
 
     def __init__(self, settings: Settings, app: str, signals: Signals, server: EmbeddedServer | None) -> None:
+        from redsched.cli import children
+
         self.exit_code = 0
         self._settings = settings
         self._signals = signals
         self._server = server
         self._children = [
-            Child("HTTP interface", ("api",), settings),
-            Child("worker", ("worker", app), settings),
+            children.Child("redsched up: the HTTP interface", ("api",), settings),
+            children.Child("redsched up: the worker", ("worker", app), settings),
         ]
 
     def start(self) -> bool:
@@ -166,7 +117,7 @@ class System:
             self._look_at_server()
             for child in self._children:
                 if child.look() == USAGE:
-                    click.echo(f"redsched up: the {child.name} cannot start; the reason is above", err=True)
+                    click.echo(f"{child.name} cannot start; the reason is above", err=True)
                     self.exit_code = USAGE
                     return
 
@@ -174,10 +125,11 @@ class System:
         """The children first, gracefully; the server ends after them."""
         from redsched.cli import children
 
-        living = [child.process for child in self._children if child.process is not None]
-        children.stop(living, self._signals, self._settings.shutdown_grace_ms / 1_000 + 5)
+        children.stop_all(self._children, self._signals, self._settings)
 
     def _look_at_server(self) -> None:
+        from redsched.cli.children import ended
+
         if self._server is not None and (code := self._server.process.poll()) is not None:
-            click.echo(f"redsched up: the Redis server {_ended(code)}; starting it again", err=True)
+            click.echo(f"redsched up: the Redis server {ended(code)}; starting it again", err=True)
             self._server.restart()

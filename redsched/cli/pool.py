@@ -1,0 +1,41 @@
+"""``redsched worker --processes n``: n workers, each a process with an event loop of its own, kept alive together."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+
+from redsched.cli import children
+from redsched.cli.children import Child
+from redsched.cli.invocation import USAGE
+from redsched.settings import Settings
+
+
+def run(app: str, settings: Settings, processes: int, *, burst: bool, no_mover: bool) -> int:
+    """Until a stop is asked, a worker finds that it can never run, or (``burst``) all have ended; an exit code.
+
+    Worker i of n serves its metrics on ``metrics_port`` + i, where one is given.
+    """
+    flags = ("--burst",) * burst + ("--no-mover",) * no_mover
+    workers = [
+        Child(
+            f"redsched worker: process {number + 1} of {processes}", ("worker", app, *flags),
+            msgspec.structs.replace(settings, metrics_port=settings.metrics_port and settings.metrics_port + number),
+            once=burst,
+        )
+        for number in range(processes)
+    ]  # fmt: skip
+    with children.Signals() as signals:
+        try:
+            for worker in workers:
+                worker.start()
+            while not signals.wait(min(worker.next_look() for worker in workers)):
+                for worker in workers:
+                    if worker.look() == USAGE:
+                        click.echo(f"{worker.name} cannot start; the reason is above", err=True)
+                        return USAGE
+                if all(worker.finished for worker in workers):
+                    break
+            return 0
+        finally:
+            children.stop_all(workers, signals, settings)
