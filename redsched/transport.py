@@ -75,6 +75,11 @@ def _is_quiet(connection: AbstractConnection) -> bool:
         return False
 
 
+def _is_elsewhere(found: Sequence[Any]) -> bool:
+    """Whether a server answers that is no primary any more: the way may lead to another by now."""
+    return any(isinstance(reply, Refused) and str(reply).startswith("READONLY") for reply in found)
+
+
 class Transport:
     """Sends calls from threads; each waits for its own answer."""
 
@@ -138,17 +143,32 @@ class Transport:
                     found.append(connection.read_response())
                 except redis.ResponseError as error:
                     found.append(_refused(error))
+            if _is_elsewhere(found):
+                connection.disconnect()  # type: ignore[no-untyped-call]
+                self._forget()
             return found
         except _ENDING as error:
             return found + [_refused(error)] * (len(commands) - len(found))
         except _LOST as error:
             connection.disconnect()  # type: ignore[no-untyped-call]
+            self._forget()
             raise Unanswered(str(error) or type(error).__name__) from None
         except BaseException:
             connection.disconnect()  # type: ignore[no-untyped-call]
             raise
         finally:
             self._give_back(connection)
+
+    def _forget(self) -> None:
+        """Close the connections that wait, for what broke one of them has probably broken all: each would cost a
+        time-out of its own."""
+        with contextlib.suppress(IndexError):
+            while self._spare:
+                _, connection = self._spare.pop()
+                connection.disconnect()  # type: ignore[no-untyped-call]
+                self._pool.release(connection)
+        if self._own:
+            self._pool.disconnect(inuse_connections=False)
 
     def _run(self, steps: Generator[Any, Any, T]) -> T:
         """Drive a conversation of ``wire.replies`` to its result."""
@@ -247,17 +267,31 @@ class AsyncTransport:
                         found.append(await connection.read_response())
                     except redis.ResponseError as error:
                         found.append(_refused(error))
+            if _is_elsewhere(found):
+                await connection.disconnect(nowait=True)
+                await self._forget()
             return found
         except _ENDING as error:
             return found + [_refused(error)] * (len(commands) - len(found))
         except (*_LOST, TimeoutError) as error:
             await connection.disconnect(nowait=True)
+            await self._forget()
             raise Unanswered(str(error) or f"no answer within {timeout:g} s") from None
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
         finally:
             await self._give_back(connection)
+
+    async def _forget(self) -> None:
+        """Close the connections that wait, for what broke one of them has probably broken all: each would cost a
+        time-out of its own."""
+        while self._spare:
+            connection = self._spare.pop()
+            await connection.disconnect(nowait=True)
+            await self._pool.release(connection)
+        if self._own:
+            await self._pool.disconnect(inuse_connections=False)
 
     async def _run(self, steps: Generator[Any, Any, T]) -> T:
         """Drive a conversation of ``wire.replies`` to its result."""

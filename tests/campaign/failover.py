@@ -18,26 +18,28 @@ from tests.campaign.scenario import Result, Tell
 from tests.campaign.server import Server
 from tests.lua.consistency import assert_consistent
 
+AT_ONCE = 16  # threads that wait for the replica, each of which has one answer a lag
 SLACK_S = 0.3  # of the window of loss, beyond the lag of the link: two cores are busy
 
 
 class Submitter(threading.Thread):
     """Submits with one durability until the primary is gone; notes when each was acknowledged."""
 
-    def __init__(self, url: str, namespace: str, durability: str) -> None:
+    def __init__(self, url: str, namespace: str, durability: str, name: str) -> None:
         super().__init__()
         self.settings = Settings(redis_url=url, namespace=namespace, retry_for_ms=0, redis_timeout_ms=2_000)
-        self.durability = durability
+        self.durability, self.prefix = durability, name
         self.acknowledged: dict[str, float] = {}
         self.over = False
         self.start()
 
     def run(self) -> None:
         """Until an error, or until it is over."""
-        number, queue = 0, self.durability.partition(":")[0]
+        number = 0
         with Client(settings=self.settings) as client:
             while not self.over:
-                tasks = [Task(type="t", id=f"{queue}-{number + i}", delay="1h") for i in range(random.randint(1, 5))]
+                names = [f"{self.prefix}-{number + i}" for i in range(random.randint(1, 5))]
+                tasks = [Task(type="t", id=name, delay="1h") for name in names]
                 number += len(tasks)
                 try:
                     client.enqueue_many(tasks, durability=self.durability)
@@ -72,8 +74,10 @@ def run(result: Result, folder: Path, seconds: float, tell: Tell) -> None:
         while time.monotonic() < end:
             follow(primary, replica, link, int(lag) / 1_000)
             namespace = f"over-{chance.getrandbits(40):x}"
-            threads = [Submitter(primary.url, namespace, durability) for durability in ("memory", "replicas:1")]
-            time.sleep(chance.uniform(0.3, 1.2))
+            waiting = AT_ONCE if int(lag) else 1
+            threads = [Submitter(primary.url, namespace, "memory", "memory")]
+            threads += [Submitter(primary.url, namespace, "replicas:1", f"replicas-{n}") for n in range(waiting)]
+            time.sleep(chance.uniform(0.3, 1.2) + 4 * int(lag) / 1_000)
             primary.kill()
             link.cut()
             cut = time.monotonic()
@@ -82,7 +86,7 @@ def run(result: Result, folder: Path, seconds: float, tell: Tell) -> None:
                 thread.join()
             with replica.connect() as connection:
                 connection.replicaof("NO", "ONE")
-                gone, safe = (thread.missing(connection) for thread in threads)
+                missing = [thread.missing(connection) for thread in threads]
                 try:
                     assert_consistent(connection, namespace)
                 except AssertionError as torn:
@@ -90,10 +94,11 @@ def run(result: Result, folder: Path, seconds: float, tell: Tell) -> None:
                 connection.flushall()
             primary.start()
             rounds += 1
-            for kept, thread, found in ((plain, threads[0], gone), (replicated, threads[1], safe)):
+            for thread, gone in zip(threads, missing, strict=True):
+                kept = plain if thread.durability == "memory" else replicated
                 kept["acknowledged"] += len(thread.acknowledged)
-                kept["lost"] += len(found)
-            window = max([window, *(cut - at for at in gone)])
+                kept["lost"] += len(gone)
+            window = max([window, *(cut - at for at in missing[0])])
     tell(f"{rounds} failovers, memory {plain}, replicas:1 {replicated}, window {window:.3f} s")
     result.faults["failover"] = rounds
     result.submitted = plain["acknowledged"] + replicated["acknowledged"]

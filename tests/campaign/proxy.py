@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import socket
 import struct
 import threading
@@ -17,6 +18,7 @@ from typing import Any, Self
 from redsched.embedded import free_port
 
 CHUNK = 65_536
+_LIBC = ctypes.CDLL(None)
 
 
 class Requests:
@@ -108,6 +110,10 @@ class Proxy:
     async def _close(self) -> None:
         self._server.close()
         await self._cut(True)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _cut(self, reset: bool) -> None:
         for pair in list(self._pairs):
@@ -117,9 +123,13 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuse:
             return _end(writer, True)
+        target = self.target
         try:
-            to_server = await asyncio.open_connection("127.0.0.1", self.target)
+            to_server = await asyncio.open_connection("127.0.0.1", target)
         except OSError:
+            return _end(writer, True)
+        if target != self.target:  # turned meanwhile: whoever cuts after that has not seen this one
+            _end(to_server[1], True)
             return _end(writer, True)
         pair = (writer, to_server[1])
         self._pairs.add(pair)
@@ -131,6 +141,8 @@ class Proxy:
             for part in left:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
+        except asyncio.CancelledError:
+            pass  # the proxy ends
         finally:
             self._pairs.discard(pair)
             for side in pair:
@@ -191,9 +203,14 @@ def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
 
 
 def _end(writer: asyncio.StreamWriter, reset: bool) -> None:
+    """To close is not enough: processes that were forked meanwhile have the socket open as well."""
     found = writer.get_extra_info("socket")
-    if reset and found is not None:
-        with contextlib.suppress(OSError):
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     with contextlib.suppress(OSError, RuntimeError):
-        writer.transport.abort() if reset else writer.close()
+        if not reset:
+            if not writer.is_closing():
+                writer.write_eof()
+            return writer.close()
+        if found is not None and found.fileno() >= 0:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            _LIBC.connect(found.fileno(), bytes(16), 16)  # to no address: Linux sends the RST at once
+        writer.transport.abort()

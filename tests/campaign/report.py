@@ -20,7 +20,7 @@ def results_in(folder: Path) -> list[Result]:
 
 def may_lose(result: Result) -> bool:
     """Whether its fault is known to take acknowledged tasks away."""
-    return result.scenario == "failover" or (
+    return result.scenario in ("failover", "sentinel") or (
         result.variant.endswith(("-everysec", "-flush")) and "disk" not in result.variant
     )
 

@@ -33,15 +33,18 @@ class Part(NamedTuple):
 
 
 CAMPAIGN = (
-    Part("processes", ("valkey", "redis7"), 2, 225),
-    Part("powercut", ("valkey-always", "redis7-always", "valkey-everysec", "redis7-everysec"), 1, 120),
-    Part("lostreply", ("valkey", "redis7", "scripts"), 1, 300),
-    Part("network", ("valkey", "redis7"), 1, 240),
+    Part("processes", ("valkey", "redis7", "redis8"), 2, 225),
+    Part("powercut", ("valkey-always", "redis7-always", "redis8-always", "valkey-everysec", "redis7-everysec"), 1, 120),
+    Part("lostreply", ("valkey", "redis7", "redis8", "scripts"), 1, 300),
+    Part("network", ("valkey", "redis7", "redis8"), 1, 240),
     Part("admin", ("valkey", "redis7", "valkey-flush"), 1, 120),
+    Part("partition", ("valkey", "redis7"), 1, 180),
     Part("failover", ("valkey-0", "redis7-50", "valkey-200"), 1, 60),
+    Part("sentinel", ("valkey-1", "valkey-2", "redis7-2"), 1, 180),
+    Part("recovery", ("valkey", "redis7"), 1, 240),
     Part("resources", ("memory", "disk-always", "disk-everysec", "backlog"), 1, 45),
     Part("versions", ("valkey", "redis7"), 1, 60),
-    Part("clock", ("valkey-1", "valkey-60", "redis7-3600"), 1, 60),
+    Part("clock", ("valkey-1", "valkey-60", "redis7-3600", "valkey-strobe", "redis7-strobe"), 1, 60),
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class Result(msgspec.Struct, kw_only=True):
     extra: int = 0
     lost: int = 0
     lost_to_loss: int = 0
+    lost_by_durability: dict[str, int] = {}
+    loss_window_s: float = 0.0
     early: int = 0
     doubled: int = 0
     unexplained: int = 0
@@ -58,6 +60,9 @@ class Result(msgspec.Struct, kw_only=True):
         self.executions += report.executions
         self.extra += report.extra
         self.lost_to_loss += report.lost_to_loss
+        for durability, count in report.lost_by_durability.items():
+            self.lost_by_durability[durability] = self.lost_by_durability.get(durability, 0) + count
+        self.loss_window_s = round(max(self.loss_window_s, report.loss_window_s), 3)
         self.lost += report.count("LOST")
         self.early += report.count("EARLY")
         self.doubled += report.count("DOUBLE-ACK")
@@ -77,14 +82,20 @@ def play(
     result: Result, stack: ExitStack, url: str, folder: Path, seconds: float, *, faults: Sequence[Fault],
     control_url: str | None = None, pace: tuple[float, float] = (0.05, 0.4), rate: float = 60.0, lease_ms: int = 2_000,
     cast: dict[str, int] | None = None, tell: Tell = print, before_drain: Callable[[Stage], None] | None = None,
+    urls: Mapping[str, str] | None = None, durability: tuple[str, ...] = (), known: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Stage:  # fmt: skip
-    """A whole run of torture with these faults; the result gets what the checker found."""
+    """A whole run of torture with these faults; the result gets what the checker found.
+
+    ``urls``: the way to Redis of some roles; ``durability``: what producers ask for; ``known``: see ``verdict``.
+    """
     history = folder / "history"
     history.mkdir(parents=True, exist_ok=True)
     plan = plan_for(Settings(redis_url=url), history, rate=rate, lease_ms=lease_ms)
-    plan = msgspec.structs.replace(plan, settings=msgspec.structs.replace(plan.settings, **settings))
+    changed = msgspec.structs.replace(plan.settings, **settings)
+    plan = msgspec.structs.replace(plan, settings=changed, durability=durability)
     stage = stack.enter_context(Stage(plan, control_url, cast))
+    stage.urls.update(urls or {})
     stage.client.install()
     stage.start()
     trouble(stage, seconds, random.Random(result.seed), faults=faults, pace=pace, tell=tell)
@@ -92,7 +103,7 @@ def play(
         before_drain(stage)
     drained = stage.drain()
     stage.audit()
-    result.judge(verdict(stage, drained))
+    result.judge(verdict(stage, drained, **(known or {})))
     ill = examine(stage.client, pause=0.5).findings
     result.problems += [f"DOCTOR {found.rule} {found.kind} {found.name} of {found.queue}" for found in ill[:20]]
     return stage

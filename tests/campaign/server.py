@@ -14,14 +14,15 @@ from typing import Any, Self
 import redis
 
 from redsched.embedded import die_with_parent, find_server_binary, free_port
-
-PROGRAMS = ("valkey", "redis7")
+from tests.servers import redis8_binary
 
 
 def program(kind: str) -> str | None:
-    """The path of a server program; None where this machine has none."""
+    """The path of a server program, redis7, redis8 or else the embedded one; None where this machine has none."""
     if kind == "redis7":
         return shutil.which("redis-server")
+    if kind == "redis8":
+        return redis8_binary()
     with contextlib.suppress(Exception):
         return find_server_binary()[0]
     return None

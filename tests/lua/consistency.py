@@ -18,7 +18,7 @@ HOME = {"scheduled": "due", "held": "held", "running": "running", "dead": "dead"
 TYPES = {
     "task": "hash", "due": "zset", "ready": "stream", "held": "zset", "running": "zset", "finished": "zset",
     "dead": "zset", "quarantine": "zset", "outcome": "hash", "claimed": "string", "events": "stream", "stats": "hash",
-    "queues": "set", "meta": "hash", "mover": "string", "inbox": "stream", "answer": "hash",
+    "queues": "set", "meta": "hash", "mover": "string", "inbox": "stream", "answer": "hash", "durable": "string",
 }  # fmt: skip
 TOKEN = re.compile(r"(\d+)\.[0-9a-f]+")
 

@@ -360,7 +360,7 @@ def test_a_claim_repeated_past_the_start_by_of_its_task_expires_it(queue: Queue)
     call = protocol.claim([queue.keys], consumer="w", count=10, lease_ms=30_000)
     assert {task.id for task in queue.send(call, now=NOW + 1).tasks} == {"a", "b"}
 
-    repeated = queue.send(call, now=NOW + 200)  # its answer was lost: nobody has begun either
+    repeated = queue.send(call, now=NOW + 100)  # its answer was lost: nobody has begun either
 
     assert [task.id for task in repeated.tasks] == ["b"]
     assert queue.task("a")["state"] == "expired"

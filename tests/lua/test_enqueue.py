@@ -298,3 +298,16 @@ def test_the_longest_delay_and_the_longest_fields_are_taken(queue: Queue) -> Non
     then = NOW + 999_999_999_999
     assert queue.places() == {"due": {"a": then}}
     assert queue.task("a") == HASH | fields | {"expires_at": str(then)}
+
+
+def test_a_time_has_at_most_fifteen_digits(queue: Queue) -> None:
+    assert queue.enqueue(("a", f"00{LATER}", {})) == ["created"]
+    assert queue.refused("enqueue", NOW, *words("b", f"000{LATER}")).startswith("RS_INVALID 1 due must be")
+
+    assert queue.places() == {"due": {"a": LATER}}
+
+
+def test_thirty_two_fields_are_taken(queue: Queue) -> None:
+    many = [1, "a", LATER, 32, "type", "t", "payload", "{}", *["key", "k"] * 30]
+
+    assert queue.run("enqueue", [queue.keys.due], [NOW, *many])[-1] == b"created"

@@ -179,3 +179,12 @@ def test_a_limit_is_kept_within_its_bounds(real_queue: Queue, asked: Any, given:
     real_queue.enqueue(("last", NOW + 5, {}))
 
     assert len(real_queue.run("list", [real_queue.keys.due], ["due", "", asked, "", ""])) == given + 1
+
+
+def test_a_cursor_beyond_the_longest_place_in_a_stream_is_none(queue: Queue) -> None:
+    queue.ready("a", priority="high")
+    nines = "9" * 15
+
+    for at, ids in ((f"{nines}-{nines}", []), (f"{nines}9-1", [b"a"]), (f"1-{nines}9", [b"a"])):
+        reply = queue.run("list", [queue.keys.due], ["ready", f"high/{at}", 50, "", ""])
+        assert [task[0] for task in reply[1:]] == ids

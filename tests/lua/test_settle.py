@@ -392,3 +392,11 @@ def test_a_key_in_the_way_of_what_a_run_leaves_behind_goes(queue: Queue) -> None
     assert queue.settle(started, "retry", 5, "it broke", "line 1") == "scheduled"
 
     assert queue.outcome("a") == {"error": "it broke", "traceback": "line 1", "attempt:1": f"{NOW} retry w it broke"}
+
+
+def test_jitter_makes_no_delay_longer_than_a_year(queue: Queue) -> None:
+    started = [queue.running(f"a{number}", retry=f"exponential {YEAR} 1 {YEAR} 1") for number in range(20)]
+
+    queue.send(protocol.settle(queue.cell, [end(one, "retry") for one in started]))
+
+    assert max(queue.places()["due"].values()) == NOW + YEAR

@@ -123,3 +123,10 @@ def test_a_ready_task_may_be_older_than_those_in_due_and_in_streams_before_its_o
     queue.seed("waits", due=NOW - 20)
 
     assert stats(queue).oldest_due_age_ms == 30
+
+
+def test_a_time_that_no_reply_could_hold_is_cut(queue: Queue) -> None:
+    queue.broken.add("future")
+    queue.redis.zadd(queue.keys.due, {"future": "inf"})
+
+    assert queue.run("stats", [queue.keys.due], [NOW])[0][8] == 9 * 10**15

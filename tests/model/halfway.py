@@ -206,6 +206,9 @@ def _stopped(scene: Scene, call: Call[Any], at: int, repeated: bool) -> bool:
     scene.oracle.halt(call, before, scene.state)
     if repeated:
         scene.do(call)
+        done = {task for task, fields in scene.state.tasks.items() if fields.get("state") == "completed"}
+        if '"result"' in call.args and done - scene.state.outcomes:
+            raise Violation(f"without their results: {done - scene.state.outcomes}")
     scene._drain()
     return True
 

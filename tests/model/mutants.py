@@ -1,15 +1,17 @@
 """Mutation testing of the Lua: which mechanical mutants do the tests and the simulation notice?
 
-For each mutant, until something notices it: a few seeds of the simulation, the tests of its verb, the other tests of
-the Lua, a stop before each write, a hundred more seeds. ``python -m tests.model.mutants`` goes on where it stopped;
-``--sample 200`` takes every n-th; ``--table`` prints the table of tests/README.md. Survivors are listed with the reason
-in ``survivors.py``; one without is a missing test.
+For each mutant, until something notices it, the quickest first: a few seeds of the simulation, the tests of its verb,
+the other tests of the Lua, a stop before each write, a hundred more seeds. ``python -m tests.model.mutants`` goes on
+where it stopped, as long as a mutant's file is as it was; ``--sample 220`` takes the same ones each time, of every file
+its share; ``--table`` prints the table of tests/README.md. Survivors are listed with the reason in ``survivors.py``;
+one without is a missing test. What is listed there gets the first two looks only, unless ``--again``.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import select
@@ -37,8 +39,11 @@ from tests.model.survivors import EQUIVALENT, UNNOTICED
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests" / "lua"
 RESULTS = ROOT / "build" / "mutants"  # build/ is not kept by git
-LIMIT_S = 900
+LIMIT_S = 400
+BUSY_MS = 2_000  # a script that takes longer has no end
 FIRST_SEEDS, MORE_SEEDS = range(6), range(6, 106)
+SIMULATED = {"enqueue", "promote", "claim", "settle", "reap", "renew", "cancel", "reschedule", "update", "revive",
+             "requeue", "drop", "progress", "sweep", "leave"}  # fmt: skip
 
 
 class _First:
@@ -60,6 +65,8 @@ class _First:
 
 def _pytest(files: list[Path], *arguments: str) -> str:
     """The first test that fails, or nothing."""
+    if not files:
+        return ""  # pytest would take every test there is
     first = _First()
     code = pytest.main(
         ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments,
@@ -74,8 +81,11 @@ def _seeds(line: Line, build: Build, seeds: range) -> str:
     return f"simulation: {failure[:150]}" if failure else ""
 
 
-def judge(mutant: Mutant, server: EmbeddedServer) -> tuple[str, str]:
-    """``caught``, ``survived`` or ``invalid`` (it does not load), and by what."""
+def judge(mutant: Mutant, server: EmbeddedServer, brief: bool, telling: Counter[str]) -> tuple[str, str]:
+    """``caught``, ``survived`` or ``invalid`` (it does not load), and by what.
+
+    ``brief``: the first two looks only; ``telling``: how many mutants of this file each file of tests caught so far.
+    """
     tests.servers.start_valkey = lambda _: contextlib.nullcontext(server)  # type: ignore[assignment,return-value]
     with changed({mutant.file: mutant.text}):
         line = Line(server.port, db=5)
@@ -83,24 +93,31 @@ def judge(mutant: Mutant, server: EmbeddedServer) -> tuple[str, str]:
             build = Build.load(line, "mutant", {mutant.file: mutant.text})
         except Refused as refused:
             return "invalid", str(refused)[:150]
-        mine, others = _files(mutant.file)
+        mine, others = (sorted(some, key=lambda path: -telling[path.name]) for some in _files(mutant.file))
+        simulated = bool(SIMULATED & set(_verbs(mutant.file)))
         slow = "thousand or within_its_bounds"  # these take seconds
         fast = ("-k", f"valkey-functions and not ({slow})")
         full = [TESTS / "test_full.py"]
         looks: tuple[Callable[[], str], ...] = (
-            lambda: _seeds(line, build, FIRST_SEEDS),
+            lambda: _seeds(line, build, FIRST_SEEDS) if simulated else "",
             lambda: _pytest(mine, *fast),
             lambda: _pytest(others, *fast),
-            lambda: _pytest(full, "-k", "valkey") if (TESTS / "test_full.py").exists() else "",
+            lambda: _pytest(full, "-k", "valkey"),
             lambda: _pytest([*mine, *others], "-k", f"valkey-functions and ({slow})"),
-            lambda: halfway.first_failure(line, build) or "",
-            lambda: _seeds(line, build, MORE_SEEDS),
+            lambda: (halfway.first_failure(line, build) or "") if simulated else "",
+            lambda: _seeds(line, build, MORE_SEEDS) if simulated else "",
         )
-        for look in looks:
+        for look in looks[:2] if brief else looks:
             found = look()
             if found:
                 return "caught", found
     return "survived", ""
+
+
+def _verbs(name: str) -> list[str]:
+    """The verb that a file is, or those that a part reaches."""
+    stem = Path(name).stem
+    return [verb for verb in scripts.verbs() if stem in scripts._closure(verb)] if "/" in name else [stem]
 
 
 def _files(name: str) -> tuple[list[Path], list[Path]]:
@@ -116,13 +133,13 @@ def _files(name: str) -> tuple[list[Path], list[Path]]:
     return mine, [path for path in every if path not in mine]
 
 
-def _child(mutant: Mutant, server: EmbeddedServer, out: int) -> None:
+def _child(mutant: Mutant, server: EmbeddedServer, out: int, brief: bool, telling: Counter[str]) -> None:
     """In a process of its own: nothing of one mutant reaches the next."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
     try:
-        found = judge(mutant, server)
+        found = judge(mutant, server, brief, telling)
     except (Violation, Exception) as error:
         found = ("caught", f"{type(error).__name__}: {error}"[:150])
     os.write(out, json.dumps(found).encode())
@@ -136,32 +153,47 @@ class Runner:
         self.folder = folder
         self.server: EmbeddedServer | None = None
 
-    def run(self, mutant: Mutant) -> tuple[str, str]:
+    def run(self, mutant: Mutant, brief: bool = False, telling: Counter[str] | None = None) -> tuple[str, str]:
         """The verdict on one mutant."""
         if self.server is None:
             self.server = EmbeddedServer.start(Path(tempfile.mkdtemp(dir=self.folder)), appendfsync="no")
             with contextlib.closing(Line(self.server.port)) as line:
                 line("CONFIG", "SET", "appendonly", "no")
+                line("CONFIG", "SET", "busy-reply-threshold", BUSY_MS)
         read, write = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(read)
-            _child(mutant, self.server, write)
+            _child(mutant, self.server, write, brief, telling or Counter())
         os.close(write)
-        ready, _, _ = select.select([read], [], [], LIMIT_S)
+        ends, why = time.monotonic() + LIMIT_S, "the test process died"
+        while not (ready := select.select([read], [], [], 2)[0]):
+            if (stuck := time.monotonic() > ends) or self._busy():
+                why = f"no end within {LIMIT_S} s" if stuck else "a script has no end"
+                break
         found = os.read(read, 65_536) if ready else b""
         os.close(read)
-        if not found:
+        if not found or self._busy():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
             self.server.kill()
             self.server.stop()
             self.server = None
         os.waitpid(child, 0)
-        if not found:
-            return "caught", f"no end within {LIMIT_S} s" if not ready else "the test process died"
-        verdict, by = json.loads(found)
+        verdict, by = json.loads(found) if found else ("caught", why)
         return verdict, by
+
+    def _busy(self) -> bool:
+        """Whether the server is held up by a script."""
+        assert self.server is not None
+        try:
+            with contextlib.closing(Line(self.server.port)) as line:
+                line("PING")
+        except Refused as refused:
+            return str(refused).startswith("BUSY")
+        except OSError:
+            return True  # it is not there any more
+        return False
 
     def close(self) -> None:
         """Stop the server."""
@@ -170,9 +202,32 @@ class Runner:
 
 
 def results() -> dict[str, dict[str, str]]:
-    """What earlier runs found, by the mutant's name and the digest of its text's file."""
+    """What earlier runs found of the mutants that there are now."""
     path = RESULTS / "results.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    found: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
+    return {m.name: found[m.name] for m in mutants() if m.name in found and found[m.name].get("of") == _digest(m)}
+
+
+def _digest(mutant: Mutant) -> str:
+    return hashlib.sha256(mutant.text.encode()).hexdigest()[:16]
+
+
+def _unnumbered(name: str) -> str:
+    """The name without its line, as survivors.py has it."""
+    file, _, rest = name.partition(":")
+    return f"{file} {rest.partition(' ')[2]}"
+
+
+def sample(wanted: list[Mutant], most: int) -> list[Mutant]:
+    """About so many, of every file its share and at least one; a change in one file leaves those of another."""
+    of: dict[str, list[Mutant]] = defaultdict(list)
+    for mutant in wanted:
+        of[mutant.file].append(mutant)
+    taken = set()
+    for mutants_of in of.values():
+        drawn = sorted(mutants_of, key=lambda mutant: hashlib.sha256(_unnumbered(mutant.name).encode()).digest())
+        taken.update(drawn[: max(1, round(len(drawn) * most / len(wanted)))])
+    return [mutant for mutant in wanted if mutant in taken]
 
 
 def _write(found: dict[str, dict[str, str]]) -> None:
@@ -185,15 +240,14 @@ def _write(found: dict[str, dict[str, str]]) -> None:
 def table(found: dict[str, dict[str, str]]) -> str:
     """The Markdown between the markers of tests/README.md."""
     rows: dict[str, Counter[str]] = defaultdict(Counter)
-    known = {mutant.name for mutant in mutants()}
     survivors = []
     for name, result in sorted(found.items()):
-        if name not in known or result["verdict"] == "invalid":
+        if result["verdict"] == "invalid":
             continue
         file, rule = name.split(":")[0], name.split(" ")[1]
         verdict = result["verdict"]
         if verdict == "survived":
-            unnumbered = file + " " + name.partition(" ")[2]
+            unnumbered = _unnumbered(name)
             verdict = "equivalent" if unnumbered in EQUIVALENT else "survived"
             reason = (EQUIVALENT | UNNOTICED).get(unnumbered, "no test notices it yet")
             survivors.append(f"- `{name}` ({verdict}): {reason}")
@@ -209,13 +263,13 @@ def table(found: dict[str, dict[str, str]]) -> str:
             f"| {row} | {sum(count.values())} | {count['caught']} | {count['equivalent']} | {count['survived']} "
             f"| {share} |"
         )
-    return "\n".join([*lines, "", "Survivors:", "", *survivors, "<!-- /mutants -->"])
+    return "\n".join([*lines, "", "Survivors:", "", *survivors, "<!-- end of mutants -->"])
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.model.mutants", description=__doc__)
-    parser.add_argument("--sample", type=int, default=0, help="at most so many, spread evenly; 0: all")
+    parser.add_argument("--sample", type=int, default=0, help="about so many, of every file its share; 0: all")
     parser.add_argument("--only", default="", help="files and names that contain this")
     parser.add_argument("--skip", default="", help="leave out files that are named here, with commas")
     parser.add_argument("--again", action="store_true", help="also those that survived an earlier run")
@@ -226,7 +280,7 @@ def main(argv: list[str] | None = None) -> int:
     skipped = tuple(asked.skip.split(",")) if asked.skip else ()
     wanted = [mutant for mutant in mutants() if asked.only in mutant.name and mutant.file not in skipped]
     if asked.sample:
-        wanted = [wanted[at * len(wanted) // asked.sample] for at in range(min(asked.sample, len(wanted)))]
+        wanted = sample(wanted, asked.sample)
     found = results()
     if asked.table:
         print(table(found))
@@ -241,12 +295,12 @@ def main(argv: list[str] | None = None) -> int:
         if todo and (broken := _healthy(Path(folder))):
             print(f"the Lua as it is does not pass: {broken}")
             return 1
-        _work(todo, found, Path(folder), asked.processes)
+        _work(todo, found, Path(folder), asked.processes, asked.again)
     mine = Counter(found[mutant.name]["verdict"] for mutant in wanted)
     print(f"{len(wanted)} mutants: {dict(mine)}")
     for mutant in wanted:
         if found[mutant.name]["verdict"] == "survived":
-            print(f"survived  {mutant.name}")
+            print(f"{'equivalent' if _unnumbered(mutant.name) in EQUIVALENT else 'survived'}  {mutant.name}")
     return 0
 
 
@@ -266,7 +320,7 @@ def _collect_once() -> None:
         pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(TESTS)])
 
 
-def _work(todo: list[Mutant], found: dict[str, dict[str, str]], folder: Path, processes: int) -> None:
+def _work(todo: list[Mutant], found: dict[str, dict[str, str]], folder: Path, processes: int, again: bool) -> None:
     queue, lock, done, began = list(reversed(todo)), threading.Lock(), [0], time.monotonic()
 
     def work() -> None:
@@ -276,9 +330,11 @@ def _work(todo: list[Mutant], found: dict[str, dict[str, str]], folder: Path, pr
                 if not queue:
                     break
                 mutant = queue.pop()
-            verdict, by = runner.run(mutant)
+                same = [by["by"] for name, by in found.items() if name.startswith(f"{mutant.file}:")]
+            brief = _unnumbered(mutant.name) in EQUIVALENT | UNNOTICED and not again
+            verdict, by = runner.run(mutant, brief, Counter(by.partition("::")[0] for by in same))
             with lock:
-                found[mutant.name] = {"verdict": verdict, "by": by}
+                found[mutant.name] = {"verdict": verdict, "by": by, "of": _digest(mutant)}
                 _write(found)
                 done[0] += 1
                 rate = done[0] / (time.monotonic() - began)

@@ -14,17 +14,18 @@ from redsched.wire import scripts
 from tests.model.store import source
 
 WRITES = ("HSET", "HDEL", "HINCRBY", "ZADD", "ZREM", "ZREMRANGEBYRANK", "XADD", "XACK", "XDEL", "XGROUP", "SET", "SADD",
-          "UNLINK", "PEXPIRE", "XCLAIM", "DEL", "HSETNX", "EXPIRE")  # fmt: skip
+          "UNLINK", "PEXPIRE", "PERSIST", "RENAME", "XTRIM", "XCLAIM", "DEL", "HSETNX", "EXPIRE")  # fmt: skip
 HELPERS = ("event", "count", "remember", "drop_entry", "call_off", "expire", "bury", "finish", "quarantine", "group",
            "remember_claim", "begin", "write_task", "complete", "recover_pending", "look", "drain", "take_back",
-           "sweep_set", "sweep_consumers")  # fmt: skip
+           "sweep_set", "sweep_consumers", "tell_aside", "leave_sets", "write_outcome", "put_in_due",
+           "by_minute")  # fmt: skip
 _STATEMENT = re.compile(
-    rf"(?:^|(?<=then)|(?<=do)|(?<=else)|(?<=end)|(?<=;))(\s*)((?:redis\.p?call\('(?:{'|'.join(WRITES)})'|(?:{'|'.join(HELPERS)})\())"
+    rf"(?:^|(?<=then)|(?<=do)|(?<=else)|(?<=end)|(?<=;))(\s*)((?:(?:redis\.p?call|soft)\('(?:{'|'.join(WRITES)})'|(?:{'|'.join(HELPERS)})\())"
 )
 _CONDITION = re.compile(r"\b(if|elseif)\b (.+?) \bthen\b")
 _COMPARISON = re.compile(r"(?<=[\w)\]'] )(<=|>=|<|>)(?= [\w('-])")
 _OTHER = {"<=": "<", "<": "<=", ">=": ">", ">": ">="}
-_TOLD = re.compile(r"\s*(event|count)\(")  # in any order with its neighbours: it tells, nothing reads it
+_TOLD = re.compile(r"\s*(event|count|tell_aside)\(")  # in any order with its neighbours: it tells, nothing reads it
 _LIMIT = re.compile(r"'LIMIT', (0|seen), ([\w]+)")
 
 

@@ -18,7 +18,7 @@ from tests.campaign.shims import NoCompiler, build
 
 ROOT = Path(redsched.__file__).parents[1]
 # What a machine that is busy with other things cannot be held to within a few seconds
-TIMING = ("recovery p99", "WINDOW", "VACUOUS", "STUCK")
+TIMING = ("recovery p99", "RECOVERY", "WINDOW", "VACUOUS", "STUCK")
 
 
 def campaign(folder: Path, scenario: str, variant: str, seconds: float) -> Result:
@@ -53,7 +53,13 @@ def broken(result: Result) -> list[str]:
 
 @pytest.mark.parametrize(
     ("scenario", "variant", "seconds"),
-    [("processes", "valkey", 4), ("network", "redis7", 4), ("admin", "valkey-flush", 3)],
+    [
+        ("processes", "valkey", 4),
+        ("network", "redis7", 4),
+        ("admin", "valkey-flush", 3),
+        ("partition", "valkey", 4),
+        ("recovery", "valkey", 4),
+    ],
 )
 def test_nothing_is_lost_doubled_or_early(scenario: str, variant: str, seconds: float, tmp_path: Path) -> None:
     result = campaign(tmp_path, scenario, variant, seconds)

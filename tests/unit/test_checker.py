@@ -49,10 +49,14 @@ class Story:
         self.at(second - 0.001, "settle", proc, phase="invoke", token=f"{attempt}.{proc}", asked=asked)
         return self.at(second, "settle", proc, word=word, token=f"{attempt}.{proc}", asked=asked, sent=second - 0.001)
 
-    def ended(self, word: str = "completed") -> Report:
+    def ended(self, word: str = "completed", **known: Any) -> Report:
         """The verdict, with this as the final state."""
         self.at(100.0, "final", "nemesis", word=word)
-        return check(self.events, lease_ms=LEASE)
+        return check(self.events, lease_ms=LEASE, **known)
+
+    def failover(self, second: float) -> Story:
+        """A primary that dies, and is replaced half a second later."""
+        return self.at(second, "fault", "nemesis", id="", word="failover", phase="loss", until=second + 0.5)
 
 
 def rules(report: Report) -> list[str]:
@@ -88,6 +92,45 @@ def test_what_a_known_loss_took_is_counted_and_no_violation() -> None:
     assert (rules(report), report.lost_to_loss) == ([], 1)
 
 
+@pytest.mark.parametrize(("died", "found"), [(0.9, []), (1.2, ["LOST"])])
+def test_what_a_failover_took_was_acknowledged_within_the_window_before_it(died: float, found: list[str]) -> None:
+    report = Story().submitted().failover(died).ended("missing", loss_window_s=1.0)
+
+    assert (rules(report), report.lost_to_loss) == (found, 1 - len(found))
+    assert report.loss_window_s == (0 if found else pytest.approx(died - 0.001))
+
+
+def test_what_was_acknowledged_after_a_failover_is_not_taken_by_it() -> None:
+    story = Story().failover(-2).submitted()
+
+    assert rules(story.ended("missing", loss_window_s=1.0)) == ["LOST"]
+
+
+@pytest.mark.parametrize(("asked", "found"), [("memory", []), ("replicas:1", ["LOST"])])
+def test_what_was_acknowledged_by_replicas_no_failover_takes(asked: str, found: list[str]) -> None:
+    story = Story().at(0.0, "submit", "p", phase="invoke").at(0.001, "submit", "p", phase="ok", asked=asked)
+
+    report = story.failover(0.1).ended("missing", loss_window_s=1.0, lasting="replicas:1")
+
+    assert (rules(report), report.lost_by_durability) == (found, {} if found else {"memory": 1})
+
+
+@pytest.mark.parametrize(("died", "found"), [(1.2, []), (3.0, ["UNEXPLAINED", "DOUBLE-ACK"])])
+def test_a_completion_is_rolled_back_only_within_the_window(died: float, found: list[str]) -> None:
+    story = Story().submitted().run(1).settled(1.1).failover(died).run(3.6, 2, "w2").settled(3.7, 1, "w2")
+
+    report = story.settled(3.7, attempt=2, proc="w2").ended(loss_window_s=1.0)
+
+    assert set(rules(report)) == set(found)
+
+
+@pytest.mark.parametrize(("died", "found"), [(1.2, []), (3.0, ["CANCEL"])])
+def test_a_cancel_is_rolled_back_only_within_the_window(died: float, found: list[str]) -> None:
+    story = Story().submitted().at(1.0, "cancel", "p", phase="ok", word="cancelled").failover(died)
+
+    assert rules(story.run(3.6).settled(3.7).ended(loss_window_s=1.0)) == found
+
+
 def test_a_run_that_nobody_submitted_is_a_ghost() -> None:
     assert rules(Story().run(1).settled(1.1).ended()) == ["GHOST"]
 
@@ -110,6 +153,28 @@ def test_a_clock_that_went_back_excuses_no_more_than_its_step() -> None:
 
     assert rules(story(59_000)) == []
     assert rules(story(61_000)) == ["EARLY"]
+
+
+def test_a_strobe_excuses_no_more_than_it_fell_behind() -> None:
+    def story(early_ms: int) -> Report:
+        made = Story().submitted()
+        for at in range(20):
+            step = {"word": "clock forward" if at % 2 else "clock back", "server_ms": 3_000}
+            made.at(0.5 + at / 100, "fault", "nemesis", id="", **step)
+        return made.run(1, server_ms=START_MS, due_ms=START_MS + early_ms).settled(1.1).ended()
+
+    assert rules(story(2_900)) == []
+    assert rules(story(3_100)) == ["EARLY"]
+
+
+def test_a_fault_of_a_role_explains_the_runs_of_all_its_processes_and_of_no_other() -> None:
+    def story(proc: str) -> Story:
+        cut = {"id": "worker", "word": "workers cut off", "until": 4.0}
+        made = Story().submitted().run(1, 1, proc).at(1.5, "fault", "nemesis", **cut)
+        return made.run(3.6, 2, "w2").settled(3.7, attempt=2, proc="w2")
+
+    assert rules(story("worker-3").ended()) == []
+    assert rules(story("other-3").ended()) == ["UNEXPLAINED"]
 
 
 def test_a_second_run_without_a_fault_is_unexplained() -> None:
