@@ -95,21 +95,23 @@ def test_a_replica_is_read_only(own_url: str, connect: Connect) -> None:
 
 def test_a_call_follows_the_way_to_the_new_primary(connect: Connect, tmp_path: Path) -> None:
     """The address leads elsewhere since a failover, and nobody has cut the connections to the old primary."""
-    with servers.start_valkey(tmp_path / "old") as old, servers.start_valkey(tmp_path / "new") as new:
-        with Proxy(old.port) as way:
-            client = connect(f"redis://127.0.0.1:{way.port}/0")
-            client.enqueue("t", id="before", delay="1h")
-            with servers.connect(old.url) as above, servers.connect(new.url) as below:
-                below.replicaof("127.0.0.1", str(old.port))
-                until(lambda: below.info("replication")["master_link_status"] == "up" and above.wait(1, 100))
-                below.replicaof("NO", "ONE")
-                way.target = new.port
-                above.replicaof("127.0.0.1", str(new.port))
+    with (
+        servers.start_valkey(tmp_path / "old") as old,
+        servers.start_valkey(tmp_path / "new") as new,
+        Proxy(old.port) as way,
+    ):
+        client = connect(f"redis://127.0.0.1:{way.port}/0")
+        client.enqueue("t", id="before", delay="1h")
+        with servers.connect(old.url) as above, servers.connect(new.url) as below:
+            below.replicaof("127.0.0.1", str(old.port))
+            until(lambda: below.info("replication")["master_link_status"] == "up" and above.wait(1, 100))
+            below.replicaof("NO", "ONE")
+            way.target = new.port
+            above.replicaof("127.0.0.1", str(new.port))
 
-            assert client.enqueue("t", id="after", delay="1h").status == "created"
+        assert client.enqueue("t", id="after", delay="1h").status == "created"
 
-            assert client.task("before").state == "scheduled"
-            client.close()
+        assert client.task("before").state == "scheduled"
 
 
 def test_a_full_server_refuses_producers_and_lets_the_rest_go_on(own_url: str, connect: Connect) -> None:
