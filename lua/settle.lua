@@ -36,6 +36,7 @@ for at = 2, #ARGV, 7 do
   elseif found[1] ~= 'running' or seen[key] then
     answers[n] = 'already'
   elseif outcome == 'complete' then
+    seen[key] = true
     local list = done[q] or {finished = {}, ids = {}, kept = {}, from = {}}
     done[q] = list
     answers[n] = 'completed'
@@ -50,7 +51,6 @@ for at = 2, #ARGV, 7 do
     answers[n] = settle_run(q, id, now, outcome, ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
     redis.call('ZREM', q.running, id)
   end
-  seen[key] = true
 end
 
 for q, list in pairs(done) do

@@ -343,6 +343,18 @@ def test_the_same_claim_twice_in_one_call_ends_once(queue: Queue) -> None:
     assert queue.places() == {"due": {"snooze": NOW}, "finished": {"complete": NOW + KEEP_FINISHED}}
 
 
+def test_an_answer_that_comes_too_late_does_not_take_the_place_of_the_one_that_counts(queue: Queue) -> None:
+    late = queue.running("a")
+    queue.settle(late, "retry", 0)
+    queue.promote()
+    (counts,) = queue.claim().tasks
+
+    ends = [end(late, "dead", "x"), end(counts, "complete")]
+    assert queue.send(protocol.settle(queue.cell, ends)) == ["lost", "completed"]
+
+    assert list(queue.places()) == ["finished"]
+
+
 def test_one_call_ends_claims_of_several_queues(queue: Queue) -> None:
     other = queue.other("r")
     a, b, c = queue.running("a"), other.running("a"), other.running("c")
