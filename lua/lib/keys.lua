@@ -1,11 +1,20 @@
 -- keys: every key of a queue, derived from its due key, so that all keys of a call are in one slot.
 
+local OPENED, opened = {}, 0                            -- a library lives on between calls; a script begins anew
+
 local function open(due)
+  local known = OPENED[due]
+  if known then
+    known.grouped, known.aside = {}, {}
+    return known
+  end
   local prefix, name = string.match(due or '', '^({[^{}]+}:)due:([A-Za-z0-9][A-Za-z0-9._@+-]*)$')
   if not prefix or #name > 100 then
     error({err = 'RS_KEYS each key must be {namespace}:due:<queue>'})
   end
-  return {
+  if opened >= 1000 then OPENED, opened = {}, 0 end
+  opened = opened + 1
+  OPENED[due] = {
     prefix = prefix, name = name, due = due,
     task = prefix .. 'task:' .. name .. ':',
     outcome = prefix .. 'outcome:' .. name .. ':',
@@ -19,6 +28,7 @@ local function open(due)
     inbox = prefix .. 'inbox:' .. name,
     grouped = {}, aside = {},
   }
+  return OPENED[due]
 end
 
 local function open_all(keys)
