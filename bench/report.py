@@ -19,6 +19,7 @@ from rich.table import Table
 from bench.noise import Probe
 
 RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parent / "README.md"
 
 
 class Figure(msgspec.Struct, kw_only=True):
@@ -145,3 +146,16 @@ def range_text(values: Sequence[float]) -> str:
         return "-"
     low, high = number(min(values)), number(max(values))
     return low if low == high else f"{low} - {high}"
+
+
+def put(figures: str, begin: str, end: str) -> None:
+    """Put text between two marks of README.md, in place of what is there.
+
+    Raises:
+        ValueError: a mark is missing.
+    """
+    before, found, rest = README.read_text(encoding="utf-8").partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        raise ValueError(f"{README.name} has lost its marks {begin} and {end}")
+    README.write_text(f"{before}{begin}\n{figures}\n{end}{after}", encoding="utf-8")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -15,13 +14,12 @@ from rich.table import Table
 
 from bench import drain, enqueue, http, idle, lateness, memory
 from bench.common import Options, end_cleanly, options_of, parser
-from bench.report import Report, console, number, range_text, target_text
+from bench.report import Report, console, number, put, range_text, target_text
 
 MEASUREMENTS = {
     "enqueue": enqueue.measure, "drain": drain.measure, "lateness": lateness.measure,
     "memory": memory.measure, "idle": idle.measure, "http": http.measure,
 }  # fmt: skip
-README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
 
@@ -41,7 +39,7 @@ def main() -> int:
     for line in failed:
         screen.print(line, style="red", highlight=False)
     if given.readme:
-        _put(markdown(reports))
+        put(markdown(reports), BEGIN, END)
     return 1 if failed else 0
 
 
@@ -96,14 +94,6 @@ def markdown(reports: Sequence[Report]) -> str:
     if reports:
         lines.insert(0, f"{reports[-1].at}; {reports[0].machine}.\n")
     return "\n".join(lines)
-
-
-def _put(figures: str) -> None:
-    before, found, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not found or not ended:
-        raise ValueError(f"{README.name} has lost its marks {BEGIN} and {END}")
-    README.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""redsched beside other libraries: the same work, on the same server, in one run."""
