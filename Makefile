@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up test campaign check bench clean
+.PHONY: help demo up test campaign check bench soak clean
 
 help:
 	@echo "make demo    a payment gateway's notifications, 20 s, on a server of its own (ARGS='--seconds 10')"
@@ -19,6 +19,7 @@ help:
 	@echo "make campaign  the long fault campaign, checkpointed: repeat it until nothing is left (ARGS='--only network')"
 	@echo "make check   ruff and mypy"
 	@echo "make bench   the figures of bench/README.md (ARGS='--only drain')"
+	@echo "make soak    an hour under load and crashes, in parts that go on where they stopped (ARGS='--minutes 10')"
 	@echo "make clean   remove .venv, caches and builds"
 
 demo: $(VENV)/.installed
@@ -37,8 +38,11 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy redsched $(wildcard bench)
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m bench.run $(ARGS)
+
+soak: $(VENV)/.installed-bench
+	@$(BIN)/python -m bench.soak $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis tests/contract/node/node_modules
@@ -54,6 +58,11 @@ $(BIN)/python:
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@echo "preparing $(VENV), once ..."
 	@$(PIP) -e '.[embedded,fast]'
+	@touch $@
+
+# Figures do without the plots: matplotlib is no reason to fail.
+$(VENV)/.installed-bench: $(VENV)/.installed
+	@$(PIP) -e '.[embedded,fast,bench]' || echo "no matplotlib: the plots will be left out"
 	@touch $@
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python

@@ -23,6 +23,7 @@ import msgspec
 
 from bench.app import RECORD, RECORD_FILE
 from bench.noise import Probe, Watch, on_core, wait_for_quiet
+from bench.progress import Progress
 from bench.report import Report, console, machine
 from bench.wire import Wire
 from redsched import Client, Task
@@ -37,7 +38,7 @@ BATCH = 1_000
 SHOWN = 100  # most tasks of one show
 _TEXT = "a payment of 1,250.00 INR to your account was received today" * 2
 
-Tick = Callable[[], None]
+Tick = Callable[[str], None]  # called with each step that is done
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     quick: bool = False  # a tenth of the work, to see that it works
     aof: bool = False  # append-only file, every second
     patience: float = 5.0  # seconds to wait for a quiet moment before each step
+    backlog: int = 5_000_000  # most far-future tasks that growth puts beside what it measures
 
     def sized(self, count: int) -> int:
         """``count``, or a tenth of it for a quick look."""
@@ -70,6 +72,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     found.add_argument(
         "--patience", type=float, default=5.0, metavar="S", help="seconds to wait for a quiet moment; default: 5"
     )
+    found.add_argument(
+        "--backlog", type=int, default=5_000_000, metavar="N", help="tasks that wait in growth; default: 5000000"
+    )
     return found
 
 
@@ -77,16 +82,22 @@ def options_of(arguments: argparse.Namespace) -> Options:
     """The options that the parser read."""
     return Options(
         server=arguments.server, repeat=max(arguments.repeat, 1), quick=arguments.quick, aof=arguments.aof,
-        patience=arguments.patience,
+        patience=arguments.patience, backlog=max(arguments.backlog, 0),
     )  # fmt: skip
 
 
 def main(measure: Callable[[Options, Tick], Report], description: str | None) -> None:
-    """Run one measurement from the command line: print it and keep its result."""
+    """Run one measurement from the command line: print it, keep its result and draw it."""
+    from bench import plots
+
+    options = options_of(parser(description).parse_args())
     end_cleanly()
-    report = measure(options_of(parser(description).parse_args()), lambda: None)
-    report.print(console())
+    screen = console()
+    with Progress(screen, Path(sys.argv[0]).stem) as progress:
+        report = measure(options, progress)
+    report.print(screen)
     report.write()
+    plots.draw(screen, [report])
 
 
 def end_cleanly() -> None:
@@ -147,8 +158,7 @@ class Stage:
     @contextlib.contextmanager
     def worker(self, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
         """``redsched worker`` with its defaults, yielded when it has run its first tasks."""
-        arguments = ["worker", "bench.app:app", "-q", QUEUE, "-c", "16", *flags]
-        with self.child("worker", arguments) as process:
+        with self.child("worker", worker_arguments(*flags)) as process:
             self.client.enqueue_many([task(-n) for n in range(1, 101)])
             self.until(lambda: len(self.records()) == 100, 30, "the worker's first tasks", process)
             (self.folder / RECORD_FILE).write_bytes(b"")
@@ -157,11 +167,17 @@ class Stage:
     @contextlib.contextmanager
     def child(self, name: str, arguments: Sequence[str], **settings: str) -> Iterator[subprocess.Popen[bytes]]:
         """One ``redsched`` process on the clients' core, stopped at the end; its output is shown where it fails."""
+        with self.process(name, ["-m", "redsched", *arguments], **settings) as process:
+            yield process
+
+    @contextlib.contextmanager
+    def process(self, name: str, arguments: Sequence[str], **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+        """As ``child``, of any Python program."""
         environment = {
             **os.environ, "PYTHONPATH": str(ROOT), "REDSCHED_REDIS_URL": self.url, "PYTHONUNBUFFERED": "1", **settings,
         }
         log = self.folder / f"{name}.log"
-        command = pinned(CLIENT_CORE, [sys.executable, "-m", "redsched", *arguments])
+        command = pinned(CLIENT_CORE, [sys.executable, *arguments])
         with (
             open(log, "wb") as output,
             subprocess.Popen(command, cwd=self.folder, env=environment, stdout=output, stderr=output) as process,
@@ -279,6 +295,11 @@ def payload(number: int, due_ms: int) -> dict[str, Any]:
     return {"number": number, "due_ms": due_ms, "text": _TEXT[: PAYLOAD_BYTES - spent]}
 
 
+def worker_arguments(*flags: str) -> list[str]:
+    """The worker under measurement; a flag given again wins over ours."""
+    return ["worker", "bench.app:app", "-q", QUEUE, "-c", "16", *flags]
+
+
 def now_ms() -> int:
     """The wall clock, which the server on this machine shares."""
     return time.time_ns() // 1_000_000
@@ -302,8 +323,10 @@ def server_binary(kind: str) -> tuple[str, str]:
 
 
 def pinned(core: int, command: list[str]) -> list[str]:
-    """The command on one core, where there are several and taskset is there."""
-    taskset = shutil.which("taskset")
-    if taskset is None or (os.cpu_count() or 1) < 2:
+    """The command on one core, where there are several; it ends where this process is killed. As far as Linux's own
+    tools are there."""
+    if shutil.which("setpriv") is not None:
+        command = ["setpriv", "--pdeathsig", "KILL", *command]
+    if shutil.which("taskset") is None or (os.cpu_count() or 1) < 2:
         return command
-    return [taskset, "-c", str(core), *command]
+    return ["taskset", "-c", str(core), *command]

@@ -2,7 +2,7 @@
 
 The Task objects exist beforehand; what the client does with them (checks, ids, JSON, packing, the answer) counts. The
 floor writes the same hash and the same due entry without any of the promises: plainly over a socket, through redis-py,
-and by a minimal script.
+and by a minimal script that either of them calls.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ for i = 1, #ARGV, 3 do
 end
 return #ARGV / 3
 """
+EVALSHA, ONE_BY_ONE = "redis-py, EVALSHA of both writes, one by one", "one by one, of redis-py's EVALSHA one by one"
+SHARE = 0.8  # of that floor
 Send = Callable[[Sequence[Task]], object]
 
 
@@ -33,9 +35,10 @@ def measure(options: Options, tick: Tick) -> Report:
     """Tasks a second that one producer process submits."""
     report = Report(name="enqueue", title="tasks a second from one producer, 100-byte payload, due in an hour")
     with Stage(report, options) as stage:
-        for _ in range(options.runs):
+        for run in range(1, options.runs + 1):
             floor = Floor(stage)
             due = now_ms() + HOUR_MS
+            rates: dict[str, float] = {}
             for name, count, batch, due_ms in (
                 ("one by one", 5_000, 1, due),
                 ("batch of 100", 50_000, 100, due),
@@ -44,16 +47,26 @@ def measure(options: Options, tick: Tick) -> Report:
             ):
                 send: Send = _one_by_one(stage) if batch == 1 else stage.client.enqueue_many
                 target = 50_000 if batch == 1_000 else None
-                report.add(name, _rate(stage, options.sized(count), batch, due_ms, send), "tasks/s", target=target)
+                rates[name] = _rate(stage, options.sized(count), batch, due_ms, send)
+                report.add(name, rates[name], "tasks/s", target=target)
             for name, count, batch, send in (
                 ("socket, HSET + ZADD, one by one", 5_000, 1, floor.plain),
                 ("socket, HSET + ZADD, pipeline of 100", 50_000, 100, floor.plain),
                 ("socket, HSET + ZADD, pipeline of 1,000", 100_000, 1_000, floor.plain),
                 ("socket, one EVALSHA a 1,000", 100_000, 1_000, floor.script),
+                (EVALSHA, 5_000, 1, floor.evalsha),
                 ("redis-py, HSET + ZADD, pipeline of 1,000", 50_000, 1_000, floor.library),
             ):
-                report.add(name, _rate(stage, options.sized(count), batch, due, send), "tasks/s", floor=True)
-            tick()
+                rates[name] = _rate(stage, options.sized(count), batch, due, send)
+                report.add(name, rates[name], "tasks/s", floor=True)
+            report.add(ONE_BY_ONE, rates["one by one"] / rates[EVALSHA], "x", target=SHARE)
+            tick(f"run {run}")
+    for name, one, many in (
+        ("redsched", "one by one", "batch of {}"),
+        ("floor: socket, HSET + ZADD", "socket, HSET + ZADD, one by one", "socket, HSET + ZADD, pipeline of {}"),
+    ):
+        report.series[name] = [(1, report.median(one))]
+        report.series[name] += [(batch, report.median(many.format(f"{batch:,}"))) for batch in (100, 1_000)]
     return report
 
 
@@ -80,6 +93,11 @@ class Floor:
         for _, name, body, due_ms in self._written(tasks):
             words += (name, body, due_ms)
         self._wire.call("EVALSHA", self._sha, 2, "{floor}:due", "{floor}:task:", *words)
+
+    def evalsha(self, tasks: Sequence[Task]) -> None:
+        """The same script through redis-py, one call a task."""
+        for _, name, body, due_ms in self._written(tasks):
+            self._redis.evalsha(self._sha, 2, "{floor}:due", "{floor}:task:", name, body, str(due_ms))
 
     def library(self, tasks: Sequence[Task]) -> None:
         """Two commands a task in one pipeline of redis-py."""

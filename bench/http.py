@@ -33,14 +33,14 @@ def measure(options: Options, tick: Tick) -> Report:
     """Tasks a second over HTTP."""
     report = Report(name="http", title=f"tasks a second through one API process, {CONNECTIONS} connections")
     with Stage(report, options) as stage:
-        for _ in range(options.runs):
+        for run in range(1, options.runs + 1):
             stage.clear()
             port = free_port()
             with stage.child("api", ["api", "--port", str(port)]) as process:
                 stage.until(functools.partial(_listens, port), 30, "the API", process)
                 _http(stage, port, process.pid)
             _without_http(stage)
-            tick()
+            tick(f"run {run}")
     return report
 
 
@@ -56,14 +56,14 @@ def _http(stage: Stage, port: int, pid: int) -> None:
         watch = stage.watch(api=pid)
         seconds, took = load(port, single)
         stage.watched(watch)
-        report.add("single submits", len(single) / seconds, "tasks/s")
+        report.add("single submits", len(single) / seconds, "tasks/s", target=2_500)
         report.add("single submits: p50", percentile(took, 0.5) * 1e3, "ms")
         report.add("single submits: p99", percentile(took, 0.99) * 1e3, "ms")
         report.add("single submits: API's CPU", watch.used["api"] * 1e6 / len(single), "us/task")
         watch = stage.watch(api=pid)
         seconds, _ = load(port, batches)
         stage.watched(watch)
-        report.add(f"batches of {BATCH}", len(batches) * BATCH / seconds, "tasks/s")
+        report.add(f"batches of {BATCH}", len(batches) * BATCH / seconds, "tasks/s", target=30_000)
         report.add(f"batches of {BATCH}: API's CPU", watch.used["api"] * 1e6 / (len(batches) * BATCH), "us/task")
         seconds, _ = load(port, alive)
         report.add("GET /livez", len(alive) / seconds, "requests/s", floor=True)

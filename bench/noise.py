@@ -48,14 +48,14 @@ class Watch:
     def start(self) -> None:
         """Begin again."""
         self._began = time.perf_counter()
-        self._busy = _busy_seconds()
+        self._busy = busy_seconds()
         self._before = {name: cpu_seconds(pid) for name, pid in self._pids.items()}
 
     def stop(self) -> Self:
         """Fill in what was used since the start; our processes must still be alive."""
         self.seconds = time.perf_counter() - self._began
         self.used = {name: cpu_seconds(pid) - self._before[name] for name, pid in self._pids.items()}
-        self.others = max(0.0, (_busy_seconds() - self._busy - sum(self.used.values())) / self.seconds)
+        self.others = max(0.0, (busy_seconds() - self._busy - sum(self.used.values())) / self.seconds)
         return self
 
 
@@ -69,6 +69,15 @@ def cpu_seconds(pid: int) -> float:
         return total / 1e9
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that a process holds, as Linux counts it; 0 where it has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1_024
+    return 0
 
 
 def wait_for_quiet(patience: float) -> None:
@@ -93,7 +102,8 @@ def on_core(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _busy_seconds() -> float:
+def busy_seconds() -> float:
+    """CPU time that all processes of the machine have used so far."""
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
     )

@@ -58,6 +58,7 @@ class Report(msgspec.Struct, kw_only=True):
     notes: list[str] = []
     probes: list[Probe] = []
     others: list[float] = []  # cores that other processes used, a value for each step
+    series: dict[str, list[tuple[float, float]]] = {}  # what plots.py draws: points by the name of their line
 
     def add(
         self, name: str, value: float, unit: str, *, target: float | None = None,
@@ -71,6 +72,10 @@ class Report(msgspec.Struct, kw_only=True):
         self.figures.append(
             Figure(name=name, values=[value], unit=unit, target=target, better=better, floor=floor)
         )
+
+    def median(self, name: str) -> float:
+        """The figure of that name."""
+        return next(figure.median for figure in self.figures if figure.name == name)
 
     @property
     def noise(self) -> str:

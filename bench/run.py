@@ -1,24 +1,24 @@
 """Every measurement one after the other, with one table of all figures at the end.
 
-``--readme`` puts that table into README.md; ``--only enqueue,drain`` measures a part.
+``--readme`` puts that table into README.md; ``--only enqueue,drain`` measures a part. What takes longest comes last.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import drain, enqueue, http, idle, lateness, memory
+from bench import crowd, drain, enqueue, growth, http, idle, lateness, life, memory, plots, scale
 from bench.common import Options, end_cleanly, options_of, parser
+from bench.progress import Progress
 from bench.report import Report, console, number, put, range_text, target_text
 
 MEASUREMENTS = {
-    "enqueue": enqueue.measure, "drain": drain.measure, "lateness": lateness.measure,
-    "memory": memory.measure, "idle": idle.measure, "http": http.measure,
+    "life": life.measure, "enqueue": enqueue.measure, "drain": drain.measure, "lateness": lateness.measure,
+    "http": http.measure, "scale": scale.measure, "crowd": crowd.measure, "memory": memory.measure,
+    "idle": idle.measure, "growth": growth.measure,
 }  # fmt: skip
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
@@ -36,30 +36,27 @@ def main() -> int:
     screen = console()
     reports, failed = run(screen, names, options_of(given))
     screen.print(summary(reports))
+    drawn = plots.draw(screen, reports)
     for line in failed:
         screen.print(line, style="red", highlight=False)
     if given.readme:
-        put(markdown(reports), BEGIN, END)
+        put(markdown(reports, [path.stem for path in drawn]), BEGIN, END)
     return 1 if failed else 0
 
 
 def run(screen: Console, names: Sequence[str], options: Options) -> tuple[list[Report], list[str]]:
     """The reports, each printed when it is there, and a line for each measurement that could not be made."""
     reports, failed = [], []
-    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=screen, transient=True, disable=not sys.stdout.isatty()) as progress:
-        bar = progress.add_task("", total=len(names) * options.runs)
-        for position, name in enumerate(names, 1):
-            progress.update(bar, description=name)
+    for position, name in enumerate(names, 1):
+        with Progress(screen, f"{position}/{len(names)} {name}") as progress:
             try:
-                report = MEASUREMENTS[name](options, lambda: progress.advance(bar))
+                report = MEASUREMENTS[name](options, progress)
             except Exception as error:  # one measurement that breaks must not hide the others
                 failed.append(f"{name}: {type(error).__name__}: {error}")
-            else:
-                report.print(screen)
-                report.write()
-                reports.append(report)
-            progress.update(bar, completed=position * options.runs)
+                continue
+        report.print(screen)
+        report.write()
+        reports.append(report)
     return reports, failed
 
 
@@ -80,8 +77,8 @@ def summary(reports: Sequence[Report]) -> Table:
     return table
 
 
-def markdown(reports: Sequence[Report]) -> str:
-    """Every figure and floor, and the noise, for README.md."""
+def markdown(reports: Sequence[Report], drawn: Sequence[str] = ()) -> str:
+    """Every figure and floor, the plots that were drawn, and the noise, for README.md."""
     lines = []
     for report in reports:
         lines += [f"### {report.name}: {report.title}", "", "| figure | median | lowest - highest | unit | target |"]
@@ -91,6 +88,8 @@ def markdown(reports: Sequence[Report]) -> str:
             cells = (name, number(figure.median), range_text(figure.values), figure.unit, target_text(figure))
             lines.append("| " + " | ".join(cells) + " |")
         lines += ["", *report.notes, *([""] if report.notes else []), f"{report.server}; {report.noise}.", ""]
+        if report.name in drawn:
+            lines += [f"![{report.title}](plots/{report.name}.svg)", ""]
     if reports:
         lines.insert(0, f"{reports[-1].at}; {reports[0].machine}.\n")
     return "\n".join(lines)

@@ -41,7 +41,15 @@ class Wire:
 
     def pipeline(self, commands: bytes | Iterable[bytes], count: int) -> list[Any]:
         """Send packed commands in one write and wait for ``count`` answers."""
-        self._socket.sendall(commands if isinstance(commands, bytes) else b"".join(commands))
+        self.send(commands if isinstance(commands, bytes) else b"".join(commands))
+        return self.answers(count)
+
+    def send(self, commands: bytes) -> None:
+        """Send packed commands and wait for nothing."""
+        self._socket.sendall(commands)
+
+    def answers(self, count: int) -> list[Any]:
+        """Wait for ``count`` answers."""
         answers: list[Any] = []
         while len(answers) < count:
             answer = self._reader.gets()
@@ -52,6 +60,10 @@ class Wire:
                 raise answer
             answers.append(answer)
         return answers
+
+    def fileno(self) -> int:
+        """For a selector."""
+        return self._socket.fileno()
 
     def lines(self, timeout: float) -> list[str]:
         """The status lines that have arrived, waiting up to ``timeout`` seconds for the first (MONITOR)."""

@@ -9,7 +9,10 @@ _READ_AGAIN = "a claim reads the stream itself, so an entry that is acknowledged
 _NO_TIME = "a score of 1 is no time, and its id was set aside before"
 _LAST_MS = "a key whose TTL is 0 is gone within that millisecond"
 _UNTOLD = "an enqueue that stops there was not acknowledged, and its repeat writes both"
+_MEMORY = "it bounds the memory of the server's Lua, and answers are the same"
 EQUIVALENT: dict[str, str] = {
+    "lib/keys.lua compare >= 1000 then O": _MEMORY,
+    "lib/keys.lua negate opened >= 1000": _MEMORY,
     "cancel.lua swap redis.call('ZREM', q.due, id) | if state == 'held' then redis.": "both leave old places",
     "cancel.lua swap if state == 'held' then redis. | if state == 'ready' then drop_": _ONE_STATE,
     "reschedule.lua swap if state == 'held' then redis. | if state == 'ready' then drop_": _ONE_STATE,

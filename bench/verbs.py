@@ -1,0 +1,130 @@
+"""The verbs of a task's life over a bare connection, at a time of our own choice: what they cost the server alone.
+
+The client's side of a call is made beforehand or does not count; only the server's CPU does, as Linux counts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from bench.common import QUEUE, TYPE, Stage, payload, task
+from bench.noise import cpu_seconds
+from redsched.wire import protocol
+from redsched.wire.keys import QueueKeys, queue_keys
+from redsched.wire.protocol import Call, Settlement
+
+T = TypeVar("T")
+NOW = 1_800_000_000_000  # what time it is for the scripts: in January 2027
+LATER = NOW + 1_000
+SWEPT = NOW + 2 * 3_600_000  # everything that was finished at LATER is past its retention
+LEASE_MS = 30_000
+MAX_PAYLOAD = 262_144
+PARTS = ("enqueue", "promote", "claim", "settle", "sweep")
+FLOOR = Path(__file__).parent / "floor.lua"
+
+
+class Verbs:
+    """One namespace whose clock is ours."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._cell = stage.client.cell
+        stage.wire.call("HSET", stage.client.cell_keys.meta, "virtual_clock", 1)
+
+    @property
+    def keys(self) -> QueueKeys:
+        """The measured queue's."""
+        return queue_keys(self._cell, QUEUE)
+
+    def send(self, call: Call[T], now: int) -> T:
+        """Send one call at that time."""
+        args = (now, *call.args[1:])
+        return call.read(self._stage.wire.call("FCALL", "rs1_" + call.verb, len(call.keys), *call.keys, *args))
+
+    def load_floor(self) -> None:
+        """Load the library of plain commands."""
+        self._stage.wire.call("FUNCTION", "LOAD", "REPLACE", FLOOR.read_text(encoding="utf-8"))
+
+    def life(self, count: int, batch: int, due_ms: int = LATER) -> dict[str, float]:
+        """Microseconds of the server's CPU a task of each part of its life, and in all; nothing of them is left.
+
+        ``due_ms`` 0: due at once, so that nothing is promoted.
+
+        Raises:
+            RuntimeError: a part did not do all of its work.
+        """
+        enqueues = [
+            protocol.enqueue(self._cell, [task(first + n, due_ms) for n in range(batch)], max_payload=MAX_PAYLOAD)
+            for first in range(0, count, batch)
+        ]
+        claims: list[list[Settlement]] = []
+
+        def claim() -> int:
+            call = protocol.claim([self.keys], consumer="bench", count=batch, lease_ms=LEASE_MS)
+            tasks = self.send(call, LATER).tasks
+            claims.append([Settlement(QUEUE, started.id, started.token, "complete") for started in tasks])
+            return len(tasks)
+
+        steps: dict[str, Callable[[], int]] = {
+            "enqueue": lambda: len(self.send(enqueues.pop(), NOW)),
+            "promote": lambda: self.send(protocol.promote([self.keys], mover="bench", limit=batch), LATER).moved,
+            "claim": claim,
+            "settle": lambda: self.send(protocol.settle(self._cell, claims.pop()), LATER).count("completed"),
+            "sweep": lambda: self.send(protocol.sweep([self.keys], limit=batch), SWEPT).removed,
+        }
+        if not due_ms:
+            del steps["promote"]
+        return self._stage_cpu(steps, count, batch)
+
+    def floor(self, count: int, batch: int, due_ms: int = LATER) -> dict[str, float]:
+        """As ``life``, of the same commands with nothing checked."""
+        self.load_floor()
+        call = self._stage.wire.call
+        batches: list[list[Any]] = []
+        for first in range(0, count, batch):
+            words: list[Any] = []
+            for n in range(first, first + batch):
+                words += (f"0-{n:032x}", due_ms or NOW, TYPE, msgspec.json.encode(payload(n, due_ms)))
+            batches.append(words)
+        ids: list[Sequence[bytes]] = []
+
+        def claim() -> int:
+            tasks = call("FCALL", "floor_claim", 0, LATER, batch, "1.0123456789abcdef", "bench")
+            ids.append([found[0] for found in tasks])
+            return len(tasks)
+
+        create = "floor_enqueue" if due_ms else "floor_enqueue_ready"
+        steps: dict[str, Callable[[], int]] = {
+            "enqueue": lambda: int(call("FCALL", create, 0, *batches.pop())),
+            "promote": lambda: int(call("FCALL", "floor_promote", 0, LATER, batch)),
+            "claim": claim,
+            "settle": lambda: int(call("FCALL", "floor_settle", 0, LATER, *ids.pop())),
+            "sweep": lambda: int(call("FCALL", "floor_sweep", 0, SWEPT, batch)),
+        }
+        if not due_ms:
+            del steps["promote"]
+        return self._stage_cpu(steps, count, batch)
+
+    def nothing(self, calls: int) -> float:
+        """Microseconds of a call that does nothing."""
+        self.load_floor()
+        call = self._stage.wire.call
+        return self._stage_cpu({"call": lambda: int(call("FCALL", "floor_nothing", 0))}, calls, 1)["call"]
+
+    def _stage_cpu(self, steps: dict[str, Callable[[], int]], count: int, batch: int) -> dict[str, float]:
+        found: dict[str, float] = {}
+        pid = self._stage.server.pid
+        for part, step in steps.items():
+            watch, before, done = self._stage.watch(), cpu_seconds(pid), 0
+            for _ in range(count // batch):
+                done += step()
+            found[part] = (cpu_seconds(pid) - before) * 1e6 / count
+            self._stage.watched(watch)
+            if done != count:
+                raise RuntimeError(f"{part}: {done} of {count} tasks")
+        found["in all"] = sum(found.values())
+        return found
