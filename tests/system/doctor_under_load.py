@@ -73,8 +73,9 @@ class Producers(threading.Thread):
                     made = client.enqueue_many([self._task() for _ in range(self._rate // BATCHES_A_SECOND)])
                     self.enqueued += len(made)
                     some = [task.id for task in made if task.queue == QUEUES[0]]
-                    client.cancel(some[:1])
-                    client.reschedule(some[1:2], delay="1s")
+                    if len(some) > 1:
+                        client.cancel(some[0])
+                        client.reschedule(some[1], delay="1s")
                     self._raw(raw)
                     at += 1 / BATCHES_A_SECOND
                     self._ended.wait(max(0.0, at - time.monotonic()))
