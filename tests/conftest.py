@@ -35,8 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run a failed test on fakeredis once more, on a fresh one: about once in a thousand its Lua raises an error that has
-    no text. It is a smoke target, never the oracle; tests on real servers get no second chance."""
+    """Run a failed test on fakeredis once more, on a fresh one: about once in a thousand its Lua raises an error
+    without a text. It is a smoke target, never the oracle; tests on real servers get no second chance."""
     for item in items:
         if "fakeredis" in item.nodeid:
             item.add_marker(pytest.mark.flaky(reruns=1))
