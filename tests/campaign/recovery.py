@@ -115,7 +115,7 @@ def run(result: Result, folder: Path, seconds: float, tell: Tell) -> None:
         path = folder / "history"
         path.mkdir(parents=True)
         plan = plan_for(Settings(redis_url=server.url), path, lease_ms=LEASE_MS)
-        plan = msgspec.structs.replace(plan, settings=msgspec.structs.replace(plan.settings, concurrency=2 * TASKS))
+        plan = msgspec.structs.replace(plan, settings=msgspec.structs.replace(plan.settings, concurrency=4 * TASKS))
         stage = stack.enter_context(Stage(plan, cast=CAST))
         stage.client.install()
         connection = Transport(plan.settings, "recovery")
