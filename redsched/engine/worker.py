@@ -37,6 +37,7 @@ log = logging.getLogger("redsched.worker")
 QUEUES_A_CALL = 16
 BEAT = 1.0  # seconds between renewals, so that a cancelled task hears of it soon; never later than a third of the lease
 AHEAD = 0.05  # seconds of work that a busy worker holds beside what runs
+MOST_CLAIMED = 250  # by one call: while Redis works on it, the worker runs what it holds ahead
 TURN = 0.002  # seconds that handlers which never wait may hold the loop in one go
 LAST_WORDS = 2.0  # seconds in which what was stopped at the end of the grace is handed back
 
@@ -200,8 +201,8 @@ class Worker:
             room = 1
             if not self._bells:
                 return None
-        elif room <= 0 or (len(self._buffer) * 4 > self._ahead and room * 4 < full):
-            return None  # not worth a call yet: more than a quarter of what is held ahead is still there
+        elif room <= 0 or (len(self._buffer) > self._ahead and room < full):
+            return None  # not worth a call yet: all that is to be held ahead is there
         if self._bells:
             names = {bell.queue for bell in self._bells}
             self._looking = next(
@@ -215,7 +216,7 @@ class Worker:
         self._bells = [bell for bell in self._bells if bell.queue not in own]
         self._claim_made = time.monotonic()
         self._claim = protocol.claim(
-            chunk, consumer=self.consumer, count=min(room, 1_000), lease_ms=self.settings.lease_ms, bells=bells
+            chunk, consumer=self.consumer, count=min(room, MOST_CLAIMED), lease_ms=self.settings.lease_ms, bells=bells
         )
         return self._claim
 
