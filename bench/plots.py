@@ -120,6 +120,6 @@ DRAWN: dict[str, Callable[[Any, Report], None]] = {
 
 
 if __name__ == "__main__":
-    found = sorted(path.stem for path in RESULTS.glob("*.json"))
+    found = sorted(path.stem for path in RESULTS.glob("*.json") if not path.stem.startswith("peers-"))
     for path in draw(Console(), [load(name) for name in found]):
         print(path)

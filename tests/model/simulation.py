@@ -275,7 +275,7 @@ def _plain(value: Any) -> str:
     word = text(value)
     if len(word) > 12 and word.partition("/")[2].partition("-")[0].isdigit():
         return word.partition("/")[0] + "/*"
-    if len(word) >= 16 and all(letter in "0123456789abcdef." for letter in word) and not word.isdigit():
+    if len(word) >= 16 and all(letter in "0123456789abcdef." for letter in word):
         return "*"
     return word if len(word) <= 60 else word[:57] + "..."
 
