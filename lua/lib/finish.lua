@@ -70,4 +70,5 @@ local function tell_aside(q, now)
     total = total + first.n
   end
   count(q, now, 'quarantined', total)
+  q.aside = {}
 end

@@ -14,19 +14,18 @@ import time
 from collections.abc import Sequence
 
 from redsched.client import AsyncClient
-from redsched.engine.apart import REFUSED, Apart
+from redsched.engine.apart import Apart
 from redsched.engine.inbox import Inboxes
 from redsched.engine.loop import Loop
 from redsched.engine.observer import Observer, Silent
 from redsched.engine.stranded import Stranded
-from redsched.model.errors import StoreError
 from redsched.settings import Settings
 from redsched.wire import install as installing
 from redsched.wire import protocol
 from redsched.wire.codec import is_name, text_of
 from redsched.wire.ids import nonce
 from redsched.wire.keys import QueueKeys, queue_keys
-from redsched.wire.protocol import Moved
+from redsched.wire.protocol import Moved, Promoted
 from redsched.wire.replies import Refused, Unanswered, Unreached
 
 log = logging.getLogger("redsched.mover")
@@ -63,7 +62,6 @@ class Mover:
         self._told: set[str] = set()  # queues whose due set somebody wrote
         self._round: list[str] = []  # queues left of the round that looks at every one
         self._home_round: list[str] = []
-        self._refused: set[str] = set()  # queues whose promote Redis refuses, and that were told of
         self.armed = False  # whether tracking wakes us
         self.polls = 0  # promote calls made, for whoever measures
         self._acting = True
@@ -77,8 +75,11 @@ class Mover:
         self._whole = True  # whether it goes on until its end
         self._inboxes = Inboxes(self._client, self._known)
         self._stranded = Stranded(self._client)
+        self._promotes = Apart("promote", self._client.transport, self._observer)
         self._reaps = Apart("reap", self._client.transport, self._observer)
         self._sweeps = Apart("sweep", self._client.transport, self._observer)
+        self._sweep_at = 0.0  # when every queue is swept again
+        self._to_sweep: list[QueueKeys] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -141,7 +142,7 @@ class Mover:
             self._round = self._round or list(self._known)
             for turn, most in ((self._home_round, QUEUES_A_CALL * 3 // 4), (self._round, QUEUES_A_CALL)):
                 while turn and len(found) < most:
-                    if (queue := turn.pop()) not in self._refused:  # those have their timers
+                    if (queue := turn.pop()) not in self._promotes.refused:  # those have their timers
                         found[queue] = None
         return [keys for queue in list(found)[:QUEUES_A_CALL] if (keys := self._key(queue)) is not None]
 
@@ -155,15 +156,18 @@ class Mover:
         self._last_call = before = time.monotonic()
         self.polls += 1
         try:
-            promoted = await self._client.transport.send(protocol.promote(queues, mover=self._name, limit=BATCH))
-        except StoreError as error:
-            if type(error) is not StoreError:
-                self._told.update(keys.queue for keys in queues)  # not looked at: look again
-                raise
-            return await self._single_out(queues, error)
+            answers = await self._promotes.send(
+                queues, lambda some: protocol.promote(some, mover=self._name, limit=BATCH)
+            )
         except BaseException:
-            self._told.update(keys.queue for keys in queues)
+            self._told.update(keys.queue for keys in queues)  # not looked at: look again
             raise
+        for queue in (keys.queue for keys in queues if keys.queue in self._promotes.refused):
+            self._wake_at(queue, self._promotes.refused[queue])
+        for promoted in answers:
+            await self._promoted(promoted, before)
+
+    async def _promoted(self, promoted: Promoted, before: float) -> None:
         now = time.monotonic()
         if now - before < JUMP / 4 or self._offset is None:  # a slow call tells nothing of the clock
             self._watch_clock(promoted.now / 1_000, (before + now) / 2)
@@ -181,21 +185,6 @@ class Mover:
         if overdue:
             await self._reap(overdue)
 
-    async def _single_out(self, queues: list[QueueKeys], error: StoreError) -> None:
-        """One queue whose keys are of a wrong type, say, must not hold up those that share its call."""
-        if len(queues) > 1:
-            self._told.update(keys.queue for keys in queues)
-            for keys in queues:
-                self._told.discard(keys.queue)
-                await self._promote([keys])
-            return
-        queue = queues[0].queue
-        if queue not in self._refused:
-            self._refused.add(queue)
-            log.error("promote.refused", extra={"queue": queue, "error": str(error)})
-        self._observer.redis_error("store")
-        self._wake_at(queue, time.monotonic() + REFUSED)
-
     def _set_timer(self, moved: Moved, now: float) -> None:
         times = [CAP * 60 + now]
         if moved.next_due is not None:
@@ -203,7 +192,6 @@ class Mover:
         if moved.next_lease is not None:
             times.append(max(self._to_local(moved.next_lease) + 0.001, self._reaps_from(moved.queue)))
         at = min(times)
-        self._refused.discard(moved.queue)
         self._wake_at(moved.queue, now if moved.moved >= BATCH else at)
 
     def _wake_at(self, queue: str, at: float) -> None:
@@ -317,10 +305,13 @@ class Mover:
 
     async def _sweep(self) -> float:
         """Remove what is past its retention, in small calls."""
-        more = False
-        known = list(self._known.values())
-        for at in range(0, len(known), QUEUES_A_CALL):
-            answers = await self._sweeps.send(known[at : at + QUEUES_A_CALL], protocol.sweep)
-            more = more or any(swept.more for swept in answers)
+        now = time.monotonic()
+        if now >= self._sweep_at:
+            self._sweep_at, self._to_sweep = now + SWEEP_EVERY, list(self._known.values())
+        todo, self._to_sweep = self._to_sweep, []
+        for at in range(0, len(todo), QUEUES_A_CALL):
+            some = todo[at : at + QUEUES_A_CALL]
+            if any(swept.more for swept in await self._sweeps.send(some, protocol.sweep)):
+                self._to_sweep += some
             await asyncio.sleep(0)
-        return SWEEP_AGAIN if more else SWEEP_EVERY
+        return SWEEP_AGAIN if self._to_sweep else max(SWEEP_AGAIN, self._sweep_at - time.monotonic())
