@@ -120,7 +120,7 @@ class Stage:
             self.folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="redsched-bench-")))
             self.port = free_port()
             self.server = closing.enter_context(self._server())
-            self.wire = closing.enter_context(contextlib.closing(self._connect()))
+            self.wire = closing.enter_context(contextlib.closing(Wire.when_up(self.port)))
             self.client = closing.enter_context(Client(self.url, name="bench"))
             self.client.install()
             self.report.machine = machine()
@@ -272,16 +272,6 @@ class Stage:
             finally:
                 process.terminate()
                 process.wait(30)
-
-    def _connect(self) -> Wire:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                return Wire(self.port)
-            except ConnectionRefusedError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
 
 
 def task(number: int, due_ms: int | None = None) -> Task:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterable
 from typing import Any, Self
 
 import hiredis
 
 Word = str | bytes | int | float
+
+
+PATIENCE = 30.0  # seconds that a server may take to come up
 
 
 def pack(*words: Word) -> bytes:
@@ -24,6 +28,22 @@ class Wire:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._reader = hiredis.Reader()
+
+    @classmethod
+    def when_up(cls, port: int) -> Self:
+        """Connect as soon as the server listens.
+
+        Raises:
+            ConnectionRefusedError: it does not within 30 s.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return cls(port)
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
 
     def call(self, *words: Word) -> Any:
         """Send one command and wait for its answer."""

@@ -47,7 +47,7 @@ class Bed:
             self.folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="redsched-peers-")))
             self.port = free_port()
             self._server = closing.enter_context(self._serve())
-            self.wire = closing.enter_context(contextlib.closing(self._connect()))
+            self.wire = closing.enter_context(contextlib.closing(Wire.when_up(self.port)))
             wait_for_quiet(self.options.patience)
             self.probe = Probe.take(self.wire, 0.1)
             self._watch, self._ended = Watch(), _children()
@@ -180,16 +180,6 @@ class Bed:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(30)
                 process.kill()
-
-    def _connect(self) -> Wire:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                return Wire(self.port)
-            except ConnectionRefusedError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
