@@ -3,7 +3,7 @@
 The same life of a task as in life.py, in batches of 100, in a queue with 0 to 5,000,000 tasks that are due in a month
 (``--backlog``; fewer where they do not fit into memory). The floor is a second server that holds nothing: each run
 measures one right after the other, so that what else the machine does strikes both; and the same commands without any
-check (floor.lua), which slow down as well where the tasks no longer fit into the processor's caches.
+check (floor/), which slow down as well where the tasks no longer fit into the processor's caches.
 """
 
 from __future__ import annotations

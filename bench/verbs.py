@@ -24,7 +24,7 @@ SWEPT = NOW + 2 * 3_600_000  # everything that was finished at LATER is past its
 LEASE_MS = 30_000
 MAX_PAYLOAD = 262_144
 PARTS = ("enqueue", "promote", "claim", "settle", "sweep")
-FLOOR = Path(__file__).parent / "floor.lua"
+FLOOR = tuple(sorted((Path(__file__).parent / "floor").glob("*.lua")))
 
 
 class Verbs:
@@ -46,8 +46,9 @@ class Verbs:
         return call.read(self._stage.wire.call("FCALL", "rs1_" + call.verb, len(call.keys), *call.keys, *args))
 
     def load_floor(self) -> None:
-        """Load the library of plain commands."""
-        self._stage.wire.call("FUNCTION", "LOAD", "REPLACE", FLOOR.read_text(encoding="utf-8"))
+        """Load the libraries of plain commands."""
+        for library in FLOOR:
+            self._stage.wire.call("FUNCTION", "LOAD", "REPLACE", library.read_text(encoding="utf-8"))
 
     def life(self, count: int, batch: int, due_ms: int = LATER) -> dict[str, float]:
         """Microseconds of the server's CPU a task of each part of its life, and in all; nothing of them is left.

@@ -25,20 +25,20 @@ while at <= #ARGV do
 end
 
 local answers, created, stamp, fresh = {}, {}, text(now), all_fresh(tasks)
-if fresh then put_in_due(tasks, now) end
+local placed = fresh and #tasks > 1
+if placed then put_in_due(tasks, now) end
 for i, task in ipairs(tasks) do
   local q = task.q
   answers[i] = not fresh and known_as(task) or nil
   if not answers[i] then
     answers[i] = 'created'
     created[q] = (created[q] or 0) + 1
-    write_task(task, ARGV, now, stamp, fresh)
+    write_task(task, ARGV, now, stamp, placed)
   elseif answers[i] == 'repeated' then
     answers[i] = 'created'
   end
 end
 for q, n in pairs(created) do
-  redis.call('SADD', q.prefix .. 'queues', q.name)
-  count(q, now, 'enqueued', n)
+  if count(q, now, 'enqueued', n) then redis.call('SADD', q.prefix .. 'queues', q.name) end   -- once a minute
 end
 return answers

@@ -32,6 +32,7 @@ _LOST = (redis.ConnectionError, redis.TimeoutError, OSError, EOFError, Attribute
 # on a connection that was closed under it redis-py raises AttributeError and uvloop RuntimeError: an answer lost, too
 MOST_CONNECTIONS = 32
 MOST_SPARE = 8  # connections kept at hand: redis-py's pool takes as long as a command to give one and take it back
+JUST_USED = 0.1  # seconds within which a connection is not asked whether it is still open: that costs a system call
 _KEPT_OUT = (redis.AuthenticationError, redis.exceptions.AuthorizationError)
 # answers of the server, some of which redis-py takes for lost connections
 _ENDING = (redis.BusyLoadingError, *_KEPT_OUT)  # after which redis-py closes the connection
@@ -67,10 +68,10 @@ def _packed(commands: Sequence[Command]) -> list[bytes]:
     return [hiredis.pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
 
 
-def _is_quiet(connection: AbstractConnection) -> bool:
-    """Whether it is open and nothing has come that nobody asked for."""
+def _is_quiet(connection: AbstractConnection, used: float) -> bool:
+    """Whether it is open and nothing has come that nobody asked for. ``used``: by ``time.monotonic()``."""
     try:
-        return connection.is_connected and not connection.can_read()
+        return connection.is_connected and (time.monotonic() - used < JUST_USED or not connection.can_read())
     except (redis.RedisError, OSError):
         return False
 
@@ -87,7 +88,7 @@ class Transport:
         self._settings = settings
         self._own = given is None
         self._pool = given.connection_pool if given is not None else self._make_pool(name)
-        self._spare: list[tuple[int, AbstractConnection]] = []  # with the process that made each
+        self._spare: list[tuple[int, float, AbstractConnection]] = []  # its process, its last use
         self._asking = 0  # threads that wait for the pool: to those goes what is free
         self._lock = threading.Lock()
         self.mode = Mode()
@@ -102,15 +103,15 @@ class Transport:
     def close(self) -> None:
         """Close every connection made here."""
         while self._spare:
-            self._pool.release(self._spare.pop()[1])
+            self._pool.release(self._spare.pop()[2])
         if self._own:
             self._pool.disconnect()
 
     def _take(self) -> AbstractConnection:
         with contextlib.suppress(IndexError):  # another thread took the last one
             while self._spare:
-                process, connection = self._spare.pop()
-                if process == os.getpid() and _is_quiet(connection):
+                process, used, connection = self._spare.pop()
+                if process == os.getpid() and _is_quiet(connection, used):
                     return connection
                 self._pool.release(connection)  # which connects it anew when it is needed
         with self._lock:
@@ -125,7 +126,7 @@ class Transport:
         if self._asking or len(self._spare) >= MOST_SPARE:
             self._pool.release(connection)
         else:
-            self._spare.append((os.getpid(), connection))
+            self._spare.append((os.getpid(), time.monotonic(), connection))
 
     def _trips(self, commands: Sequence[Command]) -> list[Any]:
         """Commands in one round trip; a reply may be a Refused. Raises Unreached or Unanswered for all of them."""
@@ -164,7 +165,7 @@ class Transport:
         time-out of its own."""
         with contextlib.suppress(IndexError):
             while self._spare:
-                _, connection = self._spare.pop()
+                _, _, connection = self._spare.pop()
                 connection.disconnect()  # type: ignore[no-untyped-call]
                 self._pool.release(connection)
         if self._own:

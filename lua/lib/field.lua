@@ -7,10 +7,10 @@ local TEXT = {
 }
 
 local function due_time(value, now)
-  local later = string.match(value or '', '^%+(%d+)$')
-  if later then return #later <= 12 and now + tonumber(later) or nil end
   local due = whole(value or '', 0, 4e12)
-  if due and is_time(due) then return due end
+  if due then return is_time(due) and due or nil end
+  local later = string.match(value or '', '^%+(%d+)$')
+  return later and #later <= 12 and now + tonumber(later) or nil
 end
 
 -- The value as it is stored, or nil and why it cannot be used.

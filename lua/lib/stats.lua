@@ -3,14 +3,18 @@
 local LATENESS = {1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000, 60000, 3600000}
 
 local function by_minute(q, now, field, n)
-  local minute = q.stats .. ':' .. string.format('%.0f', math.floor(now / 60000))
-  if redis.call('HINCRBY', minute, field, n) == n then redis.call('PEXPIRE', minute, 3600000) end
+  local minute = math.floor(now / 60000)
+  if q.minute ~= minute then q.minute, q.minute_key = minute, q.stats .. ':' .. string.format('%.0f', minute) end
+  if redis.call('HINCRBY', q.minute_key, field, n) ~= n then return false end
+  redis.call('PEXPIRE', q.minute_key, 3600000)
+  return true
 end
 
+-- Answers whether it is the first of this field in this minute.
 local function count(q, now, field, n)
-  if n == 0 then return end
+  if n == 0 then return false end
   redis.call('HINCRBY', q.stats, field, n)
-  by_minute(q, now, field, n)
+  return by_minute(q, now, field, n)
 end
 
 -- The upper bound (ms) of the bucket that a lateness falls into, as a field name.

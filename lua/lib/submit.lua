@@ -2,12 +2,15 @@
 
 -- Answers the task, or nil, the field and why it cannot be used. Changes a relative expires_at in words.
 local function parse(words, at, queues, now)
-  local task = {q = queues[tonumber(words[at]) or 0], id = words[at + 1], first = at + 4}
+  local task = {q = queues[tonumber(words[at]) or 0], id = words[at + 1], first = at + 4, last = 0, hash = false, due = false,
+    score = words[at + 2], type = false, payload = false}   -- room for what comes: a table that grows is dear
   local pairs_given = tonumber(words[at + 3] or '') or 0
   if not task.q then return nil, 'queue', 'is no number of a key' end
   if not is_id(task.id) then return nil, 'id', 'must be 1 to 128 of [A-Za-z0-9._@+:-] and begin with a letter or digit' end
+  task.hash = task.q.task .. task.id
   task.due = due_time(words[at + 2], now)
   if not task.due then return nil, 'due', 'must be ms since the epoch, 0 or +ms' end
+  if string.byte(task.score) == 43 then task.score = text(task.due) end   -- it began with +
   task.last = task.first + 2 * pairs_given - 1
   if pairs_given < 2 or pairs_given > 32 or task.last > #words then return nil, 'fields', 'are not as many as said' end
   for i = task.first, task.last, 2 do
@@ -23,7 +26,7 @@ end
 
 -- What already has the id: nil, 'repeated' (the same request), 'existing' or 'conflict'.
 local function known_as(task)
-  local found = redis.pcall('HMGET', task.q.task .. task.id, 'type', 'payload', 'state', 'request')
+  local found = redis.pcall('HMGET', task.hash, 'type', 'payload', 'state', 'request')
   if found.err then
     if string.find(tostring(found.err), 'WRONGTYPE', 1, true) then return 'conflict' end
     error(found)
@@ -37,23 +40,24 @@ end
 
 -- Whether no id is given twice and none has a key: then nothing has to be read task by task.
 local function all_fresh(tasks)
+  if #tasks == 1 then return redis.call('EXISTS', tasks[1].hash) == 0 end
   local keys = {}
   for i, task in ipairs(tasks) do
-    keys[i] = task.q.task .. task.id
-    if keys[keys[i]] then return false end
-    keys[keys[i]] = true
+    local key = task.hash
+    if keys[key] then return false end
+    keys[i], keys[key] = key, true
   end
   return #keys > 0 and redis.call('EXISTS', unpack(keys)) == 0
 end
 
 -- Put into due those that are not due yet, with one call a queue.
 local function put_in_due(tasks, now)
-  local scores, words = {}, {}                          -- numbers are dear to convert
+  local scores = {}
   for _, task in ipairs(tasks) do
     if task.due > now then
       local list = scores[task.q] or {}
-      scores[task.q], words[task.due] = list, words[task.due] or text(task.due)
-      list[#list + 1] = words[task.due]
+      scores[task.q] = list
+      list[#list + 1] = task.score
       list[#list + 1] = task.id
     end
   end
@@ -61,9 +65,9 @@ local function put_in_due(tasks, now)
 end
 
 local function write_task(task, words, now, stamp, placed)
-  local q, key = task.q, task.q.task .. task.id
+  local q, key = task.q, task.hash
   if task.due > now then
-    if not placed then redis.call('ZADD', q.due, task.due, task.id) end
+    if not placed then redis.call('ZADD', q.due, task.score, task.id) end
     redis.call('HSET', key, 'created_at', stamp, unpack(words, task.first, task.last))
   elseif task.expires_at and tonumber(task.expires_at) <= now then
     redis.call('HSET', key, 'created_at', stamp, 'due_at', stamp, unpack(words, task.first, task.last))

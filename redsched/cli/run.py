@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def _metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--metrics-port", type=click.IntRange(1, 65535),
-                        help="Serve Prometheus metrics on this port of 127.0.0.1.")(command)
+                        help="Serve Prometheus metrics on this port of 127.0.0.1; worker i of several on port + i."
+                        )(command)  # fmt: skip
 
 
 @click.command(cls=Command, short_help="Run the tasks of an application.")
@@ -56,6 +57,11 @@ def worker(given: Invocation, /, app: str, processes: int, burst: bool, no_mover
     if processes > 1:
         from redsched.cli import pool
 
+        if (settings.metrics_port or 0) + processes - 1 > 65_535:
+            raise click.BadParameter(
+                f"{settings.metrics_port} leaves no ports for {processes} processes: worker i serves on port + i; "
+                "nothing was started", param_hint="--metrics-port"
+            )  # fmt: skip
         raise SystemExit(pool.run(app, settings, processes, burst=burst, no_mover=no_mover))
     log.info("worker.starting", extra={"app": app, "queues": ",".join(settings.queues), **_about(settings)})
     process.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import cache
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _VERSION_7 = 0x7 << 76
@@ -20,8 +21,10 @@ def uuid7_hex(milliseconds: int, random80: int) -> str:
 def new_ids(count: int, cell: int = 0) -> list[str]:
     """Fresh ids, all of one millisecond by this machine's clock: a name's sort order, never a decision about time."""
     milliseconds = time.time_ns() // 1_000_000
-    noise = os.urandom(10 * count)
     prefix = _base36(cell) + "-"
+    if count == 1:
+        return [prefix + uuid7_hex(milliseconds, int.from_bytes(os.urandom(10), "big"))]
+    noise = os.urandom(10 * count)
     return [
         prefix + uuid7_hex(milliseconds, int.from_bytes(noise[at : at + 10], "big")) for at in range(0, 10 * count, 10)
     ]
@@ -32,6 +35,7 @@ def nonce() -> str:
     return os.urandom(8).hex()
 
 
+@cache
 def _base36(number: int) -> str:
     text = ""
     while True:

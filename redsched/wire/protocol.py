@@ -139,7 +139,7 @@ def enqueue(cell: Cell, tasks: Sequence[Task], *, max_payload: int) -> Call[list
         raise InvalidTask("tasks", f"{len(tasks)} in one call; 1..{MAX_BATCH} are taken", code="batch_too_large")
     single = len(tasks) == 1
     numbers: dict[str, int] = {}
-    made = iter(new_ids(sum(task.id is None for task in tasks), cell.index))
+    made = iter(new_ids(sum([task.id is None for task in tasks]), cell.index))
     words: list[Word] = [0]
     names: list[tuple[str, str, bool]] = []
     for at, task in enumerate(tasks):

@@ -157,8 +157,10 @@ class Sentinel:
         return known["flags"] == "master" and known["num-other-sentinels"] == "2" and len(sound) == replicas
 
     @staticmethod
-    def until(kept: Callable[[], bool], problem: str, seconds: float = PATIENCE_S) -> None:
-        """Wait for it."""
+    def until(
+        kept: Callable[[], bool], problem: str, seconds: float = PATIENCE_S, tend: Callable[[], object] = lambda: None
+    ) -> None:
+        """Wait for it; ``tend`` is done meanwhile."""
         deadline = time.monotonic() + seconds
         while True:
             with suppress(redis.RedisError):
@@ -166,7 +168,8 @@ class Sentinel:
                     return
             if time.monotonic() > deadline:
                 raise RuntimeError(problem)
-            time.sleep(0.05)
+            tend()
+            time.sleep(0.02)
 
 
 class Group:
@@ -244,13 +247,13 @@ class Failovers:
                 return
             old, began = group.primary, time.monotonic()
             hit(old, chance)
-            self._tend_until(stage, lambda: group.primary is not old, f"no failover after {word}")
+            Sentinel.until(lambda: group.primary is not old, f"no failover after {word}", tend=stage.tend)
             turned = group.turned_at
             stage.journal.write_all((Event(began, "fault", word=word, phase="loss", until=turned),))
             back = turned + chance.uniform(0.0, 2.0)
-            self._tend_until(stage, lambda: time.monotonic() >= back, "")
+            Sentinel.until(lambda: time.monotonic() >= back, "", tend=stage.tend)
             mend(old)
-            self._tend_until(stage, group.writes, f"no writes after {word}")
+            Sentinel.until(group.writes, f"no writes after {word}", tend=stage.tend)
             accepted = time.monotonic()
             stage.journal.write_all((Event(began, "fault", word="no primary", until=accepted + 0.5),))
             self.turned_s.append(turned - began)
@@ -258,17 +261,6 @@ class Failovers:
             self.tell(f"{word}: another took over after {turned - began:.1f} s, {accepted - began:.1f} s until a write")
 
         return Fault(word, 2, strike)
-
-    def _tend_until(self, stage: Stage, kept: Callable[[], bool], problem: str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            with suppress(redis.RedisError):
-                if kept():
-                    return
-            if time.monotonic() > deadline:
-                raise RuntimeError(problem)
-            stage.tend()
-            time.sleep(0.01)
 
 
 def acknowledged(folder: Path) -> dict[str, int]:

@@ -145,9 +145,11 @@ def check(session: Session, cut: int, folder: Path) -> None:
         if expected is None:
             return
         found = whole(line, run.cell.tag, PASSING)
-        for key in found.keys() | expected.state.keys():
-            if found.get(key) != expected.state.get(key):
-                raise Violation(f"cut {cut}: {key} is {found.get(key)}, was {expected.state.get(key)}")
+        other = [f"{key} is {found.get(key)}, was {expected.state.get(key)}"
+                 for key in sorted(found.keys() | expected.state.keys())
+                 if found.get(key) != expected.state.get(key)]  # fmt: skip
+        if other:
+            raise Violation("; ".join(other))
         run.oracle.loose = set(session.oracle.loose)
         run.now, run.state = expected.now, run._look()
         run.oracle.static(run.state)

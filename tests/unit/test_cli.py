@@ -247,3 +247,10 @@ def test_percentiles_are_nearest_ranks() -> None:
     assert percentile(list(range(1, 101)), 50) == 50
     assert percentile(list(range(1, 101)), 99) == 99
     assert percentile([7.0], 99) == 7.0
+
+
+def test_several_workers_need_a_metrics_port_each() -> None:
+    told = CliRunner().invoke(main, ["worker", "redsched.demo.app:app", "-n", "3", "--metrics-port", "65534"])
+    assert told.exit_code == 2
+    assert "--metrics-port" in told.output
+    assert "65534 leaves no ports for 3 processes" in told.output
