@@ -51,17 +51,17 @@ def worker(given: Invocation, /, app: str, processes: int, burst: bool, no_mover
     settings = given.settings(**flags)
     loaded = App.load(app)
     settings = msgspec.structs.replace(settings, queues=queues_of(loaded, settings, flags["queues"]))
+    if processes > 1 and (settings.metrics_port or 0) + processes - 1 > 65_535:
+        raise click.BadParameter(
+            f"{settings.metrics_port} leaves no ports for {processes} processes: worker i serves on port + i; "
+            "nothing was started", param_hint="--metrics-port"
+        )  # fmt: skip
     observer = _observe(settings)
     _require_redis(settings)
     log = logging.getLogger("redsched.worker")
     if processes > 1:
         from redsched.cli import pool
 
-        if (settings.metrics_port or 0) + processes - 1 > 65_535:
-            raise click.BadParameter(
-                f"{settings.metrics_port} leaves no ports for {processes} processes: worker i serves on port + i; "
-                "nothing was started", param_hint="--metrics-port"
-            )  # fmt: skip
         raise SystemExit(pool.run(app, settings, processes, burst=burst, no_mover=no_mover))
     log.info("worker.starting", extra={"app": app, "queues": ",".join(settings.queues), **_about(settings)})
     process.run(
