@@ -18,6 +18,7 @@ import msgspec
 from bench.wire import Wire, pack
 
 QUIET = 0.1  # cores
+CORES = os.sched_getaffinity(0)  # that this process may use, before it binds itself to one
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -94,7 +95,7 @@ def wait_for_quiet(patience: float) -> None:
 def on_core(core: int) -> Iterator[None]:
     """Run this process on one core meanwhile, where there are several."""
     before = os.sched_getaffinity(0)
-    if len(before) > 1:
+    if len(CORES) > 1:  # this one may be on a single core only meanwhile
         os.sched_setaffinity(0, {core})
     try:
         yield
