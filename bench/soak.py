@@ -259,7 +259,7 @@ def main() -> int:
     parser.add_argument("--part", type=int, default=10, metavar="N", help="minutes of a part; default: 10")
     parser.add_argument("--at-most", type=int, metavar="N", help="minutes of this call; the next one goes on")
     parser.add_argument("--state", type=Path, metavar="DIR", help=f"default: {default}")
-    parser.add_argument("--rate", type=float, help="tasks a second; default: half of what the server takes and one worker runs")
+    parser.add_argument("--rate", type=float, help="tasks a second; default: half of the top rate")
     parser.add_argument("--quick", action="store_true", help="four minutes of six seconds, in a directory of its own")
     given = parser.parse_args()
     end_cleanly()
