@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from redsched.model.errors import TaskConflict, TaskNotFound
 from redsched.model.task import Changes, Enqueued, Options, Page, QueueStats, Task, TaskView
+from redsched.schedules import AsyncSchedules, Schedules
 from redsched.settings import Settings
 from redsched.transport import AsyncTransport, Transport
 from redsched.wire import care, checkup, protocol
@@ -52,6 +53,7 @@ class Client(Verbs):
     ) -> None:  # fmt: skip
         super().__init__(redis_url, namespace, settings)
         self._transport = Transport(self.settings, name, redis)
+        self.schedules = Schedules(self, self._transport)
 
     def __enter__(self) -> Self:
         return self

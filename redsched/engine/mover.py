@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from redsched.client import AsyncClient
 from redsched.engine.apart import Apart
+from redsched.engine.firing import Schedules
 from redsched.engine.inbox import Inboxes
 from redsched.engine.loop import Loop
 from redsched.engine.observer import Observer, Silent
@@ -75,6 +76,7 @@ class Mover:
         self._whole = True  # whether it goes on until its end
         self._inboxes = Inboxes(self._client, self._known)
         self._stranded = Stranded(self._client)
+        self._schedules = Schedules(self._client, self._observer, lambda: self._acting)
         self._promotes = Apart("promote", self._client.transport, self._observer)
         self._reaps = Apart("reap", self._client.transport, self._observer)
         self._sweeps = Apart("sweep", self._client.transport, self._observer)
@@ -90,7 +92,9 @@ class Mover:
         log.info("mover.started", extra={"mover": self._name, "namespace": self._client.settings.namespace})
         ingests = Loop("ingest", self._inboxes.step, observer=self._observer, log=log)
         self._inboxes.nudge = ingests.nudge
-        parts = (self._moves.run(), sweeps.run(), self._scans.run(), ingests.run(), self._watch())
+        fires = Loop("fire", self._schedules.step, observer=self._observer, log=log)
+        self._schedules.nudge = fires.nudge
+        parts = (self._moves.run(), sweeps.run(), self._scans.run(), ingests.run(), fires.run(), self._watch())
         self._tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.gather(*self._tasks)
@@ -237,7 +241,7 @@ class Mover:
         while True:
             try:
                 keys = self._client.cell_keys
-                await self._client.transport.watch((keys.due_prefix, keys.inbox_prefix), self._changed)
+                await self._client.transport.watch((keys.due_prefix, keys.inbox_prefix, keys.schedules), self._changed)
             except Refused as refused:
                 if not told:
                     told = True
@@ -246,15 +250,17 @@ class Mover:
             except (Unreached, Unanswered) as trouble:
                 log.debug("tracking.ended", extra={"error": str(trouble)})
                 pause = 0.1 if self.armed else min(pause * 2, 2.0)
-            self.armed = self._inboxes.armed = False
+            self.armed = self._inboxes.armed = self._schedules.armed = False
             self._inboxes.nudge()
+            self._schedules.nudge()
             self._next_cap = 0.0
             self._moves.nudge()
             await asyncio.sleep(pause)
 
     def _changed(self, keys: list[bytes] | None) -> None:
         if keys is None:  # armed: look at everything once, something may have come before
-            self.armed = self._inboxes.armed = True
+            self.armed = self._inboxes.armed = self._schedules.armed = True
+            self._schedules.nudge()
             self._told.update(self._known)
             self._inboxes.tell(self._known)
             self._restart = True  # something may have come before
@@ -265,6 +271,8 @@ class Mover:
                     self._told.add(queue)
                 elif (queue := self._client.cell_keys.inbox_of(key)) is not None and is_name(queue):
                     self._inboxes.tell((queue,))
+                elif key == self._client.cell_keys.schedules:
+                    self._schedules.nudge()
         if self._acting or keys is None:
             self._moves.nudge()
 

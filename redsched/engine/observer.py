@@ -31,6 +31,9 @@ class Observer(Protocol):
     def slots(self, total: int, busy: int) -> None:
         """How many tasks run of how many may."""
 
+    def fired(self, schedule: str, runs: int, missed: int) -> None:
+        """A schedule made so many runs, and missed so many of its slots."""
+
 
 class Silent:
     """The observer of whoever wants none."""
@@ -54,4 +57,7 @@ class Silent:
         """Nothing."""
 
     def slots(self, total: int, busy: int) -> None:
+        """Nothing."""
+
+    def fired(self, schedule: str, runs: int, missed: int) -> None:
         """Nothing."""

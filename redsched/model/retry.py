@@ -66,6 +66,22 @@ class Explicit(msgspec.Struct, frozen=True, tag="list"):
 RetryPolicy = Fixed | Exponential | Explicit
 
 
+def retry_of(line: str) -> RetryPolicy:
+    """The policy of a wire form.
+
+    Raises:
+        ValueError: it is none.
+    """
+    kind, *words = line.split() or [""]
+    if kind == "fixed" and len(words) == 1:
+        return Fixed(int(words[0]))
+    if kind == "list" and words:
+        return Explicit([int(word) for word in words])
+    if kind == "exponential" and len(words) == 4:
+        return Exponential(base=int(words[0]), factor=float(words[1]), max=int(words[2]), jitter=float(words[3]))
+    raise ValueError(f"{line[:40]!r} is no retry policy")
+
+
 def retry_wire(value: RetryPolicy | Sequence[timedelta | int | str] | timedelta) -> str:
     """The wire form; a plain duration means ``Fixed``, a list means ``Explicit``.
 

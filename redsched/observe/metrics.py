@@ -33,7 +33,7 @@ class PrometheusObserver:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        queues, types = _Bound(MAX_QUEUES), _Bound(MAX_TYPES)
+        queues, types, schedules = _Bound(MAX_QUEUES), _Bound(MAX_TYPES), _Bound(MAX_QUEUES)
 
         def counter(name: str, text: str, *labels: str, **bounds: _Bound) -> _Cached[Counter]:
             return _Cached(Counter(f"redsched_{name}", text, labels, registry=self.registry), labels, bounds)
@@ -46,6 +46,10 @@ class PrometheusObserver:
             "tasks_enqueued_total", "Tasks created", "queue", "type", "source", queue=queues, type=types
         )
         self._promoted = counter("tasks_promoted_total", "Due tasks moved to the ready stream", "queue", queue=queues)
+        self._runs = counter("schedule_runs_total", "Runs that schedules made", "schedule", schedule=schedules)
+        self._missed = counter(
+            "schedule_missed_runs_total", "Slots that schedules missed", "schedule", schedule=schedules
+        )
         self._started = counter("tasks_started_total", "Runs started", "queue", "type", queue=queues, type=types)
         self._redelivered = counter(
             "tasks_redelivered_total", "Runs that were not the task's first", "queue", "type", queue=queues, type=types
@@ -88,6 +92,11 @@ class PrometheusObserver:
     def promoted(self, queue: str, n: int) -> None:
         """``n`` due tasks became ready."""
         self._promoted(queue).inc(n)
+
+    def fired(self, schedule: str, runs: int, missed: int) -> None:
+        """A schedule made so many runs, and missed so many of its slots."""
+        self._runs(schedule).inc(runs)
+        self._missed(schedule).inc(missed)
 
     def started(self, queue: str, type: str, lateness_ms: Sequence[float]) -> None:
         """One run started for each lateness: start less due time."""

@@ -61,6 +61,20 @@ class CellKeys(msgspec.Struct, frozen=True):
         """String: what was written last to wait for its replicas; its value means nothing."""
         return self.prefix + "durable"
 
+    @property
+    def schedules(self) -> str:
+        """Zset: schedule -> when it is looked at next, ms."""
+        return self.prefix + "schedules"
+
+    @property
+    def calendars(self) -> str:
+        """Hash: name -> JSON list of dates."""
+        return self.prefix + "calendars"
+
+    def schedule(self, schedule_id: str) -> str:
+        """Hash: one schedule."""
+        return f"{self.prefix}schedule:{schedule_id}"
+
     def answer(self, digest: str) -> str:
         """Hash: the answer to a request with an idempotency key, by the key's digest."""
         return f"{self.prefix}answer:{digest}"

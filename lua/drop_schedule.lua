@@ -1,0 +1,19 @@
+-- drop_schedule: remove up to 1000 schedules for good. The tasks that they made stay.
+--
+-- KEYS   schedules  zset    {namespace}:schedules
+-- ARGV   now        int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   id...      string  1..1000 schedules
+-- REPLY  {word...}          dropped | missing, in order
+-- FLAGS  allow-oom
+-- USES   clock, keys, event, schedule
+
+local prefix, answers = prefix_of(KEYS[1]), {}
+clock(prefix, ARGV[1])
+for i = 2, math.min(#ARGV, 1001) do
+  local s = read_schedule(prefix, ARGV[i])
+  if s and is_name(s.f.queue) then event(open(prefix .. 'due:' .. s.f.queue), 'schedule_dropped', s.id) end
+  local gone = is_name(ARGV[i]) and redis.call('UNLINK', prefix .. 'schedule:' .. ARGV[i]) or 0
+  redis.call('ZREM', KEYS[1], ARGV[i])
+  answers[i - 1] = gone == 1 and 'dropped' or 'missing'
+end
+return answers

@@ -1,0 +1,37 @@
+-- fire: make the tasks of slots that are due, if nobody did since, and say when each schedule is looked at next.
+--
+-- KEYS   due...       zset   {namespace}:due:<queue>, one per queue
+-- ARGV   now          int    0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   decision...  words  for each schedule: number of its queue in KEYS, id, rev, slot (both as they were read), next slot,
+--                            when that is due (ms; empty: its slot), missed, why, number of slots n, then n times slot, due.
+--                            next slot: ms, every (the next one of a plain interval), = (unchanged), none (there are no more),
+--                            malformed (pause it; why says what is wrong)
+-- REPLY  {word...}           tasks made or kept for later; or stale (somebody was faster) | early | paused | gone: nothing was made
+-- FLAGS  none
+-- USES   clock, keys, stats, schedule, firing
+
+local queues = open_all(KEYS)
+local now, prefix = clock(queues[1].prefix, ARGV[1]), queues[1].prefix
+local answers, made, at = {}, {}, 2
+while at <= #ARGV do
+  local n, slots = tonumber(ARGV[at + 8]) or 0, {}
+  for i = at + 9, at + 8 + 2 * n, 2 do slots[#slots + 1] = {ARGV[i], tonumber(ARGV[i + 1]) or now} end
+  local q, s = queues[tonumber(ARGV[at]) or 0], read_schedule(prefix, ARGV[at + 1])
+  local answer = refusal_of(q, s, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], slots[n] and slots[n][2], now)
+  if not answer and ARGV[at + 4] == 'malformed' then
+    suspend(q, s, now, 'malformed: ' .. ARGV[at + 7])
+    save_schedule(s)
+  elseif not answer then
+    tell_slots(q, s, 'missed', tonumber(ARGV[at + 6]) or 0, ARGV[at + 7], ARGV[at + 3])
+    answer = fire_slots(q, s, slots, now)
+    if answer then move_on(q, s, ARGV[at + 4], tonumber(ARGV[at + 5]), now) else save_schedule(s) end
+    made[q] = (made[q] or 0) + s.made
+  end
+  answers[#answers + 1] = tostring(answer or 'paused')
+  at = at + 9 + 2 * n
+end
+for q, n in pairs(made) do
+  redis.call('SADD', prefix .. 'queues', q.name)
+  count(q, now, 'enqueued', n)
+end
+return answers

@@ -1,0 +1,70 @@
+-- overlap: what becomes of a slot while a run of the same schedule has not ended.
+
+local MOST_BUFFERED, MOST_OPEN = 100, 100
+local POLL = 500                                        -- ms between looks at a run that another waits for
+
+-- Make the task of a run; nil where its id is taken: a slot makes one task, ever. due: the planned time, ms.
+local function make_run(q, s, suffix, due, now, payload)
+  local id, fields, priority = s.id .. '@' .. suffix, {}, s.f['task:priority']
+  local key = q.task .. id
+  if redis.call('EXISTS', key) == 1 then return nil end
+  for name, value in pairs(s.f) do
+    local field = string.match(name, '^task:(.+)$')
+    if field == 'expires_at' then value = text(due + (tonumber(string.sub(value, 2)) or 0)) end
+    if field == 'payload' then value = payload or value end
+    if field then fields[#fields + 1], fields[#fields + 2] = field, value end
+  end
+  local entry = add_entry(q, id, PRIORITY[priority or ''] and priority or 'normal')
+  redis.call('HSET', key, 'state', 'ready', 'entry', entry, 'created_at', text(now), 'due_at', text(math.min(due, now)),
+    'schedule', s.id, 'slot', suffix, unpack(fields))
+  s.open[#s.open + 1] = suffix
+  if #s.open > MOST_OPEN then table.remove(s.open, 1) end
+  s.recent[#s.recent + 1] = suffix .. '/' .. text(now)
+  s.made = s.made + 1
+  return id
+end
+
+-- Take the runs that have ended from those that are open. Answers the last of them: its state and when it ended.
+local function attend(q, s)
+  local open, last = {}, nil
+  for _, suffix in ipairs(s.open) do
+    local found = read(q.task .. s.id .. '@' .. suffix, 'state', 'finished_at')
+    local state = found and state_of(found[1]) or 'gone'
+    if found and not FINISHED[state] and state ~= 'dead' then
+      open[#open + 1] = suffix
+    elseif not last or last.state ~= 'dead' then
+      last = {state = state, at = found and tonumber(found[2] or ''), suffix = suffix}
+    end
+  end
+  s.open = open
+  return last
+end
+
+-- Start what waits, as far as nothing is in its way.
+local function start_buffered(q, s, now)
+  while #s.open == 0 and #s.buffer > 0 do
+    local suffix, due = string.match(table.remove(s.buffer, 1), '^(.+)/(%d+)$')
+    if suffix then make_run(q, s, suffix, tonumber(due), now) end
+  end
+end
+
+-- Run, keep or leave out one slot. Answers the id of its task where it was made.
+local function admit(q, s, suffix, due, now, policy, payload)
+  local waits = suffix .. '/' .. text(due)
+  if policy ~= 'allow_all' and (#s.open > 0 or #s.buffer > 0) then
+    if policy == 'skip' then return tell_slots(q, s, 'skipped', 1, 'overlap', suffix) end
+    if policy == 'cancel_other' or policy == 'terminate_other' then
+      for _, open in ipairs(s.open) do stop_task(q, s.id .. '@' .. open, now, 'overlap', policy == 'terminate_other') end
+      tell_slots(q, s, 'dropped', #s.buffer, 'overlap', suffix)
+      s.buffer = {waits}
+      attend(q, s)
+      start_buffered(q, s, now)
+    elseif #s.buffer >= (policy == 'buffer_one' and 1 or MOST_BUFFERED) then
+      tell_slots(q, s, 'dropped', 1, 'buffer full', suffix)
+    else
+      s.buffer[#s.buffer + 1] = waits
+    end
+    return nil
+  end
+  return make_run(q, s, suffix, due, now, payload)
+end

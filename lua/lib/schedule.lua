@@ -1,0 +1,79 @@
+-- schedule: a recurring definition: its hash, and the set that says when each is looked at next.
+
+local NEVER = 9e15                                      -- the score of one that is paused or has ended
+local OVERLAP = {skip = true, buffer_one = true, buffer_all = true, cancel_other = true, terminate_other = true,
+  allow_all = true}
+local REMEMBERED = 10                                   -- runs
+
+local function prefix_of(key)
+  local prefix = string.match(key or '', '^({[^{}]+}:)schedules$')
+  if not prefix then error({err = 'RS_KEYS the key must be {namespace}:schedules'}) end
+  return prefix
+end
+
+local function decoded(text)
+  local ok, value = pcall(cjson.decode, text or '')
+  return ok and type(value) == 'table' and value or {}
+end
+
+-- The schedule with its fields in f, its timing in spec and its lists; nil where there is none.
+local function read_schedule(prefix, id)
+  if not is_name(id) then return nil end
+  local s = {id = id, key = prefix .. 'schedule:' .. id, prefix = prefix, f = {}, news = {}, gone = {}, made = 0}
+  local flat = redis.pcall('HGETALL', s.key)
+  if flat.err then
+    if string.find(tostring(flat.err), 'WRONGTYPE', 1, true) then return nil end
+    error(flat)
+  end
+  if #flat == 0 then return nil end
+  for i = 1, #flat, 2 do s.f[flat[i]] = flat[i + 1] end
+  s.spec = decoded(s.f.spec)
+  s.open, s.buffer, s.recent = words(s.f.open or ''), words(s.f.buffer or ''), words(s.f.recent or '')
+  return s
+end
+
+-- Note a field to be written by save; nil or '' removes it.
+local function set_field(s, name, value)
+  value = value or ''
+  if value == (s.f[name] or '') then return end
+  s.f[name] = value ~= '' and value or nil
+  local list = value == '' and s.gone or s.news
+  list[#list + 1] = name
+  if value ~= '' then list[#list + 1] = value end
+end
+
+local function save_schedule(s)
+  while #s.recent > REMEMBERED do table.remove(s.recent, 1) end
+  for _, name in ipairs({'open', 'buffer', 'recent'}) do set_field(s, name, table.concat(s[name], ' ')) end
+  if #s.gone > 0 then redis.call('HDEL', s.key, unpack(s.gone)) end
+  if #s.news > 0 then redis.call('HSET', s.key, unpack(s.news)) end
+  s.gone, s.news = {}, {}
+end
+
+local function look_again(s, at)
+  redis.call('ZADD', s.prefix .. 'schedules', text(math.min(at, NEVER)), s.id)
+end
+
+-- Count what became of slots, and tell of it; named is the counter: missed, skipped or dropped.
+local function tell_slots(q, s, named, n, reason, slot)
+  if n <= 0 then return end
+  set_field(s, named, text((tonumber(s.f[named] or '') or 0) + n))
+  event(q, 'slot_' .. named, s.id, 'reason', reason, 'n', n, 'slot', slot)
+end
+
+local function suspend(q, s, now, reason, till)
+  set_field(s, 'paused', reason)
+  set_field(s, 'paused_at', text(now))
+  set_field(s, 'paused_until', till and text(till))
+  look_again(s, till or NEVER)
+  event(q, 'schedule_paused', s.id, 'reason', reason)
+end
+
+-- resumed: from when slots count again; those before are told of as missed.
+local function carry_on(q, s, resumed)
+  set_field(s, 'paused')
+  set_field(s, 'paused_at')
+  set_field(s, 'paused_until')
+  set_field(s, 'resumed', text(resumed))
+  event(q, 'schedule_resumed', s.id)
+end

@@ -1,0 +1,19 @@
+-- pause_schedule: a schedule makes no task until it is resumed, or until a time.
+--
+-- KEYS   schedules  zset    {namespace}:schedules
+-- ARGV   now        int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   id         string  the schedule
+-- ARGV   reason     string  at most 200 bytes are kept
+-- ARGV   until      int     ms since the epoch; 0: until it is resumed
+-- REPLY  word               paused (again with another reason or end, too) | missing
+-- FLAGS  none
+-- USES   clock, keys, check, schedule
+
+local prefix = prefix_of(KEYS[1])
+local now, till = clock(prefix, ARGV[1]), whole(ARGV[4] or '0', 1e11, 4e12)
+local s = read_schedule(prefix, ARGV[2])
+if not s then return 'missing' end
+local reason = string.sub(ARGV[3], 1, 200)
+suspend(open(prefix .. 'due:' .. s.f.queue), s, now, reason ~= '' and reason or 'paused', till)
+save_schedule(s)
+return 'paused'

@@ -1,0 +1,18 @@
+-- put_calendar: keep a named list of dates that schedules leave out, or remove it.
+--
+-- KEYS   schedules  zset    {namespace}:schedules
+-- ARGV   name       string  1..100 of [A-Za-z0-9._@+-]
+-- ARGV   dates      string  JSON: the dates, as YYYY-MM-DD or *-MM-DD (each year); '' removes the calendar
+-- REPLY  word               put | unchanged | dropped | missing; error RS_INVALID 1 <field> <why>
+-- FLAGS  none
+-- USES   keys, schedule
+
+local prefix, name, dates = prefix_of(KEYS[1]), ARGV[1], ARGV[2]
+if not is_name(name) then return redis.error_reply('RS_INVALID 1 name must be 1 to 100 of [A-Za-z0-9._@+-]') end
+if #dates > 262144 then return redis.error_reply('RS_INVALID 1 dates are more than 256 KiB') end
+local before = redis.call('HGET', prefix .. 'calendars', name)
+if dates == '' and not before then return 'missing' end
+if dates == before then return 'unchanged' end
+if dates == '' then redis.call('HDEL', prefix .. 'calendars', name) else redis.call('HSET', prefix .. 'calendars', name, dates) end
+redis.call('HINCRBY', prefix .. 'meta', 'calendars', 1)
+return dates == '' and 'dropped' or 'put'

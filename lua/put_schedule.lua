@@ -1,0 +1,62 @@
+-- put_schedule: create or replace a recurring schedule. The same again changes nothing; a mover plans its first slot at once.
+--
+-- KEYS   due       zset    {namespace}:due:<queue>, the queue of its tasks
+-- ARGV   now       int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   id        string  1..100 of [A-Za-z0-9._@+-], the first a letter or digit
+-- ARGV   mode      string  '' | create (only where there is none) | dry (write nothing) | replan (its next slot anew)
+-- ARGV   spec      string  JSON: when it fires and its policies, as lua/README.md says
+-- ARGV   field...  words   field, value, ... of its tasks, as in enqueue; expires_at only as +ms, from the planned time
+-- REPLY  {word, rev, now}  created | updated | unchanged | exists; rev grows with each change; error RS_INVALID 1 <field> <why>
+-- FLAGS  none
+-- USES   clock, keys, event, field, schedule
+
+local q, id, mode, spec = open(KEYS[1]), ARGV[2], ARGV[3], ARGV[4]
+local now = clock(q.prefix, ARGV[1])
+local function refuse(field, why) return redis.error_reply('RS_INVALID 1 ' .. field .. ' ' .. why) end
+
+if not is_name(id) then return refuse('id', 'must be 1 to 100 of [A-Za-z0-9._@+-] and begin with a letter or digit') end
+local found = decoded(spec)
+if #spec > 65536 or not next(found) then return refuse('spec', 'must be a JSON object of at most 64 KiB') end
+if found.overlap and not OVERLAP[found.overlap] then return refuse('overlap', 'is unknown') end
+local given = {}
+for i = 5, #ARGV, 2 do
+  local field, value = ARGV[i], ARGV[i + 1] or ''
+  local stored, why = usable(field, value, now)
+  if not stored then return refuse(TEXT[field] and field or 'fields', why) end
+  if field == 'expires_at' and not string.find(value, '^%+%d+$') then return refuse(field, 'must be +ms') end
+  given['task:' .. field] = value
+end
+if not given['task:type'] then return refuse('type', 'is required') end
+if not given['task:payload'] then return refuse('payload', 'is required') end
+
+local s = read_schedule(q.prefix, id)
+if s and mode == 'create' then return {'exists', tonumber(s.f.rev) or 0, now} end
+local same_times, same = s and s.f.spec == spec, s and s.f.spec == spec and s.f.queue == q.name
+for name, value in pairs(given) do same = same and s.f[name] == value end
+for name in pairs(s and s.f or {}) do same = same and (given[name] or string.sub(name, 1, 5) ~= 'task:') end
+if same and mode ~= 'replan' then return {'unchanged', tonumber(s.f.rev) or 0, now} end
+local word, rev = s and 'updated' or 'created', (s and tonumber(s.f.rev) or 0) + 1
+if mode == 'dry' then return {word, rev, now} end
+
+if not s then
+  redis.call('UNLINK', q.prefix .. 'schedule:' .. id)
+  s = {id = id, key = q.prefix .. 'schedule:' .. id, prefix = q.prefix, f = {}, news = {}, gone = {}, open = {}, buffer = {},
+    recent = {}}
+  set_field(s, 'created_at', text(now))
+end
+for name in pairs(s.f) do
+  if string.sub(name, 1, 5) == 'task:' and not given[name] then set_field(s, name) end
+end
+for name, value in pairs(given) do set_field(s, name, value) end
+set_field(s, 'spec', spec)
+set_field(s, 'queue', q.name)
+set_field(s, 'rev', text(rev))
+set_field(s, 'changed_at', text(now))
+if not same_times or mode == 'replan' then
+  set_field(s, 'slot')
+  set_field(s, 'ended')
+end
+save_schedule(s)
+if not s.f.paused then look_again(s, 0) end
+event(q, 'schedule_put', id, 'word', word)
+return {word, rev, now}

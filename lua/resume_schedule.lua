@@ -1,0 +1,18 @@
+-- resume_schedule: a paused schedule makes tasks again, from its next slot on; one that has ended stays so.
+--
+-- KEYS   schedules  zset    {namespace}:schedules
+-- ARGV   now        int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   id         string  the schedule
+-- REPLY  word               resumed | active (it was not paused) | missing
+-- FLAGS  none
+-- USES   clock, keys, schedule
+
+local prefix = prefix_of(KEYS[1])
+local now = clock(prefix, ARGV[1])
+local s = read_schedule(prefix, ARGV[2])
+if not s then return 'missing' end
+if not s.f.paused then return 'active' end
+carry_on(open(prefix .. 'due:' .. s.f.queue), s, now)
+save_schedule(s)
+look_again(s, s.f.ended and NEVER or 0)
+return 'resumed'

@@ -1,0 +1,39 @@
+-- show_schedules: all that is known of some schedules, or of one page of them, next look first.
+--
+-- KEYS   schedules  zset    {namespace}:schedules
+-- ARGV   now        int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   cursor     string  '' or what the last page answered
+-- ARGV   limit      int     1..100 schedules of a page
+-- ARGV   id...      string  none: a page; else these, 1..100
+-- REPLY  {now, cursor, schedule...}  cursor '' on the last page; each schedule {id, {field, value, ...}, {run, state, started_at,
+--                           due_at, ...}}: its last runs; {id, {}, {}} where there is none
+-- FLAGS  no-writes
+-- USES   clock, keys, read, page, schedule
+
+local prefix = prefix_of(KEYS[1])
+local now, limit = clock(prefix, ARGV[1]), math.max(1, math.min(tonumber(ARGV[3]), 100))
+local ids, cursor = {}, ''
+if #ARGV > 3 then
+  for i = 4, math.min(#ARGV, 103) do ids[i - 3] = ARGV[i] end
+else
+  local found
+  found, cursor = set_page(KEYS[1], ARGV[2], limit, false)
+  for i, item in ipairs(found) do ids[i] = item[1] end
+end
+
+local reply = {now, cursor}
+for _, id in ipairs(ids) do
+  local s, fields, runs = read_schedule(prefix, id), {}, {}
+  for name, value in pairs(s and s.f or {}) do
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+  local q = s and is_name(s.f.queue) and open(prefix .. 'due:' .. s.f.queue)
+  for _, line in ipairs(q and s.recent or {}) do
+    local suffix = string.match(line, '^([^/]+)')
+    local found = read(q.task .. id .. '@' .. suffix, 'state', 'started_at', 'due_at') or {'gone', false, false}
+    for _, word in ipairs({line, found[1] or 'scheduled', found[2] or '', found[3] or ''}) do runs[#runs + 1] = word end
+  end
+  reply[#reply + 1] = {id, fields, runs}
+end
+return reply

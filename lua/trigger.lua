@@ -1,0 +1,49 @@
+-- trigger: run a schedule's task now, or once more for slots of the past. Its own slots stay as they are.
+--
+-- KEYS   due      zset    {namespace}:due:<queue>, the queue of its tasks
+-- ARGV   now      int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   id       string  the schedule
+-- ARGV   overlap  string  a policy for these runs; '' for the schedule's own
+-- ARGV   payload  string  JSON in place of the schedule's payload (trigger only); '' for the schedule's
+-- ARGV   slot...  int     none: one run now, its id <schedule>@t<ms>; else 1..1000 slots to backfill, <schedule>@<slot>.b<n>
+-- REPLY  {word, n, id...}  done | missing | moved (its tasks are of another queue); how many were made or kept for later; the ids
+--                         of those made
+-- FLAGS  none
+-- USES   clock, keys, check, stats, schedule, overlap
+
+local q, id, policy = open(KEYS[1]), ARGV[2], ARGV[3]
+local now = clock(q.prefix, ARGV[1])
+local s = read_schedule(q.prefix, id)
+if not s then return {'missing', 0} end
+if s.f.queue ~= q.name then return {'moved', 0} end
+if policy == '' then policy = s.spec.overlap end
+if not OVERLAP[policy or ''] then policy = 'skip' end
+
+local reply = {'done', 0}
+local function run(suffix, due, payload)
+  local made, waiting = s.made, #s.buffer
+  local task = admit(q, s, suffix, due, now, policy, payload)
+  if task then reply[#reply + 1] = task end
+  if s.made > made or #s.buffer > waiting then reply[2] = reply[2] + 1 end
+end
+
+attend(q, s)
+if #ARGV < 5 then
+  local at = now
+  while redis.call('EXISTS', q.task .. id .. '@t' .. text(at)) == 1 do at = at + 1 end
+  run('t' .. text(at), now, ARGV[4] ~= '' and ARGV[4] or nil)
+  set_field(s, 'triggered', text((tonumber(s.f.triggered or '') or 0) + reply[2]))
+else
+  local n = (tonumber(s.f.backfills or '') or 0) + 1
+  set_field(s, 'backfills', text(n))
+  for i = 5, math.min(#ARGV, 1004) do
+    local slot = whole(ARGV[i], 1e11, 4e12)
+    if slot then run(ARGV[i] .. '.b' .. n, slot) end
+  end
+  set_field(s, 'backfilled', text((tonumber(s.f.backfilled or '') or 0) + reply[2]))
+end
+save_schedule(s)
+if #s.buffer > 0 and not s.f.paused then look_again(s, now + POLL) end
+redis.call('SADD', q.prefix .. 'queues', q.name)
+count(q, now, 'enqueued', s.made)
+return reply

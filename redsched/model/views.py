@@ -1,0 +1,69 @@
+"""What is known of a schedule, and what its verbs answer. Times are aware UTC datetimes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from redsched.model.schedule import Run, Schedule
+
+
+class SchedulePut(msgspec.Struct, frozen=True):
+    """``exists``: it was to be created only. ``rev`` grows with each change."""
+
+    id: str
+    status: Literal["created", "updated", "unchanged", "exists"]
+    rev: int
+
+
+class RecentRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that was made: its slot (None for one that was triggered) and what its task is now; ``gone``: removed."""
+
+    id: str
+    slot: datetime | None
+    fired_at: datetime
+    state: str
+    lateness_ms: int | None  # start less planned time; None where it has not started
+
+
+class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
+    """One schedule. ``counters``: fired, missed, skipped (overlap), dropped (from the buffer), triggered, backfilled."""
+
+    schedule: Schedule
+    rev: int
+    state: Literal["active", "paused", "ended"]
+    paused_reason: str | None
+    paused_until: datetime | None
+    next_runs: list[Run]
+    recent_runs: list[RecentRun]
+    counters: dict[str, int]
+    running: list[str]  # ids of tasks that had not ended when it was last looked at
+    buffered: int
+    problem: str | None = None  # why its definition cannot be used: somebody wrote it by hand
+
+
+class SchedulePage(msgspec.Struct, frozen=True):
+    """One page; ``next_cursor`` is None on the last one."""
+
+    items: list[ScheduleView]
+    next_cursor: str | None = None
+
+
+class Backfill(msgspec.Struct, frozen=True, kw_only=True):
+    """The slots of the range; ``ids`` of the tasks that were made, ``waiting``: kept until others have ended."""
+
+    slots: list[datetime]
+    ids: list[str]
+    waiting: int
+    skipped: int
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """Ids by what was done with them, or would be."""
+
+    created: list[str]
+    updated: list[str]
+    unchanged: list[str]
+    pruned: list[str]

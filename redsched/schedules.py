@@ -1,0 +1,175 @@
+"""``client.schedules``: recurring schedules, for threads and for asyncio. What each method does is in ``wire.talks``;
+the two classes only drive it."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from redsched.model.schedule import Run, Schedule
+from redsched.model.views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
+from redsched.transport import AsyncTransport, Transport
+from redsched.wire.calls import Verbs
+from redsched.wire.talks import NOT_GIVEN, Talk, Talks
+
+T = TypeVar("T")
+
+
+class Schedules:
+    """Recurring schedules, from threads. Made by ``Client.schedules``."""
+
+    def __init__(self, verbs: Verbs, transport: Transport) -> None:
+        self._talks = Talks(verbs)
+        self._transport = transport
+
+    def _run(self, talk: Talk[T]) -> T:
+        reply = None
+        while True:
+            try:
+                call = talk.send(reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            reply = self._transport.send(call)
+
+    def put(self, schedule: Schedule, *, create_only: bool = False) -> SchedulePut:
+        """Create or replace a schedule; the same definition again changes nothing, from however many nodes.
+
+        Raises:
+            InvalidSchedule: a field cannot be used, or it never fires; nothing was written.
+        """
+        return self._run(self._talks.put(schedule, "create" if create_only else ""))
+
+    def get(self, schedule_id: str) -> ScheduleView:
+        """All that is known of one; raises ScheduleNotFound."""
+        return self._run(self._talks.get(schedule_id))
+
+    def list(self, *, limit: int = 50, cursor: str | None = None) -> SchedulePage:
+        """One page of 1..100, the one that is looked at next first."""
+        return self._run(self._talks.page(limit, cursor))
+
+    def delete(self, schedule_id: str) -> bool:
+        """Remove one; the tasks that it made stay. False where there is none."""
+        return self._run(self._talks.delete(schedule_id))
+
+    def pause(self, schedule_id: str, *, reason: str = "", until: datetime | int | str | None = None) -> None:
+        """Make no runs until it is resumed, or until then; slots meanwhile are counted as missed. Raises
+        ScheduleNotFound."""
+        self._run(self._talks.pause(schedule_id, reason, until))
+
+    def resume(self, schedule_id: str) -> bool:
+        """Go on with the next slot; False where it was not paused. Raises ScheduleNotFound."""
+        return self._run(self._talks.resume(schedule_id))
+
+    def trigger(self, schedule_id: str, *, payload: Any = NOT_GIVEN, overlap: str | None = None) -> str | None:
+        """Run it now, its slots unchanged; the task's id, or None where its overlap policy left it out or keeps it.
+
+        Raises:
+            ScheduleNotFound: there is none; nothing was made.
+            OutcomeUnknown: no answer came; it may have been triggered.
+        """
+        return self._run(self._talks.trigger(schedule_id, payload, overlap))
+
+    def backfill(
+        self, schedule_id: str, start: datetime | int | str, end: datetime | int | str, *,
+        overlap: str | None = None, dry_run: bool = False,
+    ) -> Backfill:  # fmt: skip
+        """Run it once more for each slot from ``start`` to ``end``, both included; at most 1,000."""
+        return self._run(self._talks.backfill(schedule_id, start, end, overlap, dry_run))
+
+    def preview(
+        self, schedule: Schedule, *, start: datetime | int | str | None = None, count: int = 10
+    ) -> builtins.list[Run]:
+        """The next 1..1000 runs of a definition from ``start`` (None: now) on; nothing is written."""
+        return self._run(self._talks.preview(schedule, start, count))
+
+    def apply(self, schedules: Sequence[Schedule], *, prune: bool = False, dry_run: bool = False) -> Applied:
+        """Put all of them; ``prune`` removes every other. All are checked before any is written."""
+        return self._run(self._talks.apply(schedules, prune, dry_run))
+
+    def put_calendar(self, name: str, dates: Sequence[str]) -> None:
+        """Keep dates (``2027-12-25``, or ``*-12-25`` for each year) that schedules may leave out by this name."""
+        self._run(self._talks.put_calendar(name, dates))
+
+    def calendars(self) -> dict[str, builtins.list[str]]:
+        """The dates of every calendar."""
+        return self._run(self._talks.calendars())
+
+    def drop_calendar(self, name: str) -> bool:
+        """Remove a calendar; False where there is none. Schedules that name it leave nothing out by it."""
+        return self._run(self._talks.put_calendar(name, None)) == "dropped"
+
+
+class AsyncSchedules:
+    """Recurring schedules, from one event loop. Made by ``AsyncClient.schedules``; as ``Schedules``, awaited."""
+
+    def __init__(self, verbs: Verbs, transport: AsyncTransport) -> None:
+        self._talks = Talks(verbs)
+        self._transport = transport
+
+    async def _run(self, talk: Talk[T]) -> T:
+        reply = None
+        while True:
+            try:
+                call = talk.send(reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            reply = await self._transport.send(call)
+
+    async def put(self, schedule: Schedule, *, create_only: bool = False) -> SchedulePut:
+        """As ``Schedules``."""
+        return await self._run(self._talks.put(schedule, "create" if create_only else ""))
+
+    async def get(self, schedule_id: str) -> ScheduleView:
+        """As ``Schedules``."""
+        return await self._run(self._talks.get(schedule_id))
+
+    async def list(self, *, limit: int = 50, cursor: str | None = None) -> SchedulePage:
+        """As ``Schedules``."""
+        return await self._run(self._talks.page(limit, cursor))
+
+    async def delete(self, schedule_id: str) -> bool:
+        """As ``Schedules``."""
+        return await self._run(self._talks.delete(schedule_id))
+
+    async def pause(self, schedule_id: str, *, reason: str = "", until: datetime | int | str | None = None) -> None:
+        """As ``Schedules``."""
+        await self._run(self._talks.pause(schedule_id, reason, until))
+
+    async def resume(self, schedule_id: str) -> bool:
+        """As ``Schedules``."""
+        return await self._run(self._talks.resume(schedule_id))
+
+    async def trigger(self, schedule_id: str, *, payload: Any = NOT_GIVEN, overlap: str | None = None) -> str | None:
+        """As ``Schedules``."""
+        return await self._run(self._talks.trigger(schedule_id, payload, overlap))
+
+    async def backfill(
+        self, schedule_id: str, start: datetime | int | str, end: datetime | int | str, *,
+        overlap: str | None = None, dry_run: bool = False,
+    ) -> Backfill:  # fmt: skip
+        """As ``Schedules``."""
+        return await self._run(self._talks.backfill(schedule_id, start, end, overlap, dry_run))
+
+    async def preview(
+        self, schedule: Schedule, *, start: datetime | int | str | None = None, count: int = 10
+    ) -> builtins.list[Run]:
+        """As ``Schedules``."""
+        return await self._run(self._talks.preview(schedule, start, count))
+
+    async def apply(self, schedules: Sequence[Schedule], *, prune: bool = False, dry_run: bool = False) -> Applied:
+        """As ``Schedules``."""
+        return await self._run(self._talks.apply(schedules, prune, dry_run))
+
+    async def put_calendar(self, name: str, dates: Sequence[str]) -> None:
+        """As ``Schedules``."""
+        await self._run(self._talks.put_calendar(name, dates))
+
+    async def calendars(self) -> dict[str, builtins.list[str]]:
+        """As ``Schedules``."""
+        return await self._run(self._talks.calendars())
+
+    async def drop_calendar(self, name: str) -> bool:
+        """As ``Schedules``."""
+        return await self._run(self._talks.put_calendar(name, None)) == "dropped"

@@ -1,0 +1,274 @@
+"""Recurring schedules on the wire: a pure function a verb, as ``wire.protocol`` has them for tasks.
+
+A schedule's hash holds its timing and policies as one JSON text, ``spec``, and the fields of its tasks one by one, so
+that Lua copies them and never reads a payload. Durations and instants in ``spec`` are whole ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from redsched.model.duration import duration_ms, instant_ms
+from redsched.model.errors import InvalidSchedule, InvalidTask
+from redsched.model.firing import Decision, Policy
+from redsched.model.retry import retry_of
+from redsched.model.schedule import Every, Schedule, TaskTemplate
+from redsched.model.task import DEFAULT_QUEUE, Task
+from redsched.model.views import SchedulePut
+from redsched.wire.cells import Cell
+from redsched.wire.codec import check_name, is_name, json_bytes, option_words, pairs, text_of
+from redsched.wire.keys import CellKeys, queue_keys
+from redsched.wire.protocol import Call
+
+OVERLAPS = ("skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow_all")
+MAX_SLOTS = 1_000  # of one backfill
+_TASK = "task:"
+_DURATIONS = ("after_completion", "catch_up_window", "jitter")
+_INSTANTS = ("start", "end")
+_JSON = msgspec.json.Encoder(order="deterministic")
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A schedule as its hash has it."""
+
+    id: str
+    fields: dict[str, Any]  # name -> bytes
+
+    def text(self, name: str) -> str:
+        """A field, '' where there is none."""
+        return text_of(self.fields.get(name, b""))
+
+    def number(self, name: str) -> int | None:
+        """A field as a whole number; None where it is none."""
+        found = self.text(name)
+        return int(found) if found.isdecimal() and len(found) < 16 else None
+
+    def words(self, name: str) -> list[str]:
+        """A field that is a list."""
+        return self.text(name).split()
+
+    @property
+    def queue(self) -> str:
+        """Of its tasks."""
+        found = self.text("queue")
+        return found if is_name(found) else DEFAULT_QUEUE
+
+
+class Looked(msgspec.Struct, frozen=True):
+    """``now``: the server's clock, ms; ``next_look``: of the earliest of the others (None: none)."""
+
+    now: int
+    next_look: int | None
+    calendars: int  # grows with each change of a calendar
+    schedules: list[Stored]
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """A schedule and its last runs: (run/fired at, state, started at, due at), '' where unknown."""
+
+    stored: Stored
+    runs: list[tuple[str, str, str, str]]
+
+
+class Firing(msgspec.Struct, frozen=True):
+    """What is to be done about one schedule, as it was read."""
+
+    stored: Stored
+    decision: Decision
+
+
+def spec_text(schedule: Schedule) -> bytes:
+    """Timing and policies as JSON: the same for the same definition, however its durations were written."""
+    found: dict[str, Any] = msgspec.to_builtins(schedule, builtin_types=())
+    found.pop("id", None)
+    found.pop("task", None)
+    for name in _DURATIONS:
+        if found.get(name) is not None:
+            found[name] = duration_ms(found[name])
+    for name in _INSTANTS:
+        if found.get(name) is not None:
+            found[name] = instant_ms(found[name])
+    if schedule.every:
+        given = schedule.every if isinstance(schedule.every, list) else [schedule.every]
+        found["every"] = [_interval(one) for one in given]
+    if schedule.random is not None:
+        found["random"] = {name: duration_ms(value) for name, value in found["random"].items()}
+    if schedule.at:
+        found["at"] = sorted({instant_ms(one) for one in schedule.at})
+    return _JSON.encode(found)
+
+
+def _interval(given: Any) -> dict[str, int]:
+    one = given if isinstance(given, Every) else Every(every=given)
+    phase = duration_ms(one.phase)
+    return {"every": duration_ms(one.every)} | ({"phase": phase} if phase else {})
+
+
+def task_words(template: TaskTemplate, max_payload: int) -> list[Any]:
+    """Field, value, ... of the tasks; a start-by counts from the planned time.
+
+    Raises:
+        InvalidSchedule: a field of the task cannot be used.
+    """
+    options = msgspec.structs.asdict(template)
+    queue, type_, payload = options.pop("queue"), options.pop("type"), options.pop("payload")
+    try:
+        check_name("queue", queue)
+        words: list[Any] = ["type", check_name("type", type_)]
+        words += ("payload", json_bytes("payload", payload, max_payload))
+        return words + option_words(Task(type=type_, **options), None)
+    except InvalidTask as error:
+        raise InvalidSchedule(f"task.{error.field}", error.problem, code=error.code) from None
+
+
+def schedule_of(stored: Stored) -> Schedule:
+    """The definition.
+
+    Raises:
+        ValueError: somebody wrote what is none.
+    """
+    found = msgspec.json.decode(stored.text("spec") or "null")
+    if not isinstance(found, dict):
+        raise ValueError("its spec is no JSON object")
+    found["id"] = stored.id
+    found["task"] = msgspec.to_builtins(template_of(stored))
+    return msgspec.convert(found, Schedule)
+
+
+def template_of(stored: Stored) -> TaskTemplate:
+    """What its tasks are made of; raises ValueError where somebody wrote what is none."""
+    fields = {name.removeprefix(_TASK): text_of(value) for name, value in stored.fields.items() if name.startswith(_TASK)}
+    found: dict[str, Any] = {"type": fields.get("type", ""), "queue": stored.queue}
+    if (payload := fields.get("payload")) is not None:
+        found["payload"] = msgspec.json.decode(payload)
+    for name, at in (("timeout", "timeout_ms"), ("retention", "retention_ms"), ("max_attempts", "max_attempts")):
+        if at in fields:
+            found[name] = int(fields[at])
+    if "expires_at" in fields:
+        found["expires_in"] = int(fields["expires_at"].removeprefix("+"))
+    for name in ("priority", "key"):
+        if name in fields:
+            found[name] = fields[name]
+    if "retry" in fields:
+        found["retry"] = msgspec.to_builtins(retry_of(fields["retry"]))
+    for name in ("headers", "tags"):
+        if name in fields:
+            found[name] = msgspec.json.decode(fields[name])
+    if fields.get("keep"):
+        found["keep"] = True
+    return msgspec.convert(found, TaskTemplate)
+
+
+def policy_of(schedule: Schedule) -> Policy:
+    """The part that decides about slots of the past."""
+    return Policy(
+        catch_up=schedule.catch_up, window_ms=duration_ms(schedule.catch_up_window),
+        after_completion=schedule.after_completion is not None,
+        end_ms=None if schedule.end is None else instant_ms(schedule.end),
+    )  # fmt: skip
+
+
+def put_schedule(cell: Cell, schedule: Schedule, *, mode: str = "", max_payload: int) -> Call[tuple[SchedulePut, int]]:
+    """Create or replace; ``mode``: ``create``, ``dry`` or ``replan``. Answers the server's clock beside it, ms."""
+    words = (0, check_name("id", schedule.id), mode, spec_text(schedule), *task_words(schedule.task, max_payload))
+
+    def read(reply: list[Any]) -> tuple[SchedulePut, int]:
+        return SchedulePut(schedule.id, text_of(reply[0]), reply[1]), reply[2]  # type: ignore[arg-type]
+
+    return Call("put_schedule", (queue_keys(cell, schedule.task.queue).due,), words, read)
+
+
+def due_schedules(keys: CellKeys, limit: int = 100) -> Call[Looked]:
+    """Those to be looked at now, at most 1..500."""
+
+    def read(reply: list[Any]) -> Looked:
+        found = [Stored(text_of(words[0]), pairs(words[1:])) for words in reply[3:]]
+        return Looked(reply[0], None if reply[1] < 0 else reply[1], reply[2], found)
+
+    return Call("due_schedules", (keys.schedules,), (0, limit), read)
+
+
+def fire(cell: Cell, firings: Sequence[Firing]) -> Call[list[str]]:
+    """Carry decisions out; answers for each how many runs were made, or why none."""
+    numbers: dict[str, int] = {}
+    words: list[Any] = [0]
+    for one in firings:
+        stored, todo = one.stored, one.decision
+        number = numbers.setdefault(stored.queue, len(numbers) + 1)
+        words += (number, stored.id, stored.text("rev"), stored.text("slot"), todo.following)
+        words += ("" if todo.due is None else todo.due, todo.missed, todo.why, len(todo.slots))
+        for slot, due in todo.slots:
+            words += (slot, due)
+    return Call("fire", [queue_keys(cell, queue).due for queue in numbers], words, lambda reply: [*map(text_of, reply)])
+
+
+def trigger(
+    cell: Cell, schedule_id: str, queue: str, *, payload: bytes = b"", overlap: str = "", slots: Sequence[int] = ()
+) -> Call[tuple[str, int, list[str]]]:
+    """One run now, or one for each slot: the word of the script, how many were made or kept, ids of those made."""
+
+    def read(reply: list[Any]) -> tuple[str, int, list[str]]:
+        return text_of(reply[0]), reply[1], [text_of(word) for word in reply[2:]]
+
+    words = (0, check_name("id", schedule_id), overlap, payload, *slots)
+    return Call("trigger", (queue_keys(cell, queue).due,), words, read, repeatable=False)
+
+
+def pause_schedule(keys: CellKeys, schedule_id: str, *, reason: str, until: int) -> Call[bool]:
+    """Pause, until a time in ms or with 0 until it is resumed; False where there is no such schedule."""
+    words = (0, check_name("id", schedule_id), reason, until)
+    return Call("pause_schedule", (keys.schedules,), words, lambda reply: text_of(reply) == "paused")
+
+
+def resume_schedule(keys: CellKeys, schedule_id: str) -> Call[str]:
+    """``resumed``, ``active`` (it was not paused) or ``missing``."""
+    return Call("resume_schedule", (keys.schedules,), (0, check_name("id", schedule_id)), text_of)
+
+
+def drop_schedule(keys: CellKeys, ids: Sequence[str]) -> Call[list[bool]]:
+    """Remove 1..1000; whether each was there."""
+    words = (0, *(check_name("id", one) for one in ids))
+    return Call("drop_schedule", (keys.schedules,), words, lambda reply: [text_of(word) == "dropped" for word in reply])
+
+
+def show_schedules(
+    keys: CellKeys, ids: Sequence[str] = (), *, cursor: str = "", limit: int = 50
+) -> Call[tuple[int, str, list[Shown]]]:
+    """Those named, or one page: the server's clock in ms, the next cursor, the schedules that are there."""
+
+    def read(reply: list[Any]) -> tuple[int, str, list[Shown]]:
+        found = [Shown(Stored(text_of(words[0]), pairs(words[1])), _runs(words[2])) for words in reply[2:]]
+        return reply[0], text_of(reply[1]).replace(" ", "~"), [one for one in found if one.stored.fields]
+
+    words = (0, cursor.replace("~", " "), limit, *(check_name("id", one) for one in ids))
+    return Call("show_schedules", (keys.schedules,), words, read)
+
+
+def _runs(words: Sequence[Any]) -> list[tuple[str, str, str, str]]:
+    texts = [text_of(word) for word in words]
+    return [(texts[at], texts[at + 1], texts[at + 2], texts[at + 3]) for at in range(0, len(texts), 4)]
+
+
+def put_calendar(keys: CellKeys, name: str, dates: Sequence[str] | None) -> Call[str]:
+    """Keep a named list of dates, or with None remove it; put, unchanged, dropped or missing."""
+    text = b"" if dates is None else _JSON.encode(sorted(set(dates)))
+    return Call("put_calendar", (keys.schedules,), (check_name("name", name), text), text_of)
+
+
+def calendars(keys: CellKeys) -> Call[Mapping[str, list[str]]]:
+    """All of them."""
+
+    def read(reply: list[Any]) -> Mapping[str, list[str]]:
+        return {name: _dates(text) for name, text in pairs(reply).items()}
+
+    return Call("calendars", (keys.schedules,), (), read)
+
+
+def _dates(text: Any) -> list[str]:
+    try:
+        return msgspec.json.decode(text, type=list[str])
+    except msgspec.DecodeError:
+        return []  # somebody wrote what is no list; as if it were empty

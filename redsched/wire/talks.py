@@ -1,0 +1,254 @@
+"""What the methods of ``client.schedules`` do: each is a generator that yields calls and gets their answers. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from redsched.model.duration import instant, instant_ms
+from redsched.model.errors import InvalidSchedule, InvalidTask, ScheduleNotFound
+from redsched.model.schedule import Plan, Run, Schedule, check
+from redsched.model.views import Applied, Backfill, RecentRun, SchedulePage, SchedulePut, ScheduleView
+from redsched.wire import schedules as wire
+from redsched.wire.calls import Verbs
+from redsched.wire.codec import check_name, json_bytes
+from redsched.wire.protocol import Call
+from redsched.wire.schedules import MAX_SLOTS, Shown, Stored
+
+T = TypeVar("T")
+Talk = Generator[Call[Any], Any, T]
+COUNTERS = ("fired", "missed", "skipped", "dropped", "triggered", "backfilled")
+NEXT = 10  # runs that a view shows
+NOT_GIVEN: Any = object()
+
+
+class Talks:
+    """The conversations, by the method of ``redsched.schedules`` that each belongs to."""
+
+    def __init__(self, verbs: Verbs) -> None:
+        self._verbs = verbs
+        self._keys = verbs.cell_keys
+
+    def put(self, schedule: Schedule, mode: str) -> Talk[SchedulePut]:
+        """See there."""
+        check(schedule)
+        yield from self._plan(schedule)  # raises InvalidSchedule where it never fires
+        found, _ = yield self._put(schedule, mode)
+        return found  # type: ignore[no-any-return]
+
+    def _put(self, schedule: Schedule, mode: str) -> Call[Any]:
+        return wire.put_schedule(
+            self._verbs.cell, schedule, mode=mode, max_payload=self._verbs.settings.max_payload_bytes
+        )
+
+    def _plan(self, schedule: Schedule) -> Talk[Plan]:
+        holidays: Mapping[str, frozenset[str]] = {}
+        if schedule.exclude is not None and schedule.exclude.calendars:
+            stored = yield wire.calendars(self._keys)
+            if unknown := [name for name in schedule.exclude.calendars if name not in stored]:
+                raise InvalidSchedule("exclude.calendars", f"there is no calendar {unknown[0]!r}")
+            holidays = {name: frozenset(dates) for name, dates in stored.items()}
+        return Plan(schedule, holidays)
+
+    def get(self, schedule_id: str) -> Talk[ScheduleView]:
+        """See there."""
+        now, _, found = yield wire.show_schedules(self._keys, [schedule_id])
+        if not found:
+            raise ScheduleNotFound(schedule_id)
+        return (yield from self._view(found[0], now))
+
+    def page(self, limit: int, cursor: str | None) -> Talk[SchedulePage]:
+        """See there."""
+        if not 1 <= limit <= 100:
+            raise InvalidTask("limit", f"{limit} is outside 1..100")
+        now, following, found = yield wire.show_schedules(self._keys, cursor=cursor or "", limit=limit)
+        items = []
+        for one in found:
+            items.append((yield from self._view(one, now)))
+        return SchedulePage(items, following or None)
+
+    def _view(self, shown: Shown, now: int) -> Talk[ScheduleView]:
+        stored, problem, runs = shown.stored, None, []
+        try:
+            schedule = wire.schedule_of(stored)
+            plan = yield from self._plan(schedule)
+            runs = [] if stored.text("ended") else _next_runs(plan, schedule, stored, now)
+        except (ValueError, TypeError, InvalidSchedule) as error:
+            schedule = Schedule(id=stored.id, task=wire.template_of(stored))
+            problem = str(error)
+        until = stored.number("paused_until")
+        state = "ended" if stored.text("ended") else "paused" if stored.text("paused") else "active"
+        return ScheduleView(
+            schedule=schedule, rev=stored.number("rev") or 0, state=state,  # type: ignore[arg-type]
+            paused_reason=stored.text("paused") or None, paused_until=None if until is None else instant(until),
+            next_runs=runs, recent_runs=[_recent(stored, run) for run in shown.runs],
+            counters={name: stored.number(name) or 0 for name in COUNTERS},
+            running=[f"{stored.id}@{suffix}" for suffix in stored.words("open")],
+            buffered=len(stored.words("buffer")), problem=problem,
+        )  # fmt: skip
+
+    def delete(self, schedule_id: str) -> Talk[bool]:
+        """See there."""
+        (gone,) = yield wire.drop_schedule(self._keys, [schedule_id])
+        return gone  # type: ignore[no-any-return]
+
+    def pause(self, schedule_id: str, reason: str, until: Any) -> Talk[None]:
+        """See there."""
+        try:
+            at = 0 if until is None else instant_ms(until)
+        except ValueError as error:
+            raise InvalidSchedule("until", str(error)) from None
+        if not (yield wire.pause_schedule(self._keys, schedule_id, reason=reason, until=at)):
+            raise ScheduleNotFound(schedule_id)
+
+    def resume(self, schedule_id: str) -> Talk[bool]:
+        """See there."""
+        word = yield wire.resume_schedule(self._keys, schedule_id)
+        if word == "missing":
+            raise ScheduleNotFound(schedule_id)
+        return word == "resumed"  # type: ignore[no-any-return]
+
+    def _stored(self, schedule_id: str) -> Talk[Stored]:
+        _, _, found = yield wire.show_schedules(self._keys, [schedule_id])
+        if not found:
+            raise ScheduleNotFound(schedule_id)
+        return found[0].stored  # type: ignore[no-any-return]
+
+    def trigger(self, schedule_id: str, payload: Any, overlap: str | None) -> Talk[str | None]:
+        """See there."""
+        text = b""
+        if payload is not NOT_GIVEN:
+            text = json_bytes("payload", payload, self._verbs.settings.max_payload_bytes)
+        stored = yield from self._stored(schedule_id)
+        word, _, ids = yield wire.trigger(
+            self._verbs.cell, schedule_id, stored.queue, payload=text, overlap=_policy(overlap)
+        )
+        if word != "done":
+            raise ScheduleNotFound(schedule_id)
+        return ids[0] if ids else None
+
+    def backfill(self, schedule_id: str, start: Any, end: Any, overlap: str | None, dry_run: bool) -> Talk[Backfill]:
+        """See there."""
+        first, last = _instant("start", start), _instant("end", end)
+        if last < first:
+            raise InvalidSchedule("end", "lies before start")
+        stored = yield from self._stored(schedule_id)
+        plan = yield from self._plan(wire.schedule_of(stored))
+        slots = list(islice(_up_to(plan.after(first - 1), last), MAX_SLOTS + 1))
+        if len(slots) > MAX_SLOTS:
+            raise InvalidSchedule("end", f"there are more than {MAX_SLOTS} slots in the range", code="too_many_runs")
+        times = [instant(slot) for slot in slots]
+        if dry_run or not slots:
+            return Backfill(slots=times, ids=[], waiting=0, skipped=0)
+        word, taken, ids = yield wire.trigger(
+            self._verbs.cell, schedule_id, stored.queue, overlap=_policy(overlap), slots=slots
+        )
+        if word != "done":
+            raise ScheduleNotFound(schedule_id)
+        return Backfill(slots=times, ids=ids, waiting=max(0, taken - len(ids)), skipped=len(slots) - taken)
+
+    def preview(self, schedule: Schedule, start: Any, count: int) -> Talk[list[Run]]:
+        """See there."""
+        if not 1 <= count <= 1_000:
+            raise InvalidSchedule("count", f"{count} is outside 1..1000")
+        check(schedule)
+        plan = yield from self._plan(schedule)
+        if start is None:
+            after, _, _ = yield wire.show_schedules(self._keys, limit=1)
+        else:
+            after = _instant("start", start) - 1
+        return plan.preview(after, count)
+
+    def apply(self, given: Sequence[Schedule], prune: bool, dry_run: bool) -> Talk[Applied]:
+        """See there."""
+        ids = [schedule.id for schedule in given]
+        if twice := {one for one in ids if ids.count(one) > 1}:
+            raise InvalidSchedule("id", f"{sorted(twice)[0]!r} is given twice")
+        for schedule in given:  # all are checked before any is written
+            check_name("id", schedule.id)
+            check(schedule)
+            yield from self._plan(schedule)
+        done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": []}
+        for schedule in given:
+            found, _ = yield self._put(schedule, "dry" if dry_run else "")
+            done[found.status].append(schedule.id)
+        pruned: list[str] = []
+        if prune:
+            pruned = sorted(set((yield from self._ids())) - set(ids))
+            for at in range(0, 0 if dry_run else len(pruned), 1_000):
+                yield wire.drop_schedule(self._keys, pruned[at : at + 1_000])
+        return Applied(**done, pruned=pruned)
+
+    def _ids(self) -> Talk[list[str]]:
+        return [one.stored.id for one in (yield from self._all())]
+
+    def _all(self) -> Talk[list[Shown]]:
+        found: dict[str, Shown] = {}
+        cursor = ""
+        while True:
+            _, cursor, page = yield wire.show_schedules(self._keys, cursor=cursor, limit=100)
+            found |= {one.stored.id: one for one in page}
+            if not cursor:
+                return list(found.values())
+
+    def put_calendar(self, name: str, dates: Sequence[str] | None) -> Talk[str]:
+        """See there."""
+        for date in dates or ():
+            Plan.check_date(date)
+        word = yield wire.put_calendar(self._keys, name, dates)
+        if word in ("put", "dropped"):  # what was planned by the old dates is planned anew
+            for shown in (yield from self._all()):
+                schedule = _readable(shown.stored)
+                if schedule is not None and schedule.exclude is not None and name in schedule.exclude.calendars:
+                    yield self._put(schedule, "replan")
+        return word  # type: ignore[no-any-return]
+
+    def calendars(self) -> Talk[dict[str, list[str]]]:
+        """See there."""
+        return dict((yield wire.calendars(self._keys)))
+
+
+def _readable(stored: Stored) -> Schedule | None:
+    try:
+        return wire.schedule_of(stored)
+    except (ValueError, TypeError):
+        return None
+
+
+def _policy(overlap: str | None) -> str:
+    if overlap is not None and overlap not in wire.OVERLAPS:
+        raise InvalidSchedule("overlap", f"{overlap!r} is not one of {', '.join(wire.OVERLAPS)}")
+    return overlap or ""
+
+
+def _instant(field: str, value: Any) -> int:
+    try:
+        return instant_ms(value)
+    except ValueError as error:
+        raise InvalidSchedule(field, str(error)) from None
+
+
+def _up_to(slots: Iterator[int], last: int) -> Iterator[int]:
+    for slot in slots:
+        if slot > last:
+            return
+        yield slot
+
+
+def _next_runs(plan: Plan, schedule: Schedule, stored: Stored, now: int) -> list[Run]:
+    slot = stored.number("slot")
+    if schedule.after_completion is not None:
+        return [] if slot is None else [plan.run(slot)]
+    return plan.preview(now if slot is None else slot - 1, NEXT)
+
+
+def _recent(stored: Stored, run: tuple[str, str, str, str]) -> RecentRun:
+    line, state, started, due = run
+    suffix, _, fired = line.partition("/")
+    slot = suffix.partition(".")[0]
+    lateness = int(started) - int(due) if started.isdecimal() and due.isdecimal() else None
+    return RecentRun(
+        id=f"{stored.id}@{suffix}", slot=instant(int(slot)) if slot.isdecimal() else None,
+        fired_at=instant(int(fired)), state=state, lateness_ms=lateness,
+    )  # fmt: skip
