@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from redsched.model.errors import TaskConflict, TaskNotFound
 from redsched.model.task import Changes, Enqueued, Options, Page, QueueStats, Task, TaskView
-from redsched.schedules import AsyncSchedules, Schedules
+from redsched.schedules import Schedules
 from redsched.settings import Settings
 from redsched.transport import AsyncTransport, Transport
 from redsched.wire import care, checkup, protocol

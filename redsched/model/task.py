@@ -145,6 +145,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     request: str | None = None
     worker: str | None = None
     reason: str | None = None
+    schedule: str | None = None  # that made it, for this planned time (None: it was triggered)
+    slot: datetime | None = None
     cancel_requested: bool = False
     progress: Any = None
     result: Any = None

@@ -29,7 +29,8 @@ class RecentRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
-    """One schedule. ``counters``: fired, missed, skipped (overlap), dropped (from the buffer), triggered, backfilled."""
+    """One schedule. ``counters``: fired, missed, skipped (by overlap), dropped (from its buffer), triggered,
+    backfilled."""
 
     schedule: Schedule
     rev: int

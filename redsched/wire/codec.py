@@ -241,10 +241,16 @@ def task_view(
         tags=_list_of_text(_json_value(view, "tags")), headers=_dict_of_text(_json_value(view, "headers")),
         traceparent=_text(view, "traceparent"), retention_ms=_number(view, "retention_ms"),
         keep=view.get("keep") in (b"1", "1"), request=_text(view, "request"), worker=_text(view, "worker"),
-        reason=_text(view, "reason"), cancel_requested="cancel_requested" in view,
+        reason=_text(view, "reason"), schedule=_text(view, "schedule"), slot=_moment(_slot(view), "slot"),
+        cancel_requested="cancel_requested" in view,
         progress=_json_value(outcome, "progress"), result=_json_value(outcome, "result"),
         error=_text(outcome, "error") or None, traceback=_text(outcome, "traceback") or None, history=_history(outcome),
     )  # fmt: skip
+
+
+def _slot(view: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The planned time in <slot> or, of a backfill, <slot>.b<n>."""
+    return {"slot": (_text(view, "slot") or "").partition(".")[0]}
 
 
 def _history(outcome: Mapping[str, Any]) -> list[Attempt] | None:

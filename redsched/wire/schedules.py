@@ -140,7 +140,7 @@ def schedule_of(stored: Stored) -> Schedule:
 
 def template_of(stored: Stored) -> TaskTemplate:
     """What its tasks are made of; raises ValueError where somebody wrote what is none."""
-    fields = {name.removeprefix(_TASK): text_of(value) for name, value in stored.fields.items() if name.startswith(_TASK)}
+    fields = {name[len(_TASK) :]: text_of(value) for name, value in stored.fields.items() if name.startswith(_TASK)}
     found: dict[str, Any] = {"type": fields.get("type", ""), "queue": stored.queue}
     if (payload := fields.get("payload")) is not None:
         found["payload"] = msgspec.json.decode(payload)
