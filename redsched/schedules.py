@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from redsched.model.schedule import Run, Schedule
+from redsched.model.definition import Run, Schedule
 from redsched.model.views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
 from redsched.transport import AsyncTransport, Transport
 from redsched.wire.calls import Verbs

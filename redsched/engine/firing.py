@@ -17,7 +17,7 @@ import msgspec
 
 from redsched.client import AsyncClient
 from redsched.engine.observer import Observer
-from redsched.model.errors import StoreError
+from redsched.model.errors import InvalidSchedule, StoreError
 from redsched.model.firing import MALFORMED, Decision, Policy, decide
 from redsched.model.schedule import Plan
 from redsched.wire import schedules
@@ -123,10 +123,10 @@ class Schedules:
             self._plans.move_to_end(key)
             return found
         try:
-            schedule = schedules.schedule_of(stored)
+            schedule = schedules.definition_of(stored)
             holidays = {name: frozenset(dates) for name, dates in self._calendars.items()}
             found = Compiled(Plan(schedule, holidays), schedules.policy_of(schedule))
-        except (ValueError, TypeError, OverflowError) as error:  # somebody wrote it by hand
+        except InvalidSchedule as error:  # somebody wrote it by hand
             log.error("schedule.malformed", extra={"schedule": stored.id, "error": str(error)})
             found = Compiled(None, Policy(), str(error))
         self._plans[key] = found

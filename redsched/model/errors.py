@@ -2,8 +2,10 @@
 
 RedschedError
 ├── InvalidTask          a field of a new or changed task cannot be used; nothing was written
+├── InvalidSchedule      a field of a schedule cannot be used; nothing was written
 ├── InvalidSetting       a setting cannot be used; nothing was started
 ├── TaskNotFound         no such task; nothing changed
+├── ScheduleNotFound     no such schedule; nothing changed
 ├── TaskConflict         the id belongs to a task with another type or payload; nothing was written
 ├── InvalidState         the task's state does not allow the verb; nothing changed
 ├── LeaseLost            another worker holds a newer attempt; nothing was written
@@ -37,6 +39,18 @@ class InvalidTask(RedschedError):
         self.code = code
 
 
+class InvalidSchedule(RedschedError):
+    """A field of a schedule cannot be used; nothing was written."""
+
+    def __init__(self, field: str, problem: str, *, index: int | None = None, code: str = "invalid_schedule") -> None:
+        where = field if index is None else f"schedules[{index}].{field}"
+        super().__init__(f"{where}: {problem}; nothing was written")
+        self.field = field
+        self.problem = problem
+        self.index = index  # position among several; None for a single schedule
+        self.code = code  # invalid_schedule, invalid_cron, unknown_time_zone, never_fires or too_many_runs
+
+
 class InvalidSetting(RedschedError):
     """A setting cannot be used; nothing was started."""
 
@@ -53,6 +67,14 @@ class TaskNotFound(RedschedError):
         super().__init__(f"no task {task_id!r} in queue {queue!r}; nothing changed")
         self.task_id = task_id
         self.queue = queue
+
+
+class ScheduleNotFound(RedschedError):
+    """No such schedule; nothing changed."""
+
+    def __init__(self, schedule_id: str) -> None:
+        super().__init__(f"no schedule {schedule_id!r}; nothing changed")
+        self.schedule_id = schedule_id
 
 
 class TaskConflict(RedschedError):

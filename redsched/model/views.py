@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from redsched.model.schedule import Run, Schedule
+from redsched.model.definition import Run, Schedule
 
 
 class SchedulePut(msgspec.Struct, frozen=True):

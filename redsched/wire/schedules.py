@@ -6,28 +6,28 @@ that Lua copies them and never reads a payload. Durations and instants in ``spec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from redsched.model.definition import Schedule, TaskTemplate, document, schedule_of
 from redsched.model.duration import duration_ms, instant_ms
 from redsched.model.errors import InvalidSchedule, InvalidTask
 from redsched.model.firing import Decision, Policy
 from redsched.model.retry import retry_of
-from redsched.model.schedule import Every, Schedule, TaskTemplate
-from redsched.model.task import DEFAULT_QUEUE, Task
+from redsched.model.task import DEFAULT_QUEUE
 from redsched.model.views import SchedulePut
 from redsched.wire.cells import Cell
-from redsched.wire.codec import check_name, is_name, json_bytes, option_words, pairs, text_of
+from redsched.wire.codec import Word, check_name, is_name, json_bytes, option_words, pairs, text_of
 from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.protocol import Call
 
-OVERLAPS = ("skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow_all")
 MAX_SLOTS = 1_000  # of one backfill
 _TASK = "task:"
-_DURATIONS = ("after_completion", "catch_up_window", "jitter")
-_INSTANTS = ("start", "end")
+_DURATIONS = {"after_completion", "catch_up_window", "jitter"}
+_INSTANTS = {"start", "end"}
 _JSON = msgspec.json.Encoder(order="deterministic")
 
 
@@ -82,84 +82,87 @@ class Firing(msgspec.Struct, frozen=True):
 
 def spec_text(schedule: Schedule) -> bytes:
     """Timing and policies as JSON: the same for the same definition, however its durations were written."""
-    found: dict[str, Any] = msgspec.to_builtins(schedule, builtin_types=())
+    found = document(schedule)
+    del found["task"]
     found.pop("id", None)
-    found.pop("task", None)
-    for name in _DURATIONS:
-        if found.get(name) is not None:
-            found[name] = duration_ms(found[name])
-    for name in _INSTANTS:
-        if found.get(name) is not None:
-            found[name] = instant_ms(found[name])
-    if schedule.every:
-        given = schedule.every if isinstance(schedule.every, list) else [schedule.every]
-        found["every"] = [_interval(one) for one in given]
-    if schedule.random is not None:
+    for name in _DURATIONS & found.keys():
+        found[name] = duration_ms(found[name])
+    for name in _INSTANTS & found.keys():
+        found[name] = instant_ms(found[name])
+    if "every" in found:
+        given = found["every"]
+        found["every"] = [_interval(one) for one in (given if isinstance(given, list) else [given])]
+    if "random" in found:
         found["random"] = {name: duration_ms(value) for name, value in found["random"].items()}
-    if schedule.at:
-        found["at"] = sorted({instant_ms(one) for one in schedule.at})
+    if "at" in found:
+        found["at"] = sorted({instant_ms(one) for one in found["at"]})
     return _JSON.encode(found)
 
 
 def _interval(given: Any) -> dict[str, int]:
-    one = given if isinstance(given, Every) else Every(every=given)
-    phase = duration_ms(one.phase)
-    return {"every": duration_ms(one.every)} | ({"phase": phase} if phase else {})
+    if not isinstance(given, dict):
+        every, _, phase = str(given).partition("/")
+        given = {"every": every, "phase": phase or 0}
+    phase_ms = duration_ms(given.get("phase", 0))
+    return {"every": duration_ms(given["every"])} | ({"phase": phase_ms} if phase_ms else {})
 
 
-def task_words(template: TaskTemplate, max_payload: int) -> list[Any]:
+def task_words(template: TaskTemplate, max_payload: int) -> list[Word]:
     """Field, value, ... of the tasks; a start-by counts from the planned time.
 
     Raises:
         InvalidSchedule: a field of the task cannot be used.
     """
-    options = msgspec.structs.asdict(template)
-    queue, type_, payload = options.pop("queue"), options.pop("type"), options.pop("payload")
     try:
-        check_name("queue", queue)
-        words: list[Any] = ["type", check_name("type", type_)]
-        words += ("payload", json_bytes("payload", payload, max_payload))
-        return words + option_words(Task(type=type_, **options), None)
+        task = template.task()
+        words: list[Word] = ["type", check_name("type", task.type)]
+        words += ("payload", json_bytes("payload", task.payload, max_payload))
+        return words + option_words(task, None)
     except InvalidTask as error:
         raise InvalidSchedule(f"task.{error.field}", error.problem, code=error.code) from None
+    except ValueError as error:
+        raise InvalidSchedule("task.retry", str(error)) from None
 
 
-def schedule_of(stored: Stored) -> Schedule:
+def definition_of(stored: Stored) -> Schedule:
     """The definition.
 
     Raises:
-        ValueError: somebody wrote what is none.
+        InvalidSchedule: somebody wrote what is none.
     """
-    found = msgspec.json.decode(stored.text("spec") or "null")
+    try:
+        found = msgspec.json.decode(stored.fields.get("spec", b"null"))
+    except msgspec.DecodeError as error:
+        raise InvalidSchedule("spec", str(error)) from None
     if not isinstance(found, dict):
-        raise ValueError("its spec is no JSON object")
-    found["id"] = stored.id
-    found["task"] = msgspec.to_builtins(template_of(stored))
-    return msgspec.convert(found, Schedule)
+        raise InvalidSchedule("spec", "is no JSON object")
+    schedule = schedule_of({**found, "id": stored.id, "task": {"type": "-"}})
+    schedule.task = template_of(stored)
+    return schedule
 
 
 def template_of(stored: Stored) -> TaskTemplate:
-    """What its tasks are made of; raises ValueError where somebody wrote what is none."""
+    """What its tasks are made of; a field that cannot be read is left out, for the tasks will tell."""
     fields = {name[len(_TASK) :]: text_of(value) for name, value in stored.fields.items() if name.startswith(_TASK)}
     found: dict[str, Any] = {"type": fields.get("type", ""), "queue": stored.queue}
-    if (payload := fields.get("payload")) is not None:
-        found["payload"] = msgspec.json.decode(payload)
-    for name, at in (("timeout", "timeout_ms"), ("retention", "retention_ms"), ("max_attempts", "max_attempts")):
+    for name, at, read in _READ:
         if at in fields:
-            found[name] = int(fields[at])
-    if "expires_at" in fields:
-        found["expires_in"] = int(fields["expires_at"].removeprefix("+"))
-    for name in ("priority", "key"):
-        if name in fields:
-            found[name] = fields[name]
-    if "retry" in fields:
-        found["retry"] = msgspec.to_builtins(retry_of(fields["retry"]))
-    for name in ("headers", "tags"):
-        if name in fields:
-            found[name] = msgspec.json.decode(fields[name])
-    if fields.get("keep"):
-        found["keep"] = True
-    return msgspec.convert(found, TaskTemplate)
+            with contextlib.suppress(ValueError, msgspec.DecodeError):
+                found[name] = read(fields[at])
+    return TaskTemplate(**found)
+
+
+def _policy(line: str) -> dict[str, Any]:
+    policy = retry_of(line)
+    return {"kind": policy.__struct_config__.tag, **msgspec.structs.asdict(policy)}
+
+
+_READ: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
+    ("payload", "payload", msgspec.json.decode), ("priority", "priority", str), ("key", "key", str),
+    ("max_attempts", "max_attempts", int), ("timeout", "timeout_ms", int), ("retention", "retention_ms", int),
+    ("expires_in", "expires_at", lambda text: int(text.removeprefix("+"))), ("retry", "retry", _policy),
+    ("tags", "tags", msgspec.json.decode), ("headers", "headers", msgspec.json.decode), ("keep", "keep", bool),
+)  # fmt: skip
 
 
 def policy_of(schedule: Schedule) -> Policy:
@@ -213,7 +216,7 @@ def trigger(
     def read(reply: list[Any]) -> tuple[str, int, list[str]]:
         return text_of(reply[0]), reply[1], [text_of(word) for word in reply[2:]]
 
-    words = (0, check_name("id", schedule_id), overlap, payload, *slots)
+    words: list[Word] = [0, check_name("id", schedule_id), overlap, payload, *slots]
     return Call("trigger", (queue_keys(cell, queue).due,), words, read, repeatable=False)
 
 
@@ -230,7 +233,7 @@ def resume_schedule(keys: CellKeys, schedule_id: str) -> Call[str]:
 
 def drop_schedule(keys: CellKeys, ids: Sequence[str]) -> Call[list[bool]]:
     """Remove 1..1000; whether each was there."""
-    words = (0, *(check_name("id", one) for one in ids))
+    words: list[Word] = [0, *(check_name("id", one) for one in ids)]
     return Call("drop_schedule", (keys.schedules,), words, lambda reply: [text_of(word) == "dropped" for word in reply])
 
 
@@ -243,7 +246,7 @@ def show_schedules(
         found = [Shown(Stored(text_of(words[0]), pairs(words[1])), _runs(words[2])) for words in reply[2:]]
         return reply[0], text_of(reply[1]).replace(" ", "~"), [one for one in found if one.stored.fields]
 
-    words = (0, cursor.replace("~", " "), limit, *(check_name("id", one) for one in ids))
+    words: list[Word] = [0, cursor.replace("~", " "), limit, *(check_name("id", one) for one in ids)]
     return Call("show_schedules", (keys.schedules,), words, read)
 
 

@@ -6,9 +6,11 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
+from redsched.model.definition import OVERLAPS, Run, Schedule
 from redsched.model.duration import instant, instant_ms
 from redsched.model.errors import InvalidSchedule, InvalidTask, ScheduleNotFound
-from redsched.model.schedule import Plan, Run, Schedule, check
+from redsched.model.exclusion import is_date
+from redsched.model.schedule import Plan, check
 from redsched.model.views import Applied, Backfill, RecentRun, SchedulePage, SchedulePut, ScheduleView
 from redsched.wire import schedules as wire
 from redsched.wire.calls import Verbs
@@ -32,10 +34,14 @@ class Talks:
 
     def put(self, schedule: Schedule, mode: str) -> Talk[SchedulePut]:
         """See there."""
-        check(schedule)
-        yield from self._plan(schedule)  # raises InvalidSchedule where it never fires
+        yield from self._check(schedule)
         found, _ = yield self._put(schedule, mode)
         return found  # type: ignore[no-any-return]
+
+    def _check(self, schedule: Schedule) -> Talk[None]:
+        """Raises InvalidSchedule where it cannot be used, or never fires after now."""
+        now, _, _ = yield wire.show_schedules(self._keys, limit=1)
+        check(schedule, (yield from self._holidays(schedule)), after_ms=now)
 
     def _put(self, schedule: Schedule, mode: str) -> Call[Any]:
         return wire.put_schedule(
@@ -43,13 +49,16 @@ class Talks:
         )
 
     def _plan(self, schedule: Schedule) -> Talk[Plan]:
-        holidays: Mapping[str, frozenset[str]] = {}
-        if schedule.exclude is not None and schedule.exclude.calendars:
-            stored = yield wire.calendars(self._keys)
-            if unknown := [name for name in schedule.exclude.calendars if name not in stored]:
-                raise InvalidSchedule("exclude.calendars", f"there is no calendar {unknown[0]!r}")
-            holidays = {name: frozenset(dates) for name, dates in stored.items()}
-        return Plan(schedule, holidays)
+        return Plan(schedule, (yield from self._holidays(schedule)))
+
+    def _holidays(self, schedule: Schedule) -> Talk[Mapping[str, frozenset[str]]]:
+        wanted = calendars_of(schedule)
+        if not wanted:
+            return {}
+        stored = yield wire.calendars(self._keys)
+        if unknown := sorted(wanted - stored.keys()):
+            raise InvalidSchedule("exclude.calendars", f"there is no calendar {unknown[0]!r}")
+        return {name: frozenset(dates) for name, dates in stored.items()}
 
     def get(self, schedule_id: str) -> Talk[ScheduleView]:
         """See there."""
@@ -71,10 +80,10 @@ class Talks:
     def _view(self, shown: Shown, now: int) -> Talk[ScheduleView]:
         stored, problem, runs = shown.stored, None, []
         try:
-            schedule = wire.schedule_of(stored)
+            schedule = wire.definition_of(stored)
             plan = yield from self._plan(schedule)
             runs = [] if stored.text("ended") else _next_runs(plan, schedule, stored, now)
-        except (ValueError, TypeError, InvalidSchedule) as error:
+        except InvalidSchedule as error:
             schedule = Schedule(id=stored.id, task=wire.template_of(stored))
             problem = str(error)
         until = stored.number("paused_until")
@@ -134,7 +143,7 @@ class Talks:
         if last < first:
             raise InvalidSchedule("end", "lies before start")
         stored = yield from self._stored(schedule_id)
-        plan = yield from self._plan(wire.schedule_of(stored))
+        plan = yield from self._plan(wire.definition_of(stored))
         slots = list(islice(_up_to(plan.after(first - 1), last), MAX_SLOTS + 1))
         if len(slots) > MAX_SLOTS:
             raise InvalidSchedule("end", f"there are more than {MAX_SLOTS} slots in the range", code="too_many_runs")
@@ -152,7 +161,6 @@ class Talks:
         """See there."""
         if not 1 <= count <= 1_000:
             raise InvalidSchedule("count", f"{count} is outside 1..1000")
-        check(schedule)
         plan = yield from self._plan(schedule)
         if start is None:
             after, _, _ = yield wire.show_schedules(self._keys, limit=1)
@@ -167,8 +175,7 @@ class Talks:
             raise InvalidSchedule("id", f"{sorted(twice)[0]!r} is given twice")
         for schedule in given:  # all are checked before any is written
             check_name("id", schedule.id)
-            check(schedule)
-            yield from self._plan(schedule)
+            yield from self._check(schedule)
         done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": []}
         for schedule in given:
             found, _ = yield self._put(schedule, "dry" if dry_run else "")
@@ -194,13 +201,14 @@ class Talks:
 
     def put_calendar(self, name: str, dates: Sequence[str] | None) -> Talk[str]:
         """See there."""
-        for date in dates or ():
-            Plan.check_date(date)
+        for at, date in enumerate(dates or ()):
+            if not is_date(date):
+                raise InvalidSchedule(f"dates[{at}]", f"{date!r} is no date such as 2027-12-25 or *-12-25")
         word = yield wire.put_calendar(self._keys, name, dates)
         if word in ("put", "dropped"):  # what was planned by the old dates is planned anew
             for shown in (yield from self._all()):
                 schedule = _readable(shown.stored)
-                if schedule is not None and schedule.exclude is not None and name in schedule.exclude.calendars:
+                if schedule is not None and name in calendars_of(schedule):
                     yield self._put(schedule, "replan")
         return word  # type: ignore[no-any-return]
 
@@ -211,14 +219,20 @@ class Talks:
 
 def _readable(stored: Stored) -> Schedule | None:
     try:
-        return wire.schedule_of(stored)
-    except (ValueError, TypeError):
+        return wire.definition_of(stored)
+    except InvalidSchedule:
         return None
 
 
+def calendars_of(schedule: Schedule) -> set[str]:
+    """The names of the calendars that it needs."""
+    named = set(schedule.exclude.calendars if schedule.exclude is not None else ())
+    return named.union(*(rule.holidays for rule in schedule.calendar))
+
+
 def _policy(overlap: str | None) -> str:
-    if overlap is not None and overlap not in wire.OVERLAPS:
-        raise InvalidSchedule("overlap", f"{overlap!r} is not one of {', '.join(wire.OVERLAPS)}")
+    if overlap is not None and overlap not in OVERLAPS:
+        raise InvalidSchedule("overlap", f"{overlap!r} is not one of {', '.join(OVERLAPS)}")
     return overlap or ""
 
 

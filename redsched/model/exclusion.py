@@ -1,0 +1,118 @@
+"""What a schedule leaves out: dates, yearly dates, stored calendars, and the minutes that cron expressions match.
+
+It answers with the end of what is left out, so that a plan may step over a whole day or night at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from redsched.model import cron
+from redsched.model.definition import Exclude
+from redsched.model.errors import InvalidSchedule
+from redsched.model.zones import Rule, local, zone
+
+MAX_ITEMS = 1_000
+MAX_CRONS = 20
+MAX_BLOCK = 50_000  # minutes or seconds in a row that are looked over at once
+
+_DATE = re.compile(r"(?:[0-9]{4}|\*)-[0-9]{2}-[0-9]{2}", re.ASCII)
+_EPOCH = datetime(1970, 1, 1)
+_DAY, _MINUTE, _SECOND, _MILLISECOND = (
+    timedelta(days=1), timedelta(minutes=1), timedelta(seconds=1), timedelta(milliseconds=1)
+)  # fmt: skip
+
+
+class Exclusion:
+    """``Exclude`` made ready."""
+
+    def __init__(
+        self,
+        given: Exclude,
+        zone: ZoneInfo,
+        holidays: Mapping[str, frozenset[str]],
+        seed: str,
+        dialect: cron.Dialect,
+    ) -> None:
+        """Raises InvalidSchedule."""
+        self._zone = zone
+        for field, items, most in (
+            ("dates", given.dates, MAX_ITEMS),
+            ("crons", given.crons, MAX_CRONS),
+            ("calendars", given.calendars, MAX_CRONS),
+        ):
+            if len(items) > most:
+                raise InvalidSchedule(f"exclude.{field}", f"{len(items)} items; at most {most} are taken")
+        for at, text in enumerate(given.dates):
+            if not is_date(text):
+                raise InvalidSchedule(f"exclude.dates[{at}]", f"{text!r} is no date such as 2027-12-25 or *-12-25")
+        self._dates = frozenset(given.dates)
+        # not copied: many schedules share one calendar
+        self._calendars = [holidays[name] for name in given.calendars if name in holidays]
+        self._crons = [_cron(f"exclude.crons[{at}]", text, seed, dialect) for at, text in enumerate(given.crons)]
+
+    def until(self, ms: int) -> int | None:
+        """The end (ms) of what leaves this instant out; None where nothing does."""
+        moment = local(ms, self._zone)
+        if self._closed(moment.date()):
+            return max(ms + 1, _ms(datetime.combine(moment.date() + _DAY, time()), self._zone))
+        for rule, unit, its_zone in self._crons:
+            wall = moment if its_zone is None else local(ms, its_zone)
+            begin = wall.replace(tzinfo=None, microsecond=0, second=wall.second if unit == _SECOND else 0)
+            end = _block_end(rule.walls(begin - _SECOND), begin, unit)
+            if end is None:
+                continue
+            end_ms = _ms(end, its_zone or self._zone)
+            if local(end_ms, its_zone or self._zone).utcoffset() != wall.utcoffset():
+                end_ms = 0  # the clocks change before: go step by step
+            return max(ms + 1, end_ms)
+        return None
+
+    def _closed(self, day: date) -> bool:
+        text = day.isoformat()
+        yearly = f"*{text[4:]}"
+        return any(text in dates or yearly in dates for dates in (self._dates, *self._calendars))
+
+
+def is_date(text: str) -> bool:
+    """Whether it is ``2027-12-25`` or ``*-12-25``, a day that there is."""
+    if not isinstance(text, str) or not _DATE.fullmatch(text):
+        return False
+    try:
+        date.fromisoformat(text.replace("*", "2000"))
+    except ValueError:
+        return False
+    return True
+
+
+def _cron(field: str, text: str, seed: str, dialect: cron.Dialect) -> tuple[Rule, timedelta, ZoneInfo | None]:
+    """The rule, how long each of its times lasts, and the zone of its own prefix."""
+    try:
+        found = cron.parse(text, seed=seed, dialect=dialect)
+    except cron.InvalidCron as error:
+        raise InvalidSchedule(field, str(error), code="invalid_cron") from None
+    if found.rule is None:
+        raise InvalidSchedule(field, "@every cannot be left out; write a cron expression", code="invalid_cron")
+    unit = _MINUTE if found.rule.seconds == (0,) else _SECOND
+    return found.rule, unit, None if found.zone is None else zone(found.zone)
+
+
+def _block_end(walls: Iterator[datetime], begin: datetime, unit: timedelta) -> datetime | None:
+    """The end of the run of times without a break that starts with ``begin``; None where it does not match."""
+    end = begin
+    for wall in islice(walls, MAX_BLOCK):
+        if wall != end:
+            break
+        end += unit
+    return end if end > begin else None
+
+
+def _ms(wall: datetime, zone: ZoneInfo) -> int:
+    """The first instant of a local time."""
+    offset = wall.replace(tzinfo=zone).utcoffset()
+    assert offset is not None
+    return (wall - offset - _EPOCH) // _MILLISECOND

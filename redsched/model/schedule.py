@@ -1,0 +1,335 @@
+"""When a recurring schedule runs: ``check`` says whether a definition can be used, ``Plan`` names its slots.
+
+A plan is computed from the definition alone, without a clock and without state, so that all nodes name the same slots.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from heapq import merge
+from itertools import islice
+from operator import itemgetter
+from typing import Any
+
+from redsched.model import cron
+from redsched.model.calendar import Calendar, InvalidRule
+from redsched.model.definition import (
+    CATCH_UPS,
+    OVERLAPS,
+    CatchUp,
+    Every,
+    Exclude,
+    Overlap,
+    Random,
+    Run,
+    Schedule,
+    TaskTemplate,
+    document,
+    schedule_of,
+)
+from redsched.model.describing import describe
+from redsched.model.duration import EARLIEST_MS, LATEST_MS, duration_ms, instant_ms
+from redsched.model.errors import InvalidSchedule
+from redsched.model.exclusion import Exclusion
+from redsched.model.recurrence import Recurrence
+from redsched.model.retry import retry_wire
+from redsched.model.zones import Note, Rule, local, noted, zone
+
+__all__ = [
+    "CATCH_UPS",
+    "OVERLAPS",
+    "CatchUp",
+    "Every",
+    "Exclude",
+    "Overlap",
+    "Plan",
+    "Random",
+    "Run",
+    "Schedule",
+    "TaskTemplate",
+    "check",
+    "document",
+    "schedule_of",
+]
+
+MAX_RULES = 100  # of one kind
+MAX_INSTANTS = 1_000
+MAX_JITTER_MS = 86_400_000
+LEAST_MS = 1_000  # the shortest interval and catch-up window
+LONGEST_MS = 100 * 366 * 86_400_000
+MAX_MISSES = 10_000  # slots that exclusions may leave out in a row; a plan that finds none beyond ends
+
+Slot = tuple[int, Note]
+Source = Callable[[int], Iterator[Slot]]
+
+_zone = lru_cache(maxsize=1_024)(zone)
+_cron = lru_cache(maxsize=4_096)(cron.parse)
+
+
+def check(schedule: Schedule, holidays: Mapping[str, frozenset[str]] | None = None, *, after_ms: int = 0) -> None:
+    """Whether a schedule can be used; ``after_ms``: it must run after that instant.
+
+    Raises:
+        InvalidSchedule: with the field, and a code: invalid_cron, unknown_time_zone, never_fires, invalid_schedule.
+    """
+    try:
+        schedule_of(document(schedule))  # the types, which Python does not check
+    except InvalidSchedule:
+        raise
+    except (TypeError, ValueError, NotImplementedError, AttributeError, RecursionError) as error:
+        raise InvalidSchedule("schedule", str(error)) from None
+    plan = Plan(schedule, holidays)
+    _check_task(schedule.task)
+    _ranged("catch_up_window", schedule.catch_up_window, LEAST_MS, LONGEST_MS)
+    if schedule.max_runs is not None and schedule.max_runs < 1:
+        raise InvalidSchedule("max_runs", f"{schedule.max_runs} is less than 1")
+    if next(plan.after(after_ms), None) is None:
+        raise InvalidSchedule("schedule", "never runs: no slot is left within start and end", code="never_fires")
+
+
+class Plan:
+    """The slots of a schedule, computed when asked for; it keeps nothing that grows."""
+
+    def __init__(self, schedule: Schedule, holidays: Mapping[str, frozenset[str]] | None = None) -> None:
+        """``holidays``: the dates of each stored calendar (``2027-12-25``); an unknown one has none.
+
+        Raises:
+            InvalidSchedule: a rule cannot be read.
+        """
+        self.schedule = schedule
+        self._holidays = holidays or {}
+        self._seed = schedule.id
+        self._zone = _read("time_zone", _zone, schedule.time_zone, code="unknown_time_zone")
+        self._start = None if schedule.start is None else _instant("start", schedule.start)
+        self._end = LATEST_MS if schedule.end is None else _instant("end", schedule.end)
+        if self._start is not None and self._start > self._end:
+            raise InvalidSchedule("end", "is before start")
+        self._jitter = _ranged("jitter", schedule.jitter, 0, MAX_JITTER_MS)
+        self._intervals: list[tuple[int, int]] = []
+        self._sources: list[Source] = []
+        self._compile()
+        excluded = schedule.exclude
+        self._exclusion = None
+        if excluded is not None and (excluded.dates or excluded.crons or excluded.calendars):
+            self._exclusion = Exclusion(excluded, self._zone, self._holidays, schedule.id, schedule.dialect)
+
+    @property
+    def interval(self) -> tuple[int, int] | None:
+        """(every, phase) in ms, where the plan is that and nothing else; else None."""
+        plain = self._exclusion is None and not self._jitter and self._start is None and self._end == LATEST_MS
+        return self._intervals[0] if plain and len(self._intervals) == len(self._sources) == 1 else None
+
+    def after(self, after_ms: int) -> Iterator[int]:
+        """The slots strictly after an instant, ascending; it ends where none follows."""
+        return (ms for ms, _ in self._slots(after_ms))
+
+    def due(self, slot_ms: int) -> int:
+        """When the run of a slot is due: up to ``jitter`` later, the same for the same slot, never past ``end``."""
+        if not self._jitter:
+            return slot_ms
+        return max(slot_ms, min(self._end, slot_ms + _draw(self._seed, slot_ms, "jitter") % (self._jitter + 1)))
+
+    def preview(self, after_ms: int, count: int) -> list[Run]:
+        """The next ``count`` runs after an instant."""
+        return [self.run(ms, note) for ms, note in islice(self._slots(after_ms), count)]
+
+    def run(self, slot_ms: int, note: Note = "") -> Run:
+        """A slot with its due time and its local time in RFC 3339."""
+        return Run(slot_ms, self.due(slot_ms), _rfc3339(local(slot_ms, self._zone)), note)
+
+    def excluded(self, after_ms: int, until_ms: int, *, most: int = 1_000) -> list[int]:
+        """The slots after one instant, up to and with another, that exclusions leave out; at most ``most``."""
+        if self._exclusion is None:
+            return []
+        found: list[int] = []
+        for looked_at, (ms, _) in enumerate(self._merged(after_ms)):
+            if ms > until_ms or len(found) == most or looked_at == MAX_MISSES:
+                break
+            if self._exclusion.until(ms) is not None:
+                found.append(ms)
+        return found
+
+    def describe(self) -> str:
+        """The schedule in one line of English."""
+        return describe(self.schedule)
+
+    def _slots(self, after_ms: int) -> Iterator[Slot]:
+        misses = 0
+        while True:
+            for ms, note in self._merged(after_ms):
+                free_ms = None if self._exclusion is None else self._exclusion.until(ms)
+                if free_ms is None:
+                    misses = 0
+                    yield ms, note
+                    continue
+                misses += 1
+                if misses > MAX_MISSES:
+                    return
+                if free_ms - ms > LEAST_MS:
+                    after_ms = free_ms - 1
+                    break  # begin again behind what is left out
+            else:
+                return
+
+    def _merged(self, after_ms: int) -> Iterator[Slot]:
+        """The union of all rules, within start and end; what they share comes once."""
+        after_ms = max(after_ms, EARLIEST_MS - 1 if self._start is None else self._start - 1)
+        if self._start is not None and self.schedule.random is not None:
+            after_ms = max(after_ms, self._start)  # the first pause begins at start
+        last = after_ms
+        slots = [source(after_ms) for source in self._sources]
+        for ms, note in slots[0] if len(slots) == 1 else merge(*slots, key=itemgetter(0)):
+            if ms > self._end:
+                return
+            if ms > last:
+                last = ms
+                yield ms, note
+
+    def _compile(self) -> None:
+        schedule = self.schedule
+        alone = [name for name in ("after_completion", "random") if getattr(schedule, name) is not None]
+        kinds = ("cron", "every", "calendar", "rrule", "at")
+        together = [name for name in kinds if getattr(schedule, name) not in ([], (), "")]
+        if not alone and not together:
+            raise InvalidSchedule(
+                "schedule", "has no rule; give cron, every, after_completion, random, calendar, rrule or at"
+            )
+        if alone and len(alone) + len(together) > 1:
+            raise InvalidSchedule(alone[0], f"stands alone, without {', '.join([*alone[1:], *together])}")
+        if schedule.after_completion is not None:
+            pause = _ranged("after_completion", schedule.after_completion, LEAST_MS, LONGEST_MS)
+            self._sources.append(lambda after_ms: _pauses(after_ms, lambda _: pause))
+        if schedule.random is not None:
+            self._random(schedule.random)
+        for field, text in _items("cron", schedule.cron):
+            self._cron(field, text)
+        for field, given in _items("every", schedule.every):
+            self._every(field, given)
+        for field, rule in _items("calendar", schedule.calendar):
+            dates = frozenset[str]().union(*(self._holidays.get(name, frozenset()) for name in rule.holidays))
+            self._rule(_read(field, Calendar, rule, _closed(dates)))
+        for field, text in _items("rrule", schedule.rrule):
+            self._rule(_read(field, Recurrence, text, self._zone))
+        moments = sorted({_instant(field, moment) for field, moment in _items("at", schedule.at, MAX_INSTANTS)})
+        if moments:
+            self._sources.append(lambda after_ms: ((ms, "") for ms in moments[bisect_right(moments, after_ms) :]))
+
+    def _cron(self, field: str, text: str) -> None:
+        seed = self.schedule.id if "H" in text.upper() else ""  # without H it does not matter
+        try:
+            found = _cron(text, seed=seed, dialect=self.schedule.dialect)
+        except cron.InvalidCron as error:
+            raise InvalidSchedule(field, str(error), code="invalid_cron") from None
+        if found.every_ms is not None:
+            self._interval(found.every_ms, 0)
+        elif found.rule is not None:
+            self._rule(found.rule, found.zone)
+
+    def _every(self, field: str, given: Every | timedelta | str | int) -> None:
+        if isinstance(given, str):
+            every, _, phase = given.partition("/")
+            given = Every(every, phase or 0)
+        elif not isinstance(given, Every):
+            given = Every(given)
+        every_ms = _ranged(field, given.every, LEAST_MS, LONGEST_MS)
+        self._interval(every_ms, _ranged(f"{field}.phase", given.phase, 0, LONGEST_MS) % every_ms)
+
+    def _interval(self, every_ms: int, phase_ms: int) -> None:
+        self._intervals.append((every_ms, phase_ms))
+        self._sources.append(lambda after_ms: _beats(after_ms, every_ms, phase_ms))
+
+    def _rule(self, rule: Rule, zone_name: str | None = None) -> None:
+        its_zone = self._zone if zone_name is None else _zone(zone_name)
+        gap, fold = self.schedule.dst_gap, self.schedule.dst_fold
+        self._sources.append(lambda after_ms: noted(rule, its_zone, after_ms, gap, fold))
+
+    def _random(self, given: Random) -> None:
+        least = _ranged("random.least", given.least, LEAST_MS, LONGEST_MS)
+        most = _ranged("random.most", given.most, least, LONGEST_MS)
+        seed = self._seed
+        self._sources.append(
+            lambda after_ms: _pauses(after_ms, lambda ms: least + _draw(seed, ms, "random") % (most - least + 1))
+        )
+
+
+def _beats(after_ms: int, every_ms: int, phase_ms: int) -> Iterator[Slot]:
+    ms = after_ms + every_ms - (after_ms - phase_ms) % every_ms
+    while ms <= LATEST_MS:
+        yield ms, ""
+        ms += every_ms
+
+
+def _pauses(after_ms: int, pause: Callable[[int], int]) -> Iterator[Slot]:
+    ms = after_ms + pause(after_ms)
+    while ms <= LATEST_MS:
+        yield ms, ""
+        ms += pause(ms)
+
+
+def _draw(seed: str, slot_ms: int, purpose: str) -> int:
+    """A number that depends on these alone."""
+    return int.from_bytes(hashlib.sha256(f"{purpose}\0{seed}\0{slot_ms}".encode()).digest()[:8])
+
+
+def _closed(dates: frozenset[str]) -> Callable[[date], bool]:
+    return lambda day: f"{day:%Y-%m-%d}" in dates or f"*-{day:%m-%d}" in dates
+
+
+def _rfc3339(moment: datetime) -> str:
+    if moment.tzinfo is UTC or str(moment.tzinfo) == "UTC":
+        return moment.isoformat(timespec="auto").replace("+00:00", "Z")
+    return moment.isoformat()
+
+
+def _items(field: str, given: Any, most: int = MAX_RULES) -> Iterator[tuple[str, Any]]:
+    """Each item with its name: the field alone where one is given without a list."""
+    if not isinstance(given, list | tuple):
+        if given not in ([], ""):
+            yield field, given
+        return
+    if len(given) > most:
+        raise InvalidSchedule(field, f"{len(given)} items; at most {most} are taken")
+    for at, item in enumerate(given):
+        yield f"{field}[{at}]", item
+
+
+def _read(field: str, make: Callable[..., Any], *given: Any, code: str = "invalid_schedule") -> Any:
+    try:
+        return make(*given)
+    except InvalidRule as error:
+        if error.field == "never":
+            raise InvalidSchedule(field, f"never runs: {error.problem}", code="never_fires") from None
+        raise InvalidSchedule(field, str(error), code=code) from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidSchedule(field, str(error), code=code) from None
+
+
+def _instant(field: str, given: Any) -> int:
+    ms = int(_read(field, instant_ms, given))
+    if ms == 0:
+        raise InvalidSchedule(field, "0 is no time")
+    return ms
+
+
+def _ranged(field: str, given: Any, low: int, high: int) -> int:
+    ms = int(_read(field, duration_ms, given))
+    if not low <= ms <= high:
+        raise InvalidSchedule(field, f"{ms} ms is outside {low}..{high} ms")
+    return ms
+
+
+def _check_task(template: TaskTemplate) -> None:
+    """What can be said of the task here; the rest is checked where it is written."""
+    if not template.type:
+        raise InvalidSchedule("task.type", "is empty")
+    task = _read("task.retry", template.task)
+    if task.retry is not None:
+        _read("task.retry", retry_wire, task.retry)
+    durations: Iterable[str] = ("timeout", "expires_in", "retention")
+    for name in durations:
+        if (value := getattr(template, name)) is not None:
+            _read(f"task.{name}", duration_ms, value)
