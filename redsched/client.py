@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from redsched.model.errors import TaskConflict, TaskNotFound
 from redsched.model.task import Changes, Enqueued, Options, Page, QueueStats, Task, TaskView
-from redsched.schedules import Schedules
+from redsched.schedules import AsyncSchedules, Schedules
 from redsched.settings import Settings
 from redsched.transport import AsyncTransport, Transport
 from redsched.wire import care, checkup, protocol
@@ -206,6 +206,7 @@ class AsyncClient(Verbs):
     ) -> None:  # fmt: skip
         super().__init__(redis_url, namespace, settings)
         self.transport = AsyncTransport(self.settings, name, redis)
+        self.schedules = AsyncSchedules(self, self.transport)
 
     async def __aenter__(self) -> Self:
         return self
