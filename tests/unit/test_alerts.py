@@ -51,9 +51,10 @@ def samples(valkey_server: EmbeddedServer) -> Iterator[Samples]:
         client._transport.send(protocol.promote([keys], mover="m"))
         stats, info = client.stats(["q"]), client.ping()
     observer = PrometheusObserver()
-    for loop in ("promote", "renew", "lease", "claim", "sweep", "scan", "ingest"):
+    for loop in ("promote", "renew", "lease", "claim", "sweep", "scan", "ingest", "fire"):
         observer.progressed(loop)
     observer.redis_error("store")
+    observer.fired("s", 1, 1)
     server = ServerState(up=True, used_memory=info.used_memory, maxmemory=info.maxmemory, clock_skew_s=0.01)
     found: Samples = {}
     for family in text_string_to_metric_families(observer.render(stats, server).decode()):
