@@ -143,8 +143,10 @@ def document(schedule: Schedule) -> dict[str, Any]:
     """The schedule as JSON holds it: durations in ms, instants as text, defaults left out."""
     found: dict[str, Any] = msgspec.to_builtins(schedule, builtin_types=(datetime, timedelta), enc_hook=_refuse)
     plain: dict[str, Any] = _plain(found)
-    if isinstance(schedule.task, TaskTemplate) and schedule.task.retry is not None:
+    if schedule.task.retry is not None:
         plain["task"]["retry"] = _plain(_retry_document(schedule.task.retry))
+    if schedule.task.payload is not None:
+        plain["task"]["payload"] = msgspec.to_builtins(schedule.task.payload, str_keys=True)  # as in any task
     return plain
 
 

@@ -55,21 +55,25 @@ class Exclusion:
         self._calendars = [holidays[name] for name in given.calendars if name in holidays]
         self._crons = [_cron(f"exclude.crons[{at}]", text, seed, dialect) for at, text in enumerate(given.crons)]
 
-    def until(self, ms: int) -> int | None:
-        """The end (ms) of what leaves this instant out; None where nothing does."""
+    def leaves_out(self, ms: int) -> bool:
+        """Whether the instant is left out."""
+        return self.until(ms, most=1) is not None
+
+    def until(self, ms: int, *, most: int = MAX_BLOCK) -> tuple[int, int] | None:
+        """The end (ms) of what leaves this instant out, and how many times were looked at; None where nothing does."""
         moment = local(ms, self._zone)
         if self._closed(moment.date()):
-            return max(ms + 1, _ms(datetime.combine(moment.date() + _DAY, time()), self._zone))
+            return max(ms + 1, _ms(datetime.combine(moment.date() + _DAY, time()), self._zone)), 1
         for rule, unit, its_zone in self._crons:
             wall = moment if its_zone is None else local(ms, its_zone)
             begin = wall.replace(tzinfo=None, microsecond=0, second=wall.second if unit == _SECOND else 0)
-            end = _block_end(rule.walls(begin - _SECOND), begin, unit)
-            if end is None:
+            end = _block_end(rule.walls(begin - _SECOND), begin, unit, most)
+            if end == begin:
                 continue
             end_ms = _ms(end, its_zone or self._zone)
             if local(end_ms, its_zone or self._zone).utcoffset() != wall.utcoffset():
                 end_ms = 0  # the clocks change before: go step by step
-            return max(ms + 1, end_ms)
+            return max(ms + 1, end_ms), (end - begin) // unit
         return None
 
     def _closed(self, day: date) -> bool:
@@ -101,14 +105,14 @@ def _cron(field: str, text: str, seed: str, dialect: cron.Dialect) -> tuple[Rule
     return found.rule, unit, None if found.zone is None else zone(found.zone)
 
 
-def _block_end(walls: Iterator[datetime], begin: datetime, unit: timedelta) -> datetime | None:
-    """The end of the run of times without a break that starts with ``begin``; None where it does not match."""
+def _block_end(walls: Iterator[datetime], begin: datetime, unit: timedelta, most: int) -> datetime:
+    """The end of the run of times without a break that starts with ``begin``: itself where it does not match."""
     end = begin
-    for wall in islice(walls, MAX_BLOCK):
+    for wall in islice(walls, most):
         if wall != end:
             break
         end += unit
-    return end if end > begin else None
+    return end
 
 
 def _ms(wall: datetime, zone: ZoneInfo) -> int:

@@ -7,7 +7,6 @@ costs what a new one does; a rule that nothing fits is refused, it is never sear
 from __future__ import annotations
 
 import math
-import re
 from calendar import isleap, monthrange
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -15,16 +14,16 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 from redsched.model.calendar import InvalidRule
+from redsched.model.icalendar import WEEKDAYS, read_lines, read_moment, read_numbers, read_parts, read_weekdays
 from redsched.model.zones import LAST_YEAR
 
 MAX_COUNT = 10_000
 MAX_DATES = 1_000
+MAX_TIMES = 1_440  # of a day
+MAX_COUNTED = 24  # of a day, where BYSETPOS counts them
 
-_WEEKDAYS = {"MO": 0, "TU": 1, "WE": 2, "TH": 3, "FR": 4, "SA": 5, "SU": 6}
 _SECONDS = {"HOURLY": 3_600, "MINUTELY": 60, "SECONDLY": 1}
 _FREQUENCIES = ("YEARLY", "MONTHLY", "WEEKLY", "DAILY", *_SECONDS)
-_BYDAY = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)", re.ASCII)
-_INSTANT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})(?:T([0-9]{2})([0-9]{2})([0-9]{2})(Z?))?", re.ASCII)
 _EPOCH, _MONDAY = datetime(1970, 1, 1), datetime(1970, 1, 5)
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
 
@@ -45,7 +44,7 @@ class Recurrence:
         self._rule: _Rule | None = None
         start: datetime | None = None
         rule: str | None = None
-        for name, value, parameters in _lines(text):
+        for name, value, parameters in read_lines(text):
             if name == "RRULE":
                 if rule is not None:
                     raise InvalidRule("RRULE", "is given twice; make them two items of the list")
@@ -66,7 +65,7 @@ class Recurrence:
             raise InvalidRule("RRULE", "is missing")
         self._dates.sort()
         if rule is not None:
-            self._rule = _Rule(_parts(rule), start, zone)
+            self._rule = _Rule(read_parts(rule), start, zone)
         if next(self.walls(datetime.min), None) is None:
             raise InvalidRule("never", "no time fits all of it")
 
@@ -104,10 +103,10 @@ class Recurrence:
                 raise InvalidRule(name, f"TZID {value} is not the schedule's time_zone")
             if parameter not in ("VALUE=DATE", "VALUE=DATE-TIME"):
                 raise InvalidRule(name, f"{parameter!r} is not known")
-        moment, utc, _ = _moment(name, word)
+        at, utc, _ = read_moment(name, word)
         if utc and str(self._zone) not in ("UTC", "Etc/UTC", "None"):
             raise InvalidRule(name, f"{word} is in UTC; write the local time of the schedule's time_zone, without Z")
-        return moment
+        return at
 
 
 class _Rule:
@@ -118,7 +117,7 @@ class _Rule:
         if self._freq not in _FREQUENCIES:
             raise InvalidRule("FREQ", f"{self._freq!r} is not one of {', '.join(_FREQUENCIES)}")
         self._fine = _SECONDS.get(self._freq, 0)
-        self._every = _numbers("INTERVAL", parts.pop("INTERVAL", "1"), 1, 1_000_000_000)[0]
+        self._every = read_numbers("INTERVAL", parts.pop("INTERVAL", "1"), 1, 1_000_000_000)[0]
         count, until = parts.pop("COUNT", None), parts.pop("UNTIL", None)
         if count is not None and (until is not None or start is None):
             raise InvalidRule("COUNT", "goes without UNTIL" if until is not None else "needs a DTSTART to count from")
@@ -126,27 +125,27 @@ class _Rule:
         self._floor = start or _EPOCH
         self._until = None if until is None else _until(until, zone)
         wkst = parts.pop("WKST", "MO")
-        if wkst not in _WEEKDAYS:
-            raise InvalidRule("WKST", f"{wkst!r} is not one of {', '.join(_WEEKDAYS)}")
-        self._wkst = _WEEKDAYS[wkst]
+        if wkst not in WEEKDAYS:
+            raise InvalidRule("WKST", f"{wkst!r} is not one of {', '.join(WEEKDAYS)}")
+        self._wkst = WEEKDAYS[wkst]
+        self._positions = read_numbers("BYSETPOS", parts.pop("BYSETPOS", ""), 1, 366, signed=True)
         self._read_days(parts)
         self._read_times(parts)
-        self._positions = _numbers("BYSETPOS", parts.pop("BYSETPOS", ""), 1, 366, signed=True)
         if parts:
             raise InvalidRule(next(iter(parts)), "is not a part of RRULE that is supported")
         if self._fine:
             self._check_reachable()
         if count is not None:
-            most = _numbers("COUNT", count, 1, MAX_COUNT)[0]
+            most = read_numbers("COUNT", count, 1, MAX_COUNT)[0]
             self._until = max(islice(self.walls(datetime.min), most), default=None)
 
     def _read_days(self, parts: dict[str, str]) -> None:
         freq = self._freq
-        self._months = frozenset(_numbers("BYMONTH", parts.pop("BYMONTH", ""), 1, 12))
-        self._weeks = frozenset(_numbers("BYWEEKNO", parts.pop("BYWEEKNO", ""), 1, 53, signed=True))
-        self._year_days = frozenset(_numbers("BYYEARDAY", parts.pop("BYYEARDAY", ""), 1, 366, signed=True))
-        self._month_days = frozenset(_numbers("BYMONTHDAY", parts.pop("BYMONTHDAY", ""), 1, 31, signed=True))
-        self._weekdays, self._nth = _byday(parts.pop("BYDAY", ""))
+        self._months = frozenset(read_numbers("BYMONTH", parts.pop("BYMONTH", ""), 1, 12))
+        self._weeks = frozenset(read_numbers("BYWEEKNO", parts.pop("BYWEEKNO", ""), 1, 53, signed=True))
+        self._year_days = frozenset(read_numbers("BYYEARDAY", parts.pop("BYYEARDAY", ""), 1, 366, signed=True))
+        self._month_days = frozenset(read_numbers("BYMONTHDAY", parts.pop("BYMONTHDAY", ""), 1, 31, signed=True))
+        self._weekdays, self._nth = read_weekdays(parts.pop("BYDAY", ""))
         if self._weeks and freq != "YEARLY":
             raise InvalidRule("BYWEEKNO", "goes with FREQ=YEARLY")
         if self._year_days and freq in ("DAILY", "WEEKLY", "MONTHLY"):
@@ -164,9 +163,11 @@ class _Rule:
                 self._weekdays = frozenset((self._start.weekday(),))
 
     def _read_times(self, parts: dict[str, str]) -> None:
-        given = [_numbers(name, parts.pop(name, ""), 0, most) for name, most in _CLOCK]
+        given = [read_numbers(name, parts.pop(name, ""), 0, most) for name, most in _CLOCK]
         self.frequent = bool(self._fine) and not given[0]
-        self._hours, self._minutes, self._seconds = (frozenset(numbers) for numbers in given)
+        self._hours, self._minutes, self._seconds = (
+            _ahead(numbers, most + 1) for numbers, (_, most) in zip(given, _CLOCK, strict=True)
+        )
         hours, minutes, seconds = (sorted(set(numbers)) for numbers in given)
         hours = hours or [self._start.hour]
         minutes, seconds = minutes or [self._start.minute], seconds or [self._start.second]
@@ -178,6 +179,9 @@ class _Rule:
         elif self._freq == "SECONDLY":
             hours, minutes, seconds = [0], [0], [0]
         self._times = [time(hour, minute, second) for hour in hours for minute in minutes for second in seconds]
+        most = MAX_TIMES if self._fine or not self._positions else MAX_COUNTED
+        if len(self._times) > most:
+            raise InvalidRule("BYMINUTE", f"{len(self._times)} times a day; at most {most} are taken")
 
     def _check_reachable(self) -> None:
         """Hours, minutes and seconds that steps of INTERVAL never come upon would be searched for in vain."""
@@ -209,7 +213,7 @@ class _Rule:
                     yield wall
 
     def _coarse_periods(self, first: date) -> Iterator[list[datetime]]:
-        """The times of each year, month, week or day, from that which ``first`` lies in."""
+        """The times from the year, month, week or day on that ``first`` lies in."""
         start = self._start.date()
         if self._freq in ("DAILY", "WEEKLY"):
             length = 7 if self._freq == "WEEKLY" else 1
@@ -218,7 +222,7 @@ class _Rule:
             step = length * self._every
             at = start.toordinal() + (first.toordinal() - start.toordinal()) // step * step
             while at <= date(LAST_YEAR, 12, 31).toordinal():
-                yield self._of_days(date.fromordinal(day) for day in range(max(at, 1), at + length))
+                yield from self._of_days((date.fromordinal(day) for day in range(max(at, 1), at + length)), first)
                 at += step
         else:
             length = 12 if self._freq == "YEARLY" else 1
@@ -226,7 +230,7 @@ class _Rule:
             step = length * self._every
             at = origin + (first.year * 12 + first.month - 1 - origin) // step * step
             while at < (LAST_YEAR + 1) * 12:
-                yield self._of_days(self._month_range(at, length))
+                yield from self._of_days(self._month_range(at, length), first)
                 at += step
 
     def _month_range(self, at: int, length: int) -> Iterator[date]:
@@ -236,8 +240,14 @@ class _Rule:
                 for day in range(1, monthrange(year, number)[1] + 1):
                     yield date(year, number, day)
 
-    def _of_days(self, days: Iterator[date]) -> list[datetime]:
-        return [datetime.combine(day, at) for day in days if self._fits(day) for at in self._times]
+    def _of_days(self, days: Iterator[date], first: date) -> Iterator[list[datetime]]:
+        """The times of a period: all of them together where positions are counted, else day by day."""
+        if self._positions:
+            yield [datetime.combine(day, at) for day in days if self._fits(day) for at in self._times]
+            return
+        for day in days:
+            if day >= first and self._fits(day):
+                yield [datetime.combine(day, at) for at in self._times]
 
     def _period_start(self) -> datetime:
         """DTSTART's own hour, minute or second, at its beginning."""
@@ -248,7 +258,7 @@ class _Rule:
     def _fine_periods(self, after: datetime) -> Iterator[list[datetime]]:
         """The times of each hour, minute or second; days and hours that do not fit are stepped over at once."""
         origin, step = self._period_start(), self._every * self._fine
-        at = (int((after - origin).total_seconds()) // step) * step
+        at = max(0, int((after - origin).total_seconds()) // step * step)
         most = int((datetime(LAST_YEAR, 12, 31, 23, 59, 59) - origin).total_seconds())
         fits_on, fits = date.min, False
         while at <= most:
@@ -262,12 +272,12 @@ class _Rule:
             at += max(1, -(-skip // step)) * step
 
     def _clock_miss(self, hour: int, minute: int, second: int) -> int:
-        """Seconds to the end of the hour, minute or second that does not fit; 0 where it fits."""
-        if self._hours and hour not in self._hours:
-            return 3_600 - minute * 60 - second
-        if self._fine <= 60 and self._minutes and minute not in self._minutes:
-            return 60 - second
-        return 1 if self._fine == 1 and self._seconds and second not in self._seconds else 0
+        """Seconds to the next hour, minute or second that may fit; 0 where this one fits."""
+        if ahead := self._hours[hour]:
+            return ahead * 3_600 - minute * 60 - second
+        if self._fine <= 60 and (ahead := self._minutes[minute]):
+            return ahead * 60 - second
+        return self._seconds[second] if self._fine == 1 else 0
 
     def _fits(self, day: date) -> bool:
         if self._months and day.month not in self._months:
@@ -317,76 +327,13 @@ class _Rule:
 _CLOCK = (("BYHOUR", 23), ("BYMINUTE", 59), ("BYSECOND", 59))
 
 
-def _lines(text: str) -> Iterator[tuple[str, str, list[str]]]:
-    """Name, value and parameters of each line; folded ones are joined, a line without a name is an RRULE."""
-    if not isinstance(text, str) or not text.strip():
-        raise InvalidRule("RRULE", "is empty")
-    for line in re.sub(r"\r?\n[ \t]", "", text.strip()).upper().split():
-        head, found, value = line.partition(":")
-        if not found:
-            head, value = "RRULE", line
-        name, *parameters = head.split(";")
-        yield name, value, parameters
-
-
-def _parts(text: str) -> dict[str, str]:
-    parts: dict[str, str] = {}
-    for part in text.split(";"):
-        name, found, value = part.partition("=")
-        if not name and not found:
-            continue
-        if not found or not value:
-            raise InvalidRule(name or "RRULE", "has no value")
-        if name in parts:
-            raise InvalidRule(name, "is given twice")
-        parts[name] = value
-    return parts
-
-
-def _numbers(name: str, text: str, low: int, high: int, *, signed: bool = False) -> list[int]:
-    """The numbers of a list; ``signed`` takes their negatives too."""
-    found = []
-    for word in text.split(",") if text else ():
-        if not re.fullmatch(r"[+-]?[0-9]{1,10}", word, re.ASCII):
-            raise InvalidRule(name, f"{word!r} is no number")
-        number = int(word)
-        if not low <= (abs(number) if signed else number) <= high:
-            raise InvalidRule(name, f"{number} is outside {low}..{high}{f' and -{low}..-{high}' if signed else ''}")
-        found.append(number)
-    return found
-
-
-def _byday(text: str) -> tuple[frozenset[int], frozenset[tuple[int, int]]]:
-    """Weekdays, and numbered ones (n, weekday)."""
-    plain, numbered = set(), set()
-    for word in text.split(",") if text else ():
-        found = _BYDAY.fullmatch(word)
-        if found is None or (found[1] and not 1 <= abs(int(found[1])) <= 53):
-            raise InvalidRule("BYDAY", f"{word!r} is no weekday such as MO, 2TU or -1FR")
-        if found[1]:
-            numbered.add((int(found[1]), _WEEKDAYS[found[2]]))
-        else:
-            plain.add(_WEEKDAYS[found[2]])
-    return frozenset(plain), frozenset(numbered)
-
-
-def _moment(name: str, word: str) -> tuple[datetime, bool, bool]:
-    """A local time, whether it was written as UTC, and whether it is a date only."""
-    found = _INSTANT.fullmatch(word)
-    try:
-        if found is None:
-            raise ValueError
-        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
-        moment = datetime(year, month, day, hour, minute, second)
-        if not 1900 <= year <= 2200:
-            raise ValueError
-    except ValueError:
-        raise InvalidRule(name, f"{word!r} is no time such as 20270131T090000 (years 1900..2200)") from None
-    return moment, found[7] == "Z", found[4] is None
+def _ahead(allowed: Sequence[int], size: int) -> list[int]:
+    """How far it is from each value to the next allowed one, or to the end; none given: all are allowed."""
+    return [min(value for value in (*allowed, size) if value >= at) - at if allowed else 0 for at in range(size)]
 
 
 def _until(word: str, zone: ZoneInfo | None) -> datetime:
-    moment, utc, whole_day = _moment("UNTIL", word)
+    at, utc, whole_day = read_moment("UNTIL", word)
     if utc and zone is not None:
-        return moment.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None)
-    return moment + _DAY - _SECOND if whole_day else moment
+        return at.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None)
+    return at + _DAY - _SECOND if whole_day else at

@@ -62,6 +62,7 @@ MAX_JITTER_MS = 86_400_000
 LEAST_MS = 1_000  # the shortest interval and catch-up window
 LONGEST_MS = 100 * 366 * 86_400_000
 MAX_MISSES = 10_000  # slots that exclusions may leave out in a row; a plan that finds none beyond ends
+MAX_SEARCH = 1_000_000  # and the times of excluded crons that are looked at meanwhile: more than a year's minutes
 
 Slot = tuple[int, Note]
 Source = Callable[[int], Iterator[Slot]]
@@ -77,7 +78,7 @@ def check(schedule: Schedule, holidays: Mapping[str, frozenset[str]] | None = No
         InvalidSchedule: with the field, and a code: invalid_cron, unknown_time_zone, never_fires, invalid_schedule.
     """
     try:
-        schedule_of(document(schedule))  # the types, which Python does not check
+        schedule = schedule_of(document(schedule))  # the types, which Python does not check
     except InvalidSchedule:
         raise
     except (TypeError, ValueError, NotImplementedError, AttributeError, RecursionError) as error:
@@ -149,7 +150,7 @@ class Plan:
         for looked_at, (ms, _) in enumerate(self._merged(after_ms)):
             if ms > until_ms or len(found) == most or looked_at == MAX_MISSES:
                 break
-            if self._exclusion.until(ms) is not None:
+            if self._exclusion.leaves_out(ms):
                 found.append(ms)
         return found
 
@@ -158,16 +159,20 @@ class Plan:
         return describe(self.schedule)
 
     def _slots(self, after_ms: int) -> Iterator[Slot]:
-        misses = 0
+        if self._exclusion is None:
+            yield from self._merged(after_ms)
+            return
+        misses = searched = 0
         while True:
             for ms, note in self._merged(after_ms):
-                free_ms = None if self._exclusion is None else self._exclusion.until(ms)
-                if free_ms is None:
-                    misses = 0
+                left_out = self._exclusion.until(ms)
+                if left_out is None:
+                    misses = searched = 0
                     yield ms, note
                     continue
-                misses += 1
-                if misses > MAX_MISSES:
+                free_ms, looked_at = left_out
+                misses, searched = misses + 1, searched + looked_at
+                if misses > MAX_MISSES or searched > MAX_SEARCH:
                     return
                 if free_ms - ms > LEAST_MS:
                     after_ms = free_ms - 1
