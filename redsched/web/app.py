@@ -29,6 +29,7 @@ from redsched.web.auth import Guard
 from redsched.web.bulk import BulkEndpoint
 from redsched.web.health import Health
 from redsched.web.problems import UNEXPECTED, Problem, of_error
+from redsched.web.schedules import SchedulesApi
 
 log = logging.getLogger("redsched.api")
 
@@ -64,7 +65,7 @@ def create_app(
 
     api, bulk = Api(settings, used, counted), BulkEndpoint(settings, used)
     app = Starlette(
-        routes=[*api.routes(), *bulk.routes(), *Health(used, counted).routes()],
+        routes=[*api.routes(), *bulk.routes(), *SchedulesApi(settings, used).routes(), *Health(used, counted).routes()],
         middleware=[Middleware(Edge, guard=Guard(settings.api_token), observer=counted)],
         exception_handlers={Problem: on_error, RedschedError: on_error, HTTPException: on_error},
         lifespan=lifespan,

@@ -12,12 +12,14 @@ import msgspec
 from starlette.responses import Response
 
 from redsched.model.errors import (
+    InvalidSchedule,
     InvalidState,
     InvalidTask,
     LeaseLost,
     NotDurable,
     OutcomeUnknown,
     RedschedError,
+    ScheduleNotFound,
     StoreDenied,
     StoreError,
     StoreFull,
@@ -39,6 +41,8 @@ TITLES: dict[str, tuple[int, str]] = {
     "not_found": (404, "No such resource"),
     "task_not_found": (404, "No such task"),
     "queue_not_found": (404, "No such queue"),
+    "schedule_not_found": (404, "No such schedule"),
+    "calendar_not_found": (404, "No such calendar"),
     "method_not_allowed": (405, "The resource does not take this method"),
     "request_timeout": (408, "The body did not arrive in time"),
     "task_exists": (409, "The id belongs to another task"),
@@ -46,11 +50,17 @@ TITLES: dict[str, tuple[int, str]] = {
     "already_finished": (409, "The task has already finished"),
     "lease_lost": (409, "Another worker holds a newer attempt"),
     "idempotency_in_flight": (409, "The first request with this key is under way"),
+    "precondition_failed": (412, "It exists already"),
     "payload_too_large": (413, "The body is too large"),
     "batch_too_large": (413, "The batch has too many tasks"),
     "unsupported_media_type": (415, "The content type is not accepted"),
     "validation_failed": (422, "A field cannot be used"),
     "unknown_field": (422, "A field is not known"),
+    "invalid_schedule": (422, "The schedule cannot be used"),
+    "invalid_cron": (422, "A cron expression cannot be read"),
+    "unknown_time_zone": (422, "The time zone is not known"),
+    "never_fires": (422, "The schedule would never run"),
+    "too_many_runs": (422, "The range has too many runs"),
     "idempotency_key_reused": (422, "The key belongs to another request"),
     "internal": (500, "An error of the server"),
     "store_unavailable": (503, "Redis is away"),
@@ -63,7 +73,9 @@ TITLES: dict[str, tuple[int, str]] = {
 
 CODES: dict[type[RedschedError], str] = {
     InvalidTask: "validation_failed",
+    InvalidSchedule: "invalid_schedule",
     TaskNotFound: "task_not_found",
+    ScheduleNotFound: "schedule_not_found",
     TaskConflict: "task_exists",
     InvalidState: "invalid_state",
     LeaseLost: "lease_lost",
@@ -160,6 +172,9 @@ def of_error(error: RedschedError) -> Problem:
             where = pointer(error.field, error.index)
             return Problem(error.code, str(error), errors=[FieldError(error.code, error.problem, where)])
         return field_problem(error.field, error.problem, code=error.code, index=error.index)
+    if isinstance(error, InvalidSchedule):
+        code = error.code if error.code in TITLES else code
+        return Problem(code, str(error), errors=[FieldError(error.code, error.problem, _scheduled(error))])
     if isinstance(error, InvalidState) and (error.state in FINISHED or error.state in ("finished", "dead")):
         code = "already_finished"
     detail = str(error)
@@ -167,6 +182,11 @@ def of_error(error: RedschedError) -> Problem:
         detail += "; repeat it with the same id or request and it is not done twice"
     headers = {"retry-after": RETRY_AFTER[code]} if code in RETRY_AFTER else None
     return Problem(code, UNEXPECTED if code == "internal" else detail, headers=headers)
+
+
+def _scheduled(error: InvalidSchedule) -> str:
+    """The pointer to a field of a schedule, or of one among ``schedules``."""
+    return pointer(error.field) if error.index is None else pointer(f"schedules[{error.index}].{error.field}")
 
 
 def pointer(field: str, index: int | None = None) -> str:

@@ -26,7 +26,7 @@ from redsched.wire.protocol import Call
 
 MAX_SLOTS = 1_000  # of one backfill
 _TASK = "task:"
-_DURATIONS = {"after_completion", "catch_up_window", "jitter"}
+_DURATIONS = {"after_completion": 0, "catch_up_window": 60_000, "jitter": 0}  # and the defaults, which are not written
 _INSTANTS = {"start", "end"}
 _JSON = msgspec.json.Encoder(order="deterministic")
 
@@ -85,8 +85,9 @@ def spec_text(schedule: Schedule) -> bytes:
     found = document(schedule)
     del found["task"]
     found.pop("id", None)
-    for name in _DURATIONS & found.keys():
-        found[name] = duration_ms(found[name])
+    for name, default in _DURATIONS.items():
+        if name in found and (milliseconds := duration_ms(found.pop(name))) != default:
+            found[name] = milliseconds
     for name in _INSTANTS & found.keys():
         found[name] = instant_ms(found[name])
     if "every" in found:
@@ -144,7 +145,9 @@ def definition_of(stored: Stored) -> Schedule:
 def template_of(stored: Stored) -> TaskTemplate:
     """What its tasks are made of; a field that cannot be read is left out, for the tasks will tell."""
     fields = {name[len(_TASK) :]: text_of(value) for name, value in stored.fields.items() if name.startswith(_TASK)}
-    found: dict[str, Any] = {"type": fields.get("type", ""), "queue": stored.queue}
+    found: dict[str, Any] = {"type": fields.get("type", "")}
+    if stored.queue != DEFAULT_QUEUE:
+        found["queue"] = stored.queue
     for name, at, read in _READ:
         if at in fields:
             with contextlib.suppress(ValueError, msgspec.DecodeError):

@@ -14,9 +14,9 @@ from redsched.model.schedule import Plan, check
 from redsched.model.views import Applied, Backfill, RecentRun, SchedulePage, SchedulePut, ScheduleView
 from redsched.wire import schedules as wire
 from redsched.wire.calls import Verbs
-from redsched.wire.codec import check_name, json_bytes
+from redsched.wire.codec import is_name, json_bytes
 from redsched.wire.protocol import Call
-from redsched.wire.schedules import MAX_SLOTS, Shown, Stored
+from redsched.wire.schedules import MAX_SLOTS, Shown, Stored, task_words
 
 T = TypeVar("T")
 Talk = Generator[Call[Any], Any, T]
@@ -40,6 +40,9 @@ class Talks:
 
     def _check(self, schedule: Schedule) -> Talk[None]:
         """Raises InvalidSchedule where it cannot be used, or never fires after now."""
+        if not is_name(schedule.id):
+            raise InvalidSchedule("id", f"{schedule.id[:40]!r} is no name: 1 to 100 of [A-Za-z0-9._@+-]")
+        task_words(schedule.task, self._verbs.settings.max_payload_bytes)
         now, _, _ = yield wire.show_schedules(self._keys, limit=1)
         check(schedule, (yield from self._holidays(schedule)), after_ms=now)
 
@@ -173,9 +176,11 @@ class Talks:
         ids = [schedule.id for schedule in given]
         if twice := {one for one in ids if ids.count(one) > 1}:
             raise InvalidSchedule("id", f"{sorted(twice)[0]!r} is given twice")
-        for schedule in given:  # all are checked before any is written
-            check_name("id", schedule.id)
-            yield from self._check(schedule)
+        for at, schedule in enumerate(given):  # all are checked before any is written
+            try:
+                yield from self._check(schedule)
+            except InvalidSchedule as error:
+                raise InvalidSchedule(error.field, error.problem, index=at, code=error.code) from None
         done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": []}
         for schedule in given:
             found, _ = yield self._put(schedule, "dry" if dry_run else "")

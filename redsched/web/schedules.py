@@ -1,0 +1,286 @@
+"""The endpoints of recurring schedules: each reads its request, calls one method of the client and writes JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from redsched.client import AsyncClient
+from redsched.model.definition import Run, Schedule, document, schedule_of
+from redsched.model.duration import instant
+from redsched.model.errors import InvalidSchedule, InvalidTask
+from redsched.model.schedule import Plan
+from redsched.model.views import ScheduleView
+from redsched.settings import Settings
+from redsched.web import bodies
+from redsched.web.api import Json, parameters
+from redsched.web.problems import Problem, parameter_problem
+
+MAX_SHOWN = 100
+
+T = TypeVar("T")
+
+
+class PauseBody(msgspec.Struct, forbid_unknown_fields=True):
+    """``{"reason": "bank holiday", "until": "2027-01-01T00:00:00Z"}``; both may be left out."""
+
+    reason: str = ""
+    until: int | str | None = None
+
+
+class TriggerBody(msgspec.Struct, forbid_unknown_fields=True):
+    """``{"payload": {...}, "overlap": "allow_all"}``; without them, the schedule's own."""
+
+    payload: Any | msgspec.UnsetType = msgspec.UNSET
+    overlap: str | None = None
+
+
+class BackfillBody(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}):
+    """``{"from": ..., "to": ...}``, both included."""
+
+    start: int | str
+    end: int | str
+    overlap: str | None = None
+    dry_run: bool = False
+
+
+class ApplyBody(msgspec.Struct, forbid_unknown_fields=True):
+    """``{"schedules": [...], "prune": false, "dry_run": false}``."""
+
+    schedules: list[dict[str, Any]]
+    prune: bool = False
+    dry_run: bool = False
+
+
+class DatesBody(msgspec.Struct, forbid_unknown_fields=True):
+    """``{"dates": ["2027-12-25", "*-01-01"]}``."""
+
+    dates: list[str]
+
+
+_ANY = msgspec.json.Decoder(dict[str, Any])
+_PAUSE = msgspec.json.Decoder(PauseBody)
+_TRIGGER = msgspec.json.Decoder(TriggerBody)
+_BACKFILL = msgspec.json.Decoder(BackfillBody)
+_APPLY = msgspec.json.Decoder(ApplyBody)
+_DATES = msgspec.json.Decoder(DatesBody)
+
+
+class SchedulesApi:
+    """What the endpoints share."""
+
+    def __init__(self, settings: Settings, client: AsyncClient) -> None:
+        self._schedules = client.schedules
+        self._limit = settings.max_payload_bytes + bodies.SMALL_BODY
+        self._settings = settings
+        self._actions: dict[str, Callable[[Request, str], Awaitable[Response]]] = {
+            "pause": self.pause, "resume": self.resume, "trigger": self.trigger, "backfill": self.backfill,
+        }  # fmt: skip
+
+    def routes(self) -> list[Route]:
+        """The routes, each method of a path apart."""
+        return [
+            Route("/v1/schedules", self.list, methods=["GET"]),
+            Route("/v1/schedules:preview", self.preview, methods=["POST"]),
+            Route("/v1/schedules:apply", self.apply, methods=["POST"]),
+            Route("/v1/schedules/{id}", self.show, methods=["GET"]),
+            Route("/v1/schedules/{id}", self.put, methods=["PUT"]),
+            Route("/v1/schedules/{id}", self.patch, methods=["PATCH"]),
+            Route("/v1/schedules/{id}", self.delete, methods=["DELETE"]),
+            Route("/v1/schedules/{id}", self.act, methods=["POST"]),
+            Route("/v1/calendars", self.calendars, methods=["GET"]),
+            Route("/v1/calendars/{name}", self.calendar, methods=["GET"]),
+            Route("/v1/calendars/{name}", self.put_calendar, methods=["PUT"]),
+            Route("/v1/calendars/{name}", self.drop_calendar, methods=["DELETE"]),
+        ]
+
+    async def list(self, request: Request) -> Response:
+        """One page, the one that is looked at next first."""
+        given = parameters(request, "limit", "cursor")
+        text = given.get("limit", "50")
+        if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_SHOWN):
+            raise parameter_problem("limit", f"must be a whole number of 1..{MAX_SHOWN}")
+        try:
+            page = await self._schedules.list(limit=int(text), cursor=given.get("cursor"))
+        except InvalidTask as error:
+            raise parameter_problem(error.field, error.problem, code="bad_cursor") from None
+        return Json({"items": [shown(view) for view in page.items], "next_cursor": page.next_cursor})
+
+    async def show(self, request: Request) -> Response:
+        """One schedule: its definition, next and last runs, counters."""
+        parameters(request)
+        return Json(shown(await self._schedules.get(request.path_params["id"])))
+
+    async def put(self, request: Request) -> Response:
+        """201 for a new one, 200 for one that is replaced or stays as it is. ``If-None-Match: *`` creates only."""
+        parameters(request)
+        match = request.headers.get("if-none-match")
+        if match not in (None, "*"):
+            raise Problem("validation_failed", "If-None-Match must be *; nothing was written")
+        given = await self._body(request, _ANY)
+        schedule = _schedule(given, request.path_params["id"])
+        answer = await self._schedules.put(schedule, create_only=match == "*")
+        if answer.status == "exists":
+            raise Problem("precondition_failed", f"schedule {schedule.id!r} exists; nothing was written")
+        if answer.status == "created":
+            return Json(answer, 201, {"location": f"/v1/schedules/{quote(schedule.id, safe='@+')}"})
+        return Json(answer)
+
+    async def patch(self, request: Request) -> Response:
+        """Change some fields of the definition: a JSON merge patch (RFC 7396), null takes a field away."""
+        parameters(request)
+        schedule_id = request.path_params["id"]
+        patch = await self._body(request, _ANY, bodies.JSON, "application/merge-patch+json")
+        view = await self._schedules.get(schedule_id)
+        return Json(await self._schedules.put(_schedule(merged(document(view.schedule), patch), schedule_id)))
+
+    async def delete(self, request: Request) -> Response:
+        """204; the tasks that it made stay."""
+        parameters(request)
+        if not await self._schedules.delete(request.path_params["id"]):
+            raise Problem("schedule_not_found", f"no schedule {request.path_params['id'][:100]!r}; nothing changed")
+        return Response(status_code=204)
+
+    async def act(self, request: Request) -> Response:
+        """``POST /v1/schedules/{id}:{verb}``."""
+        schedule_id, _, verb = request.path_params["id"].rpartition(":")
+        action = self._actions.get(verb)
+        if action is None or not schedule_id:
+            verbs = ", ".join(f":{name}" for name in self._actions)
+            raise Problem("not_found", f"a schedule is acted on by {verbs} after its id; nothing was done")
+        parameters(request)
+        return await action(request, schedule_id)
+
+    async def pause(self, request: Request, schedule_id: str) -> Response:
+        """No runs until it is resumed, or until a time."""
+        body = await self._small(request, _PAUSE) or PauseBody()
+        await self._schedules.pause(schedule_id, reason=body.reason, until=body.until)
+        return Json({"id": schedule_id, "status": "paused"})
+
+    async def resume(self, request: Request, schedule_id: str) -> Response:
+        """Its next slot counts again."""
+        await self._small(request, bodies.NOTHING)
+        was = await self._schedules.resume(schedule_id)
+        return Json({"id": schedule_id, "status": "resumed" if was else "active"})
+
+    async def trigger(self, request: Request, schedule_id: str) -> Response:
+        """Run it now; ``task_id`` null where its overlap policy left it out or keeps it for later."""
+        body = await self._small(request, _TRIGGER) or TriggerBody()
+        payload = {} if body.payload is msgspec.UNSET else {"payload": body.payload}
+        made = await self._schedules.trigger(schedule_id, overlap=body.overlap, **payload)
+        return Json({"id": schedule_id, "task_id": made}, 200 if made is None else 201)
+
+    async def backfill(self, request: Request, schedule_id: str) -> Response:
+        """Run it once more for each slot of a range."""
+        body = await self._small(request, _BACKFILL)
+        if body is None:
+            raise Problem("validation_failed", "give from and to; nothing was made")
+        return Json(await self._schedules.backfill(
+            schedule_id, body.start, body.end, overlap=body.overlap, dry_run=body.dry_run
+        ))  # fmt: skip
+
+    async def preview(self, request: Request) -> Response:
+        """The next runs of a definition, with notes at the edges of daylight saving time; nothing is written."""
+        parameters(request)
+        given = await self._body(request, _ANY)
+        start, count = given.pop("from", None), given.pop("count", 10)
+        if not isinstance(count, int) or isinstance(count, bool):
+            raise Problem("validation_failed", "count must be a whole number of 1..1000")
+        schedule = _schedule({"task": {"type": "preview"}, **given}, given.get("id", ""))
+        runs = await self._schedules.preview(schedule, start=start, count=count)
+        return Json({"description": Plan(schedule).describe(), "runs": [run_of(run) for run in runs]})
+
+    async def apply(self, request: Request) -> Response:
+        """Put many; with ``prune`` every other is removed, with ``dry_run`` nothing is written."""
+        parameters(request)
+        body = await self._body(request, _APPLY)
+        schedules = [_schedule(one, one.get("id", ""), at) for at, one in enumerate(body.schedules)]
+        return Json(await self._schedules.apply(schedules, prune=body.prune, dry_run=body.dry_run))
+
+    async def calendars(self, request: Request) -> Response:
+        """The dates of every calendar, by name."""
+        parameters(request)
+        return Json(await self._schedules.calendars())
+
+    async def calendar(self, request: Request) -> Response:
+        """The dates of one."""
+        parameters(request)
+        name = request.path_params["name"]
+        found = await self._schedules.calendars()
+        if name not in found:
+            raise Problem("calendar_not_found", f"no calendar {name[:100]!r}")
+        return Json({"name": name, "dates": found[name]})
+
+    async def put_calendar(self, request: Request) -> Response:
+        """Keep a calendar; schedules that name it are planned anew."""
+        parameters(request)
+        name, body = request.path_params["name"], await self._body(request, _DATES)
+        await self._schedules.put_calendar(name, body.dates)
+        return Json({"name": name, "dates": sorted(set(body.dates))})
+
+    async def drop_calendar(self, request: Request) -> Response:
+        """204."""
+        parameters(request)
+        if not await self._schedules.drop_calendar(request.path_params["name"]):
+            raise Problem("calendar_not_found", f"no calendar {request.path_params['name'][:100]!r}")
+        return Response(status_code=204)
+
+    async def _body(self, request: Request, decoder: msgspec.json.Decoder[T], *types: str) -> T:
+        bodies.media_type(request, *(types or (bodies.JSON,)))
+        raw = await bodies.read_body(request, self._limit, self._settings.max_body_bytes)
+        return bodies.decode(decoder, raw)
+
+    async def _small(self, request: Request, decoder: msgspec.json.Decoder[T]) -> T | None:
+        raw = await bodies.read_body(request, self._limit, self._settings.max_body_bytes)
+        if not raw.strip():
+            return None
+        bodies.media_type(request, bodies.JSON)
+        return bodies.decode(decoder, raw)
+
+
+def _schedule(given: Mapping[str, Any], schedule_id: Any, index: int | None = None) -> Schedule:
+    """The definition in a body; the id in it, if there is one, must be that of the path."""
+    if given.get("id", schedule_id) != schedule_id:
+        raise Problem("validation_failed", "id: is not the one of the path; nothing was written")
+    try:
+        return schedule_of({**given, "id": schedule_id})
+    except InvalidSchedule as error:
+        raise InvalidSchedule(error.field, error.problem, index=index, code=error.code) from None
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """A JSON merge patch, RFC 7396, section 2."""
+    if not isinstance(patch, dict):
+        return patch
+    found = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            found.pop(name, None)
+        else:
+            found[name] = merged(found.get(name), value)
+    return found
+
+
+def run_of(run: Run) -> dict[str, Any]:
+    """One run to come."""
+    return {"slot": instant(run.slot_ms), "due": instant(run.due_ms), "local": run.local, "note": run.note}
+
+
+def shown(view: ScheduleView) -> dict[str, Any]:
+    """One schedule as JSON."""
+    found = msgspec.structs.asdict(view)
+    found["schedule"] = document(view.schedule)
+    found["next_runs"] = [run_of(run) for run in view.next_runs]
+    found["description"] = view.schedule.description or described(view)
+    return {"id": view.schedule.id, **found}
+
+
+def described(view: ScheduleView) -> str:
+    """When it runs, in a line."""
+    return view.problem if view.problem is not None else Plan(view.schedule).describe()
