@@ -55,7 +55,7 @@ def _blocked(stage: Stage) -> int:
 
 
 def _idle(stage: Stage, pids: Mapping[str, int]) -> None:
-    commands, watch = _monitor(stage, pids)
+    commands, watch = monitor(stage, pids)
     report, count = stage.report, len(pids)
     name = "one worker" if count == 1 else f"{count} workers"
     most, most_cpu = (2.0, 0.5) if count == 1 else (20.0, None)
@@ -76,12 +76,13 @@ def _bare(stage: Stage) -> None:
         reader.send(
             pack("XREADGROUP", "GROUP", "workers", "bench", "BLOCK", 0, "STREAMS", "{floor}:ready", ">")
         )
-        _, watch = _monitor(stage, {})
+        _, watch = monitor(stage, {})
     share = 100 * watch.used["server"] / watch.seconds
     stage.report.add("one blocked read: the server's CPU", share, "%", floor=True)
 
 
-def _monitor(stage: Stage, pids: Mapping[str, int]) -> tuple[collections.Counter[str], Watch]:
+def monitor(stage: Stage, pids: Mapping[str, int]) -> tuple[collections.Counter[str], Watch]:
+    """Commands that clients send, by their names, and the CPU of these processes and the server meanwhile."""
     commands: collections.Counter[str] = collections.Counter()
     with contextlib.closing(Wire(stage.port)) as monitor:
         monitor.call("MONITOR")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from bench import crowd, drain, enqueue, growth, http, idle, lateness, life, memory, plots, scale
+from bench import crowd, drain, enqueue, growth, http, idle, lateness, life, memory, plots, scale, schedules
 from bench.common import Options, end_cleanly, options_of, parser
 from bench.progress import Progress
 from bench.report import Report, console, number, put, range_text, target_text
@@ -18,7 +18,7 @@ from bench.report import Report, console, number, put, range_text, target_text
 MEASUREMENTS = {
     "life": life.measure, "enqueue": enqueue.measure, "drain": drain.measure, "lateness": lateness.measure,
     "http": http.measure, "scale": scale.measure, "crowd": crowd.measure, "memory": memory.measure,
-    "idle": idle.measure, "growth": growth.measure,
+    "idle": idle.measure, "schedules": schedules.measure, "growth": growth.measure,
 }  # fmt: skip
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 

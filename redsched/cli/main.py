@@ -6,13 +6,15 @@ from typing import Any
 
 import click
 
-from redsched.cli import acl, dead, demo, deploy, doctor, invocation, queues, run, tasks, torture, up
+from redsched.cli import acl, dead, demo, deploy, doctor, invocation, queues, run, schedules, tasks, torture, up
 from redsched.cli.invocation import CONFLICT, CONTEXT, FAILURE, NOT_FOUND, UNREACHABLE, USAGE, Failure, Invocation
 from redsched.model.errors import (
+    InvalidSchedule,
     InvalidSetting,
     InvalidState,
     InvalidTask,
     RedschedError,
+    ScheduleNotFound,
     StoreUnavailable,
     TaskConflict,
     TaskNotFound,
@@ -20,8 +22,10 @@ from redsched.model.errors import (
 
 EXIT_CODES: dict[type[RedschedError], int] = {
     InvalidTask: USAGE,
+    InvalidSchedule: USAGE,
     InvalidSetting: USAGE,
     TaskNotFound: NOT_FOUND,
+    ScheduleNotFound: NOT_FOUND,
     TaskConflict: CONFLICT,
     InvalidState: CONFLICT,
     StoreUnavailable: UNREACHABLE,
@@ -87,7 +91,8 @@ def main() -> None:
 
 
 for command in (
-    demo.demo, up.up, run.worker, run.mover, run.api, tasks.task, queues.queue, deploy.install, deploy.lua,
+    demo.demo, up.up, run.worker, run.mover, run.api, tasks.task, schedules.schedule, schedules.calendar,
+    queues.queue, deploy.install, deploy.lua,
     deploy.version, torture.torture, doctor.doctor,
     dead.dead, dead.quarantine, acl.acl,
 ):

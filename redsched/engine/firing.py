@@ -29,6 +29,7 @@ BLIND = 1.0  # seconds between looks where nobody tells of changes
 LONG = 60.0  # seconds at most between looks
 STANDBY = 0.15  # seconds after a due time at which a mover that does not act looks
 PAUSE = 0.05  # seconds
+A_TURN = 0.005  # seconds of deciding, then others of the event loop have theirs
 PLANS = 20_000  # compiled definitions kept
 
 
@@ -74,7 +75,13 @@ class Schedules:
         return wait
 
     async def _fire(self, looked: Looked) -> None:
-        firings = [self._decided(stored, looked.now) for stored in looked.schedules]
+        firings: list[Firing] = []
+        begun = time.monotonic()
+        for stored in looked.schedules:
+            firings.append(self._decided(stored, looked.now))
+            if time.monotonic() - begun > A_TURN:  # after an outage each may have thousands of slots
+                await asyncio.sleep(0)
+                begun = time.monotonic()
         try:
             words = await self._client.transport.send(schedules.fire(self._client.cell, firings))
         except StoreError as error:
@@ -110,10 +117,14 @@ class Schedules:
         if found.plan is None:
             return Firing(stored, Decision(following=MALFORMED, why=found.problem[:200]))
         since = stored.number("changed_at") or now
-        decision = decide(
-            found.plan, found.policy, slot=stored.number("slot"), since=since, now=now,
-            resumed=stored.number("paused_until") or stored.number("resumed"),
-        )  # fmt: skip
+        try:
+            decision = decide(
+                found.plan, found.policy, slot=stored.number("slot"), since=since, now=now,
+                resumed=stored.number("paused_until") or stored.number("resumed"),
+            )  # fmt: skip
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:  # one of them must not stop all others
+            log.exception("schedule.malformed", extra={"schedule": stored.id})
+            decision = Decision(following=MALFORMED, why=f"{type(error).__name__}: {error}"[:200])
         return Firing(stored, decision)
 
     def _compiled(self, stored: Stored) -> Compiled:

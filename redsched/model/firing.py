@@ -11,10 +11,10 @@ from typing import Protocol
 
 import msgspec
 
-ON_TIME_MS = 5_000  # catch-up none: a slot is fired up to so late, which is what a change of movers takes
+ON_TIME_MS = 5_000  # so late a slot is still on time for every policy: a change of movers takes as long
 MOST_LOOKED_AT = 2_000  # slots of one decision
 MOST_FIRED = 100
-EVERY, SAME, NONE, MALFORMED = "every", "=", "none", "malformed"  # what comes next, beside a slot
+SAME, NONE, MALFORMED = "=", "none", "malformed"  # what comes next, beside a slot
 
 
 class Times(Protocol):
@@ -37,12 +37,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     catch_up: str = "latest"
     window_ms: int = 60_000
     after_completion: bool = False
+    start_ms: int | None = None
     end_ms: int | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """``following``: a slot, ``every``, ``=`` (unchanged), ``none``, ``malformed``, or nothing where the end of a run
-    decides.
+    """``following``: a slot, ``=`` (unchanged), ``none``, ``malformed``, or nothing where the end of a run decides.
 
     ``due``: when that is due; None: at its slot. ``slots``: those to make, with their due times. All in ms.
     """
@@ -70,9 +70,9 @@ def decide(
     first, late, paused = _skipped_ahead(plan, policy, slot, now, resumed)
     candidates: list[tuple[int, int]] = []
     following: int | None = None
-    more = False
+    more, due = False, 0
     for n, at in enumerate(chain((first,), islice(plan.after(first), MOST_LOOKED_AT))):
-        due = plan.due(at)
+        due = max(due, plan.due(at))  # in order: one that jitter moves far keeps those behind it waiting
         if due > now or n >= MOST_LOOKED_AT:
             following, more = at, due <= now
             break
@@ -82,17 +82,14 @@ def decide(
             late += 1
         else:
             candidates.append((at, due))
-    fired, passed = _chosen(policy, candidates, now, more)
+    fired, passed = _chosen(policy, candidates, now, more, late)
     if len(fired) > MOST_FIRED:
-        following, fired, more = fired[MOST_FIRED][0], fired[:MOST_FIRED], True
+        following, fired = fired[MOST_FIRED][0], fired[:MOST_FIRED]
     told = {"paused": paused, "catch_up_window": late, f"catch_up {policy.catch_up}": passed}
     why = ", ".join(f"{reason} {n}" for reason, n in told.items() if n)
-    found = _next(plan, following)
-    plain = plan.interval is not None and not more
-    return Decision(
-        following=EVERY if plain else found.following, due=None if plain else found.due,
-        missed=paused + late + passed, why=why, slots=tuple(fired),
-    )  # fmt: skip
+    return msgspec.structs.replace(
+        _next(plan, following), missed=paused + late + passed, why=why, slots=tuple(fired)
+    )
 
 
 def _after_completion(policy: Policy, slot: int | None, now: int) -> Decision:
@@ -100,6 +97,8 @@ def _after_completion(policy: Policy, slot: int | None, now: int) -> Decision:
         return Decision(following="")
     if policy.end_ms is not None and slot > policy.end_ms:
         return Decision(following=NONE)
+    if policy.start_ms is not None and slot < policy.start_ms and now < policy.start_ms:
+        return Decision(following=str(policy.start_ms), due=policy.start_ms)
     if slot > now:
         return Decision(following=SAME, due=slot)
     return Decision(following="", slots=((slot, slot),))
@@ -120,15 +119,16 @@ def _skipped_ahead(
 
 
 def _chosen(
-    policy: Policy, candidates: list[tuple[int, int]], now: int, more: bool
+    policy: Policy, candidates: list[tuple[int, int]], now: int, more: bool, late: int
 ) -> tuple[list[tuple[int, int]], int]:
-    """Those to fire, and how many are passed over; ``more``: later ones are due, too."""
-    if policy.catch_up == "all":
-        return candidates, 0
-    if policy.catch_up == "latest":
-        fired = [] if more else candidates[-1:]
-    else:
+    """Those to fire, and how many are passed over; ``more``: later ones are due, too. ``late``: were too late."""
+    fired = candidates
+    if policy.catch_up == "none":
         fired = [found for found in candidates if now - found[1] <= ON_TIME_MS]
+    elif policy.catch_up == "latest" and more:
+        fired = []
+    elif policy.catch_up == "latest" and (late or (candidates and now - candidates[0][1] > ON_TIME_MS)):
+        fired = candidates[-1:]
     return fired, len(candidates) - len(fired)
 
 

@@ -129,10 +129,12 @@ class Plan:
         return (ms for ms, _ in self._slots(after_ms))
 
     def due(self, slot_ms: int) -> int:
-        """When the run of a slot is due: up to ``jitter`` later, the same for the same slot, never past ``end``."""
+        """When the run of a slot is due: up to ``jitter`` later, the same for the same slot, never past ``end``, and
+        before the next slot."""
         if not self._jitter:
             return slot_ms
-        return max(slot_ms, min(self._end, slot_ms + _draw(self._seed, slot_ms, "jitter") % (self._jitter + 1)))
+        moved = slot_ms + _draw(self._seed, slot_ms, "jitter") % (self._jitter + 1)
+        return max(slot_ms, min(self._end, moved, next(self.after(slot_ms), moved + 1) - 1))
 
     def preview(self, after_ms: int, count: int) -> list[Run]:
         """The next ``count`` runs after an instant."""

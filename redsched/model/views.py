@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from redsched.model.definition import Run, Schedule
+from redsched.model.definition import Run, Schedule, document
+from redsched.model.duration import instant
+from redsched.model.schedule import Plan
 
 
 class SchedulePut(msgspec.Struct, frozen=True):
@@ -68,3 +70,20 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     updated: list[str]
     unchanged: list[str]
     pruned: list[str]
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    """A run to come, ready for JSON."""
+    return {"slot": instant(run.slot_ms), "due": instant(run.due_ms), "local": run.local, "note": run.note}
+
+
+def view_document(view: ScheduleView) -> dict[str, Any]:
+    """A schedule, ready for JSON."""
+    found = msgspec.structs.asdict(view)
+    found |= {"schedule": document(view.schedule), "next_runs": [run_document(run) for run in view.next_runs]}
+    return {"id": view.schedule.id, **found, "description": described(view)}
+
+
+def described(view: ScheduleView) -> str:
+    """When it runs, in a line; or why nobody can say."""
+    return view.problem if view.problem is not None else Plan(view.schedule).describe()

@@ -12,11 +12,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from redsched.client import AsyncClient
-from redsched.model.definition import Run, Schedule, document, schedule_of
-from redsched.model.duration import instant
+from redsched.model.definition import Schedule, document, schedule_of
 from redsched.model.errors import InvalidSchedule, InvalidTask
 from redsched.model.schedule import Plan
-from redsched.model.views import ScheduleView
+from redsched.model.views import run_document, view_document
 from redsched.settings import Settings
 from redsched.web import bodies
 from redsched.web.api import Json, parameters
@@ -110,12 +109,12 @@ class SchedulesApi:
             page = await self._schedules.list(limit=int(text), cursor=given.get("cursor"))
         except InvalidTask as error:
             raise parameter_problem(error.field, error.problem, code="bad_cursor") from None
-        return Json({"items": [shown(view) for view in page.items], "next_cursor": page.next_cursor})
+        return Json({"items": [view_document(view) for view in page.items], "next_cursor": page.next_cursor})
 
     async def show(self, request: Request) -> Response:
         """One schedule: its definition, next and last runs, counters."""
         parameters(request)
-        return Json(shown(await self._schedules.get(request.path_params["id"])))
+        return Json(view_document(await self._schedules.get(request.path_params["id"])))
 
     async def put(self, request: Request) -> Response:
         """201 for a new one, 200 for one that is replaced or stays as it is. ``If-None-Match: *`` creates only."""
@@ -194,7 +193,7 @@ class SchedulesApi:
             raise Problem("validation_failed", "count must be a whole number of 1..1000")
         schedule = _schedule({"task": {"type": "preview"}, **given}, given.get("id", ""))
         runs = await self._schedules.preview(schedule, start=start, count=count)
-        return Json({"description": Plan(schedule).describe(), "runs": [run_of(run) for run in runs]})
+        return Json({"description": Plan(schedule).describe(), "runs": [run_document(run) for run in runs]})
 
     async def apply(self, request: Request) -> Response:
         """Put many; with ``prune`` every other is removed, with ``dry_run`` nothing is written."""
@@ -265,22 +264,3 @@ def merged(target: Any, patch: Any) -> Any:
         else:
             found[name] = merged(found.get(name), value)
     return found
-
-
-def run_of(run: Run) -> dict[str, Any]:
-    """One run to come."""
-    return {"slot": instant(run.slot_ms), "due": instant(run.due_ms), "local": run.local, "note": run.note}
-
-
-def shown(view: ScheduleView) -> dict[str, Any]:
-    """One schedule as JSON."""
-    found = msgspec.structs.asdict(view)
-    found["schedule"] = document(view.schedule)
-    found["next_runs"] = [run_of(run) for run in view.next_runs]
-    found["description"] = view.schedule.description or described(view)
-    return {"id": view.schedule.id, **found}
-
-
-def described(view: ScheduleView) -> str:
-    """When it runs, in a line."""
-    return view.problem if view.problem is not None else Plan(view.schedule).describe()

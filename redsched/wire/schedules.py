@@ -173,6 +173,7 @@ def policy_of(schedule: Schedule) -> Policy:
     return Policy(
         catch_up=schedule.catch_up, window_ms=duration_ms(schedule.catch_up_window),
         after_completion=schedule.after_completion is not None,
+        start_ms=None if schedule.start is None else instant_ms(schedule.start),
         end_ms=None if schedule.end is None else instant_ms(schedule.end),
     )  # fmt: skip
 

@@ -1,0 +1,369 @@
+"""``redsched schedule`` and ``redsched calendar``: recurring schedules. Each command is one call of the client."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from redsched.cli import render
+from redsched.cli import values as read
+from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation
+
+if TYPE_CHECKING:
+    from redsched.model.definition import Run, Schedule
+
+_OVERLAPS = click.Choice(["skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow_all"])
+
+
+def _overlap_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    text = "While a run has not ended. [default: the schedule's]"
+    return click.option("--overlap", type=_OVERLAPS, help=text)(command)
+
+
+def _time_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--dst-fold", type=click.Choice(["first", "last", "both"]), default="first", show_default=True,
+                     help="A local time that comes twice."),
+        click.option("--dst-gap", type=click.Choice(["run_after", "skip", "run_at_shifted"]), default="run_after",
+                     show_default=True, help="A local time that there is not."),
+        click.option("--dialect", type=click.Choice(["standard", "robfig"]), default="standard", show_default=True,
+                     help="How cron expressions are read."),
+        click.option("--exclude-calendar", "calendars", metavar="NAME", multiple=True,
+                     help="Leave out a stored calendar; may be repeated."),
+        click.option("--exclude-date", "dates", metavar="DATE", multiple=True,
+                     help="Leave out 2027-12-25, or *-12-25 each year; may be repeated."),
+        click.option("--end", metavar="TIME", callback=read.instant, help="No slot after."),
+        click.option("--start", metavar="TIME", callback=read.instant, help="No slot before."),
+        click.option("--tz", "time_zone", metavar="ZONE", default="UTC", show_default=True, help="IANA time zone."),
+    ):
+        command = option(command)
+    return command
+
+
+def _times(calendars: tuple[str, ...], dates: tuple[str, ...], **fields: Any) -> dict[str, Any]:
+    """The definition's fields that were given."""
+    if calendars or dates:
+        fields["exclude"] = {"dates": list(dates), "calendars": list(calendars)}
+    return {name: list(value) if isinstance(value, tuple) else value
+            for name, value in fields.items() if value not in (None, (), False)}  # fmt: skip
+
+
+@click.group(cls=Group)
+def schedule() -> None:
+    """Run tasks again and again: set, see, pause, trigger, backfill."""
+
+
+@schedule.command("ls", short_help="List schedules.")
+@click.option("-n", "--limit", type=click.IntRange(1, 100), default=50, show_default=True)
+@click.option("--cursor", help="Continue a listing where the last page ended.")
+@pass_invocation
+def list_(given: Invocation, limit: int, cursor: str | None) -> None:
+    """List schedules, the one that is looked at next first."""
+    from redsched.model.views import described, view_document
+
+    with given.client() as client:
+        page = client.schedules.list(limit=limit, cursor=cursor)
+    if given.json:
+        render.document({"items": [view_document(view) for view in page.items], "next_cursor": page.next_cursor})
+        return
+    if page.items:
+        render.table(given, ("id", "state", "when", "next run", "#fired", "#missed", "#skipped"), (
+            (view.schedule.id, view.state, described(view), view.next_runs[0].local if view.next_runs else "-",
+             *(view.counters[name] for name in ("fired", "missed", "skipped")))
+            for view in page.items
+        ))  # fmt: skip
+    else:
+        click.echo("No schedules.", err=True)
+    if page.next_cursor is not None:
+        click.echo(f"More: --cursor {page.next_cursor}", err=True)
+
+
+@schedule.command(short_help="Show one schedule.")
+@click.argument("id")
+@pass_invocation
+def show(given: Invocation, id: str) -> None:
+    """Show a schedule: its definition, its next and its last runs, its counters."""
+    from redsched.model.definition import document
+    from redsched.model.views import described, view_document
+
+    with given.client() as client:
+        view = client.schedules.get(id)
+    if given.json:
+        render.document(view_document(view))
+        return
+    rows = [(name, _text(value)) for name, value in document(view.schedule).items()]
+    state = view.state if view.paused_reason is None else f"{view.state}: {view.paused_reason}"
+    rows += [("when", described(view)), ("state", state), ("rev", str(view.rev)), ("buffered", str(view.buffered))]
+    if view.paused_until is not None:
+        rows.append(("paused until", render.moment(view.paused_until)))
+    rows += [(name, str(n)) for name, n in view.counters.items()]
+    render.table(given, ("field", "value"), rows)
+    if view.next_runs:
+        click.echo()
+        _runs(given, view.next_runs)
+    if view.recent_runs:
+        click.echo()
+        render.table(given, ("last runs", "state", "fired", "#late ms"), (
+            (run.id, run.state, render.moment(run.fired_at), "-" if run.lateness_ms is None else run.lateness_ms)
+            for run in reversed(view.recent_runs)
+        ))  # fmt: skip
+
+
+@schedule.command("set", short_help="Create or replace a schedule.")
+@click.argument("id")
+@click.argument("type")
+@click.option("--cron", metavar="EXPR", multiple=True, help="'0 9 L * *', '@daily', '@every 5m'; may be repeated.")
+@click.option("--every", metavar="DURATION", multiple=True, help="90s, or 1h/15m with a phase; may be repeated.")
+@click.option("--rrule", metavar="RULE", multiple=True, help="RFC 5545: 'FREQ=MONTHLY;BYDAY=-1FR'; may be repeated.")
+@click.option("--at", metavar="TIME", multiple=True, help="One instant, RFC 3339; may be repeated.")
+@click.option("--after-completion", metavar="DURATION", callback=read.duration,
+              help="So long after each run ended, in whatever way.")
+@_time_options
+@click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=read.payload, help="Of each task.")
+@click.option("-q", "--queue", default="default", show_default=True, help="Queue of the tasks.")
+@click.option("--priority", type=click.Choice(["high", "normal", "low"]), default="normal", show_default=True)
+@click.option("--max-attempts", type=click.IntRange(min=1), help="Runs before a task is dead. [default: 5]")
+@click.option("--timeout", metavar="DURATION", callback=read.duration, help="Of one run. [default: 60s]")
+@click.option("--expires-in", metavar="DURATION", callback=read.duration, help="Never start a task later than this.")
+@click.option("--overlap", type=_OVERLAPS, default="skip", show_default=True, help="While a run has not ended.")
+@click.option("--catch-up", type=click.Choice(["none", "latest", "all"]), default="latest", show_default=True,
+              help="Which slots of the past are run.")
+@click.option("--catch-up-window", metavar="DURATION", callback=read.duration,
+              help="None that are later than this. [default: 60s]")
+@click.option("--jitter", metavar="DURATION", callback=read.duration, help="Move each run by up to this.")
+@click.option("--max-runs", type=click.IntRange(min=1), help="End after so many.")
+@click.option("--pause-on-failure", is_flag=True, help="Pause when a task of it is dead.")
+@click.option("--description", help="For people.")
+@click.option("--create-only", is_flag=True, help="Change nothing where it exists.")
+@pass_invocation
+def set_(
+    given: Invocation, /, id: str, type: str, payload: Any, create_only: bool, calendars: tuple[str, ...],
+    dates: tuple[str, ...], **fields: Any,
+) -> None:  # fmt: skip
+    """Create schedule ID, or replace it: it makes tasks of TYPE."""
+    names = ("queue", "priority", "max_attempts", "timeout", "expires_in")
+    task = {"type": type, "payload": payload}
+    task |= {name: value for name in names if (value := fields.pop(name)) is not None}
+    definition = _definition({"id": id, "task": task, **_times(calendars, dates, **fields)})
+    with given.client() as client:
+        answer = client.schedules.put(definition, create_only=create_only)
+    if given.json:
+        render.document(answer)
+    else:
+        click.echo(f"{answer.status} {answer.id}, revision {answer.rev}")
+    if answer.status == "exists":
+        raise Failure(f"Schedule {id} exists; nothing was written.", CONFLICT)
+
+
+@schedule.command(short_help="Set all schedules of a file.")
+@click.option("-f", "--file", "file", metavar="FILE", required=True, help=".toml with [[schedule]] tables, or .json.")
+@click.option("--prune", is_flag=True, help="Remove every schedule that is not in the file.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+@pass_invocation
+def apply(given: Invocation, /, file: str, prune: bool, dry_run: bool) -> None:
+    """Create, update and with --prune remove schedules until they are as in the file.
+
+    All are checked before any is written.
+    """
+    definitions = [_definition(one) for one in _read_file(file)]
+    with given.client() as client:
+        done = client.schedules.apply(definitions, prune=prune, dry_run=dry_run)
+    if given.json:
+        render.document(done)
+        return
+    would = "would be " if dry_run else ""
+    for word, ids in (("created", done.created), ("updated", done.updated), ("unchanged", done.unchanged),
+                      ("removed", done.pruned)):  # fmt: skip
+        for one in ids:
+            click.echo(f"{would if word != 'unchanged' else ''}{word} {one}")
+
+
+@schedule.command(short_help="Show when an expression runs.")
+@click.argument("cron", metavar="[EXPR]", nargs=-1)
+@click.option("--every", metavar="DURATION", multiple=True, help="90s, or 1h/15m with a phase; may be repeated.")
+@click.option("--rrule", metavar="RULE", multiple=True, help="RFC 5545; may be repeated.")
+@_time_options
+@click.option("--from", "begin", metavar="TIME", callback=read.instant, help="From then on. [default: now]")
+@click.option("-n", "--count", type=click.IntRange(1, 1000), default=10, show_default=True)
+@pass_invocation
+def preview(
+    given: Invocation, /, begin: int | None, count: int, calendars: tuple[str, ...], dates: tuple[str, ...],
+    **fields: Any,
+) -> None:  # fmt: skip
+    """Show the next runs of cron EXPR and notes at the edges of daylight saving time; nothing is written.
+
+    With --from and without --exclude-calendar it needs no Redis.
+    """
+    from redsched.model.schedule import Plan
+    from redsched.model.views import run_document
+
+    definition = _definition({"id": "preview", "task": {"type": "preview"}, **_times(calendars, dates, **fields)})
+    if begin is not None and not calendars:
+        runs = Plan(definition).preview(begin - 1, count)
+    else:
+        with given.client() as client:
+            runs = client.schedules.preview(definition, start=begin, count=count)
+    if given.json:
+        render.document({"description": Plan(definition).describe(), "runs": [run_document(run) for run in runs]})
+        return
+    click.echo(Plan(definition).describe())
+    _runs(given, runs)
+
+
+@schedule.command(short_help="Make no more runs for now.")
+@click.argument("id")
+@click.option("--reason", default="", help="Shown where somebody asks why.")
+@click.option("--until", metavar="TIME", callback=read.instant, help="Go on by itself then.")
+@pass_invocation
+def pause(given: Invocation, id: str, reason: str, until: int | None) -> None:
+    """Make no runs until it is resumed; its slots meanwhile are counted as missed."""
+    with given.client() as client:
+        client.schedules.pause(id, reason=reason, until=until)
+    _did(given, id, "paused")
+
+
+@schedule.command(short_help="Go on with a paused schedule.")
+@click.argument("id")
+@pass_invocation
+def resume(given: Invocation, id: str) -> None:
+    """Go on with the next slot."""
+    with given.client() as client:
+        was = client.schedules.resume(id)
+    _did(given, id, "resumed" if was else "active")
+
+
+@schedule.command(short_help="Run a schedule's task now.")
+@click.argument("id")
+@click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=read.payload, help="In place of the schedule's.")
+@_overlap_option
+@click.pass_context
+@pass_invocation
+def trigger(given: Invocation, context: click.Context, /, id: str, payload: Any, overlap: str | None) -> None:
+    """Run its task now; its slots stay as they are."""
+    said = context.get_parameter_source("payload") is click.core.ParameterSource.COMMANDLINE
+    own = {"payload": payload} if said else {}
+    with given.client() as client:
+        made = client.schedules.trigger(id, overlap=overlap, **own)
+    if given.json:
+        render.document({"id": id, "task_id": made})
+    else:
+        click.echo(f"made {made}" if made else "not made now: a run has not ended, and its overlap policy says so")
+
+
+@schedule.command(short_help="Run slots of the past once more.")
+@click.argument("id")
+@click.option("--from", "begin", metavar="TIME", required=True, callback=read.instant, help="First slot, included.")
+@click.option("--to", "end", metavar="TIME", required=True, callback=read.instant, help="Last slot, included.")
+@_overlap_option
+@click.option("--dry-run", is_flag=True, help="Only tell which.")
+@pass_invocation
+def backfill(given: Invocation, /, id: str, begin: int, end: int, overlap: str | None, dry_run: bool) -> None:
+    """Run its task for each slot of a range, at most 1000."""
+    with given.client() as client:
+        done = client.schedules.backfill(id, begin, end, overlap=overlap, dry_run=dry_run)
+    if given.json:
+        render.document(done)
+        return
+    for slot in done.slots:
+        click.echo(slot.isoformat())
+    if not dry_run:
+        click.echo(f"made {len(done.ids)}, waiting {done.waiting}, left out by overlap {done.skipped}", err=True)
+
+
+@schedule.command("rm", short_help="Remove schedules.")
+@click.argument("ids", nargs=-1, required=True)
+@pass_invocation
+def remove(given: Invocation, ids: tuple[str, ...]) -> None:
+    """Remove schedules for good; the tasks that they made stay."""
+    with given.client() as client:
+        gone = {one: client.schedules.delete(one) for one in ids}
+    if given.json:
+        render.document({one: "removed" if was else "missing" for one, was in gone.items()})
+    else:
+        for one, was in gone.items():
+            click.echo(f"{'removed' if was else 'no schedule'} {one}")
+    if not all(gone.values()):
+        raise Failure("Some were not there.", NOT_FOUND)
+
+
+@click.group(cls=Group)
+def calendar() -> None:
+    """Keep named lists of dates that schedules leave out."""
+
+
+@calendar.command("set", short_help="Keep a calendar.")
+@click.argument("name")
+@click.argument("dates", nargs=-1, required=True)
+@pass_invocation
+def set_calendar(given: Invocation, name: str, dates: tuple[str, ...]) -> None:
+    """Keep the dates of calendar NAME: 2027-12-25, or '*-12-25' for each year."""
+    with given.client() as client:
+        client.schedules.put_calendar(name, dates)
+    _did(given, name, "put")
+
+
+@calendar.command("ls", short_help="List calendars.")
+@pass_invocation
+def list_calendars(given: Invocation) -> None:
+    """List the calendars with their dates."""
+    with given.client() as client:
+        found = client.schedules.calendars()
+    if given.json:
+        render.document(found)
+    else:
+        render.table(given, ("calendar", "dates"), ((name, " ".join(dates)) for name, dates in sorted(found.items())))
+
+
+@calendar.command("rm", short_help="Remove a calendar.")
+@click.argument("name")
+@pass_invocation
+def remove_calendar(given: Invocation, name: str) -> None:
+    """Remove calendar NAME; schedules that name it leave nothing out by it."""
+    with given.client() as client:
+        if not client.schedules.drop_calendar(name):
+            raise Failure(f"No calendar {name}.", NOT_FOUND)
+    _did(given, name, "removed")
+
+
+def _definition(fields: dict[str, Any]) -> Schedule:
+    from redsched.model.definition import schedule_of
+
+    return schedule_of(fields)
+
+
+def _read_file(name: str) -> Sequence[dict[str, Any]]:
+    try:
+        content = Path(name).read_bytes()
+        found = json.loads(content) if name.endswith(".json") else tomllib.loads(content.decode())
+    except OSError as error:
+        raise click.BadParameter(f"{name}: {error.strerror}", param_hint="--file") from None
+    except ValueError as error:
+        raise click.BadParameter(f"{name}: {error}; nothing was written", param_hint="--file") from None
+    listed = found if isinstance(found, list) else found.get("schedule")
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise click.BadParameter(f"{name}: has no [[schedule]] tables; nothing was written", param_hint="--file")
+    return listed
+
+
+def _did(given: Invocation, id: str, word: str) -> None:
+    if given.json:
+        render.document({"id": id, "status": word})
+    else:
+        click.echo(f"{word} {id}")
+
+
+def _runs(given: Invocation, runs: Sequence[Run]) -> None:
+    from redsched.model.duration import instant
+
+    render.table(given, ("local time", "due", "note"), (
+        (run.local, render.moment(instant(run.due_ms)), run.note) for run in runs
+    ))  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
