@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from redsched.engine.context import Context
     from redsched.engine.mover import Mover
     from redsched.engine.worker import Worker
+    from redsched.model.calendar import CalendarRule
+    from redsched.model.definition import Every, Exclude, Schedule, TaskTemplate
     from redsched.model.errors import (
+        InvalidSchedule,
         InvalidSetting,
         InvalidState,
         InvalidTask,
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
         NotDurable,
         OutcomeUnknown,
         RedschedError,
+        ScheduleNotFound,
         StoreDenied,
         StoreError,
         StoreFull,
@@ -53,8 +57,10 @@ _HOME = {
     "redsched.engine.context": ("Context",),
     "redsched.engine.mover": ("Mover",),
     "redsched.engine.worker": ("Worker",),
+    "redsched.model.calendar": ("CalendarRule",),
+    "redsched.model.definition": ("Every", "Exclude", "Schedule", "TaskTemplate"),
     "redsched.model.errors": (
-        "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "NotDurable", "OutcomeUnknown", "RedschedError",
+        "InvalidSchedule", "ScheduleNotFound", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "NotDurable", "OutcomeUnknown", "RedschedError",
         "StoreDenied",
         "StoreError", "StoreFull", "StoreReadOnly", "StoreUnavailable", "TaskConflict", "TaskNotFound",
     ),
@@ -68,12 +74,12 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "App", "AsyncClient", "Cancelled", "Client", "Completed", "Context", "Dead", "Enqueued", "Explicit", "Exponential",
-    "Fixed", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "Mover", "NotDurable", "OutcomeUnknown",
-    "Page",
-    "QueueStats", "RedschedError", "Reject", "Retry", "RetryLater", "Settings", "Snooze", "SnoozeFor", "Stop",
-    "StoreDenied", "StoreError", "StoreFull", "StoreReadOnly", "StoreUnavailable", "Task", "TaskConflict",
-    "TaskNotFound", "TaskType", "TaskView", "Worker",
+    "App", "AsyncClient", "CalendarRule", "Cancelled", "Client", "Completed", "Context", "Dead", "Enqueued", "Every",
+    "Exclude", "Explicit", "Exponential", "Fixed", "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask",
+    "LeaseLost", "Mover", "NotDurable", "OutcomeUnknown", "Page", "QueueStats", "RedschedError", "Reject", "Retry",
+    "RetryLater", "Schedule", "ScheduleNotFound", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreDenied",
+    "StoreError", "StoreFull", "StoreReadOnly", "StoreUnavailable", "Task", "TaskConflict", "TaskNotFound",
+    "TaskTemplate", "TaskType", "TaskView", "Worker",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -15,9 +15,11 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from redsched.engine.context import Context
+from redsched.model.definition import Schedule, TaskTemplate
 from redsched.model.duration import duration_ms
-from redsched.model.errors import InvalidSetting, InvalidTask
+from redsched.model.errors import InvalidSchedule, InvalidSetting, InvalidTask
 from redsched.model.retry import RetryPolicy
+from redsched.model.schedule import check
 from redsched.model.task import DEFAULT_QUEUE, Task
 from redsched.wire.codec import check_name, option_words
 
@@ -98,6 +100,7 @@ class TaskType(msgspec.Struct, frozen=True, kw_only=True):
     max_attempts: int | None = None
     retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | None = None
     expires_in: timedelta | int | str | None = None
+    schedule: Schedule | None = None
 
     def task(self, payload: Any = None, **options: Any) -> Task:
         """A task of this type with its defaults; ``options`` are the fields of ``Task`` and win over them."""
@@ -116,6 +119,11 @@ class App:
         self.name = name
         self.tasks: dict[str, TaskType] = {}
 
+    @property
+    def schedules(self) -> tuple[Schedule, ...]:
+        """The schedules that its types carry."""
+        return tuple(found.schedule for found in self.tasks.values() if found.schedule is not None)
+
     def task(
         self,
         name: str,
@@ -125,14 +133,22 @@ class App:
         max_attempts: int | None = None,
         retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | None = None,
         expires_in: timedelta | int | str | None = None,
+        cron: str | Sequence[str] = (),
+        every: timedelta | int | str | None = None,
+        time_zone: str = "UTC",
+        schedule: Mapping[str, Any] | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """Register a function as the handler of a type; it stays a plain function.
 
         ``timeout`` is the time limit of a run whose task names none. The other options are defaults of
         ``TaskType.task``.
 
+        With ``cron``, ``every`` or ``schedule`` (further fields of ``Schedule``, its ``id`` and the ``payload`` of its
+        tasks among them) each worker that starts puts a schedule of this type, by the type's name.
+
         Raises:
             InvalidTask: an option cannot be used.
+            InvalidSchedule: the schedule cannot be used.
             ValueError: the type has a handler already.
         """
         check_name("type", name)
@@ -142,10 +158,13 @@ class App:
         sample = Task(type=name, timeout=timeout, max_attempts=max_attempts, retry=retry, expires_in=expires_in)
         option_words(sample, None)  # raises InvalidTask here, not at the first submit
 
+        carried = _schedule(sample, queue, {"cron": cron, "every": every, "time_zone": time_zone, **(schedule or {})})
+
         def register(function: Callable[P, R]) -> Callable[P, R]:
             self.tasks[name] = TaskType(
                 name=name, handler=Handler(function), queue=queue, max_attempts=max_attempts, retry=retry,
                 timeout_ms=DEFAULT_TIMEOUT_MS if timeout is None else duration_ms(timeout), expires_in=expires_in,
+                schedule=carried,
             )  # fmt: skip
             return function
 
@@ -178,6 +197,25 @@ class App:
         if not isinstance(found, App):
             raise InvalidSetting("app", f"{where!r} names no redsched App")
         return found
+
+
+def _schedule(sample: Task, queue: str, fields: dict[str, Any]) -> Schedule | None:
+    """The schedule of a type; None where nothing says when."""
+    fields = {name: value for name, value in fields.items() if value not in (None, (), [])}
+    if fields == {"time_zone": "UTC"}:
+        return None
+    if "cron" in fields and not isinstance(fields["cron"], str):
+        fields["cron"] = list(fields["cron"])
+    template = TaskTemplate(
+        type=sample.type, queue=queue, payload=fields.pop("payload", {}), max_attempts=sample.max_attempts,
+        retry=sample.retry, timeout=sample.timeout, expires_in=sample.expires_in,
+    )  # fmt: skip
+    try:
+        found = Schedule(task=template, **({"id": sample.type} | fields))
+    except TypeError as error:
+        raise InvalidSchedule("schedule", str(error)) from None
+    check(found)
+    return found
 
 
 __all__ = ["App", "Handler", "InvalidTask", "PayloadMismatch", "TaskType"]

@@ -21,6 +21,7 @@ from redsched.engine.bell import Doorbell
 from redsched.engine.loop import Loop, cancelled
 from redsched.engine.mover import Mover
 from redsched.engine.observer import Observer, Silent
+from redsched.engine.planned import put_schedules
 from redsched.engine.runner import Held, Runner, Why, about, error_kind, returned
 from redsched.engine.spool import Spool
 from redsched.engine.tally import Tally
@@ -77,7 +78,7 @@ class Worker:
         self._short = 0  # chunks in a row that had nothing more
         self._ahead = 0  # how many tasks to hold beside those that run; follows the rate
         self._done_in_window, self._window = 0, 0.0
-        self._turn = 0.0  # when the slots last let the loop go round
+        self._turn = 0.0  # when the slots last let others run
         self._stopping = asyncio.Event()
         self._trips = Loop("claim", self._trip, observer=self._observer, log=log)
         self._at_once = False
@@ -102,10 +103,8 @@ class Worker:
         mover = Mover(self.settings, client=self._client, observer=self._observer, at_home=self.settings.queues)
         await self._join()
         await self._tell_late()
-        log.info("worker.started", extra={
-            "consumer": self.consumer, "queues": ",".join(self.settings.queues), "types": len(self.app.tasks),
-            "concurrency": self.settings.concurrency,
-        })  # fmt: skip
+        told = {"consumer": self.consumer, "queues": ",".join(self.settings.queues), "types": len(self.app.tasks)}
+        log.info("worker.started", extra=told | {"concurrency": self.settings.concurrency})
         background = [asyncio.create_task(beats.run()), asyncio.create_task(leases.run())]
         if self._with_mover:
             background.append(asyncio.create_task(mover.run()))
@@ -141,8 +140,7 @@ class Worker:
 
     async def _join(self) -> None:
         """Make the groups, however long Redis stays away."""
-        joined = Loop("join", self._join_once, observer=self._observer, log=log)
-        await joined.run()
+        await Loop("join", self._join_once, observer=self._observer, log=log).run()
 
     async def _tell_late(self) -> None:
         """What this machine's last worker could not tell before it ended."""
@@ -156,6 +154,7 @@ class Worker:
     async def _join_once(self) -> None:
         if not self._stopping.is_set():
             await self._client.transport.steps("join", installing.join(self._keys, self._client.cell_keys))
+            await put_schedules(self._client, self.app)
 
     # one round trip: settle what ended, claim what fits
 
