@@ -60,9 +60,9 @@ _HOME = {
     "redsched.model.calendar": ("CalendarRule",),
     "redsched.model.definition": ("Every", "Exclude", "Schedule", "TaskTemplate"),
     "redsched.model.errors": (
-        "InvalidSchedule", "ScheduleNotFound", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "NotDurable", "OutcomeUnknown", "RedschedError",
-        "StoreDenied",
-        "StoreError", "StoreFull", "StoreReadOnly", "StoreUnavailable", "TaskConflict", "TaskNotFound",
+        "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "NotDurable",
+        "OutcomeUnknown", "RedschedError", "ScheduleNotFound", "StoreDenied", "StoreError", "StoreFull",
+        "StoreReadOnly", "StoreUnavailable", "TaskConflict", "TaskNotFound",
     ),
     "redsched.model.outcome": (
         "Cancelled", "Completed", "Dead", "Reject", "Retry", "RetryLater", "Snooze", "SnoozeFor", "Stop",

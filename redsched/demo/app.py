@@ -45,6 +45,13 @@ async def mail_receipt(ctx: Context, payment: str, amount: str) -> None:
         await asyncio.sleep(0.002)
 
 
+@app.task("statement.mail", queue="notifications", timeout="10s")
+async def mail_statement(ctx: Context, account: str) -> None:
+    """A statement, made by a schedule."""
+    with _noted(ctx):
+        await asyncio.sleep(0.002)
+
+
 @app.task("sms.flaky", queue="notifications", retry=Explicit(["300ms", "600ms"]))
 async def send_by_flaky_provider(ctx: Context, phone: str) -> None:
     """A provider that fails twice and then works."""

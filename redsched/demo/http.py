@@ -34,6 +34,18 @@ class Api:
         """Cancel one task; the status code."""
         return self._call("POST", f"/v1/tasks/{quote(id)}:cancel?queue={quote(queue)}", {"reason": reason})[0]
 
+    def put_schedule(self, id: str, definition: dict[str, Any]) -> int:
+        """Create or replace a schedule; the status code."""
+        return self._call("PUT", f"/v1/schedules/{quote(id)}", definition)[0]
+
+    def runs(self, schedule: str) -> list[str]:
+        """The ids of the last runs of a schedule."""
+        return [run["id"] for run in self._call("GET", f"/v1/schedules/{quote(schedule)}")[1]["recent_runs"]]
+
+    def preview(self, definition: dict[str, Any]) -> list[str]:
+        """The local times of the next runs of a definition."""
+        return [run["local"] for run in self._call("POST", "/v1/schedules:preview", definition)[1]["runs"]]
+
     def state(self, id: str, queue: str) -> str:
         """The state of a task; ``missing`` when there is none."""
         try:

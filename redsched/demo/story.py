@@ -24,6 +24,7 @@ OTP, NOTIFICATIONS = "otp", "notifications"
 RATE = 25  # one-time passwords a second in the steady stream
 REMINDERS = 12
 BROKEN_ATTEMPTS = 3
+STATEMENT_EVERY = 3  # seconds
 FINAL = frozenset(("completed", "dead", "cancelled", "expired", "skipped", "quarantine", "quarantined", "missing"))
 
 
@@ -68,6 +69,8 @@ class Story:
         self._submit_to_bad_providers()
         self._submit_and_cancel()
         self._submit_raw()
+        self._schedule_statements()
+        self._preview()
         self._say("POST", "otp-s...", f"and from now on {RATE} one-time passwords a second, one call each")
         self._stream.start()
 
@@ -164,6 +167,25 @@ class Story:
         self.queue_of[id] = NOTIFICATIONS
         self._say("redis", id, f"HSET {keys.task(id)} type reminder.send payload {{...}}")
         self._say("", "", f"ZADD {keys.due} NX {due} {id}   (a plain socket, no library; due in 1s)")
+
+    def _schedule_statements(self) -> None:
+        """A schedule that ends with the story; its runs are asked for when it has."""
+        end = datetime.now().astimezone() + timedelta(seconds=self.window - 0.8)
+        status = self._api.put_schedule("statement", {
+            "every": f"{STATEMENT_EVERY}s", "end": end.isoformat(), "overlap": "allow_all",
+            "task": {"type": "statement.mail", "queue": NOTIFICATIONS, "payload": {"account": "acc_1"}},
+        })  # fmt: skip
+        self._say("PUT", "statement", f"{status} a schedule: statement.mail every {STATEMENT_EVERY} s")
+
+        def collect() -> None:
+            for id in self._api.runs("statement"):
+                self.queue_of[id] = NOTIFICATIONS
+
+        self._later.append((self.window - 0.3, collect))
+
+    def _preview(self) -> None:
+        runs = self._api.preview({"cron": "0 9 LW * *", "time_zone": "Asia/Kolkata", "count": 3})
+        self._say("preview", "0 9 LW * *", f"09:00 on the last working day, Asia/Kolkata: {', '.join(runs)}")
 
     def _submit_stream(self) -> None:
         api = self._connect()

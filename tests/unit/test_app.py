@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import pytest
 
-from redsched import App, Context, Exponential, InvalidSetting, InvalidTask, Task
+from redsched import App, Context, Exponential, InvalidSchedule, InvalidSetting, InvalidTask, Task
 from redsched.engine.app import Handler, PayloadMismatch
 
 
@@ -244,3 +244,32 @@ def test_an_app_is_loaded_from_where_it_is_named() -> None:
     for where in ("no.such.module:app", "redsched.builtin:nothing", "redsched.builtin:log"):
         with pytest.raises(InvalidSetting):
             App.load(where)
+
+
+def test_a_type_carries_its_schedule() -> None:
+    app = App()
+    more = {"overlap": "buffer_one", "payload": {"month": True}, "jitter": "5s"}
+    app.task("statement.send", queue="mail", timeout="5s", max_attempts=2, cron="0 9 L * *", time_zone="Asia/Kolkata",
+             schedule=more)(print_nothing)  # fmt: skip
+    app.task("beat", every="30s", schedule={"id": "heart"})(print_nothing)
+    app.task("plain")(print_nothing)
+
+    statement, beat = app.schedules
+    assert (statement.id, statement.cron, statement.time_zone) == ("statement.send", "0 9 L * *", "Asia/Kolkata")
+    assert (statement.overlap, statement.jitter) == ("buffer_one", "5s")
+    assert (statement.task.type, statement.task.queue, statement.task.payload) == (
+        "statement.send", "mail", {"month": True},
+    )  # fmt: skip
+    assert (statement.task.timeout, statement.task.max_attempts) == ("5s", 2)
+    assert (beat.id, beat.every, beat.task.type) == ("heart", "30s", "beat")
+
+
+def test_a_schedule_that_cannot_be_used_is_refused_where_it_is_written() -> None:
+    app = App()
+
+    for options in (
+        {"cron": "0 25 * * *"}, {"cron": "0 9 * * *", "time_zone": "Mars"}, {"every": "10ms"},
+        {"every": "5s", "schedule": {"nothing": 1}}, {"schedule": {"overlap": "skip"}},
+    ):  # fmt: skip
+        with pytest.raises(InvalidSchedule):
+            app.task("x", **options)  # type: ignore[arg-type]

@@ -101,6 +101,7 @@ def test_the_public_names_can_be_imported_and_are_the_documented_ones() -> None:
         "Fixed", "Exponential", "Explicit", "Completed", "Retry", "Snooze", "Dead", "Cancelled",
         "RetryLater", "SnoozeFor", "Reject", "Stop",
         "RedschedError", "InvalidTask", "InvalidSetting", "TaskNotFound", "TaskConflict", "InvalidState", "LeaseLost",
+        "Schedule", "TaskTemplate", "Every", "CalendarRule", "Exclude", "InvalidSchedule", "ScheduleNotFound",
         "OutcomeUnknown", "StoreError", "StoreUnavailable", "StoreReadOnly", "StoreFull", "StoreDenied",
     }  # fmt: skip
     assert expected <= set(redsched.__all__)

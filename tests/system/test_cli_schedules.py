@@ -1,0 +1,149 @@
+"""Recurring schedules from the command line, against a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from redsched.cli.main import main
+from tests.servers import Store
+
+Cli = Callable[..., tuple[int, str, str]]
+SPRING = ("--tz", "America/New_York", "--from", "2027-03-13T12:00:00Z", "-n", "2")
+
+
+@pytest.fixture
+def cli(valkey_store: Store) -> Cli:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        assert valkey_store.url
+        environment = {"REDSCHED_REDIS_URL": valkey_store.url, "REDSCHED_NAMESPACE": valkey_store.namespace}
+        result = CliRunner().invoke(main, list(arguments), env=environment)
+        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+        return result.exit_code, result.stdout, result.stderr
+
+    return run
+
+
+def answer(cli: Cli, *arguments: str) -> Any:
+    code, out, err = cli(*arguments, "-o", "json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def test_a_schedule_with_every_option_is_set_and_shown(cli: Cli) -> None:
+    answer(cli, "calendar", "set", "in", "2090-12-25", "*-01-26")
+    made = answer(
+        cli, "schedule", "set", "monthly", "statement.send", "--cron", "0 9 L * *", "--every", "1h/15m", "--rrule",
+        "FREQ=DAILY;BYHOUR=7", "--at", "2090-01-01T00:00:00Z", "--tz", "Asia/Kolkata", "-p", '{"a": 1}', "-q", "mail",
+        "--priority", "high", "--max-attempts", "3", "--timeout", "5s", "--expires-in", "1h", "--overlap", "buffer_all",
+        "--catch-up", "all", "--catch-up-window", "2h", "--jitter", "5s", "--max-runs", "9", "--pause-on-failure",
+        "--description", "month end", "--exclude-date", "2090-05-01", "--exclude-calendar", "in", "--dst-gap", "skip",
+        "--dst-fold", "both", "--start", "2027-01-01T00:00:00Z", "--end", "2091-01-01T00:00:00Z",
+    )  # fmt: skip
+    assert made == {"id": "monthly", "status": "created", "rev": 1}
+    assert answer(cli, "schedule", "show", "monthly")["schedule"] == {
+        "id": "monthly", "cron": ["0 9 L * *"], "every": [{"every": 3_600_000, "phase": 900_000}],
+        "rrule": ["FREQ=DAILY;BYHOUR=7"], "at": [3_786_912_000_000], "time_zone": "Asia/Kolkata",
+        "task": {
+            "type": "statement.send", "payload": {"a": 1}, "queue": "mail", "priority": "high", "max_attempts": 3,
+            "timeout": 5_000, "expires_in": 3_600_000,
+        },
+        "overlap": "buffer_all", "catch_up": "all", "catch_up_window": 7_200_000, "jitter": 5_000, "max_runs": 9,
+        "pause_on_failure": True, "description": "month end", "dst_gap": "skip", "dst_fold": "both",
+        "exclude": {"dates": ["2090-05-01"], "calendars": ["in"]}, "start": 1_798_761_600_000,
+        "end": 3_818_448_000_000,
+    }  # fmt: skip
+
+
+def test_a_schedule_is_listed_shown_and_removed_for_people(cli: Cli) -> None:
+    assert "No schedules." in cli("schedule", "ls")[2]
+    assert cli("schedule", "set", "daily", "report.make", "--cron", "@daily")[1] == "created daily, revision 1\n"
+    assert cli("schedule", "set", "daily", "report.make", "--cron", "@daily")[1] == "unchanged daily, revision 1\n"
+    code, _, err = cli("schedule", "set", "daily", "report.make", "--cron", "@hourly", "--create-only")
+    assert (code, err) == (4, "Schedule daily exists; nothing was written.\n")
+
+    assert "daily" in cli("schedule", "ls")[1]
+    shown = cli("schedule", "show", "daily")[1]
+    assert "report.make" in shown
+    assert "LOCAL TIME" in shown
+    assert cli("schedule", "rm", "daily") == (0, "removed daily\n", "")
+    assert cli("schedule", "rm", "daily")[0] == 3
+    assert cli("schedule", "show", "daily")[0] == 3
+
+
+def test_pause_resume_trigger_and_backfill(cli: Cli) -> None:
+    cli("schedule", "set", "daily", "report.make", "--cron", "@daily", "-p", '{"a": 1}')
+
+    assert cli("schedule", "pause", "daily", "--reason", "audit")[1] == "paused daily\n"
+    assert "paused: audit" in cli("schedule", "show", "daily")[1]
+    assert cli("schedule", "resume", "daily")[1] == "resumed daily\n"
+    made = answer(cli, "schedule", "trigger", "daily", "-p", "null", "--overlap", "allow_all")["task_id"]
+    assert made.startswith("daily@t")
+    assert "payload" not in answer(cli, "task", "show", made)
+    assert cli("schedule", "trigger", "daily")[1].startswith("not made now")
+    span = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-03T00:00:00Z")
+    assert len(answer(cli, "schedule", "backfill", "daily", *span, "--dry-run")["slots"]) == 3
+    assert len(answer(cli, "schedule", "backfill", "daily", *span, "--overlap", "allow_all")["ids"]) == 3
+
+
+def test_a_preview_needs_no_redis_and_notes_the_edges() -> None:
+    environment = {"REDSCHED_REDIS_URL": "redis://127.0.0.1:1/0"}
+    told = CliRunner().invoke(main, ["schedule", "preview", "30 2 * * *", *SPRING, "-o", "json"], env=environment)
+    assert [(run["local"], run["note"]) for run in json.loads(told.stdout)["runs"]] == [
+        ("2027-03-14T03:00:00-04:00", "dst_gap"), ("2027-03-15T02:30:00-04:00", ""),
+    ]  # fmt: skip
+    assert "dst_gap" in CliRunner().invoke(main, ["schedule", "preview", "30 2 * * *", *SPRING]).stdout
+
+
+def test_a_preview_from_now(cli: Cli) -> None:
+    assert len(answer(cli, "schedule", "preview", "0 9 LW * *", "--tz", "Asia/Kolkata")["runs"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("set", "x", "t", "--cron", "0 25 * * *"), "cron[0]: hour, column 3: 25 is outside 0-23; nothing was written"),
+        (("set", "x", "t", "--cron", "@daily", "--tz", "Mars"), "time_zone"),
+        (("set", "x", "t"), "has no rule"),
+        (("set", "x y", "t", "--cron", "@daily"), "id: 'x y' is no name"),
+        (("set", "x", "t", "--cron", "@daily", "--end", "soon"), "--end"),
+        (("set", "x", "t", "--cron", "@daily", "--exclude-calendar", "none"), "there is no calendar 'none'"),
+        (("preview", "x"), "cron[0]"),
+        (("apply", "-f", "none.toml"), "none.toml"),
+    ],
+)
+def test_what_cannot_be_used_is_a_usage_error_that_names_it(cli: Cli, arguments: tuple[str, ...], told: str) -> None:
+    code, _, err = cli("schedule", *arguments)
+
+    assert code == 2
+    assert told in err
+    assert answer(cli, "schedule", "ls")["items"] == []
+
+
+def test_apply_makes_the_schedules_those_of_the_file(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "schedules.toml"
+    file.write_text(
+        '[[schedule]]\nid = "daily"\ncron = "@daily"\ntask = {type = "report.make", payload = {a = 1}}\n\n'
+        '[[schedule]]\nid = "beat"\nevery = "30s"\ntask = {type = "beat"}\n'
+    )
+    cli("schedule", "set", "old", "t", "--every", "1m")
+
+    code, out, _ = cli("schedule", "apply", "-f", str(file), "--prune", "--dry-run")
+    assert (code, out) == (0, "would be created daily\nwould be created beat\nwould be removed old\n")
+    assert cli("schedule", "apply", "-f", str(file), "--prune")[1] == "created daily\ncreated beat\nremoved old\n"
+    assert cli("schedule", "apply", "-f", str(file), "--prune")[1] == "unchanged daily\nunchanged beat\n"
+    file.write_text("schedule = 1")
+    assert "[[schedule]]" in cli("schedule", "apply", "-f", str(file))[2]
+
+
+def test_calendars_are_kept_listed_and_removed(cli: Cli) -> None:
+    assert cli("calendar", "set", "in", "2090-12-25", "*-01-26")[1] == "put in\n"
+    assert "*-01-26 2090-12-25" in cli("calendar", "ls")[1]
+    assert cli("calendar", "set", "in", "2090-13-25")[0] == 2
+    assert cli("calendar", "rm", "in")[1] == "removed in\n"
+    assert cli("calendar", "rm", "in")[0] == 3
