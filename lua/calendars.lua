@@ -4,6 +4,13 @@
 -- ARGV   none
 -- REPLY  {name, dates, ...}  dates: JSON
 -- FLAGS  no-writes
--- USES   schedule
+-- USES   view, schedule
 
-return redis.call('HGETALL', prefix_of(KEYS[1]) .. 'calendars')
+local flat, reply = soft('HGETALL', prefix_of(KEYS[1]) .. 'calendars') or {}, {}
+for i = 1, #flat, 2 do
+  if flat[i] ~= CHANGES then
+    reply[#reply + 1] = flat[i]
+    reply[#reply + 1] = flat[i + 1]
+  end
+end
+return reply

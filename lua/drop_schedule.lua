@@ -5,15 +5,16 @@
 -- ARGV   id...      string  1..1000 schedules
 -- REPLY  {word...}          dropped | missing, in order
 -- FLAGS  allow-oom
--- USES   clock, keys, event, schedule
+-- USES   clock, keys, event, drain, schedule
 
-local prefix, answers = prefix_of(KEYS[1]), {}
+local key, prefix, answers = KEYS[1], prefix_of(KEYS[1]), {}
 clock(prefix, ARGV[1])
+drain({due = key})
 for i = 2, math.min(#ARGV, 1001) do
   local s = read_schedule(prefix, ARGV[i])
-  if s and is_name(s.f.queue) then event(open(prefix .. 'due:' .. s.f.queue), 'schedule_dropped', s.id) end
+  if s then event(open(prefix .. 'due:' .. home_of(s)), 'schedule_dropped', s.id) end
   local gone = is_name(ARGV[i]) and redis.call('UNLINK', prefix .. 'schedule:' .. ARGV[i]) or 0
-  redis.call('ZREM', KEYS[1], ARGV[i])
+  redis.call('ZREM', key, ARGV[i])
   answers[i - 1] = gone == 1 and 'dropped' or 'missing'
 end
 return answers

@@ -6,7 +6,7 @@
 -- REPLY  {now, next, calendars, schedule...}  next: when the earliest of the others is looked at (ms; -1: none); calendars: grows
 --                           with each change of a calendar; each schedule {id, field, value, ...}; {id} where its hash is gone
 -- FLAGS  no-writes
--- USES   clock, schedule
+-- USES   clock, check, view, schedule
 
 local prefix = prefix_of(KEYS[1])
 local now, limit = clock(prefix, ARGV[1]), math.max(1, math.min(tonumber(ARGV[2]), 500))
@@ -14,12 +14,10 @@ local ids = redis.call('ZRANGE', KEYS[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, li
 local following = redis.call('ZRANGE', KEYS[1], '(' .. text(now), '(' .. text(NEVER), 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
 local first = following[2] and math.floor(tonumber(following[2])) or -1
 if #ids > limit then first = now end
-local reply = {now, first, tonumber(redis.call('HGET', prefix .. 'meta', 'calendars') or '0') or 0}
+local reply = {now, first, whole(soft('HGET', prefix .. 'calendars', CHANGES) or '', 0, 1e15) or 0}
 for i = 1, math.min(#ids, limit) do
-  local flat = redis.pcall('HGETALL', prefix .. 'schedule:' .. ids[i])
-  if flat.err and not string.find(tostring(flat.err), 'WRONGTYPE', 1, true) then error(flat) end
-  local line = {ids[i]}
-  for n = 1, flat.err and 0 or #flat do line[n + 1] = flat[n] end
+  local flat, line = soft('HGETALL', prefix .. 'schedule:' .. ids[i]) or {}, {ids[i]}
+  for n = 1, #flat do line[n + 1] = flat[n] end
   reply[#reply + 1] = line
 end
 return reply

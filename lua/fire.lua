@@ -8,23 +8,25 @@
 --                            malformed (pause it; why says what is wrong)
 -- REPLY  {word...}           tasks made or kept for later; or stale (somebody was faster) | early | paused | gone: nothing was made
 -- FLAGS  none
--- USES   clock, keys, stats, schedule, firing
+-- USES   clock, keys, check, stats, schedule, pause, overlap, turn, firing
 
 local queues = open_all(KEYS)
 local now, prefix = clock(queues[1].prefix, ARGV[1]), queues[1].prefix
 local answers, made, at = {}, {}, 2
 while at <= #ARGV do
-  local n, slots = tonumber(ARGV[at + 8]) or 0, {}
-  for i = at + 9, at + 8 + 2 * n, 2 do slots[#slots + 1] = {ARGV[i], tonumber(ARGV[i + 1]) or now} end
-  local q, s = queues[tonumber(ARGV[at]) or 0], read_schedule(prefix, ARGV[at + 1])
+  local n, slots = whole(ARGV[at + 8] or '', 0, 1000) or 0, {}
+  for i = at + 9, at + 8 + 2 * n, 2 do slots[#slots + 1] = {ARGV[i] or '', tonumber(ARGV[i + 1] or '') or now} end
+  local q, s = queues[tonumber(ARGV[at]) or 0] or queues[1], read_schedule(prefix, ARGV[at + 1])
   local answer = refusal_of(q, s, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], slots[n] and slots[n][2], now)
   if not answer and ARGV[at + 4] == 'malformed' then
-    suspend(q, s, now, 'malformed: ' .. ARGV[at + 7])
+    suspend(q, s, now, 'malformed: ' .. (ARGV[at + 7] or ''))
+    save_schedule(s)
+  elseif not answer and pause_failed(q, s, now) then
     save_schedule(s)
   elseif not answer then
-    tell_slots(q, s, 'missed', tonumber(ARGV[at + 6]) or 0, ARGV[at + 7], ARGV[at + 3])
+    tell_slots(q, s, 'missed', whole(ARGV[at + 6] or '', 0, 1e12) or 0, ARGV[at + 7], ARGV[at + 3])
     answer = fire_slots(q, s, slots, now)
-    if answer then move_on(q, s, ARGV[at + 4], tonumber(ARGV[at + 5]), now) else save_schedule(s) end
+    move_on(q, s, ARGV[at + 4], tonumber(ARGV[at + 5] or ''), now)
     made[q] = (made[q] or 0) + s.made
   end
   answers[#answers + 1] = tostring(answer or 'paused')

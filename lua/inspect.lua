@@ -2,9 +2,9 @@
 --
 -- KEYS   due      zset    {namespace}:due:<queue>
 -- ARGV   now      int     0: the server's clock; a virtual clock's ms where the deployment allows it
--- ARGV   what     string  due | held | running | finished | dead (the members of that set) · high | normal | low (the
---                         entries of that stream) · pending/high ... (what is pending of it) · tasks | entries | pendings |
---                         keys (those named)
+-- ARGV   what     string  due | held | running | finished | dead (the members of that set) · schedules (the key of each) ·
+--                         high | normal | low (the entries of that stream) · pending/high ... (what is pending of it) ·
+--                         tasks | entries | pendings | keys (those named)
 -- ARGV   cursor   string  '' or what the last page answered
 -- ARGV   limit    int     1..500, most looked at
 -- ARGV   name...  words   1..500 ids, <priority>/<stream id>, or keys without their {namespace}: (see what). With a set:
@@ -12,7 +12,7 @@
 -- REPLY  {now, cursor, looked, fault...}  cursor '' on the last page; each fault {kind: task, entry, pending or key, name,
 --                         broken rules, mark: what must stay the same for it to be the same fault, task id}
 -- FLAGS  no-writes
--- USES   clock, keys, check, read, ready, page, view, fault
+-- USES   clock, keys, check, read, ready, page, view, fault, amiss
 
 local q, what, cursor, limit = open(KEYS[1]), ARGV[2], ARGV[3], math.max(1, math.min(tonumber(ARGV[4]), 500))
 local now = clock(q.prefix, ARGV[1])
@@ -22,6 +22,8 @@ local function tell(kind, name, broken, mark, id)
   reply[3] = reply[3] + 1
   if #broken > 0 then reply[#reply + 1] = {kind, name, table.concat(broken, ' '), mark, id or ''} end
 end
+
+local function key(name) tell('key', name, key_faults(q.prefix, name), type_of(q.prefix .. name)) end
 
 local function task(id)
   local v = view_of(q, id)
@@ -47,7 +49,7 @@ if what == 'tasks' or what == 'keys' or what == 'entries' or what == 'pendings' 
     if what == 'tasks' then
       task(name)
     elseif what == 'keys' then
-      tell('key', name, key_faults(q.prefix, name), type_of(q.prefix .. name))
+      key(name)
     else
       local priority, at = string.match(name, '^(%a+)/(.+)$')
       local found, stream = entry_at(q, name)
@@ -64,11 +66,11 @@ elseif PRIORITY[of_pending or what] then
     if of_pending then pending(of_pending, found[1]) else entry(what, found) end
   end
   if #page == limit then reply[2] = page[limit][1] end
-elseif LASTING[what] and what ~= 'ready' and q[what] then
-  local page, after = set_page(q[what], cursor, limit)
+elseif what == 'schedules' or LASTING[what] and what ~= 'ready' and q[what] then
+  local page, after = set_page(q[what] or q.prefix .. what, cursor, limit)
   for _, item in ipairs(page) do
-    local is_task = #ARGV > 4 and is_id(item[1]) and type_of(q.task .. item[1]) == 'hash'
-    if is_task then tell('task', item[1], {}) else task(item[1]) end
+    local is_task = q[what] and #ARGV > 4 and is_id(item[1]) and type_of(q.task .. item[1]) == 'hash'
+    if is_task then tell('task', item[1], {}) elseif q[what] then task(item[1]) else key('schedule:' .. item[1]) end
   end
   reply[2] = after
 else

@@ -7,13 +7,12 @@
 -- ARGV   until      int     ms since the epoch; 0: until it is resumed
 -- REPLY  word               paused (again with another reason or end, too) | missing
 -- FLAGS  none
--- USES   clock, keys, check, schedule
+-- USES   clock, keys, check, schedule, pause
 
 local prefix = prefix_of(KEYS[1])
-local now, till = clock(prefix, ARGV[1]), whole(ARGV[4] or '0', 1e11, 4e12)
+local now, till, reason = clock(prefix, ARGV[1]), whole(ARGV[4] or '', 1e11, 4e12), ARGV[3]
 local s = read_schedule(prefix, ARGV[2])
 if not s then return 'missing' end
-local reason = string.sub(ARGV[3], 1, 200)
-suspend(open(prefix .. 'due:' .. s.f.queue), s, now, reason ~= '' and reason or 'paused', till)
+suspend(open(prefix .. 'due:' .. home_of(s)), s, now, reason ~= '' and reason or 'paused', till)
 save_schedule(s)
 return 'paused'

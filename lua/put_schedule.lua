@@ -18,6 +18,13 @@ if not is_name(id) then return refuse('id', 'must be 1 to 100 of [A-Za-z0-9._@+-
 local found = decoded(spec)
 if #spec > 65536 or not next(found) then return refuse('spec', 'must be a JSON object of at most 64 KiB') end
 if found.overlap and not OVERLAP[found.overlap] then return refuse('overlap', 'is unknown') end
+if found.after_completion and not sane(found.after_completion, 0, 1e13) then return refuse('after_completion', 'must be ms') end
+if found.max_runs and not sane(found.max_runs, 1, 1e15) then return refuse('max_runs', 'must be 1 or more') end
+for _, one in pairs(type(found.every) == 'table' and found.every or {found.every}) do
+  if type(one) ~= 'table' or not sane(one.every, 1000, 1e13) or not sane(one.phase or 0, 0, 1e13) then
+    return refuse('every', 'must be a list of {every, phase}, in ms')
+  end
+end
 local given = {}
 for i = 5, #ARGV, 2 do
   local field, value = ARGV[i], ARGV[i + 1] or ''
@@ -30,12 +37,12 @@ if not given['task:type'] then return refuse('type', 'is required') end
 if not given['task:payload'] then return refuse('payload', 'is required') end
 
 local s = read_schedule(q.prefix, id)
-if s and mode == 'create' then return {'exists', tonumber(s.f.rev) or 0, now} end
+if s and mode == 'create' then return {'exists', counted(s, 'rev'), now} end
 local same_times, same = s and s.f.spec == spec, s and s.f.spec == spec and s.f.queue == q.name
 for name, value in pairs(given) do same = same and s.f[name] == value end
 for name in pairs(s and s.f or {}) do same = same and (given[name] or string.sub(name, 1, 5) ~= 'task:') end
-if same and mode ~= 'replan' then return {'unchanged', tonumber(s.f.rev) or 0, now} end
-local word, rev = s and 'updated' or 'created', (s and tonumber(s.f.rev) or 0) + 1
+if same and mode ~= 'replan' then return {'unchanged', counted(s, 'rev'), now} end
+local word, rev = s and 'updated' or 'created', (s and counted(s, 'rev') or 0) + 1
 if mode == 'dry' then return {word, rev, now} end
 
 if not s then
@@ -57,6 +64,6 @@ if not same_times or mode == 'replan' then
   set_field(s, 'ended')
 end
 save_schedule(s)
-if not s.f.paused then look_again(s, 0) end
+if not s.f.paused and not s.f.ended then look_again(s, 0) end
 event(q, 'schedule_put', id, 'word', word)
 return {word, rev, now}

@@ -5,9 +5,10 @@
 -- ARGV   fault... words   1..500 times kind (task | entry | pending | key | queue) and its name, as inspect tells them
 -- REPLY  {word...}        for each, in order: well (nothing was wrong with it) · a task: the state that it has now, or
 --                         quarantined · entry: dropped · pending: dropped · key: aside (moved to
---                         {namespace}:aside:<name>), kept (it no longer expires) or grouped · queue: listed
+--                         {namespace}:aside:<name>), kept (it no longer expires), grouped, dropped (no schedule has the id) or
+--                         scheduled (it is looked at now) · queue: listed
 -- FLAGS  none
--- USES   clock, keys, event, stats, ready, finish, view, fault, mend
+-- USES   clock, keys, event, stats, ready, finish, view, amiss, mend
 
 local q = open(KEYS[1])
 local now, answers = clock(q.prefix, ARGV[1]), {}
@@ -42,6 +43,11 @@ local function mend_key(name)
     elseif broken == 'key_ttl' then
       redis.call('PERSIST', key)
       answer = 'kept'
+    elseif broken == 'no_schedule' then
+      redis.call('ZREM', q.prefix .. 'schedules', string.sub(name, 10))
+      answer = 'dropped'
+    elseif broken == 'unscheduled' or broken == 'never_looked_at' then
+      if soft('ZADD', q.prefix .. 'schedules', 0, string.sub(name, 10)) then answer = 'scheduled' end
     elseif broken == 'no_group' then
       redis.call('XGROUP', 'CREATE', key, 'workers', '0')
       answer = 'grouped'

@@ -5,14 +5,14 @@
 -- ARGV   id         string  the schedule
 -- REPLY  word               resumed | active (it was not paused) | missing
 -- FLAGS  none
--- USES   clock, keys, schedule
+-- USES   clock, keys, schedule, pause
 
 local prefix = prefix_of(KEYS[1])
 local now = clock(prefix, ARGV[1])
 local s = read_schedule(prefix, ARGV[2])
 if not s then return 'missing' end
 if not s.f.paused then return 'active' end
-carry_on(open(prefix .. 'due:' .. s.f.queue), s, now)
+carry_on(open(prefix .. 'due:' .. home_of(s)), s, now)
 save_schedule(s)
-look_again(s, s.f.ended and NEVER or 0)
+look_again(s, s.f.ended and #s.buffer == 0 and NEVER or 0)
 return 'resumed'

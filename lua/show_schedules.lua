@@ -12,12 +12,12 @@
 
 local prefix = prefix_of(KEYS[1])
 local now, limit = clock(prefix, ARGV[1]), math.max(1, math.min(tonumber(ARGV[3]), 100))
-local ids, cursor = {}, ''
+local set, from, ids, cursor = KEYS[1], ARGV[2], {}, ''
 if #ARGV > 3 then
   for i = 4, math.min(#ARGV, 103) do ids[i - 3] = ARGV[i] end
 else
   local found
-  found, cursor = set_page(KEYS[1], ARGV[2], limit, false)
+  found, cursor = set_page(set, from, limit, false)
   for i, item in ipairs(found) do ids[i] = item[1] end
 end
 
@@ -28,10 +28,10 @@ for _, id in ipairs(ids) do
     fields[#fields + 1] = name
     fields[#fields + 1] = value
   end
-  local q = s and is_name(s.f.queue) and open(prefix .. 'due:' .. s.f.queue)
-  for _, line in ipairs(q and s.recent or {}) do
-    local suffix = string.match(line, '^([^/]+)')
-    local found = read(q.task .. id .. '@' .. suffix, 'state', 'started_at', 'due_at') or {'gone', false, false}
+  local q = s and open(prefix .. 'due:' .. home_of(s))
+  for i = s and math.max(1, #s.recent - REMEMBERED + 1) or 1, s and #s.recent or 0 do
+    local line = s.recent[i]
+    local found = read(q.task .. id .. '@' .. string.match(line, '^[^/]*'), 'state', 'started_at', 'due_at') or {'gone', false, false}
     for _, word in ipairs({line, found[1] or 'scheduled', found[2] or '', found[3] or ''}) do runs[#runs + 1] = word end
   end
   reply[#reply + 1] = {id, fields, runs}

@@ -9,41 +9,41 @@
 -- REPLY  {word, n, id...}  done | missing | moved (its tasks are of another queue); how many were made or kept for later; the ids
 --                         of those made
 -- FLAGS  none
--- USES   clock, keys, check, stats, schedule, overlap
+-- USES   clock, keys, check, stats, schedule, overlap, turn
 
-local q, id, policy = open(KEYS[1]), ARGV[2], ARGV[3]
+local q, id, policy, payload = open(KEYS[1]), ARGV[2], ARGV[3], ARGV[4]
 local now = clock(q.prefix, ARGV[1])
 local s = read_schedule(q.prefix, id)
 if not s then return {'missing', 0} end
-if s.f.queue ~= q.name then return {'moved', 0} end
+if home_of(s) ~= q.name then return {'moved', 0} end
 if policy == '' then policy = s.spec.overlap end
 if not OVERLAP[policy or ''] then policy = 'skip' end
 
 local reply = {'done', 0}
-local function run(suffix, due, payload)
+local function run(suffix, due)
   local made, waiting = s.made, #s.buffer
-  local task = admit(q, s, suffix, due, now, policy, payload)
+  local task = admit(q, s, suffix, due, now, policy, payload ~= '' and payload or nil)
   if task then reply[#reply + 1] = task end
   if s.made > made or #s.buffer > waiting then reply[2] = reply[2] + 1 end
 end
 
-attend(q, s)
+pause_failed(q, s, now)                                 -- a run that failed is not forgotten; this one is wanted anyhow
 if #ARGV < 5 then
   local at = now
   while redis.call('EXISTS', q.task .. id .. '@t' .. text(at)) == 1 do at = at + 1 end
-  run('t' .. text(at), now, ARGV[4] ~= '' and ARGV[4] or nil)
-  set_field(s, 'triggered', text((tonumber(s.f.triggered or '') or 0) + reply[2]))
+  run('t' .. text(at), now)
+  set_field(s, 'triggered', text(counted(s, 'triggered') + reply[2]))
 else
-  local n = (tonumber(s.f.backfills or '') or 0) + 1
+  local n = counted(s, 'backfills') + 1
   set_field(s, 'backfills', text(n))
   for i = 5, math.min(#ARGV, 1004) do
     local slot = whole(ARGV[i], 1e11, 4e12)
-    if slot then run(ARGV[i] .. '.b' .. n, slot) end
+    if slot then run(text(slot) .. '.b' .. text(n), slot) end
   end
-  set_field(s, 'backfilled', text((tonumber(s.f.backfilled or '') or 0) + reply[2]))
+  set_field(s, 'backfilled', text(counted(s, 'backfilled') + reply[2]))
 end
 save_schedule(s)
-if #s.buffer > 0 and not s.f.paused then look_again(s, now + POLL) end
+if #s.buffer > 0 and not s.f.paused then look_sooner(s, now + POLL) end
 redis.call('SADD', q.prefix .. 'queues', q.name)
 count(q, now, 'enqueued', s.made)
 return reply

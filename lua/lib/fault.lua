@@ -1,10 +1,4 @@
--- fault: the rules that each task, stream entry and key keeps at every moment, and the names of those that are broken.
-
-local TYPES = {task = 'hash', due = 'zset', held = 'zset', running = 'zset', finished = 'zset', dead = 'zset',
-  quarantine = 'zset', ready = 'stream', events = 'stream', outcome = 'hash', stats = 'hash', meta = 'hash',
-  queues = 'set', mover = 'string', claimed = 'string', inbox = 'stream', answer = 'hash'}
-local LASTING = {due = true, held = true, running = true, finished = true, dead = true, ready = true, queues = true,
-  meta = true}
+-- fault: the rules that each task and stream entry keeps at every moment, and the names of those that are broken.
 
 local function running_faults(v, now, broken)
   local most = v.most or 1000
@@ -40,31 +34,6 @@ local function task_faults(v, now)
     if score and not is_time(math.floor(score)) then broken[#broken + 1] = 'bad_time' end
   elseif home and (v.score[home] or 0) > now + LONGEST_KEPT then
     broken[#broken + 1] = 'retention'
-  end
-  return broken
-end
-
-local function group_of(stream)
-  local workers, others = nil, 0
-  for _, words in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
-    local group = {}
-    for i = 1, #words, 2 do group[words[i]] = words[i + 1] end
-    if group.name == 'workers' then workers = group else others = others + 1 end
-  end
-  return workers, others
-end
-
-local function key_faults(prefix, name)
-  local kind, found, broken = string.match(name, '^[^:]+'), type_of(prefix .. name), {}
-  if found == 'none' then return name == 'meta' and {'epoch'} or {} end
-  if TYPES[kind] and found ~= TYPES[kind] then return {'key_type'} end
-  if LASTING[kind] and redis.call('PTTL', prefix .. name) >= 0 then broken[1] = 'key_ttl' end
-  if kind == 'ready' then
-    local workers, others = group_of(prefix .. name)
-    if not workers then broken[#broken + 1] = 'no_group' end
-    if others > 0 then broken[#broken + 1] = 'foreign_group' end
-  elseif name == 'meta' and redis.call('HEXISTS', prefix .. name, 'epoch') == 0 then
-    broken[#broken + 1] = 'epoch'
   end
   return broken
 end

@@ -7,17 +7,18 @@ local POLL = 500                                        -- ms between looks at a
 local function make_run(q, s, suffix, due, now, payload)
   local id, fields, priority = s.id .. '@' .. suffix, {}, s.f['task:priority']
   local key = q.task .. id
-  if redis.call('EXISTS', key) == 1 then return nil end
-  for name, value in pairs(s.f) do
-    local field = string.match(name, '^task:(.+)$')
-    if field == 'expires_at' then value = text(due + (tonumber(string.sub(value, 2)) or 0)) end
+  if not is_id(id) then return nil end
+  s.open[#s.open + 1] = suffix
+  if redis.call('EXISTS', key) == 1 then return nil end -- made by a call that stopped half-way: it may still run
+  for field in pairs(TEXT) do                           -- only what a producer may write
+    local value = s.f['task:' .. field]
+    if field == 'expires_at' and value then value = text(due + (tonumber(string.sub(value, 2)) or 0)) end
     if field == 'payload' then value = payload or value end
-    if field then fields[#fields + 1], fields[#fields + 2] = field, value end
+    if value then fields[#fields + 1], fields[#fields + 2] = field, value end
   end
   local entry = add_entry(q, id, PRIORITY[priority or ''] and priority or 'normal')
   redis.call('HSET', key, 'state', 'ready', 'entry', entry, 'created_at', text(now), 'due_at', text(math.min(due, now)),
     'schedule', s.id, 'slot', suffix, unpack(fields))
-  s.open[#s.open + 1] = suffix
   if #s.open > MOST_OPEN then table.remove(s.open, 1) end
   s.recent[#s.recent + 1] = suffix .. '/' .. text(now)
   s.made = s.made + 1
@@ -33,11 +34,20 @@ local function attend(q, s)
     if found and not FINISHED[state] and state ~= 'dead' then
       open[#open + 1] = suffix
     elseif not last or last.state ~= 'dead' then
-      last = {state = state, at = found and tonumber(found[2] or ''), suffix = suffix}
+      last = {state = state, at = found and whole(found[2] or '', 1e11, 4e12), suffix = suffix}
     end
   end
   s.open = open
   return last
+end
+
+-- Like attend; answers whether a run has failed and the schedule is paused for it.
+local function pause_failed(q, s, now)
+  local last = attend(q, s)
+  if last then s.ended_at = math.min(last.at or now, now) end
+  if s.f.paused or s.spec.pause_on_failure ~= true or not last or last.state ~= 'dead' then return false end
+  suspend(q, s, now, 'failed: ' .. s.id .. '@' .. last.suffix)
+  return true
 end
 
 -- Start what waits, as far as nothing is in its way.

@@ -4,6 +4,8 @@ local NEVER = 9e15                                      -- the score of one that
 local OVERLAP = {skip = true, buffer_one = true, buffer_all = true, cancel_other = true, terminate_other = true,
   allow_all = true}
 local REMEMBERED = 10                                   -- runs
+local CHANGES = ':changes'                              -- no name: the field of the calendars that counts them
+local LISTS = {'open', 'buffer', 'recent'}              -- fields that hold runs, with spaces between them
 
 local function prefix_of(key)
   local prefix = string.match(key or '', '^({[^{}]+}:)schedules$')
@@ -14,6 +16,20 @@ end
 local function decoded(text)
   local ok, value = pcall(cjson.decode, text or '')
   return ok and type(value) == 'table' and value or {}
+end
+
+-- A number of a spec; nil where it is none, or beyond its range. No order holds for nan.
+local function sane(value, low, high)
+  return type(value) == 'number' and value >= low and value <= high and value or nil
+end
+
+-- A field that counts; 0 where somebody wrote what is no number.
+local function counted(s, name)
+  return whole(s.f[name] or '', 0, 1e15) or 0
+end
+
+local function home_of(s)
+  return is_name(s.f.queue) and s.f.queue or 'default'
 end
 
 -- The schedule with its fields in f, its timing in spec and its lists; nil where there is none.
@@ -28,7 +44,7 @@ local function read_schedule(prefix, id)
   if #flat == 0 then return nil end
   for i = 1, #flat, 2 do s.f[flat[i]] = flat[i + 1] end
   s.spec = decoded(s.f.spec)
-  s.open, s.buffer, s.recent = words(s.f.open or ''), words(s.f.buffer or ''), words(s.f.recent or '')
+  for _, name in ipairs(LISTS) do s[name] = words(string.sub(s.f[name] or '', 1, 8000)) end
   return s
 end
 
@@ -44,36 +60,19 @@ end
 
 local function save_schedule(s)
   while #s.recent > REMEMBERED do table.remove(s.recent, 1) end
-  for _, name in ipairs({'open', 'buffer', 'recent'}) do set_field(s, name, table.concat(s[name], ' ')) end
+  for _, name in ipairs(LISTS) do set_field(s, name, table.concat(s[name], ' ')) end
   if #s.gone > 0 then redis.call('HDEL', s.key, unpack(s.gone)) end
   if #s.news > 0 then redis.call('HSET', s.key, unpack(s.news)) end
   s.gone, s.news = {}, {}
 end
 
 local function look_again(s, at)
-  redis.call('ZADD', s.prefix .. 'schedules', text(math.min(at, NEVER)), s.id)
+  redis.call('ZADD', s.prefix .. 'schedules', text(sane(at, 0, NEVER) or NEVER), s.id)
 end
 
 -- Count what became of slots, and tell of it; named is the counter: missed, skipped or dropped.
 local function tell_slots(q, s, named, n, reason, slot)
   if n <= 0 then return end
-  set_field(s, named, text((tonumber(s.f[named] or '') or 0) + n))
+  set_field(s, named, text(counted(s, named) + n))
   event(q, 'slot_' .. named, s.id, 'reason', reason, 'n', n, 'slot', slot)
-end
-
-local function suspend(q, s, now, reason, till)
-  set_field(s, 'paused', reason)
-  set_field(s, 'paused_at', text(now))
-  set_field(s, 'paused_until', till and text(till))
-  look_again(s, till or NEVER)
-  event(q, 'schedule_paused', s.id, 'reason', reason)
-end
-
--- resumed: from when slots count again; those before are told of as missed.
-local function carry_on(q, s, resumed)
-  set_field(s, 'paused')
-  set_field(s, 'paused_at')
-  set_field(s, 'paused_until')
-  set_field(s, 'resumed', text(resumed))
-  event(q, 'schedule_resumed', s.id)
 end

@@ -16,7 +16,10 @@ local function stop_task(q, id, now, reason, at_once)
     call_off(q, id, now, found[3], reason)
     redis.call('ZREM', q.due, id)
     if state == 'held' then redis.call('ZREM', q.held, id) end
-    if state == 'running' then redis.call('ZREM', q.running, id) end
+    if state == 'running' then
+      redis.call('HDEL', q.task .. id, 'token')         -- its worker's answer comes too late from here on
+      redis.call('ZREM', q.running, id)
+    end
     if state == 'ready' then drop_entry(q, found[2]) end
   elseif state ~= 'cancelled' then                      -- cancelled already: the same answer again
     return 'finished'

@@ -55,7 +55,10 @@ def _times(calendars: tuple[str, ...], dates: tuple[str, ...], **fields: Any) ->
 
 @click.group(cls=Group)
 def schedule() -> None:
-    """Run tasks again and again: set, see, pause, trigger, backfill."""
+    """Run tasks again and again, by cron or calendar.
+
+    Set, see, pause, trigger and backfill schedules.
+    """
 
 
 @schedule.command("ls", short_help="List schedules.")

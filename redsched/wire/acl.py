@@ -96,7 +96,7 @@ def _inbox(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"~{cell.prefix}claimed:*", f"~{cell.prefix}answer:*", f"~{cell.events}", f"~{cell.queues}"]
-    keys += [f"~{cell.mover}", f"%R~{cell.meta}"]
+    keys += [f"~{cell.mover}", f"%R~{cell.meta}", *_of_schedules(cell, "~")]
     keys += [rule for queue in queues for rule in _whole(queue, "~")]
     plain = {"fcall", "fcall_ro", "info", "sadd", "sscan", "xgroup|create", "xreadgroup", "client|id",
              "client|tracking", "subscribe", "time", *CONNECT}  # fmt: skip
@@ -108,7 +108,8 @@ def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 def _observer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"%R~{cell.prefix}claimed:*", f"%R~{cell.events}", f"%R~{cell.queues}", f"%R~{cell.mover}"]
-    keys += [f"%R~{cell.meta}", *(rule for queue in queues for rule in _whole(queue, "%R~"))]
+    keys += [f"%R~{cell.meta}", *_of_schedules(cell, "%R~")]
+    keys += [rule for queue in queues for rule in _whole(queue, "%R~")]
     plain = {"fcall", "fcall_ro", "hget", "hmget", "hgetall", "hlen", "zrange", "zcard", "zcount", "zscore", "xlen",
              "xrange", "xrevrange", "xpending", "xinfo|stream", "xinfo|groups", "xinfo|consumers", "ttl", "pttl",
              "type", "exists", "sscan", "smembers", "time", "info", *CONNECT}  # fmt: skip
@@ -130,6 +131,11 @@ def _whole(queue: QueueKeys, right: str) -> list[str]:
     keys = [queue.due, *(queue.stream(priority) for priority in PRIORITIES), *map(queue.index, names)]
     keys += [queue.task("*"), queue.outcome("*"), queue.index("stats") + ":*"]
     return [right + key for key in keys]
+
+
+def _of_schedules(cell: CellKeys, right: str) -> list[str]:
+    """The keys of schedules, which belong to no queue."""
+    return [right + key for key in (cell.schedules, cell.schedule("*"), cell.calendars)]
 
 
 def _sorted(commands: set[str]) -> tuple[str, ...]:

@@ -26,8 +26,8 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 # a part may name only parts before it
 _PARTS = ("clock", "keys", "check", "read", "event", "stats", "drain", "ready", "finish", "retry", "outcome", "field",
-          "submit", "rerun", "judge", "start", "claimed", "page", "view", "fault", "mend", "stop", "schedule",
-          "overlap", "firing")  # fmt: skip
+          "submit", "rerun", "judge", "start", "claimed", "page", "view", "fault", "amiss", "mend", "stop", "schedule",
+          "pause", "overlap", "turn", "firing")  # fmt: skip
 
 
 class Header(msgspec.Struct, frozen=True):

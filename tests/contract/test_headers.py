@@ -10,23 +10,32 @@ from typing import Any
 import pytest
 
 import redsched
+from redsched.model.firing import Decision
+from redsched.model.schedule import Schedule, TaskTemplate
 from redsched.model.task import Task
 from redsched.wire import protocol, scripts
 from redsched.wire.cells import Cell
 from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.protocol import Bell, Call, Settlement, Started
+from redsched.wire.schedules import Firing, Stored
 
 LUA = Path(redsched.__file__).parents[1] / "lua"
 CELL = Cell("rs")
 Q, R = queue_keys(CELL, "q"), queue_keys(CELL, "r")
 STARTED = Started("q", "a", 1, 0, "t", b"{}", None, None, None, None, 5, None, "1.ab")
 END = Settlement("q", "a", "1.ab", "complete")
+FIRING = Firing(Stored("s", {"queue": b"q"}), Decision(following="none"))
 NO_CALL = {"version"}  # sent as a plain command
 
 
 def part(name: str) -> Any:
     """A module of ``wire`` that holds the calls of rarer verbs."""
     return importlib.import_module(f"redsched.wire.{name}")
+
+
+def schedule(n: int) -> Schedule:
+    """One with so many fields of its task."""
+    return Schedule(id="a", cron="0 9 * * *", task=TaskTemplate(type="t", queue="q", key="k" if n > 1 else None))
 
 
 # verb -> calls that repeat each of its repeating arguments n times
@@ -54,15 +63,28 @@ CALLS: dict[str, Any] = {
     "repair": lambda n: part("checkup").repair(Q, [("task", b"a")] * n),
     "reserve": lambda n: part("answers").reserve(CellKeys(CELL), "key", "body"),
     "answer": lambda n: part("answers").answer(CellKeys(CELL), "key", "body", status=200, ttl_ms=5),
+    "put_schedule": lambda n: part("schedules").put_schedule(CELL, schedule(n), max_payload=99),
+    "due_schedules": lambda n: part("schedules").due_schedules(CellKeys(CELL)),
+    "fire": lambda n: part("schedules").fire(CELL, [FIRING] * n),
+    "trigger": lambda n: part("schedules").trigger(CELL, "a", "q", slots=[1] * n),
+    "pause_schedule": lambda n: part("schedules").pause_schedule(CellKeys(CELL), "a", reason="", until=5),
+    "resume_schedule": lambda n: part("schedules").resume_schedule(CellKeys(CELL), "a"),
+    "drop_schedule": lambda n: part("schedules").drop_schedule(CellKeys(CELL), ["a"] * n),
+    "show_schedules": lambda n: part("schedules").show_schedules(CellKeys(CELL), ["a"] * n),
+    "put_calendar": lambda n: part("schedules").put_calendar(CellKeys(CELL), "a", ["2027-12-25"]),
+    "calendars": lambda n: part("schedules").calendars(CellKeys(CELL)),
 }
-# how many words one more task, claim, bell, field or id adds to ARGV
+# how many words one more decision, task, claim, bell, field or id adds to ARGV
 WORDS_EACH = {
     "enqueue": {"task...": 8}, "claim": {"bell...": 3}, "settle": {"claim...": 7}, "renew": {"claim...": 3},
     "update": {"field...": 2}, "repair": {"fault...": 2},
+    "put_schedule": {"field...": 2}, "fire": {"decision...": 9},
 }  # fmt: skip
+ALWAYS = {"put_schedule": 2}  # words of the first that repeats, beside those: a type and a payload
 # what a full server still carries out; enqueue is not among them, so that producers are refused there
-DRAINING = {"promote", "claim", "settle", "renew", "reap", "cancel", "reschedule", "sweep", "leave", "drop", "ingest"}
-READING = {"show", "list", "stats", "version", "inspect"}
+DRAINING = {"promote", "claim", "settle", "renew", "reap", "cancel", "reschedule", "sweep", "leave", "drop", "ingest",
+            "drop_schedule"}  # fmt: skip
+READING = {"show", "list", "stats", "version", "inspect", "due_schedules", "show_schedules", "calendars"}
 
 
 def code(verb: str) -> list[str]:
@@ -105,7 +127,7 @@ def test_the_protocol_sends_what_the_header_says(verb: str) -> None:
 
     assert [key == Q.due for key in one.keys] == [name.startswith("due") for name in header.keys]
     assert len(two.keys) == 1 or header.keys == ("due...",)
-    assert len(one.args) == len(fixed(header.args)) + sum(each.values())
+    assert len(one.args) == len(fixed(header.args)) + sum(each.values()) + ALWAYS.get(verb, 0)
     last = each[repeating[-1]] if repeating else 0
     assert len(two.args) - len(one.args) == last
 
@@ -193,4 +215,4 @@ def test_the_text_of_an_error_is_a_constant() -> None:
 def test_a_call_says_whether_it_may_be_repeated() -> None:
     calls: dict[str, Call[Any]] = {verb: CALLS[verb](1) for verb in scripts.verbs() if verb in CALLS}
 
-    assert {verb for verb, call in calls.items() if not call.repeatable} <= {"revive", "reserve"}
+    assert {verb for verb, call in calls.items() if not call.repeatable} <= {"revive", "reserve", "trigger"}

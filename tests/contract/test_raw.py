@@ -63,8 +63,9 @@ def shell(own_url: str, tmp_path: Path) -> Callable[[str], str]:
 
 
 def test_the_contract_prints_a_raw_enqueue_and_one_call() -> None:
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
     assert "MULTI" in BLOCKS[0] and "FCALL rs1_enqueue" in BLOCKS[1] and "XADD" in BLOCKS[2]
+    assert "FCALL rs1_put_schedule" in BLOCKS[3]
 
 
 def test_the_two_plain_commands_of_the_contract_make_a_task(shell: Callable[[str], str], client: Face) -> None:
@@ -98,6 +99,27 @@ def test_the_one_call_of_the_contract_makes_a_task(shell: Callable[[str], str], 
     assert client.start(now=round(view.due_at.timestamp() * 1_000) - 1) == []
     started = run(client, round(view.due_at.timestamp() * 1_000))
     assert json.loads(started.payload) == {"text": "five seconds later"}
+
+
+def test_the_schedule_of_the_contract_makes_its_task(
+    shell: Callable[[str], str], resp: Callable[..., Any], client: Face
+) -> None:
+    assert shell(BLOCKS[3]).split()[:2] == ["created", "1"]
+    assert shell(BLOCKS[3]).split()[:2] == ["unchanged", "1"]
+
+    schedules, due = "{rs}:schedules", "{rs}:due:default"
+    now, following, calendars, told = resp("FCALL", "rs1_due_schedules", 1, schedules, NOW, 10)
+    fields = dict(zip(told[1::2], told[2::2], strict=True))
+    assert (now, following, calendars, told[0], fields[b"rev"]) == (NOW, -1, 0, b"tidy", b"1")
+    assert json.loads(fields[b"spec"])["every"] == [{"every": 60_000}]
+    assert resp("FCALL", "rs1_fire", 1, due, NOW, 1, "tidy", "1", "", NOW, "", 0, "", 0) == [b"0"]
+    slot = (1, "tidy", "1", NOW, "every", "", 0, "", 1, NOW, NOW)
+    assert resp("FCALL", "rs1_fire", 1, due, NOW, *slot) == [b"1"]
+    assert resp("FCALL", "rs1_fire", 1, due, NOW, *slot) == [b"stale"]
+    assert resp("ZSCORE", schedules, "tidy") == str(NOW + 60_000).encode()
+
+    started = run(client, NOW)
+    assert (started.id, json.loads(started.payload)) == (f"tidy@{NOW}", {"text": "from a schedule"})
 
 
 def test_the_same_commands_from_node(own_url: str, client: Face) -> None:

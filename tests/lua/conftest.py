@@ -13,6 +13,7 @@ import redis
 from redsched.wire import scripts
 from tests.conftest import FIXTURES
 from tests.lua.harness import Queue
+from tests.lua.timetable import Timetable
 
 REAL = ("valkey", "redis", "redis8")
 BUILDS = ("functions", "scripts")
@@ -72,3 +73,9 @@ def queue(request: pytest.FixtureRequest) -> Iterator[Queue]:
 def real_queue(request: pytest.FixtureRequest) -> Iterator[Queue]:
     """The same on real servers only."""
     yield from _queue(request, *request.param)
+
+
+@pytest.fixture
+def times(queue: Queue) -> Timetable:
+    """The schedules of a queue."""
+    return Timetable(queue)

@@ -19,6 +19,7 @@ TYPES = {
     "task": "hash", "due": "zset", "ready": "stream", "held": "zset", "running": "zset", "finished": "zset",
     "dead": "zset", "quarantine": "zset", "outcome": "hash", "claimed": "string", "events": "stream", "stats": "hash",
     "queues": "set", "meta": "hash", "mover": "string", "inbox": "stream", "answer": "hash", "durable": "string",
+    "schedules": "zset", "schedule": "hash", "calendars": "hash",
 }  # fmt: skip
 TOKEN = re.compile(r"(\d+)\.[0-9a-f]+")
 

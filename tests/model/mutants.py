@@ -46,6 +46,11 @@ SIMULATED = {"enqueue", "promote", "claim", "settle", "reap", "renew", "cancel",
              "requeue", "drop", "progress", "sweep", "leave"}  # fmt: skip
 
 
+SCHEDULES = {"put_schedule", "due_schedules", "fire", "trigger", "pause_schedule", "resume_schedule", "drop_schedule",
+             "show_schedules", "put_calendar", "calendars"}  # fmt: skip
+OF_SCHEDULES = ("schedules", "fire", "overlap", "trigger", "calendars", "schedule_garbage")  # the tests of these
+
+
 class _First:
     """A pytest plugin that remembers the first test that failed."""
 
@@ -125,9 +130,11 @@ def _files(name: str) -> tuple[list[Path], list[Path]]:
     stem = Path(name).stem
     if name.startswith("lib/"):
         users = [verb for verb in scripts.verbs() if stem in scripts.header(verb).uses]
-        users = [] if len(users) > 6 else users
+        users = users if len(users) <= 6 or SCHEDULES.issuperset(users) else []
     else:
         users = [stem]
+    if users and SCHEDULES.issuperset(users):
+        users = [*OF_SCHEDULES]
     every = [path for path in sorted(TESTS.glob("test_*.py")) if path.stem not in ("test_walk", "test_full")]
     mine = [path for path in every if path.stem.removeprefix("test_") in users]
     return mine, [path for path in every if path not in mine]

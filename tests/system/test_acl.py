@@ -271,6 +271,39 @@ def test_the_worker_may_not_forge_time_or_rewrite_the_contract(users: Users) -> 
         denied(connection, "DEL", users.key("due:q"))
 
 
+def test_the_worker_does_everything_with_schedules_and_the_observer_looks(users: Users) -> None:
+    schedules, due, now = users.key("schedules"), users.key("due:q"), "0"
+    spec = '{"every":[{"every":60000}],"overlap":"terminate_other"}'
+    put = ("rs1_put_schedule", 1, due, now, "s", "", spec, "type", "send", "payload", "1")
+    writes: list[tuple[Any, ...]] = [
+        put, ("rs1_fire", 1, due, now, 1, "s", "1", "", "every", "", 0, "", 1, 1_000_000_000_000, 1_000_000_000_000),
+        ("rs1_trigger", 1, due, now, "s", "", ""), ("rs1_pause_schedule", 1, schedules, now, "s", "", 0),
+        ("rs1_resume_schedule", 1, schedules, now, "s"), ("rs1_put_calendar", 1, schedules, "de", "[]"),
+        ("rs1_drop_schedule", 1, schedules, now, "s"),
+    ]  # fmt: skip
+    reads: list[tuple[Any, ...]] = [
+        ("rs1_due_schedules", 1, schedules, now, 10), ("rs1_show_schedules", 1, schedules, now, "", 10),
+        ("rs1_calendars", 1, schedules),
+    ]  # fmt: skip
+    with users.connect("worker") as worker, users.connect("observer") as observer:
+        for command in writes:
+            denied(observer, "FCALL", *command)
+            assert worker.execute_command("FCALL", *command)
+            for look in reads:
+                observer.execute_command("FCALL_RO", *look)
+        assert worker.execute_command("FCALL", *put)[0] == "created"
+        assert observer.hgetall(users.key("schedule:s"))["task:type"] == "send"
+        for key in ("schedules", "schedule:s", "calendars"):
+            denied(observer, "UNLINK", users.key(key))
+    for role in ("producer", "producer-raw", "inbox"):
+        with users.connect(role) as connection:
+            denied(connection, "FCALL", *put)
+            for command in (("HSET", "schedule:s", "spec", "x"), ("HGETALL", "schedule:s"), ("HGETALL", "calendars"),
+                            ("ZADD", "schedules", 0, "s"), ("HSET", "calendars", "de", "[]")):  # fmt: skip
+                denied(connection, command[0], users.key(str(command[1])), *command[2:])
+    assert users.store.redis.exists(schedules, users.key("schedule:s"), users.key("calendars")) == 3
+
+
 def test_the_observer_reads_everything_and_changes_nothing(users: Users) -> None:
     with users.client("worker") as client:
         client.enqueue("t", {"code": 1}, queue=QUEUE, id="a", delay="1h")

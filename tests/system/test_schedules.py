@@ -126,7 +126,7 @@ def test_terminate_other_ends_the_run_at_once(stage: Stage) -> None:
     stage.advance(MINUTE)
 
     assert stage.runs() == {MINUTE: "cancelled", 2 * MINUTE: "ready"}
-    assert stage.end(MINUTE) == "already"
+    assert stage.end(MINUTE) == "lost"
 
 
 def test_allow_all_runs_every_slot_beside_the_others(stage: Stage) -> None:

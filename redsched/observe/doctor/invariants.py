@@ -36,6 +36,7 @@ class Walk:
         self.cut = False
         self._found: dict[tuple[str, str, bytes, str], Fault] = {}
         self._unreadable: set[str] = set()  # keys of a wrong type
+        self._schedules = False  # whether there is a set of them
 
     def look(self) -> list[Fault]:
         """The suspects of one pass."""
@@ -43,6 +44,8 @@ class Walk:
         if not self._only:
             self.queues |= {queue for queue in listed or () if is_name(queue)}
         self._look_at_all_keys()
+        if self._schedules and "schedules" not in self._unreadable:
+            self._pages_of(min(self.queues, default="default"), "schedules")
         for queue in sorted(self.queues):
             if self._look_at_queue(queue) and listed is not None and queue not in listed:
                 self._suspect(Fault(queue, "queue", b"", "unlisted"))
@@ -117,7 +120,7 @@ class Walk:
             seen = seen or bool(names)
             self._look_at_names(names)
         if not self.scanned:
-            self._look_at_names([b"queues", b"events", *(
+            self._look_at_names([b"queues", b"events", b"schedules", b"calendars", *(
                 f"{place}:{queue}{suffix}".encode()
                 for queue in self.queues for place in _LASTING
                 for suffix in (("", ":high", ":low") if place == "ready" else ("",))
@@ -146,6 +149,7 @@ class Walk:
             queue = text_of(owner)
             if self._only and queue not in self._only and kind != b"meta":
                 continue
+            self._schedules = self._schedules or kind == b"schedules"
             if kind == b"task":
                 if is_name(queue):
                     tasks[queue].append(task_id)

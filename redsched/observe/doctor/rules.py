@@ -66,6 +66,17 @@ RULES: dict[str, Rule] = {
         "a ready stream has another group", "nobody reads it, or somebody takes what is not theirs",
         by_hand="XGROUP DESTROY <stream> <group>", level="WARN",
     ),
+    "no_schedule": Rule(
+        "the set of schedules names one that has no hash", "there is nothing to fire", "takes it from the set",
+    ),
+    "unscheduled": Rule(
+        "a schedule is not in the set of schedules", "no mover looks at it, so it never fires",
+        "puts it in, to be looked at now",
+    ),
+    "never_looked_at": Rule(
+        "a schedule that is neither paused nor over is looked at never again", "it never fires",
+        "has it looked at now",
+    ),
     "unlisted": Rule(
         "the queue is not in the set of queues", "movers learn of it only while it has due tasks", "adds it",
         level="WARN",

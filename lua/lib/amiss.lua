@@ -1,0 +1,46 @@
+-- amiss: the rules that each key keeps at every moment, and the names of those that are broken.
+
+local TYPES = {task = 'hash', due = 'zset', held = 'zset', running = 'zset', finished = 'zset', dead = 'zset',
+  quarantine = 'zset', ready = 'stream', events = 'stream', outcome = 'hash', stats = 'hash', meta = 'hash',
+  queues = 'set', mover = 'string', claimed = 'string', inbox = 'stream', answer = 'hash',
+  schedule = 'hash', schedules = 'zset', calendars = 'hash'}
+local LASTING = {due = true, held = true, running = true, finished = true, dead = true, ready = true, queues = true,
+  meta = true, schedule = true, schedules = true, calendars = true}
+
+local function group_of(stream)
+  local workers, others = nil, 0
+  for _, words in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    local group = {}
+    for i = 1, #words, 2 do group[words[i]] = words[i + 1] end
+    if group.name == 'workers' then workers = group else others = others + 1 end
+  end
+  return workers, others
+end
+
+-- A schedule is in the set that says when it is looked at, and only one that is paused or has ended is never looked at.
+local function schedule_faults(prefix, id, found)
+  local score = soft('ZSCORE', prefix .. 'schedules', id)
+  if found == 'none' then return score and {'no_schedule'} or {} end
+  if not score then return {'unscheduled'} end
+  local told = redis.call('HMGET', prefix .. 'schedule:' .. id, 'paused', 'ended', 'buffer')
+  local rests = told[1] or told[2] and not told[3]
+  return tonumber(score) >= 9e15 and not rests and {'never_looked_at'} or {}
+end
+
+local function key_faults(prefix, name)
+  local kind, found, broken = string.match(name, '^[^:]+'), type_of(prefix .. name), {}
+  local schedule = string.match(name, '^schedule:(.*)$')
+  if schedule and (found == 'none' or found == 'hash') then broken = schedule_faults(prefix, schedule, found) end
+  if schedule and found == 'none' then return broken end
+  if found == 'none' then return name == 'meta' and {'epoch'} or {} end
+  if TYPES[kind] and found ~= TYPES[kind] then return {'key_type'} end
+  if LASTING[kind] and redis.call('PTTL', prefix .. name) >= 0 then broken[#broken + 1] = 'key_ttl' end
+  if kind == 'ready' then
+    local workers, others = group_of(prefix .. name)
+    if not workers then broken[#broken + 1] = 'no_group' end
+    if others > 0 then broken[#broken + 1] = 'foreign_group' end
+  elseif name == 'meta' and redis.call('HEXISTS', prefix .. name, 'epoch') == 0 then
+    broken[#broken + 1] = 'epoch'
+  end
+  return broken
+end
