@@ -17,7 +17,7 @@ import msgspec
 
 from redsched.client import AsyncClient
 from redsched.engine.observer import Observer
-from redsched.model.errors import InvalidSchedule, StoreError
+from redsched.model.errors import InvalidSchedule, StoreDenied, StoreError
 from redsched.model.firing import MALFORMED, Decision, Policy, decide
 from redsched.model.schedule import Plan
 from redsched.wire import schedules
@@ -29,8 +29,11 @@ BLIND = 1.0  # seconds between looks where nobody tells of changes
 LONG = 60.0  # seconds at most between looks
 STANDBY = 0.15  # seconds after a due time at which a mover that does not act looks
 PAUSE = 0.05  # seconds
+REFUSED = 5.0  # seconds until a schedule is tried again that Redis refused
 A_TURN = 0.005  # seconds of deciding, then others of the event loop have theirs
 PLANS = 20_000  # compiled definitions kept
+
+_OF_ITS_OWN = (StoreError, StoreDenied)  # which may be about one schedule's keys
 
 
 class Compiled(msgspec.Struct, frozen=True):
@@ -51,14 +54,15 @@ class Schedules:
         self._plans: OrderedDict[tuple[str, bytes], Compiled] = OrderedDict()
         self._calendars: Mapping[str, list[str]] = {}
         self._calendars_rev = 0
-        self._refused: set[str] = set()  # schedules that Redis refuses, and that were told of
+        self._refused: dict[str, float] = {}  # from when (monotonic) each schedule is tried again that Redis refused
         self.armed = False
         self.nudge: Callable[[], None] = lambda: None
 
     async def step(self) -> float:
         """Look, fire; answers the seconds until the next look."""
         asked = time.monotonic()
-        looked = await self._client.transport.send(schedules.due_schedules(self._client.cell_keys, A_CALL))
+        limit = min(A_CALL + len(self._refused), 500)
+        looked = await self._client.transport.send(schedules.due_schedules(self._client.cell_keys, limit))
         offset = looked.now / 1_000 - (asked + time.monotonic()) / 2
         if looked.calendars != self._calendars_rev:
             self._calendars = await self._client.transport.send(schedules.calendars(self._client.cell_keys))
@@ -67,7 +71,7 @@ class Schedules:
         if looked.schedules:
             await self._fire(looked)
             await asyncio.sleep(0)
-            return 0.0 if len(looked.schedules) >= A_CALL else 0.001
+            return 0.0 if len(looked.schedules) >= limit else 0.001
         wait = LONG if self.armed else BLIND
         if looked.next_look is not None:
             late = 0.0 if self._acting() else STANDBY
@@ -78,14 +82,19 @@ class Schedules:
         firings: list[Firing] = []
         begun = time.monotonic()
         for stored in looked.schedules:
+            if self._refused.get(stored.id, 0.0) > begun:
+                continue
             firings.append(self._decided(stored, looked.now))
             if time.monotonic() - begun > A_TURN:  # after an outage each may have thousands of slots
                 await asyncio.sleep(0)
                 begun = time.monotonic()
+        if not firings:
+            await asyncio.sleep(PAUSE)
+            return
         try:
             words = await self._client.transport.send(schedules.fire(self._client.cell, firings))
         except StoreError as error:
-            if type(error) is not StoreError:
+            if type(error) not in _OF_ITS_OWN:
                 raise
             words = [await self._fire_apart(one) for one in firings]
         for one, word in zip(firings, words, strict=True):
@@ -102,14 +111,15 @@ class Schedules:
         try:
             (word,) = await self._client.transport.send(schedules.fire(self._client.cell, [one]))
         except StoreError as error:
-            if type(error) is not StoreError:
+            if type(error) not in _OF_ITS_OWN:
                 raise
-            if one.stored.id not in self._refused:
-                self._refused.add(one.stored.id)
+            told = one.stored.id in self._refused
+            self._refused[one.stored.id] = time.monotonic() + REFUSED
+            if not told:
                 log.error("fire.refused", extra={"schedule": one.stored.id, "error": str(error)})
             self._observer.redis_error("store")
             return "refused"
-        self._refused.discard(one.stored.id)
+        self._refused.pop(one.stored.id, None)
         return word
 
     def _decided(self, stored: Stored, now: int) -> Firing:

@@ -35,6 +35,6 @@ BUGS = (
     Bug("reap does not look at the lease", "reap.lua", "q.running, '-inf', now,", "q.running, '-inf', '+inf',"),
     Bug("a repeated claim starts more", "claim.lua", "if answered then", "if false then"),
     Bug("claim does not look at the start-by", "lib/start.lua", "elseif expires <= now then", "elseif false then"),
-    Bug("cancel forgets the due set", "cancel.lua", "    redis.call('ZREM', q.due, id)\n", ""),
+    Bug("cancel forgets the due set", "lib/stop.lua", "    redis.call('ZREM', q.due, id)\n", ""),
     Bug("settle leaves running before the next place", "settle.lua", _SETTLE + _ZREM, _ZREM + _SETTLE),
 )  # fmt: skip

@@ -32,3 +32,15 @@ def test_a_mode_without_a_test_says_what_it_comes_with() -> None:
 def test_the_places_for_figures_are_there_once() -> None:
     for name in ("campaign", "mutants"):
         assert TEXT.count(f"<!-- {name} -->") == TEXT.count(f"<!-- end of {name} -->") == 1
+
+
+def test_every_test_of_the_coverage_table_exists() -> None:
+    text = (TESTS.parent / "README.md").read_text(encoding="utf-8")
+    table = text.partition("<details>")[2].partition("</details>")[0]
+    lacking, file = [], ""
+    for named, name in re.findall(r"`(?:(test_\w+\.py))?(?:::)?(test_\w+)?`", table):
+        file = named or file
+        found = [path.read_text(encoding="utf-8") for path in TESTS.glob(f"*/{file}")]
+        if not any(f"def {name}(" in text or not name for text in found):
+            lacking.append(f"{file}::{name}")
+    assert lacking == []
