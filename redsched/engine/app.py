@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from redsched.engine.context import Context
-from redsched.model.definition import Schedule, TaskTemplate
+from redsched.model.definition import Schedule, TaskTemplate, plain
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidSchedule, InvalidSetting, InvalidTask
 from redsched.model.retry import RetryPolicy
@@ -215,7 +215,7 @@ def _schedule(sample: Task, queue: str, fields: dict[str, Any]) -> Schedule | No
     except TypeError as error:
         raise InvalidSchedule("schedule", str(error)) from None
     check(found)
-    return found
+    return plain(found)
 
 
 __all__ = ["App", "Handler", "InvalidTask", "PayloadMismatch", "TaskType"]

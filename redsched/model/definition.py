@@ -163,6 +163,20 @@ def schedule_of(value: bytes | Mapping[str, Any]) -> Schedule:
         raise InvalidSchedule("schedule", str(error)) from None
 
 
+def plain(schedule: Schedule) -> Schedule:
+    """The same schedule as JSON would hold it: what was given as a dict is the structure that it stands for.
+
+    Raises:
+        InvalidSchedule: a field has a type that it cannot have.
+    """
+    try:
+        return schedule_of(document(schedule))
+    except InvalidSchedule:
+        raise
+    except (TypeError, ValueError, NotImplementedError, AttributeError, RecursionError) as error:
+        raise InvalidSchedule("schedule", str(error)) from None
+
+
 def retry_of(value: Retry) -> RetryPolicy | Sequence[timedelta | int | str] | timedelta | None:
     """The policy of ``{"kind": "fixed" | "exponential" | "list", ...}``; any other value as it is.
 

@@ -29,6 +29,7 @@ from redsched.model.definition import (
     Schedule,
     TaskTemplate,
     document,
+    plain,
     schedule_of,
 )
 from redsched.model.describing import describe
@@ -53,6 +54,7 @@ __all__ = [
     "TaskTemplate",
     "check",
     "document",
+    "plain",
     "schedule_of",
 ]
 
@@ -77,12 +79,7 @@ def check(schedule: Schedule, holidays: Mapping[str, frozenset[str]] | None = No
     Raises:
         InvalidSchedule: with the field, and a code: invalid_cron, unknown_time_zone, never_fires, invalid_schedule.
     """
-    try:
-        schedule = schedule_of(document(schedule))  # the types, which Python does not check
-    except InvalidSchedule:
-        raise
-    except (TypeError, ValueError, NotImplementedError, AttributeError, RecursionError) as error:
-        raise InvalidSchedule("schedule", str(error)) from None
+    schedule = plain(schedule)  # the types, which Python does not check
     plan = Plan(schedule, holidays)
     _check_task(schedule.task)
     _ranged("catch_up_window", schedule.catch_up_window, LEAST_MS, LONGEST_MS)

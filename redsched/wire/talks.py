@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from redsched.model.definition import OVERLAPS, Run, Schedule
+from redsched.model.definition import OVERLAPS, Run, Schedule, plain
 from redsched.model.duration import instant, instant_ms
 from redsched.model.errors import InvalidSchedule, InvalidTask, ScheduleNotFound
 from redsched.model.exclusion import is_date
@@ -34,6 +34,7 @@ class Talks:
 
     def put(self, schedule: Schedule, mode: str) -> Talk[SchedulePut]:
         """See there."""
+        schedule = plain(schedule)
         yield from self._check(schedule)
         found, _ = yield self._put(schedule, mode)
         return found  # type: ignore[no-any-return]
@@ -164,6 +165,7 @@ class Talks:
         """See there."""
         if not 1 <= count <= 1_000:
             raise InvalidSchedule("count", f"{count} is outside 1..1000")
+        schedule = plain(schedule)
         plan = yield from self._plan(schedule)
         if start is None:
             after, _, _ = yield wire.show_schedules(self._keys, limit=1)
@@ -176,9 +178,11 @@ class Talks:
         ids = [schedule.id for schedule in given]
         if twice := {one for one in ids if ids.count(one) > 1}:
             raise InvalidSchedule("id", f"{sorted(twice)[0]!r} is given twice")
-        for at, schedule in enumerate(given):  # all are checked before any is written
+        given = list(given)
+        for at in range(len(given)):  # all are checked before any is written
             try:
-                yield from self._check(schedule)
+                given[at] = plain(given[at])
+                yield from self._check(given[at])
             except InvalidSchedule as error:
                 raise InvalidSchedule(error.field, error.problem, index=at, code=error.code) from None
         done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": []}

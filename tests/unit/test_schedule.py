@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redsched.model.calendar import CalendarRule
-from redsched.model.definition import document, retry_of, schedule_of
+from redsched.model.definition import document, plain, retry_of, schedule_of
 from redsched.model.errors import InvalidSchedule, RedschedError, ScheduleNotFound
 from redsched.model.retry import Exponential, Fixed
 from redsched.model.schedule import Every, Exclude, Plan, Random, Schedule, TaskTemplate, check
@@ -466,3 +466,14 @@ def test_slots_are_strictly_after_ascending_and_do_not_depend_on_where_one_begin
     assert slots == sorted(set(slots))
     assert slots[0] > after
     assert list(islice(found.after(slots[3]), 4)) == slots[4:]
+
+
+def test_what_is_given_as_a_dict_is_the_structure_it_stands_for() -> None:
+    task: Any = {"type": "a", "retry": {"kind": "fixed", "delay": "5s"}}
+    fields: Any = {"task": task, "cron": "@daily", "exclude": {"dates": ["*-12-25"]}, "every": [{"every": "1h"}]}
+
+    found = plain(Schedule(**fields))
+
+    assert (found.exclude, found.task.type) == (Exclude(dates=["*-12-25"]), "a")
+    with pytest.raises(InvalidSchedule, match="exclude"):
+        plain(Schedule(**{**fields, "exclude": {"date": []}}))
