@@ -3,10 +3,11 @@
 -- KEYS   due       zset    {namespace}:due:<queue>, the queue of its tasks
 -- ARGV   now       int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   id        string  1..100 of [A-Za-z0-9._@+-], the first a letter or digit
--- ARGV   mode      string  '' | create (only where there is none) | dry (write nothing) | replan (its next slot anew)
+-- ARGV   mode      string  '' | create (only where there is none) | dry (write nothing) | replan (its next slot anew) |
+--                          =<rev> (only where that is its rev)
 -- ARGV   spec      string  JSON: when it fires and its policies, as lua/README.md says
 -- ARGV   field...  words   field, value, ... of its tasks, as in enqueue; expires_at only as +ms, from the planned time
--- REPLY  {word, rev, now}  created | updated | unchanged | exists; rev grows with each change; error RS_INVALID 1 <field> <why>
+-- REPLY  {word, rev, now}  created | updated | unchanged | exists | changed (another rev); rev grows with each change; error RS_INVALID 1 <field> <why>
 -- FLAGS  none
 -- USES   clock, keys, event, field, schedule
 
@@ -38,6 +39,8 @@ if not given['task:payload'] then return refuse('payload', 'is required') end
 
 local s = read_schedule(q.prefix, id)
 if s and mode == 'create' then return {'exists', counted(s, 'rev'), now} end
+local wanted = string.match(mode, '^=(%d+)$')
+if wanted and wanted ~= (s and s.f.rev or '0') then return {'changed', s and counted(s, 'rev') or 0, now} end
 local same_times, same = s and s.f.spec == spec, s and s.f.spec == spec and s.f.queue == q.name
 for name, value in pairs(given) do same = same and s.f[name] == value end
 for name in pairs(s and s.f or {}) do same = same and (given[name] or string.sub(name, 1, 5) ~= 'task:') end

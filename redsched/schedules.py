@@ -4,7 +4,7 @@ the two classes only drive it."""
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -40,6 +40,15 @@ class Schedules:
             InvalidSchedule: a field cannot be used, or it never fires; nothing was written.
         """
         return self._run(self._talks.put(schedule, "create" if create_only else ""))
+
+    def patch(self, schedule_id: str, patch: Mapping[str, Any]) -> SchedulePut:
+        """Change some fields of a definition by a JSON merge patch (RFC 7396): None takes a field away.
+
+        Raises:
+            ScheduleNotFound: there is none.
+            InvalidSchedule: what it would become cannot be used; nothing was written.
+        """
+        return self._run(self._talks.patch(schedule_id, patch))
 
     def get(self, schedule_id: str) -> ScheduleView:
         """All that is known of one; raises ScheduleNotFound."""
@@ -120,6 +129,10 @@ class AsyncSchedules:
     async def put(self, schedule: Schedule, *, create_only: bool = False) -> SchedulePut:
         """As ``Schedules``."""
         return await self._run(self._talks.put(schedule, "create" if create_only else ""))
+
+    async def patch(self, schedule_id: str, patch: Mapping[str, Any]) -> SchedulePut:
+        """As ``Schedules``."""
+        return await self._run(self._talks.patch(schedule_id, patch))
 
     async def get(self, schedule_id: str) -> ScheduleView:
         """As ``Schedules``."""

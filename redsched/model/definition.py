@@ -5,6 +5,7 @@ Nothing is checked on creation; ``redsched.model.schedule.check`` does, and name
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -31,6 +32,8 @@ Overlap = Literal["skip", "buffer_one", "buffer_all", "cancel_other", "terminate
 CatchUp = Literal["none", "latest", "all"]
 OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
 CATCH_UPS: tuple[CatchUp, ...] = get_args(CatchUp)
+
+_NAMED = re.compile(r"Object (contains unknown|missing required) field `([^`]*)`")
 
 
 class TaskTemplate(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -158,9 +161,28 @@ def schedule_of(value: bytes | Mapping[str, Any]) -> Schedule:
         return msgspec.convert(value, Schedule)
     except msgspec.ValidationError as error:
         problem, _, path = str(error).partition(" - at `$")
-        raise InvalidSchedule(path.lstrip(".").rstrip("`") or "schedule", problem) from None
+        field = path.lstrip(".").rstrip("`")
+        if named := _NAMED.match(problem):
+            field = f"{field}.{named[2]}".lstrip(".")
+            known = named[1] != "contains unknown"
+            code = "invalid_schedule" if known else "unknown_field"
+            raise InvalidSchedule(field, "is required" if known else "is no field of it", code=code) from None
+        raise InvalidSchedule(field or "schedule", problem) from None
     except msgspec.DecodeError as error:
         raise InvalidSchedule("schedule", str(error)) from None
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """A JSON merge patch, RFC 7396, section 2."""
+    if not isinstance(patch, Mapping):
+        return patch
+    found = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            found.pop(name, None)
+        else:
+            found[name] = merged(found.get(name), value)
+    return found
 
 
 def plain(schedule: Schedule) -> Schedule:

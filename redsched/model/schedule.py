@@ -60,6 +60,8 @@ __all__ = [
 
 MAX_RULES = 100  # of one kind
 MAX_INSTANTS = 1_000
+MAX_RUNS = 1_000_000_000
+MAX_TEXT = 1_000
 MAX_JITTER_MS = 86_400_000
 LEAST_MS = 1_000  # the shortest interval and catch-up window
 LONGEST_MS = 100 * 366 * 86_400_000
@@ -83,8 +85,10 @@ def check(schedule: Schedule, holidays: Mapping[str, frozenset[str]] | None = No
     plan = Plan(schedule, holidays)
     _check_task(schedule.task)
     _ranged("catch_up_window", schedule.catch_up_window, LEAST_MS, LONGEST_MS)
-    if schedule.max_runs is not None and schedule.max_runs < 1:
-        raise InvalidSchedule("max_runs", f"{schedule.max_runs} is less than 1")
+    if schedule.max_runs is not None and not 1 <= schedule.max_runs <= MAX_RUNS:
+        raise InvalidSchedule("max_runs", f"{schedule.max_runs} is outside 1..{MAX_RUNS}")
+    if len(schedule.description) > MAX_TEXT:
+        raise InvalidSchedule("description", f"is longer than {MAX_TEXT} characters")
     if next(plan.after(after_ms), None) is None:
         raise InvalidSchedule("schedule", "never runs: no slot is left within start and end", code="never_fires")
 

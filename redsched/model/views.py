@@ -13,10 +13,10 @@ from redsched.model.schedule import Plan
 
 
 class SchedulePut(msgspec.Struct, frozen=True):
-    """``exists``: it was to be created only. ``rev`` grows with each change."""
+    """``exists``: it was to be created only; ``changed``: another rev was expected. ``rev`` grows with each change."""
 
     id: str
-    status: Literal["created", "updated", "unchanged", "exists"]
+    status: Literal["created", "updated", "unchanged", "exists", "changed"]
     rev: int
 
 

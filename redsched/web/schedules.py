@@ -12,14 +12,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from redsched.client import AsyncClient
-from redsched.model.definition import Schedule, document, schedule_of
+from redsched.model.definition import Schedule, schedule_of
 from redsched.model.errors import InvalidSchedule, InvalidTask
 from redsched.model.schedule import Plan
 from redsched.model.views import run_document, view_document
 from redsched.settings import Settings
 from redsched.web import bodies
 from redsched.web.api import Json, parameters
-from redsched.web.problems import Problem, parameter_problem
+from redsched.web.problems import Problem, field_problem, parameter_problem
 
 MAX_SHOWN = 100
 
@@ -103,7 +103,7 @@ class SchedulesApi:
         """One page, the one that is looked at next first."""
         given = parameters(request, "limit", "cursor")
         text = given.get("limit", "50")
-        if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MAX_SHOWN):
+        if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= MAX_SHOWN):
             raise parameter_problem("limit", f"must be a whole number of 1..{MAX_SHOWN}")
         try:
             page = await self._schedules.list(limit=int(text), cursor=given.get("cursor"))
@@ -121,7 +121,7 @@ class SchedulesApi:
         parameters(request)
         match = request.headers.get("if-none-match")
         if match not in (None, "*"):
-            raise Problem("validation_failed", "If-None-Match must be *; nothing was written")
+            raise parameter_problem("If-None-Match", "must be *; nothing was written")
         given = await self._body(request, _ANY)
         schedule = _schedule(given, request.path_params["id"])
         answer = await self._schedules.put(schedule, create_only=match == "*")
@@ -136,8 +136,9 @@ class SchedulesApi:
         parameters(request)
         schedule_id = request.path_params["id"]
         patch = await self._body(request, _ANY, bodies.JSON, "application/merge-patch+json")
-        view = await self._schedules.get(schedule_id)
-        return Json(await self._schedules.put(_schedule(merged(document(view.schedule), patch), schedule_id)))
+        if patch.get("id", schedule_id) != schedule_id:
+            raise field_problem("id", "is not the one of the path")
+        return Json(await self._schedules.patch(schedule_id, patch))
 
     async def delete(self, request: Request) -> Response:
         """204; the tasks that it made stay."""
@@ -190,7 +191,7 @@ class SchedulesApi:
         given = await self._body(request, _ANY)
         start, count = given.pop("from", None), given.pop("count", 10)
         if not isinstance(count, int) or isinstance(count, bool):
-            raise Problem("validation_failed", "count must be a whole number of 1..1000")
+            raise field_problem("count", "must be a whole number of 1..1000")
         schedule = _schedule({"task": {"type": "preview"}, **given}, given.get("id", ""))
         runs = await self._schedules.preview(schedule, start=start, count=count)
         return Json({"description": Plan(schedule).describe(), "runs": [run_document(run) for run in runs]})
@@ -246,21 +247,8 @@ class SchedulesApi:
 def _schedule(given: Mapping[str, Any], schedule_id: Any, index: int | None = None) -> Schedule:
     """The definition in a body; the id in it, if there is one, must be that of the path."""
     if given.get("id", schedule_id) != schedule_id:
-        raise Problem("validation_failed", "id: is not the one of the path; nothing was written")
+        raise field_problem("id", "is not the one of the path")
     try:
         return schedule_of({**given, "id": schedule_id})
     except InvalidSchedule as error:
         raise InvalidSchedule(error.field, error.problem, index=index, code=error.code) from None
-
-
-def merged(target: Any, patch: Any) -> Any:
-    """A JSON merge patch, RFC 7396, section 2."""
-    if not isinstance(patch, dict):
-        return patch
-    found = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            found.pop(name, None)
-        else:
-            found[name] = merged(found.get(name), value)
-    return found

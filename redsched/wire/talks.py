@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from redsched.model.definition import OVERLAPS, Run, Schedule, plain
+from redsched.model.definition import OVERLAPS, Run, Schedule, document, merged, plain, schedule_of
 from redsched.model.duration import instant, instant_ms
 from redsched.model.errors import InvalidSchedule, InvalidTask, ScheduleNotFound
 from redsched.model.exclusion import is_date
@@ -21,6 +21,7 @@ from redsched.wire.schedules import MAX_SLOTS, Shown, Stored, task_words
 T = TypeVar("T")
 Talk = Generator[Call[Any], Any, T]
 COUNTERS = ("fired", "missed", "skipped", "dropped", "triggered", "backfilled")
+PATCHES = 10  # times that a change is made anew because somebody else made one meanwhile
 NEXT = 10  # runs that a view shows
 NOT_GIVEN: Any = object()
 
@@ -38,6 +39,17 @@ class Talks:
         yield from self._check(schedule)
         found, _ = yield self._put(schedule, mode)
         return found  # type: ignore[no-any-return]
+
+    def patch(self, schedule_id: str, patch: Mapping[str, Any]) -> Talk[SchedulePut]:
+        """See there."""
+        for _ in range(PATCHES):
+            stored = yield from self._stored(schedule_id)
+            changed = schedule_of({**merged(document(wire.definition_of(stored)), patch), "id": schedule_id})
+            yield from self._check(changed)
+            found, _ = yield self._put(changed, f"={stored.number('rev') or 0}")
+            if found.status != "changed":
+                return found  # type: ignore[no-any-return]
+        raise InvalidSchedule("rev", "others go on changing it meanwhile", code="precondition_failed")
 
     def _check(self, schedule: Schedule) -> Talk[None]:
         """Raises InvalidSchedule where it cannot be used, or never fires after now."""
@@ -143,14 +155,14 @@ class Talks:
 
     def backfill(self, schedule_id: str, start: Any, end: Any, overlap: str | None, dry_run: bool) -> Talk[Backfill]:
         """See there."""
-        first, last = _instant("start", start), _instant("end", end)
+        first, last = _instant("from", start), _instant("to", end)
         if last < first:
-            raise InvalidSchedule("end", "lies before start")
+            raise InvalidSchedule("to", "lies before from")
         stored = yield from self._stored(schedule_id)
         plan = yield from self._plan(wire.definition_of(stored))
         slots = list(islice(_up_to(plan.after(first - 1), last), MAX_SLOTS + 1))
         if len(slots) > MAX_SLOTS:
-            raise InvalidSchedule("end", f"there are more than {MAX_SLOTS} slots in the range", code="too_many_runs")
+            raise InvalidSchedule("to", f"there are more than {MAX_SLOTS} slots in the range", code="too_many_runs")
         times = [instant(slot) for slot in slots]
         if dry_run or not slots:
             return Backfill(slots=times, ids=[], waiting=0, skipped=0)
@@ -170,14 +182,15 @@ class Talks:
         if start is None:
             after, _, _ = yield wire.show_schedules(self._keys, limit=1)
         else:
-            after = _instant("start", start) - 1
+            after = _instant("from", start) - 1
         return plan.preview(after, count)
 
     def apply(self, given: Sequence[Schedule], prune: bool, dry_run: bool) -> Talk[Applied]:
         """See there."""
         ids = [schedule.id for schedule in given]
         if twice := {one for one in ids if ids.count(one) > 1}:
-            raise InvalidSchedule("id", f"{sorted(twice)[0]!r} is given twice")
+            at = len(ids) - 1 - ids[::-1].index(sorted(twice)[0])
+            raise InvalidSchedule("id", f"{ids[at]!r} is given twice", index=at)
         given = list(given)
         for at in range(len(given)):  # all are checked before any is written
             try:

@@ -82,6 +82,16 @@ def test_a_dry_put_answers_and_writes_nothing(times: Timetable) -> None:
     assert times.queue.dump() == before
 
 
+def test_a_put_for_one_revision_changes_no_other(times: Timetable) -> None:
+    assert times.put(mode="=1") == ["changed", 0]
+    assert times.put(mode="=0") == ["created", 1]
+    before = times.queue.dump()
+
+    assert times.put(mode="=2", key="k") == ["changed", 1]
+    assert times.queue.dump() == before
+    assert times.put(mode="=1", key="k") == ["updated", 2]
+
+
 def test_a_schedule_is_replanned_when_asked(times: Timetable) -> None:
     times.planned(NOW + HOUR)
 

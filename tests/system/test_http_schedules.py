@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -42,7 +43,8 @@ def test_a_schedule_is_shown_with_its_next_runs(api: ApiServer) -> None:
     assert [run["local"][10:] for run in shown["next_runs"]] == ["T09:00:00+05:30"] * 10
     assert shown["counters"] == dict.fromkeys(("fired", "missed", "skipped", "dropped", "triggered", "backfilled"), 0)
     assert [item["id"] for item in api.get("/v1/schedules").json["items"]] == ["monthly"]
-    assert api.get("/v1/schedules?limit=101").code == "400 bad_filter"
+    for limit in ("101", "0", "x", "0" * 8 + "1" + "0" * 5_000):
+        assert api.get(f"/v1/schedules?limit={limit}").code == "400 bad_filter"
     assert api.get("/v1/schedules?cursor=x").status == 200
     assert api.get("/v1/schedules/other").code == "404 schedule_not_found"
 
@@ -59,6 +61,18 @@ def test_a_merge_patch_changes_some_fields(api: ApiServer) -> None:
     assert refused.json["errors"][0]["pointer"] == "/time_zone"
 
 
+def test_two_patches_at_once_lose_nothing(api: ApiServer) -> None:
+    api.put("/v1/schedules/monthly", MONTHLY)
+
+    with ThreadPoolExecutor(2) as pool:
+        for n in range(1, 11):
+            changes = ({"jitter": n * 1_000}, {"max_runs": n})
+            answers = pool.map(lambda change: api.put("/v1/schedules/monthly", change, method="PATCH"), changes)
+            assert [answer.json["status"] for answer in answers] == ["updated", "updated"]
+            found = api.get("/v1/schedules/monthly").json["schedule"]
+            assert (found["jitter"], found["max_runs"]) == (n * 1_000, n)
+
+
 @pytest.mark.parametrize(
     ("change", "code", "pointer"),
     [
@@ -69,10 +83,13 @@ def test_a_merge_patch_changes_some_fields(api: ApiServer) -> None:
         ({"cron": []}, "422 invalid_schedule", "/schedule"),
         ({"overlap": "sometimes"}, "422 invalid_schedule", "/overlap"),
         ({"task": {"type": "a b"}}, "422 invalid_schedule", "/task/type"),
-        ({"task": {"type": "a", "nothing": 1}}, "422 invalid_schedule", "/task"),
+        ({"task": {"type": "a", "nothing": 1}}, "422 unknown_field", "/task/nothing"),
+        ({"task": {}}, "422 invalid_schedule", "/task/type"),
+        ({"max_runs": 10**12}, "422 invalid_schedule", "/max_runs"),
+        ({"description": "x" * 1_001}, "422 invalid_schedule", "/description"),
         ({"jitter": "2d"}, "422 invalid_schedule", "/jitter"),
         ({"exclude": {"calendars": ["none"]}}, "422 invalid_schedule", "/exclude/calendars"),
-        ({"frequency": 1}, "422 invalid_schedule", "/schedule"),
+        ({"frequency": 1}, "422 unknown_field", "/frequency"),
     ],
 )
 def test_what_cannot_be_used_names_the_field_and_writes_nothing(
@@ -154,6 +171,9 @@ def test_a_preview_notes_the_edges_of_daylight_saving_time(api: ApiServer) -> No
     ]  # fmt: skip
     assert answer.json["description"]
     assert api.post("/v1/schedules:preview", {"cron": "x"}).code == "422 invalid_cron"
+    soon = api.post("/v1/schedules:preview", {"cron": "0 9 * * *", "from": "soon"})
+    assert (soon.code, soon.pointers) == ("422 invalid_schedule", ["/from"])
+    assert api.post("/v1/schedules:preview", {"cron": "0 9 * * *", "count": "x"}).pointers == ["/count"]
     assert api.post("/v1/schedules:preview", {"cron": "0 9 * * *", "count": 0}).code == "422 invalid_schedule"
     assert api.get("/v1/schedules").json["items"] == []
 
