@@ -11,17 +11,17 @@ from redsched.cli.invocation import USAGE
 from redsched.settings import Settings
 
 
-def run(app: str, settings: Settings, processes: int, *, burst: bool, no_mover: bool) -> int:
-    """Until a stop is asked, a worker finds that it can never run, or (``burst``) all have ended; an exit code.
+def run(app: str, settings: Settings, processes: int, *flags: str) -> int:
+    """Run workers with these flags until a stop is asked, one finds that it can never run, or (``--burst``) all have
+    ended; an exit code.
 
     Worker i of n serves its metrics on ``metrics_port`` + i, where one is given.
     """
-    flags = ("--burst",) * burst + ("--no-mover",) * no_mover
     workers = [
         Child(
             f"redsched worker: process {number + 1} of {processes}", ("worker", app, *flags),
             msgspec.structs.replace(settings, metrics_port=settings.metrics_port and settings.metrics_port + number),
-            once=burst,
+            once="--burst" in flags,
         )
         for number in range(processes)
     ]  # fmt: skip

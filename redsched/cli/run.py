@@ -38,9 +38,12 @@ def _metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
               help="Run this many, each with the concurrency above. [default: 1]")
 @click.option("--burst", is_flag=True, help="End when nothing is due any more.")
 @click.option("--no-mover", is_flag=True, help="Leave promoting due tasks to other processes.")
+@click.option("--no-schedules", is_flag=True, help="Do not put the schedules that the task types carry.")
 @_metrics_option
 @pass_invocation
-def worker(given: Invocation, /, app: str, processes: int, burst: bool, no_mover: bool, **flags: Any) -> None:
+def worker(
+    given: Invocation, /, app: str, processes: int, burst: bool, no_mover: bool, no_schedules: bool, **flags: Any
+) -> None:
     """Run the tasks of the application MODULE:APP. Contains a mover: one worker is a complete system."""
     import msgspec
 
@@ -62,11 +65,12 @@ def worker(given: Invocation, /, app: str, processes: int, burst: bool, no_mover
     if processes > 1:
         from redsched.cli import pool
 
-        raise SystemExit(pool.run(app, settings, processes, burst=burst, no_mover=no_mover))
+        own = ("--burst",) * burst + ("--no-mover",) * no_mover + ("--no-schedules",) * no_schedules
+        raise SystemExit(pool.run(app, settings, processes, *own))
     log.info("worker.starting", extra={"app": app, "queues": ",".join(settings.queues), **_about(settings)})
-    process.run(
-        settings, observer, lambda: Worker(loaded, settings, burst=burst, mover=not no_mover, observer=observer)
-    )
+    process.run(settings, observer, lambda: Worker(
+        loaded, settings, burst=burst, mover=not no_mover, schedules=not no_schedules, observer=observer
+    ))  # fmt: skip
 
 
 @click.command(cls=Command, short_help="Promote due tasks; run none.")

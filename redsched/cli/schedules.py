@@ -173,7 +173,7 @@ def apply(given: Invocation, /, file: str, prune: bool, dry_run: bool) -> None:
 
     All are checked before any is written.
     """
-    definitions = [_definition(one) for one in _read_file(file)]
+    definitions = [_definition(one, at) for at, one in enumerate(_read_file(file))]
     with given.client() as client:
         done = client.schedules.apply(definitions, prune=prune, dry_run=dry_run)
     if given.json:
@@ -333,10 +333,14 @@ def remove_calendar(given: Invocation, name: str) -> None:
     _did(given, name, "removed")
 
 
-def _definition(fields: dict[str, Any]) -> Schedule:
+def _definition(fields: dict[str, Any], index: int | None = None) -> Schedule:
     from redsched.model.definition import schedule_of
+    from redsched.model.errors import InvalidSchedule
 
-    return schedule_of(fields)
+    try:
+        return schedule_of(fields)
+    except InvalidSchedule as error:
+        raise InvalidSchedule(error.field, error.problem, index=index, code=error.code) from None
 
 
 def _read_file(name: str) -> Sequence[dict[str, Any]]:
@@ -344,7 +348,7 @@ def _read_file(name: str) -> Sequence[dict[str, Any]]:
         content = Path(name).read_bytes()
         found = json.loads(content) if name.endswith(".json") else tomllib.loads(content.decode())
     except OSError as error:
-        raise click.BadParameter(f"{name}: {error.strerror}", param_hint="--file") from None
+        raise click.BadParameter(f"{name}: {error.strerror}; nothing was written", param_hint="--file") from None
     except ValueError as error:
         raise click.BadParameter(f"{name}: {error}; nothing was written", param_hint="--file") from None
     listed = found if isinstance(found, list) else found.get("schedule")

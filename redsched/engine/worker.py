@@ -50,7 +50,7 @@ class Worker:
     """
 
     def __init__(
-        self, app: App, settings: Settings, *, burst: bool = False, mover: bool = True,
+        self, app: App, settings: Settings, *, burst: bool = False, mover: bool = True, schedules: bool = True,
         observer: Observer | None = None, client: AsyncClient | None = None,
     ) -> None:  # fmt: skip
         self.app = app
@@ -59,6 +59,7 @@ class Worker:
         self.stragglers = 0  # threads that were still running when the worker ended
         self._burst = burst
         self._with_mover = mover
+        self._schedules = app.schedules if schedules else ()
         self._observer: Observer = observer or Silent()
         self._own_client = client is None
         self._client = client or AsyncClient(settings=settings, name="worker")
@@ -154,7 +155,7 @@ class Worker:
     async def _join_once(self) -> None:
         if not self._stopping.is_set():
             await self._client.transport.steps("join", installing.join(self._keys, self._client.cell_keys))
-            await put_schedules(self._client, self.app)
+            await put_schedules(self._client, self._schedules)
 
     # one round trip: settle what ended, claim what fits
 

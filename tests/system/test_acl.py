@@ -271,6 +271,18 @@ def test_the_worker_may_not_forge_time_or_rewrite_the_contract(users: Users) -> 
         denied(connection, "DEL", users.key("due:q"))
 
 
+def test_a_worker_that_may_not_put_the_schedule_of_another_queue_works_all_the_same(users: Users) -> None:
+    planned = App()
+    planned.task("elsewhere", queue="other", every="1h")(fail)
+    planned.task("send", queue=QUEUE, every="1h")(send)
+    with users.client("worker") as client:
+        made = client.enqueue("send", {"value": 1}, queue=QUEUE)
+        asyncio.run(asyncio.wait_for(Worker(planned, users.settings("worker"), burst=True).run(), 20))
+
+        assert client.task(made.id, queue=QUEUE).state == "completed"
+        assert [view.schedule.id for view in client.schedules.list().items] == ["send"]
+
+
 def test_the_worker_does_everything_with_schedules_and_the_observer_looks(users: Users) -> None:
     schedules, due, now = users.key("schedules"), users.key("due:q"), "0"
     spec = '{"every":[{"every":60000}],"overlap":"terminate_other"}'

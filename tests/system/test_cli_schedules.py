@@ -141,6 +141,29 @@ def test_apply_makes_the_schedules_those_of_the_file(cli: Cli, tmp_path: Path) -
     assert "[[schedule]]" in cli("schedule", "apply", "-f", str(file))[2]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"cron": "0 25 * * *"}, "schedules[1].cron: hour, column 3: 25 is outside 0-23; nothing was written"),
+        ({"every": "5s", "time_zon": "UTC"}, "schedules[1]"),
+        ({"every": "5s", "id": "no name"}, "schedules[1].id: 'no name' is no name"),
+        ({"every": "5s", "task": {"type": "t", "payload": "x" * 2_000_000}}, "schedules[1]."),
+    ],
+)  # fmt: skip
+def test_one_wrong_schedule_of_a_file_is_named_and_none_is_written(
+    cli: Cli, tmp_path: Path, wrong: dict[str, Any], told: str
+) -> None:
+    file = tmp_path / "schedules.json"
+    file.write_text(json.dumps([{"id": "a", "every": "5s", "task": {"type": "t"}},
+                                {"id": "b", "task": {"type": "t"}, **wrong}]))  # fmt: skip
+
+    code, _, err = cli("schedule", "apply", "-f", str(file))
+
+    assert code == 2
+    assert told in err
+    assert answer(cli, "schedule", "ls")["items"] == []
+
+
 def test_calendars_are_kept_listed_and_removed(cli: Cli) -> None:
     assert cli("calendar", "set", "in", "2090-12-25", "*-01-26")[1] == "put in\n"
     assert "*-01-26 2090-12-25" in cli("calendar", "ls")[1]
