@@ -146,6 +146,8 @@ def document(schedule: Schedule) -> dict[str, Any]:
     """The schedule as JSON holds it: durations in ms, instants as text, defaults left out."""
     found: dict[str, Any] = msgspec.to_builtins(schedule, builtin_types=(datetime, timedelta), enc_hook=_refuse)
     plain: dict[str, Any] = _plain(found)
+    if not isinstance(schedule.task, TaskTemplate):
+        return plain  # a dict that stands for one
     if schedule.task.retry is not None:
         plain["task"]["retry"] = _plain(_retry_document(schedule.task.retry))
     if schedule.task.payload is not None:

@@ -393,11 +393,11 @@ def test_the_template_makes_the_task_of_a_run():
     ("text", "field"),
     [
         (b"{", "schedule"),
-        (b"{}", "schedule"),
-        (b'{"task": {"type": "a"}, "crons": []}', "schedule"),
+        (b"{}", "task"),
+        (b'{"task": {"type": "a"}, "crons": []}', "crons"),
         (b'{"task": {"type": "a"}, "cron": [5]}', "cron[0]"),
         (b'{"task": {"type": "a", "keep": 5}}', "task.keep"),
-        (b'{"task": {"type": "a"}, "every": [{"phase": 5}]}', "every[0]"),
+        (b'{"task": {"type": "a"}, "every": [{"phase": 5}]}', "every[0].every"),
     ],
 )
 def test_json_that_is_no_schedule_names_the_field(text: bytes, field: str):
