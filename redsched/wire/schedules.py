@@ -179,7 +179,7 @@ def policy_of(schedule: Schedule) -> Policy:
 
 
 def put_schedule(cell: Cell, schedule: Schedule, *, mode: str = "", max_payload: int) -> Call[tuple[SchedulePut, int]]:
-    """Create or replace; ``mode``: ``create``, ``dry``, ``replan``, ``=<rev>``. Answers the server's clock (ms), too."""
+    """Create or replace; ``mode``: ``create``, ``dry``, ``replan``, ``=<rev>``. Answers the server clock (ms), too."""
     words = (0, check_name("id", schedule.id), mode, spec_text(schedule), *task_words(schedule.task, max_payload))
 
     def read(reply: list[Any]) -> tuple[SchedulePut, int]:
