@@ -38,7 +38,5 @@ for i, task in ipairs(tasks) do
     answers[i] = 'created'
   end
 end
-for q, n in pairs(created) do
-  if count(q, now, 'enqueued', n) then redis.call('SADD', q.prefix .. 'queues', q.name) end   -- once a minute
-end
+for q, n in pairs(created) do count_created(q, now, n) end
 return answers

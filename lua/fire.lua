@@ -32,8 +32,5 @@ while at <= #ARGV do
   answers[#answers + 1] = tostring(answer or 'paused')
   at = at + 9 + 2 * n
 end
-for q, n in pairs(made) do
-  redis.call('SADD', prefix .. 'queues', q.name)
-  count(q, now, 'enqueued', n)
-end
+for q, n in pairs(made) do count_created(q, now, n) end
 return answers

@@ -57,8 +57,7 @@ for number, q in ipairs(queues) do
     local made, bad = take(q, number, entry[2])
     created, refused, gone[i] = created + made, refused + bad, entry[1]
   end
-  if created > 0 then redis.call('SADD', q.prefix .. 'queues', q.name) end
-  count(q, now, 'enqueued', created)
+  count_created(q, now, created)
   tell_aside(q, now)
   if #gone > 0 then redis.call('XDEL', q.inbox, unpack(gone)) end   -- after the rest: a stop half-way repeats
   limit = limit - #gone

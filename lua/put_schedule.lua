@@ -7,7 +7,8 @@
 --                          =<rev> (only where that is its rev)
 -- ARGV   spec      string  JSON: when it fires and its policies, as lua/README.md says
 -- ARGV   field...  words   field, value, ... of its tasks, as in enqueue; expires_at only as +ms, from the planned time
--- REPLY  {word, rev, now}  created | updated | unchanged | exists | changed (another rev); rev grows with each change; error RS_INVALID 1 <field> <why>
+-- REPLY  {word, rev, now}  created | updated | unchanged | exists | changed (another rev); rev grows with each change;
+--                          error RS_INVALID 1 <field> <why>
 -- FLAGS  none
 -- USES   clock, keys, event, field, schedule
 
@@ -50,8 +51,7 @@ if mode == 'dry' then return {word, rev, now} end
 
 if not s then
   redis.call('UNLINK', q.prefix .. 'schedule:' .. id)
-  s = {id = id, key = q.prefix .. 'schedule:' .. id, prefix = q.prefix, f = {}, news = {}, gone = {}, open = {}, buffer = {},
-    recent = {}}
+  s = {id = id, key = q.prefix .. 'schedule:' .. id, prefix = q.prefix, f = {}, changed = {}, open = {}, buffer = {}, recent = {}}
   set_field(s, 'created_at', text(now))
 end
 for name in pairs(s.f) do
@@ -66,7 +66,7 @@ if not same_times or mode == 'replan' then
   set_field(s, 'slot')
   set_field(s, 'ended')
 end
+if not s.f.paused and not s.f.ended then look_again(s, 0) end   -- first its place, then the hash
 save_schedule(s)
-if not s.f.paused and not s.f.ended then look_again(s, 0) end
 event(q, 'schedule_put', id, 'word', word)
 return {word, rev, now}

@@ -44,6 +44,5 @@ else
 end
 save_schedule(s)
 if #s.buffer > 0 and not s.f.paused then look_sooner(s, now + POLL) end
-redis.call('SADD', q.prefix .. 'queues', q.name)
-count(q, now, 'enqueued', s.made)
+count_created(q, now, s.made)
 return reply

@@ -4,6 +4,7 @@ local function suspend(q, s, now, reason, till)
   set_field(s, 'paused', string.sub(reason, 1, 200))
   set_field(s, 'paused_at', text(now))
   set_field(s, 'paused_until', till and text(till))
+  save_schedule(s)
   look_again(s, till or NEVER)
   event(q, 'schedule_paused', s.id, 'reason', reason)
 end

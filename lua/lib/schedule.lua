@@ -35,7 +35,7 @@ end
 -- The schedule with its fields in f, its timing in spec and its lists; nil where there is none.
 local function read_schedule(prefix, id)
   if not is_name(id) then return nil end
-  local s = {id = id, key = prefix .. 'schedule:' .. id, prefix = prefix, f = {}, news = {}, gone = {}, made = 0}
+  local s = {id = id, key = prefix .. 'schedule:' .. id, prefix = prefix, f = {}, changed = {}, made = 0}
   local flat = redis.pcall('HGETALL', s.key)
   if flat.err then
     if string.find(tostring(flat.err), 'WRONGTYPE', 1, true) then return nil end
@@ -48,22 +48,23 @@ local function read_schedule(prefix, id)
   return s
 end
 
--- Note a field to be written by save; nil or '' removes it.
+-- Note a field to be written by save_schedule; nil or '' removes it.
 local function set_field(s, name, value)
   value = value or ''
   if value == (s.f[name] or '') then return end
-  s.f[name] = value ~= '' and value or nil
-  local list = value == '' and s.gone or s.news
-  list[#list + 1] = name
-  if value ~= '' then list[#list + 1] = value end
+  s.f[name], s.changed[name] = value ~= '' and value or nil, value
 end
 
 local function save_schedule(s)
   while #s.recent > REMEMBERED do table.remove(s.recent, 1) end
   for _, name in ipairs(LISTS) do set_field(s, name, table.concat(s[name], ' ')) end
-  if #s.gone > 0 then redis.call('HDEL', s.key, unpack(s.gone)) end
-  if #s.news > 0 then redis.call('HSET', s.key, unpack(s.news)) end
-  s.gone, s.news = {}, {}
+  local gone, news = {}, {}
+  for name, value in pairs(s.changed) do
+    if value == '' then gone[#gone + 1] = name else news[#news + 1], news[#news + 2] = name, value end
+  end
+  if #gone > 0 then redis.call('HDEL', s.key, unpack(gone)) end
+  if #news > 0 then redis.call('HSET', s.key, unpack(news)) end
+  s.changed = {}
 end
 
 local function look_again(s, at)

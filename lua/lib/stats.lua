@@ -17,6 +17,11 @@ local function count(q, now, field, n)
   return by_minute(q, now, field, n)
 end
 
+-- Count tasks that were created, and once a minute say that there is such a queue.
+local function count_created(q, now, n)
+  if count(q, now, 'enqueued', n) then redis.call('SADD', q.prefix .. 'queues', q.name) end
+end
+
 -- The upper bound (ms) of the bucket that a lateness falls into, as a field name.
 local function lateness_bucket(late)
   for i = 1, #LATENESS do

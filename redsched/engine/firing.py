@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import msgspec
 
@@ -52,7 +52,7 @@ class Schedules:
         self._observer = observer
         self._acting = acting
         self._plans: OrderedDict[tuple[str, bytes], Compiled] = OrderedDict()
-        self._calendars: Mapping[str, list[str]] = {}
+        self._holidays: dict[str, frozenset[str]] = {}  # by the name of a calendar; all plans share them
         self._calendars_rev = 0
         self._refused: dict[str, float] = {}  # from when (monotonic) each schedule is tried again that Redis refused
         self.armed = False
@@ -61,11 +61,13 @@ class Schedules:
     async def step(self) -> float:
         """Look, fire; answers the seconds until the next look."""
         asked = time.monotonic()
+        self._refused = {id: at for id, at in self._refused.items() if at > asked - REFUSED}  # some are gone by now
         limit = min(A_CALL + len(self._refused), 500)
         looked = await self._client.transport.send(schedules.due_schedules(self._client.cell_keys, limit))
         offset = looked.now / 1_000 - (asked + time.monotonic()) / 2
         if looked.calendars != self._calendars_rev:
-            self._calendars = await self._client.transport.send(schedules.calendars(self._client.cell_keys))
+            found = await self._client.transport.send(schedules.calendars(self._client.cell_keys))
+            self._holidays = {name: frozenset(dates) for name, dates in found.items()}
             self._calendars_rev = looked.calendars
             self._plans.clear()
         if looked.schedules:
@@ -145,8 +147,7 @@ class Schedules:
             return found
         try:
             schedule = schedules.definition_of(stored)
-            holidays = {name: frozenset(dates) for name, dates in self._calendars.items()}
-            found = Compiled(Plan(schedule, holidays), schedules.policy_of(schedule))
+            found = Compiled(Plan(schedule, self._holidays), schedules.policy_of(schedule))
         except InvalidSchedule as error:  # somebody wrote it by hand
             log.error("schedule.malformed", extra={"schedule": stored.id, "error": str(error)})
             found = Compiled(None, Policy(), str(error))

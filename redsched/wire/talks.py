@@ -20,6 +20,7 @@ from redsched.wire.schedules import MAX_SLOTS, Shown, Stored, task_words
 
 T = TypeVar("T")
 Talk = Generator[Call[Any], Any, T]
+Holidays = dict[str, frozenset[str]]
 COUNTERS = ("fired", "missed", "skipped", "dropped", "triggered", "backfilled")
 PATCHES = 10  # times that a change is made anew because somebody else made one meanwhile
 NEXT = 10  # runs that a view shows
@@ -64,17 +65,20 @@ class Talks:
             self._verbs.cell, schedule, mode=mode, max_payload=self._verbs.settings.max_payload_bytes
         )
 
-    def _plan(self, schedule: Schedule) -> Talk[Plan]:
-        return Plan(schedule, (yield from self._holidays(schedule)))
+    def _plan(self, schedule: Schedule, known: Holidays | None = None) -> Talk[Plan]:
+        return Plan(schedule, (yield from self._holidays(schedule, known)))
 
-    def _holidays(self, schedule: Schedule) -> Talk[Mapping[str, frozenset[str]]]:
+    def _holidays(self, schedule: Schedule, known: Holidays | None = None) -> Talk[Holidays]:
+        """The stored calendars, as far as any is needed; ``known`` keeps them for the next schedule."""
         wanted = calendars_of(schedule)
         if not wanted:
             return {}
-        stored = yield wire.calendars(self._keys)
-        if unknown := sorted(wanted - stored.keys()):
+        known = {} if known is None else known
+        if not known:
+            known |= {name: frozenset(dates) for name, dates in (yield wire.calendars(self._keys)).items()}
+        if unknown := sorted(wanted - known.keys()):
             raise InvalidSchedule("exclude.calendars", f"there is no calendar {unknown[0]!r}")
-        return {name: frozenset(dates) for name, dates in stored.items()}
+        return known
 
     def get(self, schedule_id: str) -> Talk[ScheduleView]:
         """See there."""
@@ -88,16 +92,16 @@ class Talks:
         if not 1 <= limit <= 100:
             raise InvalidTask("limit", f"{limit} is outside 1..100")
         now, following, found = yield wire.show_schedules(self._keys, cursor=cursor or "", limit=limit)
-        items = []
+        items, known = [], Holidays()
         for one in found:
-            items.append((yield from self._view(one, now)))
+            items.append((yield from self._view(one, now, known)))
         return SchedulePage(items, following or None)
 
-    def _view(self, shown: Shown, now: int) -> Talk[ScheduleView]:
+    def _view(self, shown: Shown, now: int, known: Holidays | None = None) -> Talk[ScheduleView]:
         stored, problem, runs = shown.stored, None, []
         try:
             schedule = wire.definition_of(stored)
-            plan = yield from self._plan(schedule)
+            plan = yield from self._plan(schedule, known)
             runs = [] if stored.text("ended") else _next_runs(plan, schedule, stored, now)
         except InvalidSchedule as error:
             schedule = Schedule(id=stored.id, task=wire.template_of(stored))

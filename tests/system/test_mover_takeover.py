@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.system.processes import Redsched
-from tests.system.workers import Site, killed, site_on
+from tests.system.workers import Site, killed, mover_name, site_on
 
 
 @pytest.fixture(params=["valkey", "redis"])
@@ -20,14 +18,8 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
         yield found
 
 
-def name_of(mover: Redsched) -> str:
-    found = re.search(r"mover=(\w+)", mover.wait_for_error("mover.started"))
-    assert found is not None
-    return found[1]
-
-
 def test_a_mover_that_stands_by_takes_over_from_one_that_is_killed(site: Site) -> None:
-    movers = {name_of(mover): mover for mover in (site.mover(), site.mover())}
+    movers = {mover_name(mover): mover for mover in (site.mover(), site.mover())}
     begin = site.store.now_ms() + 200
     ids = [site.client.enqueue("note", due=begin + 20 * number, id=f"at-{number}").id for number in range(60)]
     site.until(lambda: site.depths().get("ready", 0) >= 20 or None)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from redsched.model.schedule import Schedule, TaskTemplate
-from tests.system.processes import Redsched
-from tests.system.workers import Site, killed, site_on
+from tests.system.workers import Site, killed, mover_name, site_on
 
 
 @pytest.fixture(params=["valkey", "redis"])
@@ -18,12 +16,6 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     """A store of the test's own."""
     with site_on(request, request.param, tmp_path) as found:
         yield found
-
-
-def name_of(mover: Redsched) -> str:
-    found = re.search(r"mover=(\w+)", mover.wait_for_error("mover.started"))
-    assert found is not None
-    return found[1]
 
 
 def fired(site: Site, id: str) -> dict[int, int]:
@@ -37,7 +29,7 @@ def fired(site: Site, id: str) -> dict[int, int]:
 
 
 def test_each_second_is_fired_once_by_two_movers_of_which_one_is_killed(site: Site) -> None:
-    movers = {name_of(mover): mover for mover in (site.mover(), site.mover())}
+    movers = {mover_name(mover): mover for mover in (site.mover(), site.mover())}
     site.client.schedules.put(
         Schedule(id="tick", task=TaskTemplate(type="note"), every="1s", overlap="allow_all", catch_up="all")
     )

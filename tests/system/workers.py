@@ -147,3 +147,10 @@ def killed(process: Redsched) -> None:
     """SIGKILL it, as an out-of-memory killer would."""
     process.send(signal.SIGKILL)
     process.wait()
+
+
+def mover_name(mover: Redsched) -> str:
+    """What a mover calls itself."""
+    found = re.search(r"mover=(\w+)", mover.wait_for_error("mover.started"))
+    assert found is not None
+    return found[1]
