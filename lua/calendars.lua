@@ -4,7 +4,7 @@
 -- ARGV   none
 -- REPLY  {name, dates, ...}  dates: JSON
 -- FLAGS  no-writes
--- USES   view, schedule
+-- USES   read, schedule
 
 local flat, reply = soft('HGETALL', prefix_of(KEYS[1]) .. 'calendars') or {}, {}
 for i = 1, #flat, 2 do

@@ -27,9 +27,9 @@ end
 
 local looks, starts = 2 * want + 64, {}
 local rung, read_to = {}, {}                          -- by stream: entries of bells; the last entry read from its head
-local function look(number, entry, id)
+local function look(number, entry, id, asked)
   looks = looks - 1
-  local task = startable(queues[number], id, entry, now)
+  local task = startable(queues[number], id, entry, now, asked)
   if not task then return end
   task.q, task.number, task.id = queues[number], number, id
   starts[#starts + 1] = task
@@ -39,7 +39,7 @@ for i = 6, #ARGV, 3 do
   local number, priority, at = tonumber(ARGV[i]), string.match(ARGV[i + 1], '^(%a+)/(%d+%-%d+)$')
   local stream = stream_of(queues[number], priority)
   rung[stream] = rung[stream] or {}
-  if not rung[stream][at] then look(number, ARGV[i + 1], ARGV[i + 2]) end
+  if not rung[stream][at] then look(number, ARGV[i + 1], ARGV[i + 2], true) end
   rung[stream][at] = true
 end
 for _, priority in ipairs(PRIORITIES) do
@@ -50,7 +50,7 @@ for _, priority in ipairs(PRIORITIES) do
       local entries = redis.call('XRANGE', stream, from, '+', 'COUNT', most)
       for _, entry in ipairs(entries) do
         local at = entry[1]
-        if not (rung[stream] and rung[stream][at]) then look(number, priority .. '/' .. at, entry[2][2]) end
+        if not (rung[stream] and rung[stream][at]) then look(number, priority .. '/' .. at, entry[2][2], entry[2][3]) end
         read_to[stream] = at
       end
       short = #entries < most

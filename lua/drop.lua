@@ -6,7 +6,7 @@
 -- ARGV   word... string  1..1000
 -- REPLY  {word...}       dropped | missing | the state of a task that still lives: nothing was written for it, in order
 -- FLAGS  allow-oom
--- USES   clock, keys, read, event, stats, drain, finish
+-- USES   clock, keys, read, event, stats, drain, ended, finish
 
 local q, place = open(KEYS[1]), ARGV[2]
 local now = clock(q.prefix, ARGV[1])
@@ -16,12 +16,13 @@ end
 drain(q)
 
 local function drop_task(id)
-  local found = is_id(id) and read(q.task .. id, 'state')
+  local found, gone = is_id(id) and read(q.task .. id, 'state', 'bound'), {}
   local state = found and state_of(found[1])
   if not found then return 'missing' end
   if state ~= 'dead' and not FINISHED[state] then return string.sub(state, 1, 20) end
   redis.call('ZREM', q.due, id)                         -- a duplicate, if it is there: it must not name a missing hash
-  redis.call('UNLINK', q.task .. id, q.outcome .. id)
+  forget(q, id, found[2], gone)
+  redis.call('UNLINK', unpack(gone))
   redis.call('ZREM', state == 'dead' and q.dead or q.finished, id)
   event(q, 'dropped', id, 'state', state)
   return 'dropped'

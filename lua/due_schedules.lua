@@ -6,7 +6,7 @@
 -- REPLY  {now, next, calendars, schedule...}  next: when the earliest of the others is looked at (ms; -1: none); calendars: grows
 --                           with each change of a calendar; each schedule {id, field, value, ...}; {id} where its hash is gone
 -- FLAGS  no-writes
--- USES   clock, check, view, schedule
+-- USES   clock, check, read, schedule
 
 local prefix = prefix_of(KEYS[1])
 local now, limit = clock(prefix, ARGV[1]), math.max(1, math.min(tonumber(ARGV[2]), 500))

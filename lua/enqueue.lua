@@ -5,21 +5,27 @@
 -- ARGV   task...  words   for each task: number of its queue in KEYS (from 1), id, due, number of fields n,
 --                         then n times field, value. due: ms since the epoch, 0 (now) or +ms (from now).
 --                         expires_at may be +ms too. Fields: lua/README.md
--- REPLY  {status...}      created | existing (same type and payload) | conflict (another task has the id), in order;
+-- REPLY  {status...}      created | existing (same type and payload) | conflict (another task has the id) | merged <id> (it is
+--                         part of that digest) | rejected <id> (that one holds what has to be unique), in order;
 --                         error RS_INVALID <task, from 1> <field> <why> before anything is written
 -- FLAGS  none
--- USES   clock, keys, stats, submit
+-- USES   clock, keys, stats, submit, create
 
 local queues, now = open_all(KEYS), nil
 now = clock(queues[1].prefix, ARGV[1])
 
-local tasks, at = {}, 2
+local tasks, at, known, refs = {}, 2, {}, {n = 0}
 while at <= #ARGV do
   local task, field, why = parse(ARGV, at, queues, now)
   if not task then
     return redis.error_reply('RS_INVALID ' .. (#tasks + 1) .. ' ' .. field .. ' ' .. why)
   end
   tasks[#tasks + 1] = task
+  if task.plan then
+    why = trouble_of(task, known, refs)
+    if why then return redis.error_reply('RS_INVALID ' .. #tasks .. ' conditions ' .. why) end
+  end
+  known[task.hash] = true
   if #tasks > 1000 then return redis.error_reply('RS_INVALID 1001 tasks more than 1000 in one call') end
   at = task.last + 1
 end
@@ -31,9 +37,8 @@ for i, task in ipairs(tasks) do
   local q = task.q
   answers[i] = not fresh and known_as(task) or nil
   if not answers[i] then
-    answers[i] = 'created'
-    created[q] = (created[q] or 0) + 1
-    write_task(task, ARGV, now, stamp, placed)
+    answers[i] = create(task, ARGV, now, stamp, placed)
+    if string.byte(answers[i]) ~= 114 then created[q] = (created[q] or 0) + 1 end   -- not rejected
   elseif answers[i] == 'repeated' then
     answers[i] = 'created'
   end

@@ -7,7 +7,7 @@
 -- REPLY  {now, created, refused, left, ...}  three numbers per queue: tasks made; entries whose id went into the
 --                      quarantine, for a field that cannot be used or an id of another task; entries left
 -- FLAGS  allow-oom
--- USES   clock, keys, event, stats, drain, finish, retry, submit
+-- USES   clock, keys, event, stats, drain, finish, retry, submit, create
 
 local queues, limit = open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
 local now = clock(queues[1].prefix, ARGV[1])
@@ -41,7 +41,11 @@ local function take(q, number, fields)
     event(q, 'duplicate', task.id, 'state', 'inbox')
     return 0, 0
   end
-  write_task(task, words, now, text(now))
+  if task.plan and trouble_of(task, {}, {n = 0}) then
+    quarantine(q, words[2], now, 'inbox conditions')
+    return 0, 1
+  end
+  create(task, words, now, text(now))
   return 1, 0
 end
 

@@ -10,7 +10,7 @@
 -- REPLY  {word, rev, now}  created | updated | unchanged | exists | changed (another rev); rev grows with each change;
 --                          error RS_INVALID 1 <field> <why>
 -- FLAGS  none
--- USES   clock, keys, event, field, schedule
+-- USES   clock, keys, check, event, field, schedule
 
 local q, id, mode, spec = open(KEYS[1]), ARGV[2], ARGV[3], ARGV[4]
 local now = clock(q.prefix, ARGV[1])

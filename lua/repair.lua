@@ -8,7 +8,7 @@
 --                         {namespace}:aside:<name>), kept (it no longer expires), grouped, dropped (no schedule has the id) or
 --                         scheduled (it is looked at now) · queue: listed
 -- FLAGS  none
--- USES   clock, keys, event, stats, ready, finish, view, amiss, mend
+-- USES   clock, keys, read, event, stats, ready, finish, view, amiss, mend
 
 local q = open(KEYS[1])
 local now, answers = clock(q.prefix, ARGV[1]), {}

@@ -7,7 +7,7 @@
 -- REPLY  {word...}      requeued | missing (not in the quarantine) | no hash | wrong type: both stay there | the state of a
 --                       task that has a place: it only leaves the quarantine, in order
 -- FLAGS  none
--- USES   clock, keys, read, event, stats, finish, field
+-- USES   clock, keys, read, event, stats, json, finish, field
 
 local q = open(KEYS[1])
 local now = clock(q.prefix, ARGV[1])

@@ -6,7 +6,7 @@
 -- ARGV   id...  string  1..1000 ids
 -- REPLY  {word...}      rescheduled | running | finished | missing, in order
 -- FLAGS  allow-oom
--- USES   clock, keys, read, event, drain, ready, field
+-- USES   clock, keys, read, event, drain, ready, hold, field
 
 local q = open(KEYS[1])
 local now = clock(q.prefix, ARGV[1])
@@ -25,7 +25,11 @@ for i = 3, #ARGV do
   elseif state == 'scheduled' or state == 'held' or state == 'ready' then
     redis.call('ZADD', q.due, due, id)
     redis.call('HSET', q.task .. id, 'state', 'scheduled')
-    if state == 'held' then redis.call('ZREM', q.held, id) end
+    if state == 'held' then
+      leave_stop(q, id, redis.call('HGET', q.task .. id, 'blocked'))
+      redis.call('HDEL', q.task .. id, 'blocked', 'delay_ms')
+      redis.call('ZREM', q.held, id)
+    end
     if state == 'ready' then drop_entry(q, found[2]) end
     event(q, 'rescheduled', id, 'due', text(due))
   else

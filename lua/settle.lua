@@ -10,7 +10,7 @@
 --                         or already (this claim was settled before) | lost (not this worker's any more): nothing was written;
 --                         error RS_INVALID <claim, from 1> outcome <why> before anything is written
 -- FLAGS  allow-oom
--- USES   clock, keys, check, read, stats, drain, finish, rerun
+-- USES   clock, keys, check, read, stats, drain, ended, finish, rerun
 
 local queues = open_all(KEYS)
 local now = clock(queues[1].prefix, ARGV[1])
@@ -29,7 +29,7 @@ local answers, done, seen = {}, {}, {}
 for at = 2, #ARGV, 7 do
   local q, id, token, outcome = numbered[ARGV[at]], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local key = q.task .. id
-  local found = is_id(id) and read(key, 'state', 'token', 'retention_ms', 'keep')
+  local found = is_id(id) and read(key, 'state', 'token', 'retention_ms', 'keep', 'bound')
   local n = #answers + 1
   if not found or found[2] ~= token then
     answers[n] = 'lost'
@@ -37,11 +37,13 @@ for at = 2, #ARGV, 7 do
     answers[n] = 'already'
   elseif outcome == 'complete' then
     seen[key] = true
-    local list = done[q] or {finished = {}, ids = {}, kept = {}, from = {}}
+    local list = done[q] or {finished = {}, ids = {}, kept = {}, from = {}, bound = {}}
     done[q] = list
     answers[n] = 'completed'
     local keep = found[3] and numeric('retention_ms', found[3]) or KEEP_FINISHED
+    if found[5] then keep = math.max(keep, KEEP_TIED) end
     local i = #list.ids + 1
+    list.bound[i] = found[5]
     list.ids[i], list.kept[i], list.from[i] = id, keep > 0 and (found[4] == '1' and 'whole' or 'part'), at
     if keep > 0 then
       list.finished[#list.finished + 1] = keep == KEEP_FINISHED and usual or text(now + keep)
@@ -55,7 +57,7 @@ end
 
 for q, list in pairs(done) do
   if #list.finished > 0 then redis.call('ZADD', q.finished, unpack(list.finished)) end
-  for i, id in ipairs(list.ids) do complete(q, id, stamp, list.kept[i], ARGV[list.from[i] + 4]) end
+  for i, id in ipairs(list.ids) do complete(q, id, stamp, list.kept[i], ARGV[list.from[i] + 4], list.bound[i]) end
   redis.call('ZREM', q.running, unpack(list.ids))
   count(q, now, 'completed', #list.ids)
 end

@@ -7,7 +7,7 @@
 -- ARGV   most_dead      int   dead tasks kept in a queue
 -- REPLY  {removed, more}      tasks removed; 1 where there may be more to remove
 -- FLAGS  allow-oom
--- USES   clock, keys, read, drain, ready, finish
+-- USES   clock, keys, read, drain, ready, ended, finish
 
 local queues, limit = open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
 local now, most_finished, most_dead = clock(queues[1].prefix, ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -20,17 +20,17 @@ local function sweep_set(q, set, most, is_final)
   if extra > #ids then ids = redis.call('ZRANGE', set, 0, extra - 1) end
   if #ids == 0 then return end
   local due = redis.call('ZMSCORE', q.due, unpack(ids))
-  local gone, leaving = {}, {}
+  local gone, leaving, n = {}, {}, 0
   for i, id in ipairs(ids) do
-    local found = is_id(id) and read(q.task .. id, 'state')
+    local found = is_id(id) and read(q.task .. id, 'state', 'bound')
     local over = found and is_final(found[1])
     if over and due[i] then                                   -- somebody put it there: promote tells of it, then it goes
       redis.call('ZADD', set, 'XX', now + KEEP_FINISHED, id)
     else
       leaving[#leaving + 1] = id
       if over then                                            -- one that is live again only leaves the set
-        gone[#gone + 1] = q.task .. id
-        gone[#gone + 1] = q.outcome .. id
+        forget(q, id, found[2], gone)
+        n = n + 1
       end
     end
   end
@@ -38,7 +38,7 @@ local function sweep_set(q, set, most, is_final)
   if #ids >= limit then more = 1 end
   if #gone > 0 then redis.call('UNLINK', unpack(gone)) end
   redis.call('ZREM', set, unpack(leaving))
-  removed = removed + #gone / 2
+  removed = removed + n
 end
 
 local function sweep_consumers(q)

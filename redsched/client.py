@@ -7,30 +7,22 @@ from collections.abc import Generator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-from redsched.model.errors import TaskConflict, TaskNotFound
+from redsched.events import AsyncEventVerbs, EventVerbs
+from redsched.model.errors import TaskNotFound
 from redsched.model.task import Changes, Enqueued, Options, Page, QueueStats, Task, TaskView
 from redsched.schedules import AsyncSchedules, Schedules
 from redsched.settings import Settings
+from redsched.talking import talk, talk_async
 from redsched.transport import AsyncTransport, Transport
 from redsched.wire import care, checkup, protocol
 from redsched.wire import install as installing
 from redsched.wire.bulk import MAX_BULK, Bulk, Filter, bulk, clock
-from redsched.wire.calls import Verbs
+from redsched.wire.calls import id_list, single
 from redsched.wire.care import QuarantinePage
 from redsched.wire.install import Installed, ServerInfo
 from redsched.wire.replies import Mode
 
 T = TypeVar("T")
-
-
-def _ids(ids: str | Sequence[str]) -> Sequence[str]:
-    return (ids,) if isinstance(ids, str) else ids
-
-
-def _single(answers: list[Enqueued]) -> Enqueued:
-    if answers[0].status == "conflict":
-        raise TaskConflict(answers[0].id, answers[0].queue)
-    return answers[0]
 
 
 def _found(views: dict[str, TaskView | None], task_id: str, queue: str) -> TaskView:
@@ -40,7 +32,7 @@ def _found(views: dict[str, TaskView | None], task_id: str, queue: str) -> TaskV
     return view
 
 
-class Client(Verbs):
+class Client(EventVerbs):
     """Submits and inspects tasks. Thread-safe; close it, or use it in a ``with`` block.
 
     ``redis_url`` and ``namespace`` override the settings; without settings the environment is read.
@@ -82,7 +74,7 @@ class Client(Verbs):
             StoreError: Redis refused; nothing was written.
             OutcomeUnknown: no answer came; repeat with the same id or request.
         """
-        return _single(self.enqueue_many([self._task(type, payload, options)], durability=durability))
+        return single(self.enqueue_many([self._task(type, payload, options)], durability=durability))
 
     def enqueue_many(self, tasks: Sequence[Task], *, durability: str | None = None) -> builtins.list[Enqueued]:
         """Create 1..1000 tasks in one atomic call; a conflict is a status here, not an error."""
@@ -91,27 +83,27 @@ class Client(Verbs):
     def cancel(self, ids: str | Sequence[str], *, queue: str = "default", reason: str = "") -> dict[str, str]:
         """Stop tasks: id -> ``cancelled``, ``requested`` (it runs and is asked to stop), ``finished`` or
         ``missing``."""
-        return self._transport.send(protocol.cancel(self._keys(queue), _ids(ids), reason=reason))
+        return self._transport.send(protocol.cancel(self._keys(queue), id_list(ids), reason=reason))
 
     def reschedule(
         self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
     ) -> dict[str, str]:
         """Give waiting tasks another due time: id -> ``rescheduled``, ``running``, ``finished`` or ``missing``."""
-        return self._transport.send(protocol.reschedule(self._keys(queue), _ids(ids), due=due, delay=delay))
+        return self._transport.send(protocol.reschedule(self._keys(queue), id_list(ids), due=due, delay=delay))
 
     def update(self, ids: str | Sequence[str], *, queue: str = "default", **fields: Unpack[Changes]) -> dict[str, str]:
         """Change fields of tasks that wait or are dead: id -> ``updated``, ``running``, ``finished`` or ``missing``."""
-        return self._transport.send(self._update(queue, _ids(ids), fields))
+        return self._transport.send(self._update(queue, id_list(ids), fields))
 
     def revive(
         self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
     ) -> dict[str, str]:
         """Run dead tasks again: id -> ``revived``, ``missing`` or the state of one that is not dead."""
-        return self._transport.send(protocol.revive(self._keys(queue), _ids(ids), due=due, delay=delay))
+        return self._transport.send(protocol.revive(self._keys(queue), id_list(ids), due=due, delay=delay))
 
     def drop(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, str]:
         """Remove dead or finished tasks: id -> ``dropped``, ``missing`` or the state of one that still lives."""
-        return self._transport.send(care.drop(self._keys(queue), _ids(ids)))
+        return self._transport.send(care.drop(self._keys(queue), id_list(ids)))
 
     def bulk(
         self, action: str, *, queue: str = "default", where: Filter | None = None, dry_run: bool = False,
@@ -121,13 +113,7 @@ class Client(Verbs):
         says otherwise. A dry run only tells how many there are. Repeat it while ``more`` is true."""
         now_ms = self._transport.steps("bulk", clock())
         steps = bulk(self._keys(queue), action, where or Filter(), now_ms=now_ms, dry_run=dry_run, most=most)
-        reply: Any = None
-        while True:
-            try:
-                call = steps.send(reply)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            reply = self._transport.send(call)
+        return talk(self._transport, steps)
 
     def quarantined(self, queue: str = "default", *, limit: int = 50, cursor: str | None = None) -> QuarantinePage:
         """One page of what was set aside in a queue, and why."""
@@ -138,7 +124,7 @@ class Client(Verbs):
     ) -> dict[str, str]:
         """Schedule ids of the quarantine whose hashes are good now: id -> ``requeued``, ``missing``, ``no hash``,
         ``wrong type`` or the state of a task that has its place."""
-        return self._transport.send(care.requeue(self._keys(queue), _ids(ids), due=due, delay=delay))
+        return self._transport.send(care.requeue(self._keys(queue), id_list(ids), due=due, delay=delay))
 
     def drop_quarantined(self, members: Sequence[bytes], *, queue: str = "default") -> int:
         """Forget members of the quarantine, as ``quarantined`` told them; answers how many were there."""
@@ -146,7 +132,7 @@ class Client(Verbs):
 
     def show(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, TaskView | None]:
         """Everything known of 1..100 tasks."""
-        return self._transport.send(protocol.show(self._keys(queue), _ids(ids)))
+        return self._transport.send(protocol.show(self._keys(queue), id_list(ids)))
 
     def task(self, id: str, *, queue: str = "default") -> TaskView:
         """Everything known of one task; raises TaskNotFound."""
@@ -196,7 +182,7 @@ class Client(Verbs):
         return self._transport.steps("install", installing.install(self._transport.mode, self._cell_keys))
 
 
-class AsyncClient(Verbs):
+class AsyncClient(AsyncEventVerbs):
     """Client for asyncio; the same methods as coroutines. One event loop; close it, or use it in an ``async with``
     block."""
 
@@ -224,7 +210,7 @@ class AsyncClient(Verbs):
         self, type: str, payload: Any = None, *, durability: str | None = None, **options: Unpack[Options]
     ) -> Enqueued:
         """As ``Client.enqueue``."""
-        return _single(await self.enqueue_many([self._task(type, payload, options)], durability=durability))
+        return single(await self.enqueue_many([self._task(type, payload, options)], durability=durability))
 
     async def enqueue_many(self, tasks: Sequence[Task], *, durability: str | None = None) -> builtins.list[Enqueued]:
         """As ``Client.enqueue_many``."""
@@ -232,29 +218,29 @@ class AsyncClient(Verbs):
 
     async def cancel(self, ids: str | Sequence[str], *, queue: str = "default", reason: str = "") -> dict[str, str]:
         """As ``Client.cancel``."""
-        return await self.transport.send(protocol.cancel(self._keys(queue), _ids(ids), reason=reason))
+        return await self.transport.send(protocol.cancel(self._keys(queue), id_list(ids), reason=reason))
 
     async def reschedule(
         self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
     ) -> dict[str, str]:
         """As ``Client.reschedule``."""
-        return await self.transport.send(protocol.reschedule(self._keys(queue), _ids(ids), due=due, delay=delay))
+        return await self.transport.send(protocol.reschedule(self._keys(queue), id_list(ids), due=due, delay=delay))
 
     async def update(
         self, ids: str | Sequence[str], *, queue: str = "default", **fields: Unpack[Changes]
     ) -> dict[str, str]:
         """As ``Client.update``."""
-        return await self.transport.send(self._update(queue, _ids(ids), fields))
+        return await self.transport.send(self._update(queue, id_list(ids), fields))
 
     async def revive(
         self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
     ) -> dict[str, str]:
         """As ``Client.revive``."""
-        return await self.transport.send(protocol.revive(self._keys(queue), _ids(ids), due=due, delay=delay))
+        return await self.transport.send(protocol.revive(self._keys(queue), id_list(ids), due=due, delay=delay))
 
     async def drop(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, str]:
         """As ``Client.drop``."""
-        return await self.transport.send(care.drop(self._keys(queue), _ids(ids)))
+        return await self.transport.send(care.drop(self._keys(queue), id_list(ids)))
 
     async def bulk(
         self, action: str, *, queue: str = "default", where: Filter | None = None, dry_run: bool = False,
@@ -263,13 +249,7 @@ class AsyncClient(Verbs):
         """As ``Client.bulk``."""
         now_ms = await self.transport.steps("bulk", clock())
         steps = bulk(self._keys(queue), action, where or Filter(), now_ms=now_ms, dry_run=dry_run, most=most)
-        reply: Any = None
-        while True:
-            try:
-                call = steps.send(reply)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            reply = await self.transport.send(call)
+        return await talk_async(self.transport, steps)
 
     async def quarantined(
         self, queue: str = "default", *, limit: int = 50, cursor: str | None = None
@@ -281,7 +261,7 @@ class AsyncClient(Verbs):
         self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
     ) -> dict[str, str]:
         """As ``Client.requeue``."""
-        return await self.transport.send(care.requeue(self._keys(queue), _ids(ids), due=due, delay=delay))
+        return await self.transport.send(care.requeue(self._keys(queue), id_list(ids), due=due, delay=delay))
 
     async def drop_quarantined(self, members: Sequence[bytes], *, queue: str = "default") -> int:
         """As ``Client.drop_quarantined``."""
@@ -289,7 +269,7 @@ class AsyncClient(Verbs):
 
     async def show(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, TaskView | None]:
         """As ``Client.show``."""
-        return await self.transport.send(protocol.show(self._keys(queue), _ids(ids)))
+        return await self.transport.send(protocol.show(self._keys(queue), id_list(ids)))
 
     async def task(self, id: str, *, queue: str = "default") -> TaskView:
         """As ``Client.task``."""

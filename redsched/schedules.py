@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from redsched.model.definition import Run, Schedule
 from redsched.model.views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
+from redsched.talking import talk, talk_async
 from redsched.transport import AsyncTransport, Transport
 from redsched.wire.calls import Verbs
 from redsched.wire.talks import NOT_GIVEN, Talk, Talks
@@ -24,14 +25,8 @@ class Schedules:
         self._talks = Talks(verbs)
         self._transport = transport
 
-    def _run(self, talk: Talk[T]) -> T:
-        reply = None
-        while True:
-            try:
-                call = talk.send(reply)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            reply = self._transport.send(call)
+    def _run(self, steps: Talk[T]) -> T:
+        return talk(self._transport, steps)
 
     def put(self, schedule: Schedule, *, create_only: bool = False) -> SchedulePut:
         """Create or replace a schedule; the same definition again changes nothing, from however many nodes.
@@ -117,14 +112,8 @@ class AsyncSchedules:
         self._talks = Talks(verbs)
         self._transport = transport
 
-    async def _run(self, talk: Talk[T]) -> T:
-        reply = None
-        while True:
-            try:
-                call = talk.send(reply)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            reply = await self._transport.send(call)
+    async def _run(self, steps: Talk[T]) -> T:
+        return await talk_async(self._transport, steps)
 
     async def put(self, schedule: Schedule, *, create_only: bool = False) -> SchedulePut:
         """As ``Schedules``."""

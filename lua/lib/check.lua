@@ -24,6 +24,11 @@ local function number_or(field, value, default)
   return numeric(field, value)
 end
 
+-- A number of a JSON text; nil where it is none, or beyond its range. No order holds for nan.
+local function sane(value, low, high)
+  return type(value) == 'number' and value >= low and value <= high and value or nil
+end
+
 -- A due time that a client can have meant: 0 (now), or ms between the years 1973 and 2096.
 local function is_time(score)
   return score == 0 or (score >= 1e11 and score <= 4e12)

@@ -3,7 +3,7 @@
 local TEXT = {
   type = 100, payload = 16777216, content_type = 128, priority = 6, retry = 1600, key = 128, tags = 4096,
   headers = 65536, traceparent = 128, request = 128, keep = 1, expires_at = 20, max_attempts = 4, timeout_ms = 8,
-  retention_ms = 11,
+  retention_ms = 11, conditions = LONGEST_PLAN,
 }
 
 local function due_time(value, now)
@@ -27,6 +27,9 @@ local function usable(field, value, now)
     if not is_name(value) then return nil, 'must be 1 to 100 of [A-Za-z0-9._@+-]' end
   elseif field == 'priority' then
     if not PRIORITY[value] then return nil, 'must be high, normal or low' end
+  elseif field == 'conditions' then
+    local plan, why = plan_of(value)
+    if not plan then return nil, why end
   elseif field == 'retry' then
     if not retry_delay(value, 1, value) then return nil, 'is no policy' end
   end

@@ -5,7 +5,9 @@ local FINISHED = {completed = true, skipped = true, expired = true, cancelled = 
 
 -- End a task as completed, skipped, expired or cancelled; its id stays known until its retention ends.
 local function finish(q, id, state, now, retention, reason)
+  local bound = redis.call('HGET', q.task .. id, 'bound')
   local keep = number_or('retention_ms', retention, KEEP_FINISHED) or KEEP_FINISHED
+  if bound then keep = math.max(keep, KEEP_TIED) end
   if keep == 0 then
     redis.call('UNLINK', q.task .. id, q.outcome .. id)
     return
@@ -16,6 +18,7 @@ local function finish(q, id, state, now, retention, reason)
   else
     redis.call('HSET', q.task .. id, 'state', state, 'finished_at', now)
   end
+  if bound then untie(q, id, state, now, bound) end
 end
 
 -- A task past its start-by never starts.
@@ -37,6 +40,8 @@ end
 local function bury(q, id, now, reason)
   redis.call('ZADD', q.dead, now + KEEP_DEAD, id)
   redis.call('HSET', q.task .. id, 'state', 'dead', 'finished_at', now, 'reason', reason)
+  local bound = redis.call('HGET', q.task .. id, 'bound')
+  if bound then untie(q, id, 'dead', now, bound) end
   event(q, 'dead', id, 'reason', reason)
   count(q, now, 'dead', 1)
   return 'dead'

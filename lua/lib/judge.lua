@@ -9,7 +9,7 @@ local function judge(q, id, told, now)
   local score = tonumber(told)
   if not is_id(id) then quarantine(q, id, now, 'bad id') return true end
   if not is_time(math.floor(score)) then quarantine(q, id, now, 'bad time') return true end
-  local found, why = read(q.task .. id, 'state', 'type', 'priority', 'expires_at', 'retention_ms')
+  local found, why = read(q.task .. id, 'state', 'type', 'priority', 'expires_at', 'retention_ms', 'conditions')
   if why == 'missing' and (score == 0 or now - score < 5000) and score % 1 ~= SECOND_LOOK then
     redis.call('ZADD', q.due, 'XX', now + 1000 + SECOND_LOOK, id)   -- HSET may follow ZADD
     return false
@@ -32,7 +32,16 @@ local function judge(q, id, told, now)
   end
   local due_at = told                                   -- numbers are dear to convert
   if score < 1 or not string.find(told, '^%d+$') then due_at = text(score < 1 and now or math.floor(score)) end
-  local entry = add_entry(q, id, priority)
+  local stop, asked = stopped_by(q, found[2], id, now), nil
+  if stop then
+    hold_stopped(q, id, stop, due_at, expires)
+    return true
+  elseif found[6] then
+    local leaves, again = decide(q, id, due_at, now)
+    if leaves ~= nil then return leaves end
+    asked = again
+  end
+  local entry = add_entry(q, id, priority, asked)
   redis.call('HSET', q.task .. id, 'state', 'ready', 'entry', entry, 'due_at', due_at)
   return true, true
 end
@@ -45,9 +54,9 @@ local function recover_pending(q)
     for _, held in ipairs(pending.err and {} or pending) do
       local entry = redis.call('XRANGE', stream, held[1], held[1])[1]
       local id = entry and entry[2][2] or ''
-      local found = is_id(id) and read(q.task .. id, 'state', 'entry')
+      local found = is_id(id) and read(q.task .. id, 'state', 'entry', 'conditions')
       if found and found[1] == 'ready' and found[2] == priority .. '/' .. held[1] then
-        redis.call('HSET', q.task .. id, 'entry', add_entry(q, id, priority))
+        redis.call('HSET', q.task .. id, 'entry', add_entry(q, id, priority, found[3]))
       end
       redis.call('XDEL', stream, held[1])
       redis.call('XACK', stream, 'workers', held[1])

@@ -5,7 +5,7 @@ local OPENED, opened = {}, 0                            -- a library lives on be
 local function open(due)
   local known = OPENED[due]
   if known then
-    known.grouped, known.aside = {}, {}
+    known.grouped, known.aside, known.stops = {}, {}, nil
     return known
   end
   local prefix, name = string.match(due or '', '^({[^{}]+}:)due:([A-Za-z0-9][A-Za-z0-9._@+-]*)$')
@@ -26,6 +26,14 @@ local function open(due)
     quarantine = prefix .. 'quarantine:' .. name,
     stats = prefix .. 'stats:' .. name,
     inbox = prefix .. 'inbox:' .. name,
+    parents = prefix .. 'parents:' .. name .. ':',
+    children = prefix .. 'children:' .. name .. ':',
+    items = prefix .. 'items:' .. name .. ':',
+    line = prefix .. 'line:' .. name .. ':',
+    unique = prefix .. 'unique:' .. name .. ':',
+    digest = prefix .. 'digest:' .. name .. ':',
+    paused = prefix .. 'paused:' .. name,
+    stopped = prefix .. 'stopped:' .. name .. ':',
     grouped = {}, aside = {},
   }
   return OPENED[due]

@@ -1,29 +1,7 @@
 -- overlap: what becomes of a slot while a run of the same schedule has not ended.
 
-local MOST_BUFFERED, MOST_OPEN = 100, 100
+local MOST_BUFFERED = 100
 local POLL = 500                                        -- ms between looks at a run that another waits for
-
--- Make the task of a run; nil where its id is taken: a slot makes one task, ever. due: the planned time, ms.
-local function make_run(q, s, suffix, due, now, payload)
-  local id, fields, priority = s.id .. '@' .. suffix, {}, s.f['task:priority']
-  local key = q.task .. id
-  if not is_id(id) then return nil end
-  s.open[#s.open + 1] = suffix
-  if redis.call('EXISTS', key) == 1 then return nil end -- made by a call that stopped half-way: it may still run
-  for field in pairs(TEXT) do                           -- only what a producer may write
-    local value = s.f['task:' .. field]
-    if field == 'expires_at' and value then value = text(due + (tonumber(string.sub(value, 2)) or 0)) end
-    if field == 'payload' then value = payload or value end
-    if value then fields[#fields + 1], fields[#fields + 2] = field, value end
-  end
-  local entry = add_entry(q, id, PRIORITY[priority or ''] and priority or 'normal')
-  redis.call('HSET', key, 'state', 'ready', 'entry', entry, 'created_at', text(now), 'due_at', text(math.min(due, now)),
-    'schedule', s.id, 'slot', suffix, unpack(fields))
-  if #s.open > MOST_OPEN then table.remove(s.open, 1) end
-  s.recent[#s.recent + 1] = suffix .. '/' .. text(now)
-  s.made = s.made + 1
-  return id
-end
 
 -- Take the runs that have ended from those that are open. Answers the last of them: its state and when it ended.
 local function attend(q, s)

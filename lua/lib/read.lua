@@ -14,6 +14,14 @@ local function read(key, ...)
   return values
 end
 
+-- A key of a wrong type, or a stream without its group, holds nothing; any other error ends the script.
+local function soft(...)
+  local found = redis.pcall(...)
+  if type(found) ~= 'table' or not found.err then return found end
+  local problem = tostring(found.err)
+  if not (string.find(problem, 'WRONGTYPE', 1, true) or string.find(problem, 'NOGROUP', 1, true)) then error(found) end
+end
+
 -- The earliest score of a set in whole ms, at least 0 and no more than a reply can hold; -1 where the set is empty.
 local function earliest(set)
   local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')

@@ -15,10 +15,12 @@ local function group(q, stream)
   q.grouped[stream] = true
 end
 
--- Add the entry; the caller writes what it answers to the hash's field entry.
-local function add_entry(q, id, priority)
+-- Add the entry; the caller writes what it answers to the hash's field entry. asked: its conditions are asked once more
+-- when it is claimed.
+local function add_entry(q, id, priority, asked)
   local stream = stream_of(q, priority)
   group(q, stream)
+  if asked then return priority .. '/' .. redis.call('XADD', stream, '*', 'id', id, 'if', '1') end
   return priority .. '/' .. redis.call('XADD', stream, '*', 'id', id)
 end
 

@@ -4,12 +4,12 @@ local OUTCOME = {complete = true, retry = true, snooze = true, ['return'] = true
 
 local function read_run(q, id)
   local found = read(q.task .. id, 'attempt', 'max_attempts', 'retry', 'expires_at', 'cancel_requested',
-    'retention_ms', 'worker', 'unhandled', 'priority')
+    'retention_ms', 'worker', 'unhandled', 'priority', 'conditions')
   return {
     attempt = number_or('attempt', found[1], 1) or 1, most = number_or('max_attempts', found[2], 5) or 1,
     policy = found[3] or nil, expires = number_or('expires_at', found[4], 4e12) or 4e12, cancel = found[5],
     retention = found[6], worker = found[7], unhandled = whole(found[8] or '0', 0, 100) or 0,
-    priority = PRIORITY[found[9] or 'normal'] and (found[9] or 'normal') or 'normal',
+    priority = PRIORITY[found[9] or 'normal'] and (found[9] or 'normal') or 'normal', asked = found[10],
   }
 end
 
@@ -52,7 +52,7 @@ local function settle_run(q, id, now, outcome, first, problem, traceback)
     return later(q, id, now, run, math.min(5000 * 2 ^ math.min(run.unhandled, 4), 60000), 'unhandled',
       'attempt', math.max(run.attempt - 1, 0), 'unhandled', run.unhandled + 1)
   else                                                  -- returned: ready again at once
-    local entry = add_entry(q, id, run.priority)
+    local entry = add_entry(q, id, run.priority, run.asked)
     redis.call('HSET', q.task .. id, 'state', 'ready', 'entry', entry, 'attempt', math.max(run.attempt - 1, 0))
     count(q, now, 'returned', 1)
     return 'ready'
@@ -60,7 +60,7 @@ local function settle_run(q, id, now, outcome, first, problem, traceback)
 end
 
 -- kept: whole, part (without what only its run needed) or false.
-local function complete(q, id, stamp, kept, result)
+local function complete(q, id, stamp, kept, result, bound)
   local key = q.task .. id
   if not kept then
     redis.call('UNLINK', key, q.outcome .. id)
@@ -68,5 +68,7 @@ local function complete(q, id, stamp, kept, result)
   end
   if result ~= '' then write_outcome(q.outcome .. id, 'result', result) end
   redis.call('HSET', key, 'state', 'completed', 'finished_at', stamp)
+  if bound then untie(q, id, 'completed', tonumber(stamp), bound) end
   if kept == 'part' then redis.call('HDEL', key, 'payload', 'headers', 'entry', 'worker', 'unhandled') end
+  if kept == 'part' and bound then redis.call('HDEL', key, 'conditions') end
 end

@@ -18,11 +18,6 @@ local function decoded(text)
   return ok and type(value) == 'table' and value or {}
 end
 
--- A number of a spec; nil where it is none, or beyond its range. No order holds for nan.
-local function sane(value, low, high)
-  return type(value) == 'number' and value >= low and value <= high and value or nil
-end
-
 -- A field that counts; 0 where somebody wrote what is no number.
 local function counted(s, name)
   return whole(s.f[name] or '', 0, 1e15) or 0

@@ -3,9 +3,19 @@
 local FIELDS = {'state', 'entry', 'type', 'payload', 'attempt', 'max_attempts', 'timeout_ms', 'expires_at', 'due_at',
   'headers', 'traceparent', 'content_type', 'retention_ms'}
 
+-- Whether the tests of a ready task still hold, as they did when it became ready; where not, it is turned down as promote
+-- would do it.
+local function still_met(q, id, now)
+  local f = read_planned(q, id)
+  local plan = f.conditions and plan_of(f.conditions)
+  if not plan or is_met(q.prefix, plan) then return true end
+  turn_down(q, id, plan, f, now)
+  return false
+end
+
 -- The fields of a task that this entry may start; nil where the entry is stale or the task ends here. An id that is none
 -- names no ready task.
-local function startable(q, id, entry, now)
+local function startable(q, id, entry, now, asked)
   local found = read(q.task .. id, unpack(FIELDS))
   if not found or found[1] ~= 'ready' or found[2] ~= entry then return nil end
   local attempt = number_or('attempt', found[5], 0)
@@ -21,7 +31,12 @@ local function startable(q, id, entry, now)
   else
     found.attempt = attempt + 1
     found.due_at = whole(found[9] or '', 1e11, 4e12) or now
-    return found
+    local stop = stopped_by(q, found[3], id, now)
+    if stop then
+      hold_stopped(q, id, stop, text(found.due_at), expires)
+    elseif not asked or still_met(q, id, now) then
+      return found
+    end
   end
 end
 

@@ -10,7 +10,9 @@ local function parse(words, at, queues, now)
   task.hash = task.q.task .. task.id
   task.due = due_time(words[at + 2], now)
   if not task.due then return nil, 'due', 'must be ms since the epoch, 0 or +ms' end
-  if string.byte(task.score) == 43 then task.score = text(task.due) end   -- it began with +
+  if string.byte(task.score) == 43 then                 -- it began with +
+    task.delay, task.score = task.due - now, text(task.due)
+  end
   task.last = task.first + 2 * pairs_given - 1
   if pairs_given < 2 or pairs_given > 32 or task.last > #words then return nil, 'fields', 'are not as many as said' end
   for i = task.first, task.last, 2 do
@@ -21,6 +23,7 @@ local function parse(words, at, queues, now)
   end
   if not task.type then return nil, 'type', 'is required' end
   if not task.payload then return nil, 'payload', 'is required' end
+  task.plan = task.conditions and plan_of(task.conditions)
   return task
 end
 
@@ -48,20 +51,6 @@ local function all_fresh(tasks)
     keys[i], keys[key] = key, true
   end
   return #keys > 0 and redis.call('EXISTS', unpack(keys)) == 0
-end
-
--- Put into due those that are not due yet, with one call a queue.
-local function put_in_due(tasks, now)
-  local scores = {}
-  for _, task in ipairs(tasks) do
-    if task.due > now then
-      local list = scores[task.q] or {}
-      scores[task.q] = list
-      list[#list + 1] = task.score
-      list[#list + 1] = task.id
-    end
-  end
-  for q, list in pairs(scores) do redis.call('ZADD', q.due, unpack(list)) end
 end
 
 local function write_task(task, words, now, stamp, placed)

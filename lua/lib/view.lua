@@ -5,14 +5,6 @@ local HOME = {scheduled = 'due', held = 'held', ready = 'ready', running = 'runn
   skipped = 'finished', expired = 'finished', cancelled = 'finished', dead = 'dead'}
 local LONGEST_LEASE, LONGEST_KEPT = 3600000, 31536000000
 
--- A key of a wrong type, or a stream without its group, holds nothing; any other error ends the script.
-local function soft(...)
-  local found = redis.pcall(...)
-  if type(found) ~= 'table' or not found.err then return found end
-  local problem = tostring(found.err)
-  if not (string.find(problem, 'WRONGTYPE', 1, true) or string.find(problem, 'NOGROUP', 1, true)) then error(found) end
-end
-
 local function type_of(key)
   local found = redis.call('TYPE', key)
   return type(found) == 'table' and found.ok or found

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 
 from redsched.client import AsyncClient
+from redsched.engine.agenda import Agenda
 from redsched.engine.apart import Apart
 from redsched.engine.firing import Schedules
 from redsched.engine.inbox import Inboxes
@@ -77,6 +78,7 @@ class Mover:
         self._inboxes = Inboxes(self._client, self._known)
         self._stranded = Stranded(self._client)
         self._schedules = Schedules(self._client, self._observer, lambda: self._acting)
+        self._agenda = Agenda(self._client, lambda: self._acting)
         self._promotes = Apart("promote", self._client.transport, self._observer)
         self._reaps = Apart("reap", self._client.transport, self._observer)
         self._sweeps = Apart("sweep", self._client.transport, self._observer)
@@ -94,7 +96,10 @@ class Mover:
         self._inboxes.nudge = ingests.nudge
         fires = Loop("fire", self._schedules.step, observer=self._observer, log=log)
         self._schedules.nudge = fires.nudge
-        parts = (self._moves.run(), sweeps.run(), self._scans.run(), ingests.run(), fires.run(), self._watch())
+        attends = Loop("attend", self._agenda.step, observer=self._observer, log=log)
+        self._agenda.nudge = attends.nudge
+        loops = (self._moves, sweeps, self._scans, ingests, fires, attends)
+        parts = (*(loop.run() for loop in loops), self._watch())
         self._tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.gather(*self._tasks)
@@ -241,7 +246,8 @@ class Mover:
         while True:
             try:
                 keys = self._client.cell_keys
-                await self._client.transport.watch((keys.due_prefix, keys.inbox_prefix, keys.schedules), self._changed)
+                prefixes = (keys.due_prefix, keys.inbox_prefix, keys.schedules, keys.agenda)
+                await self._client.transport.watch(prefixes, self._changed)
             except Refused as refused:
                 if not told:
                     told = True
@@ -250,17 +256,20 @@ class Mover:
             except (Unreached, Unanswered) as trouble:
                 log.debug("tracking.ended", extra={"error": str(trouble)})
                 pause = 0.1 if self.armed else min(pause * 2, 2.0)
-            self.armed = self._inboxes.armed = self._schedules.armed = False
+            self._arm(False)
             self._inboxes.nudge()
-            self._schedules.nudge()
             self._next_cap = 0.0
             self._moves.nudge()
             await asyncio.sleep(pause)
 
+    def _arm(self, armed: bool) -> None:
+        self.armed = self._inboxes.armed = self._schedules.armed = self._agenda.armed = armed
+        self._schedules.nudge()
+        self._agenda.nudge()
+
     def _changed(self, keys: list[bytes] | None) -> None:
         if keys is None:  # armed: look at everything once, something may have come before
-            self.armed = self._inboxes.armed = self._schedules.armed = True
-            self._schedules.nudge()
+            self._arm(True)
             self._told.update(self._known)
             self._inboxes.tell(self._known)
             self._restart = True  # something may have come before
@@ -273,6 +282,8 @@ class Mover:
                     self._inboxes.tell((queue,))
                 elif key == self._client.cell_keys.schedules:
                     self._schedules.nudge()
+                elif key == self._client.cell_keys.agenda:
+                    self._agenda.told()
         if self._acting or keys is None:
             self._moves.nudge()
 

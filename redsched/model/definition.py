@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import msgspec
 
 from redsched.model.calendar import CalendarRule
+from redsched.model.condition import Conditions
 from redsched.model.cron import Dialect
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidSchedule
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     Duration = timedelta | int | str
     Instant = datetime | int | str
     Retry = RetryPolicy | Sequence[timedelta | int | str] | timedelta | Mapping[str, Any] | None
+    Conditioned = Conditions | Mapping[str, Any] | None
 else:  # as JSON writes them
     Duration = Instant = int | str
     Retry = dict[str, Any] | list[int | str] | None
+    Conditioned = dict[str, Any] | None
 
 Overlap = Literal["skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow_all"]
 CatchUp = Literal["none", "latest", "all"]
@@ -52,6 +55,7 @@ class TaskTemplate(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkn
     headers: dict[str, str] | None = None
     retention: Duration | None = None
     keep: bool = False
+    conditions: Conditioned = None
 
     def task(self, *, id: str | None = None, due: datetime | int | str | None = None) -> Task:
         """The task to enqueue; raises ValueError for a retry policy that is none."""
@@ -71,6 +75,7 @@ class TaskTemplate(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkn
             headers=self.headers,
             retention=self.retention,
             keep=self.keep,
+            conditions=self.conditions,
         )
 
 

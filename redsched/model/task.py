@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict, get_args
 
 import msgspec
 
+from redsched.model.condition import After, Again, Conditions, Digest, Hold, Source, Test, Unique, WaitFor
 from redsched.model.retry import RetryPolicy
 
 Priority = Literal["high", "normal", "low"]
@@ -35,6 +36,7 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``delay``, not both; neither means now. ``expires_at``/``expires_in`` is the start-by: past it the task never
     starts. ``id`` (1..128 of ``[A-Za-z0-9._@+:-]``) makes enqueue idempotent; without one redsched makes one.
     ``request`` is the caller's own token: a repeated call with it is answered as the first one was.
+    ``conditions``: what it waits for, hangs on, comes after or is merged with.
     """
 
     type: str
@@ -56,6 +58,7 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     retention: timedelta | int | str | None = None
     keep: bool = False
     request: str | None = None
+    conditions: Conditions | Mapping[str, Any] | None = None
 
 
 class Changes(TypedDict, total=False):
@@ -73,10 +76,11 @@ class Changes(TypedDict, total=False):
     headers: Mapping[str, str] | None
     retention: timedelta | int | str | None
     keep: bool
+    conditions: Conditions | Mapping[str, Any] | None
 
 
 class Options(TypedDict, total=False):
-    """The fields of ``Task`` beside type and payload, for keyword arguments."""
+    """The fields of ``Task`` beside type and payload, and those of ``Conditions``, for keyword arguments."""
 
     queue: str
     id: str | None
@@ -95,15 +99,29 @@ class Options(TypedDict, total=False):
     retention: timedelta | int | str | None
     keep: bool
     request: str | None
+    conditions: Conditions | Mapping[str, Any] | None
+    wait_for: WaitFor | str | Sequence[str] | Mapping[str, Any] | None
+    unless: Test | None
+    only_if: Test | None
+    otherwise: Literal["skip"] | Again | Mapping[str, Any] | None
+    cancel_on: str | Sequence[str] | None
+    late: Mapping[str, Source] | None
+    fifo: bool
+    unique: Unique | str | Mapping[str, Any] | None
+    digest: Digest | str | Mapping[str, Any] | None
+    hold: Hold | Mapping[str, Any] | None
+    after: After | str | Sequence[str] | Mapping[str, Any] | None
 
 
 class Enqueued(msgspec.Struct, frozen=True):
-    """The answer for one task: ``created``, ``existing`` (same id, type, payload) or ``conflict`` (nothing written)."""
+    """The answer for one task: ``created``, ``existing`` (same id, type, payload), ``conflict`` (nothing written),
+    ``merged`` (it is part of a digest) or ``rejected`` (another has the key that must be unique; nothing written)."""
 
     id: str
     queue: str
-    status: Literal["created", "existing", "conflict"]
+    status: Literal["created", "existing", "conflict", "merged", "rejected"]
     durability: str = "memory"  # what was reached: memory, fsync or replicas:<how many>
+    other: str | None = None  # the id of the digest that it is part of, or of the task that has the key
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +165,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None = None
     schedule: str | None = None  # that made it, for this planned time (None: it was triggered)
     slot: datetime | None = None
+    conditions: Any = None  # durations in whole ms
+    blocked: str | None = None  # what a held task waits for: confirm, facts, parents, line or pause:<what>
     cancel_requested: bool = False
     progress: Any = None
     result: Any = None

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from redsched.model.errors import InvalidTask
+from redsched.model.condition import MEMBERS, Conditions
+from redsched.model.errors import InvalidTask, TaskConflict
 from redsched.model.task import Changes, Enqueued, Options, QueueStats, Task
 from redsched.settings import Settings
 from redsched.wire import protocol
@@ -16,6 +17,18 @@ from redsched.wire.codec import check_name
 from redsched.wire.durability import with_durability
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
 from redsched.wire.protocol import Call
+
+
+def id_list(ids: str | Sequence[str]) -> Sequence[str]:
+    """One id as a list of one."""
+    return (ids,) if isinstance(ids, str) else ids
+
+
+def single(answers: list[Enqueued]) -> Enqueued:
+    """The answer for one task; raises TaskConflict."""
+    if answers[0].status == "conflict":
+        raise TaskConflict(answers[0].id, answers[0].queue)
+    return answers[0]
 
 
 class Verbs:
@@ -39,8 +52,13 @@ class Verbs:
     @staticmethod
     def _task(type_: str, payload: Any, options: Options) -> Task:
         try:
-            return Task(type=type_, payload=payload, **options)
+            return Task(type=type_, payload=payload, **options)  # type: ignore[misc]
         except TypeError:
+            plain = {name: value for name, value in options.items() if name not in MEMBERS}
+            if len(plain) < len(options) and "conditions" not in plain:
+                found = {name: value for name, value in options.items() if name in MEMBERS}
+                given = Conditions(**found)  # type: ignore[arg-type]
+                return Verbs._task(type_, payload, {**plain, "conditions": given})  # type: ignore[typeddict-item]
             known = {field.name for field in msgspec.structs.fields(Task)}
             unknown = ", ".join(sorted(options.keys() - known))
             raise InvalidTask(unknown or "task", "is no field of a task", code="unknown_field") from None

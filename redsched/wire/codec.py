@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from redsched.model.condition import Conditions, wire_conditions
 from redsched.model.duration import duration_ms, instant, instant_ms
 from redsched.model.errors import InvalidTask
 from redsched.model.retry import retry_wire
@@ -109,7 +110,16 @@ def option_words(task: Task, index: int | None) -> list[Word]:
         words += ("keep", 1)
     if task.request is not None:
         words += ("request", check_id_like("request", task.request, index))
+    if task.conditions is not None:
+        words += ("conditions", conditions_text(task.conditions, index))
     return words
+
+
+def conditions_text(given: Any, index: int | None = None) -> bytes:
+    """Conditions as the scripts read them; raises InvalidTask."""
+    if not isinstance(given, Conditions | Mapping):
+        raise InvalidTask("conditions", f"must be an object, not {_short(given)}", index=index)
+    return json_bytes("conditions", wire_conditions(given, index), 65_536, index)
 
 
 def check_id_like(field: str, value: Any, index: int | None) -> str:
@@ -242,6 +252,7 @@ def task_view(
         traceparent=_text(view, "traceparent"), retention_ms=_number(view, "retention_ms"),
         keep=view.get("keep") in (b"1", "1"), request=_text(view, "request"), worker=_text(view, "worker"),
         reason=_text(view, "reason"), schedule=_text(view, "schedule"), slot=_moment(_slot(view), "slot"),
+        conditions=_json_value(view, "conditions"), blocked=_text(view, "blocked"),
         cancel_requested="cancel_requested" in view,
         progress=_json_value(outcome, "progress"), result=_json_value(outcome, "result"),
         error=_text(outcome, "error") or None, traceback=_text(outcome, "traceback") or None, history=_history(outcome),

@@ -67,6 +67,20 @@ class CellKeys(msgspec.Struct, frozen=True):
         return self.prefix + "schedules"
 
     @property
+    def agenda(self) -> str:
+        """Zset: what movers have to look at -> when, ms."""
+        return self.prefix + "agenda"
+
+    @property
+    def rules(self) -> str:
+        """Hash: rule -> the event that it is about; its definition is in the hash of the event's rules."""
+        return self.prefix + "rules"
+
+    def fact(self, name: str) -> str:
+        """What is known of an event, or whatever a client put there."""
+        return f"{self.prefix}fact:{name}"
+
+    @property
     def calendars(self) -> str:
         """Hash: name -> JSON list of dates."""
         return self.prefix + "calendars"

@@ -161,11 +161,18 @@ def enqueue(cell: Cell, tasks: Sequence[Task], *, max_payload: int) -> Call[list
     def read(reply: list[bytes]) -> list[Enqueued]:
         # an id that was made for this call can only be there because the call came twice
         return [
-            Enqueued(task_id, queue, "created" if fresh else status.decode())  # type: ignore[arg-type]
+            _enqueued(task_id, queue, status.decode(), fresh)
             for (task_id, queue, fresh), status in zip(names, reply, strict=True)
         ]
 
     return Call("enqueue", [queue_keys(cell, queue).due for queue in numbers], words, read)
+
+
+def _enqueued(task_id: str, queue: str, told: str, fresh: bool) -> Enqueued:
+    status, _, other = told.partition(" ")
+    if other:
+        return Enqueued(task_id, queue, status, other=other)  # type: ignore[arg-type]
+    return Enqueued(task_id, queue, "created" if fresh else status)  # type: ignore[arg-type]
 
 
 def promote(queues: Sequence[QueueKeys], *, mover: str, limit: int = 100) -> Call[Promoted]:
@@ -261,7 +268,7 @@ def revive(keys: QueueKeys, ids: Sequence[str], *, due: Any = None, delay: Any =
 
 UPDATABLE = frozenset(
     ("payload", "priority", "max_attempts", "retry", "timeout", "expires_at", "expires_in", "key", "tags", "headers",
-     "retention", "keep")
+     "retention", "keep", "conditions")
 )  # fmt: skip
 _CLEARED = {"timeout": "timeout_ms", "retention": "retention_ms", "expires_in": "expires_at"}
 

@@ -165,6 +165,7 @@ _READ: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
     ("max_attempts", "max_attempts", int), ("timeout", "timeout_ms", int), ("retention", "retention_ms", int),
     ("expires_in", "expires_at", lambda text: int(text.removeprefix("+"))), ("retry", "retry", _policy),
     ("tags", "tags", msgspec.json.decode), ("headers", "headers", msgspec.json.decode), ("keep", "keep", bool),
+    ("conditions", "conditions", msgspec.json.decode),
 )  # fmt: skip
 
 

@@ -25,9 +25,10 @@ _DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, [A-Z_]+)*)", re.MUL
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 # a part may name only parts before it
-_PARTS = ("clock", "keys", "check", "read", "event", "stats", "drain", "ready", "finish", "retry", "outcome", "field",
-          "submit", "rerun", "judge", "start", "claimed", "page", "view", "fault", "amiss", "mend", "stop", "schedule",
-          "pause", "overlap", "turn", "firing")  # fmt: skip
+_PARTS = ("clock", "keys", "check", "read", "event", "stats", "drain", "ready", "json", "plan", "conditions", "facts",
+          "hold", "tie", "ended", "finish", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "unique",
+          "planned", "field", "submit", "rerun", "judge", "create", "start", "claimed", "page", "view", "fault",
+          "amiss", "mend", "schedule", "pause", "run", "overlap", "turn", "firing", "rule", "heard", "agenda")  # fmt: skip
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -89,6 +90,28 @@ def _defined(part: str) -> set[str]:
 
 
 @cache
+def _words(name: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(_NO_NAMES.sub("", _source(name))))
+
+
+@cache
+def _part(part: str) -> str:
+    """A part as a block: only what others use of it stays visible, since Lua allows a chunk 200 local names."""
+    others = [f"lib/{other}.lua" for other in _PARTS if other != part] + [f"{verb}.lua" for verb in verbs()]
+    used = frozenset[str]().union(*map(_words, others))
+    lines: list[str] = []
+    shared: list[str] = []
+    for line in _source(f"lib/{part}.lua").splitlines():
+        found = _DEFINED.match(line)
+        names = found[1].split(", ") if found else []
+        if used.intersection(names):
+            shared += names
+            line = line.removeprefix("local ")
+        lines.append(line)
+    return "\n".join([f"local {', '.join(shared)}", "do", *lines, "end", ""])
+
+
+@cache
 def parts_named(text: str) -> tuple[str, ...]:
     """The parts of ``lua/lib`` that this Lua text names itself, in their fixed order."""
     named = set(_WORD.findall(_NO_NAMES.sub("", text)))
@@ -136,7 +159,7 @@ def _constants(evalsha: bool) -> str:
 def script(verb: str) -> str:
     """One verb as a script for EVALSHA."""
     header(verb)
-    parts = "".join(_source(f"lib/{part}.lua") for part in _closure(verb))
+    parts = "".join(_part(part) for part in _closure(verb))
     return f"{_constants(evalsha=True)}{parts}{_body(verb)}return {verb}_verb(KEYS, ARGV)\n"
 
 
@@ -150,12 +173,11 @@ def sha1(verb: str) -> str:
 def library() -> str:
     """All verbs as one function library, for FUNCTION LOAD."""
     text = [f"#!lua name={LIBRARY}\n", _constants(evalsha=False)]
-    text += [_source(f"lib/{part}.lua") for part in _PARTS]
+    text += [_part(part) for part in _PARTS]
     for verb in verbs():
         flags = ", ".join(f"'{flag}'" for flag in header(verb).flags)
-        text.append(_body(verb))
         text.append(
-            f"redis.register_function{{function_name = '{PREFIX}{verb}', "
-            f"callback = {verb}_verb, flags = {{{flags}}}}}\n"
+            f"do\n{_body(verb)}redis.register_function{{function_name = '{PREFIX}{verb}', "
+            f"callback = {verb}_verb, flags = {{{flags}}}}}\nend\n"
         )
     return "".join(text)

@@ -11,6 +11,7 @@ import pytest
 
 import redsched
 from redsched.model.firing import Decision
+from redsched.model.rule import Rule
 from redsched.model.schedule import Schedule, TaskTemplate
 from redsched.model.task import Task
 from redsched.wire import protocol, scripts
@@ -24,6 +25,7 @@ CELL = Cell("rs")
 Q, R = queue_keys(CELL, "q"), queue_keys(CELL, "r")
 STARTED = Started("q", "a", 1, 0, "t", b"{}", None, None, None, None, 5, None, "1.ab")
 END = Settlement("q", "a", "1.ab", "complete")
+RULE = Rule(id="a", on="paid", task=TaskTemplate(type="t", queue="q"))
 FIRING = Firing(Stored("s", {"queue": b"q"}), Decision(following="none"))
 NO_CALL = {"version"}  # sent as a plain command
 
@@ -73,6 +75,18 @@ CALLS: dict[str, Any] = {
     "show_schedules": lambda n: part("schedules").show_schedules(CellKeys(CELL), ["a"] * n),
     "put_calendar": lambda n: part("schedules").put_calendar(CellKeys(CELL), "a", ["2027-12-25"]),
     "calendars": lambda n: part("schedules").calendars(CellKeys(CELL)),
+    "emit": lambda n: part("events").emit(CellKeys(CELL), "paid", "order-1", data=None, ttl=None, event_id="a"),
+    "attend": lambda n: part("events").attend(CellKeys(CELL)),
+    "confirm": lambda n: part("events").confirm(Q, ["a"] * n, "1.ab", action="confirm"),
+    "follow": lambda n: part("events").follow(Q, "a", ["b"] * n),
+    "kin": lambda n: part("events").kin(Q, "a", "parents"),
+    "pause": lambda n: part("events").pause(Q, "queue", reason="", until=None),
+    "resume": lambda n: part("events").resume(Q, "queue"),
+    "paused": lambda n: part("events").paused([Q, R][:n]),
+    "put_rule": lambda n: part("events").put_rule(CellKeys(CELL), RULE, max_payload=99),
+    "drop_rule": lambda n: part("events").drop_rule(CellKeys(CELL), "a"),
+    "rules": lambda n: part("events").rules(CellKeys(CELL), ["a"] * n),
+    "explain": lambda n: part("events").explain(Q, "a"),
 }
 # how many words one more decision, task, claim, bell, field or id adds to ARGV
 WORDS_EACH = {
@@ -83,8 +97,9 @@ WORDS_EACH = {
 ALWAYS = {"put_schedule": 2}  # words of the first that repeats, beside those: a type and a payload
 # what a full server still carries out; enqueue is not among them, so that producers are refused there
 DRAINING = {"promote", "claim", "settle", "renew", "reap", "cancel", "reschedule", "sweep", "leave", "drop", "ingest",
-            "drop_schedule"}  # fmt: skip
-READING = {"show", "list", "stats", "version", "inspect", "due_schedules", "show_schedules", "calendars"}
+            "drop_schedule", "attend", "confirm", "drop_rule"}  # fmt: skip
+READING = {"show", "list", "stats", "version", "inspect", "due_schedules", "show_schedules", "calendars", "kin",
+           "paused", "rules", "explain"}  # fmt: skip
 
 
 def code(verb: str) -> list[str]:
@@ -135,7 +150,7 @@ def test_the_protocol_sends_what_the_header_says(verb: str) -> None:
 @pytest.mark.parametrize("verb", sorted(set(scripts.verbs()) - NO_CALL))
 def test_the_words_that_the_protocol_sends_are_in_the_order_of_the_header(verb: str) -> None:
     plain = {
-        "now": 0, "consumer": "w", "n": 1, "lease_ms": (1, 1_000), "limit": (50, 100, 500), "mover": "m", "reason": "",
+        "now": 0, "consumer": "w", "n": 1, "lease_ms": (1, 1_000), "limit": (50, 64, 100, 500), "mover": "m", "reason": "",
         "when": 0, "id": "a", "token": "1.ab", "place": ("due", "task"), "cursor": ("", b""), "type": "", "state": "",
         "most_finished": 100_000, "most_dead": 10_000,
     }  # fmt: skip

@@ -19,8 +19,11 @@ TYPES = {
     "task": "hash", "due": "zset", "ready": "stream", "held": "zset", "running": "zset", "finished": "zset",
     "dead": "zset", "quarantine": "zset", "outcome": "hash", "claimed": "string", "events": "stream", "stats": "hash",
     "queues": "set", "meta": "hash", "mover": "string", "inbox": "stream", "answer": "hash", "durable": "string",
-    "schedules": "zset", "schedule": "hash", "calendars": "hash",
+    "schedules": "zset", "schedule": "hash", "calendars": "hash", "fact": None, "listeners": "zset", "line": "zset",
+    "unique": "string", "digest": "string", "items": "list", "parents": "hash", "children": "zset", "paused": "hash",
+    "stopped": "zset", "agenda": "zset", "cursors": "hash", "rules": "hash",
 }  # fmt: skip
+TIED = ("listeners", "line", "digest", "items", "parents", "children", "stopped", "agenda", "cursors")
 TOKEN = re.compile(r"(\d+)\.[0-9a-f]+")
 
 
@@ -60,13 +63,14 @@ def assert_consistent(connection: redis.Redis, namespace: str, broken: Collectio
     outcomes: set[tuple[str, str]] = set()
     places: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     named: dict[tuple[str, str], list[str]] = defaultdict(list)
+    ties: dict[str, dict[str, Any]] = defaultdict(dict)
     for key, (kind, content) in everything(connection, f"{prefix}*").items():
         name, _, rest = key.removeprefix(prefix).partition(":")
         queue, _, task_id = rest.partition(":")
         if task_id in broken and name in ("task", "outcome"):
             continue
         assert name in TYPES, f"{key} is no key of the contract"
-        assert kind == TYPES[name], f"{key} is a {kind}"
+        assert TYPES[name] in (kind, None), f"{key} is a {kind}"
         if name == "task":
             tasks[queue, task_id] = content
         elif name == "outcome":
@@ -79,6 +83,8 @@ def assert_consistent(connection: redis.Redis, namespace: str, broken: Collectio
             for at, fields in content:
                 places[queue, fields.get("id", "")]["ready"] += 1
                 named[queue, fields.get("id", "")].append(f"{task_id or 'normal'}/{at}")
+        elif name in TIED:
+            ties[name][rest] = content
         elif name == "claimed" or (name == "stats" and task_id):
             assert connection.pttl(key) != -1, f"{key} stays for ever"
 
@@ -89,6 +95,46 @@ def assert_consistent(connection: redis.Redis, namespace: str, broken: Collectio
     lost = {task_id for _, task_id in places} - set(broken)
     assert not lost, f"ids without a task: {lost}"
     assert {task_id for _, task_id in outcomes - tasks.keys()} <= set(broken), "an outcome without a task"
+    if not broken:
+        held = {place: connection.zscore(f"{prefix}held:{place[0]}", place[1]) for place in tasks}
+        _check_ties(tasks, ties, {place: score for place, score in held.items() if score is not None})
+
+
+def _check_ties(
+    tasks: dict[tuple[str, str], dict[str, Any]], ties: dict[str, dict[str, Any]], held: dict[tuple[str, str], float]
+) -> None:
+    """What tasks are entered in beside their places names only tasks that are so."""
+
+    def live(queue: str, task_id: str) -> bool:
+        task = tasks.get((queue, task_id))
+        return task is not None and task.get("state", "scheduled") in ("scheduled", "held", "ready", "running")
+
+    agenda = dict(ties["agenda"].get("", []))
+    for name, members in ties["listeners"].items():
+        for member, _ in members:
+            assert live(*member.split("/", 1)), f"{member} listens to {name} and is no more"
+    for rest, members in ties["line"].items():
+        for member, _ in members:
+            assert live(rest.partition(":")[0], member), f"{member} stands in line {rest} and is no more"
+    for rest, opener in ties["digest"].items():
+        assert live(rest.partition(":")[0], opener), f"digest {rest} is that of {opener}, which is no more"
+    for rest in [*ties["parents"], *ties["items"]]:
+        queue, _, task_id = rest.partition(":")
+        assert (queue, task_id) in tasks, f"{rest} has parents or items and is no more"
+    for rest in ties["children"]:
+        queue, _, task_id = rest.partition(":")
+        assert (queue, task_id) in tasks or f"ended/gone/{queue}/{task_id}" in agenda, f"children of {rest}, which is gone"
+    for rest, members in ties["stopped"].items():
+        queue, _, what = rest.partition(":")
+        for member, _ in members:
+            assert tasks[queue, member].get("blocked") == f"pause:{what}", f"{member} is not set aside for {what}"
+    for (queue, task_id), score in held.items():
+        if score < 4e12 and "blocked" in tasks[queue, task_id]:
+            assert agenda.get(f"hold/{queue}", 9e15) <= score, f"nobody ends the hold of {task_id}"
+    assert {item for items in ties["cursors"].values() for item in items} <= agenda.keys()
+    for (queue, task_id), task in tasks.items():
+        assert ("blocked" in task) <= (task.get("state") == "held"), f"{task_id} is blocked and {task.get('state')}"
+        assert (queue, task_id) in held or task.get("state") != "held"
 
 
 def _check_task(task_id: str, task: dict[str, str], places: Counter[str]) -> None:

@@ -6,15 +6,17 @@ task of the namespace must be in the one place that its state names.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import redis
 
-from redsched.wire import protocol, scripts
+from redsched.model.happening import Emitted
+from redsched.wire import events, protocol, scripts
 from redsched.wire.cells import Cell
-from redsched.wire.keys import QueueKeys, queue_keys
+from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
 from redsched.wire.protocol import Call, Claimed, Promoted, Settlement, Started
 from tests.lua.consistency import PLACES, assert_consistent, everything, streams_of
 
@@ -129,6 +131,19 @@ class Queue:
     def reap(self, *, now: int | None = None, limit: int = 100) -> protocol.Moved:
         """Take back what is past its lease."""
         return self.send(protocol.reap([self.keys], limit=limit), now=now).queues[0]
+
+    def emit(self, event: str, subject: str = "", data: Any = None, *, now: int | None = None, **more: Any) -> Emitted:
+        """Record an event."""
+        options = {"ttl": None, "event_id": "e1"} | more
+        return self.send(events.emit(CellKeys(self.cell), event, subject, data=data, **options), now=now)
+
+    def attend(self, *, now: int | None = None, limit: int = 64) -> events.Attended:
+        """Work off a part of the agenda."""
+        return self.send(events.attend(CellKeys(self.cell), limit), now=now)
+
+    def plan(self, task_id: str, conditions: dict[str, Any], *, due: Any = 0, now: int | None = None, **fields: Any) -> str:
+        """Create a task with conditions, as they are on the wire; what enqueue answers."""
+        return self.enqueue((task_id, due, {"conditions": json.dumps(conditions), **fields}), now=now)[0]
 
     # --- seeds
 

@@ -51,7 +51,7 @@ def samples(valkey_server: EmbeddedServer) -> Iterator[Samples]:
         client._transport.send(protocol.promote([keys], mover="m"))
         stats, info = client.stats(["q"]), client.ping()
     observer = PrometheusObserver()
-    for loop in ("promote", "renew", "lease", "claim", "sweep", "scan", "ingest", "fire"):
+    for loop in ("promote", "renew", "lease", "claim", "sweep", "scan", "ingest", "fire", "attend"):
         observer.progressed(loop)
     observer.redis_error("store")
     observer.fired("s", 1, 1)

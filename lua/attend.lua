@@ -1,0 +1,26 @@
+-- attend: work off a part of what the mover has to look at: ends of holds, events with many listeners, tasks that others come
+-- after, pauses that are over.
+--
+-- KEYS   agenda  zset  {namespace}:agenda
+-- ARGV   now     int   0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   limit   int   1..500, most tasks looked at by one call; bounds how long Redis is held
+-- REPLY  {now, done, next}  ms; tasks looked at; when there is more to do, ms (0: at once; -1: nothing is left)
+-- FLAGS  allow-oom
+-- USES   clock, keys, read, drain, agenda
+
+local agenda, limit = KEYS[1], math.max(1, math.min(tonumber(ARGV[2]), 500))
+local prefix = string.match(agenda, '^({[^{}]+}:)agenda$')
+if not prefix then return redis.error_reply('RS_KEYS the key must be {namespace}:agenda') end
+local now, done = clock(prefix, ARGV[1]), 0
+drain(open(prefix .. 'due:default'))
+
+for _, item in ipairs(redis.call('ZRANGE', agenda, '-inf', now, 'BYSCORE', 'LIMIT', 0, 32)) do
+  local kind, what = string.match(item, '^(%a+)/(.+)$')
+  local used, again = 0, nil
+  if done >= limit then break end
+  if AGENDA[kind or ''] then used, again = AGENDA[kind](prefix, what, limit - done, now) end
+  done = done + math.max(used, 1)
+  redis.call('ZREM', agenda, item)
+  if again then redis.call('ZADD', agenda, text(again), item) end   -- behind those that came meanwhile
+end
+return {now, done, earliest(agenda)}

@@ -1,0 +1,74 @@
+-- explain: why a task has not run yet, when it will, or why it never will: all that bears on it, read at one moment.
+--
+-- KEYS   due  zset    {namespace}:due:<queue>
+-- ARGV   now  int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   id   string  the task
+-- REPLY  {now, fields, told...}  ms; its hash (field, value, ...; empty where there is none); then lists that begin with what they
+--                     tell: {due, ms} · {held, ms} · {lease, ms} · {quarantined, reason} · {stop, what, until, since, reason} ·
+--                     {fact, name, value or '', 1 where it is there} · {unless or only_if, 1 where it holds} ·
+--                     {line, name, first, how many before it} · {parents, left, failed, first that failed, one that is left} ·
+--                     {digest, tasks merged so far} · {ready, entries in the queue} · {running, how many} · {mover, 1 where one
+--                     acts} · {event, ms, name, field, value, ...}, latest first
+-- FLAGS  no-writes
+-- USES   clock, keys, read, event, ready, conditions, facts, tie, finish, wait, stops
+
+local q, id = open(KEYS[1]), ARGV[2]
+local now = clock(q.prefix, ARGV[1])
+local f = is_id(id) and read_planned(q, id)
+local reply = {now, f and redis.call('HGETALL', q.task .. id) or {}}
+local function tell(...) reply[#reply + 1] = {...} end
+
+for word, set in pairs({due = q.due, held = q.held, lease = q.running}) do
+  local score = soft('ZSCORE', set, id)
+  if score then tell(word, math.floor(math.max(0, math.min(tonumber(score), 9e15)))) end
+end
+for _, reason in ipairs({'missing', 'wrong type', 'bad id', 'bad time'}) do
+  if soft('ZSCORE', q.quarantine, reason .. ':' .. string.sub(id, 1, 128)) then tell('quarantined', reason) end
+end
+for what, line in pairs(stops_of(q) or {}) do
+  local till, since, reason = string.match(line, '^(%d+) (%d+) (.*)$')
+  if is_stopped(line, now) then tell('stop', what, tonumber(till or 0), tonumber(since or 0), reason or line) end
+end
+
+local function tell_test(test)
+  for _, one in ipairs(test.all or test.any or {}) do tell_test(one) end
+  if not test.fact then return end
+  local value = fact_of(q.prefix, test.fact, test.field)
+  tell('fact', test.field and test.fact .. '#' .. test.field or test.fact, string.sub(value or '', 1, 200), value and 1 or 0)
+end
+local plan = f and f.conditions and plan_of(f.conditions)
+if plan then
+  for _, name in ipairs(facts_of(plan)) do tell_test({fact = name}) end
+  for _, which in ipairs({'unless', 'only_if'}) do
+    if plan[which] then
+      tell_test(plan[which])
+      tell(which, holds(q.prefix, plan[which]) and 1 or 0)
+    end
+  end
+  local line = line_of(plan, f.key)
+  local rank = line and soft('ZRANK', q.line .. line, id)
+  if rank then tell('line', line, redis.call('ZRANGE', q.line .. line, 0, 0)[1], rank) end
+  if plan.after then
+    local found = redis.call('HMGET', q.parents .. id, ':left', ':failed', ':first')
+    local one = ''
+    local page = redis.call('HSCAN', q.parents .. id, 0, 'COUNT', 500)[2]
+    for i = 1, #page, 2 do
+      if page[i + 1] == '' then one = page[i] end
+    end
+    tell('parents', tonumber(found[1] or 0), tonumber(found[2] or 0), found[3] or '', one)
+  end
+  if plan.digest then tell('digest', soft('LLEN', q.items .. id) or 0) end
+end
+local waiting = 0
+for _, priority in ipairs(PRIORITIES) do waiting = waiting + (soft('XLEN', stream_of(q, priority)) or 0) end
+tell('ready', waiting)
+tell('running', soft('ZCARD', q.running) or 0)
+tell('mover', redis.call('EXISTS', q.prefix .. 'mover'))
+for _, entry in ipairs(soft('XREVRANGE', q.prefix .. 'events', '+', '-', 'COUNT', 1000) or {}) do
+  local told = {}
+  for i = 1, #entry[2], 2 do told[entry[2][i]] = entry[2][i + 1] end
+  if told.id == id and told.queue == q.name then
+    tell('event', tonumber(string.match(entry[1], '^%d+')), told.event, unpack(entry[2], 7))
+  end
+end
+return reply

@@ -1,0 +1,26 @@
+-- follow: let a task that is still to be confirmed come after more tasks, where they are too many for one call.
+--
+-- KEYS   due     zset    {namespace}:due:<queue>
+-- ARGV   id      string  the task; it was submitted with hold and after
+-- ARGV   ref...  string  1..1000 ids, or <queue>/<id>
+-- REPLY  word            followed | refused (it does not wait for its confirmation, or comes after none) | missing; error
+--                        RS_INVALID <ref, from 1> after <why> before anything is written
+-- FLAGS  none
+-- USES   keys, plan, conditions, tie, wait
+
+local q, id = open(KEYS[1]), ARGV[1]
+local refs = {}
+for i = 2, math.min(#ARGV, 1001) do
+  local home, parent
+  if is_ref(ARGV[i]) then home, parent = ref_of(q, ARGV[i]) end
+  if not home or redis.call('EXISTS', home.task .. parent) == 0 then
+    return redis.error_reply('RS_INVALID ' .. (i - 1) .. ' after names a task that is not there')
+  end
+  refs[i - 1] = ARGV[i]
+end
+local f = is_id(id) and read_planned(q, id)
+if not f then return 'missing' end
+local plan = f.conditions and plan_of(f.conditions)
+if f.state ~= 'held' or f.blocked ~= 'confirm' or not plan or not plan.after then return 'refused' end
+follow(q, id, refs)
+return 'followed'

@@ -1,0 +1,38 @@
+-- kin: a page of the tasks that one comes after, with what they left, or of those that come after it.
+--
+-- KEYS   due     zset    {namespace}:due:<queue>
+-- ARGV   which   string  parents | children
+-- ARGV   id      string  the task
+-- ARGV   cursor  string  '' or what the last page answered
+-- ARGV   limit   int     1..1000
+-- REPLY  {cursor, task...}  cursor '' on the last page; each task {<queue>/<id>, state, type, result}: result JSON of a
+--                        parent that completed, '' where it left none or a long one; state gone where nothing is left of it
+-- FLAGS  no-writes
+-- USES   keys, read, heard
+
+local q, which, id, cursor = open(KEYS[1]), ARGV[1], ARGV[2], ARGV[3]
+local limit = math.max(1, math.min(tonumber(ARGV[4]), 1000))
+if which ~= 'parents' and which ~= 'children' then return redis.error_reply('RS_INVALID 1 which must be parents or children') end
+local reply = {''}
+if not is_id(id) then return reply end
+
+local function tell(member, told)
+  local home, other = named(q.prefix, member)
+  local found = home and soft('HMGET', home.task .. other, 'state', 'type')
+  local state, result = string.match(told or '', '^(%a+) (.*)$')
+  local live = found and found[2] and state_of(found[1])
+  reply[#reply + 1] = {member, live or state or 'gone', found and found[2] or '', result or ''}
+end
+
+if which == 'children' then
+  local page = page_after(q.children .. id, cursor, limit)
+  for _, member in ipairs(page) do tell(member) end
+  if #page == limit then reply[1] = page[limit] end
+else
+  local page = soft('HSCAN', q.parents .. id, cursor == '' and '0' or cursor, 'COUNT', limit)
+  for i = 1, page and #page[2] or 0, 2 do
+    if string.byte(page[2][i]) ~= 58 then tell(page[2][i], page[2][i + 1]) end
+  end
+  if page and page[1] ~= '0' then reply[1] = page[1] end
+end
+return reply

@@ -1,0 +1,62 @@
+-- agenda: what the mover has to look at and when: <kind>/<what> -> ms. Each kind answers how much of the call's budget it
+-- used, and when it is looked at again (ms; nil: never).
+
+local AGENDA = {}
+
+local function cursor_of(prefix, item)
+  return redis.call('HGET', prefix .. 'cursors', item) or ''
+end
+
+local function keep_cursor(prefix, item, last)
+  if last then redis.call('HSET', prefix .. 'cursors', item, last) else redis.call('HDEL', prefix .. 'cursors', item) end
+end
+
+-- hold/<queue>: holds whose end has come. Promote decides what becomes of them.
+AGENDA.hold = function(prefix, queue, limit, now)
+  local q = open(prefix .. 'due:' .. queue)
+  local ids = redis.call('ZRANGE', q.held, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
+  for _, id in ipairs(ids) do
+    if not is_id(id) or not release_task(q, id, now) then redis.call('ZREM', q.held, id) end
+  end
+  local after = earliest(q.held)
+  return #ids, after >= 0 and after < NO_END and after or nil
+end
+
+-- heard/<fact>: an event that has more listeners than one call tells.
+AGENDA.heard = function(prefix, name, limit, now)
+  local item = 'heard/' .. name
+  local used, last = tell_listeners(prefix, name, cursor_of(prefix, item), limit, now)
+  keep_cursor(prefix, item, last)
+  return used, last and now
+end
+
+-- ended/<state>/<queue>/<id>: a task that others come after.
+AGENDA.ended = function(prefix, what, limit, now)
+  local item, state, parent = 'ended/' .. what, string.match(what, '^(%a+)/(.+)$')
+  if not state then return 0 end
+  local used, last = tell_children(prefix, state, parent, cursor_of(prefix, item), limit, now)
+  keep_cursor(prefix, item, last)
+  return used, last and now
+end
+
+-- resume/<queue>/<what>: tasks that a pause set aside.
+AGENDA.resume = function(prefix, name, limit, now)
+  local queue, what = string.match(name, '^([^/]+)/(.+)$')
+  if not queue or not is_name(queue) then return 0 end
+  local q = open(prefix .. 'due:' .. queue)
+  local line = soft('HGET', q.paused, what)
+  if line and is_stopped(line, now) then
+    local till = tonumber(string.match(line, '^(%d+) ') or 0)
+    return 0, till > 0 and till or nil
+  elseif line then
+    redis.call('HDEL', q.paused, what)
+    event(q, 'resumed', what)
+  end
+  local ids = redis.call('ZRANGE', q.stopped .. what, 0, limit - 1)
+  for _, id in ipairs(ids) do
+    local blocked = is_id(id) and soft('HGET', q.task .. id, 'blocked')
+    if blocked == 'pause:' .. what then release_task(q, id, now) end
+    redis.call('ZREM', q.stopped .. what, id)
+  end
+  return #ids, #ids == limit and now or nil
+end

@@ -1,0 +1,59 @@
+-- conditions: the members that a task's conditions may have.
+
+local FACTS = list_of(is_fact, MOST_FACTS)
+local MEMBER = {
+  cancel_on = FACTS,
+  wait_for = function(value)
+    local either = object_of({all = FACTS, any = FACTS, within = is_span, ['then'] = one_of('run', 'expire')})
+    return either(value) and (value.all == nil) ~= (value.any == nil)
+  end,
+  only_if = is_test, unless = is_test,
+  otherwise = function(value)
+    return value == 'skip' or object_of({again = is_span, within = is_span}, 'again')(value)
+  end,
+  late = function(value)
+    if type(value) ~= 'table' or #value > 0 then return false end
+    local from = object_of({fact = is_fact, field = is_short, default = is_plain}, 'fact')
+    for name, one in pairs(value) do
+      if not is_short(name) or not from(one) then return false end
+    end
+    return true
+  end,
+  fifo = is_flag,
+  unique = object_of({key = is_key, mode = one_of('reject', 'replace', 'debounce', 'keep_last'),
+    release = one_of('start', 'end', 'ttl'), ttl = is_span, longest = is_span}, 'key'),
+  digest = object_of({key = is_key, grace = is_span, longest = is_span,
+    size = function(value) return is_span(value) and value <= 1000 end}, 'key'),
+  hold = object_of({token = is_key, within = is_span, ['then'] = one_of('run', 'expire')}, 'token'),
+  after = object_of({ids = list_of(is_ref, 500), on = one_of('success', 'failure', 'either'),
+    otherwise = one_of('cancel', 'skip', 'run', 'wait')}, 'ids'),
+}
+
+-- The plan; or nil and why it cannot be used.
+local function plan_of(text)
+  if #text > LONGEST_PLAN then return nil, 'are too long' end
+  local ok, plan = pcall(cjson.decode, text)
+  if not ok or type(plan) ~= 'table' or #plan > 0 then return nil, 'must be a JSON object' end
+  for member, value in pairs(plan) do
+    if not MEMBER[member] then return nil, 'hold a member that is unknown' end
+    if not MEMBER[member](value) then return nil, 'hold a ' .. member .. ' that cannot be used' end
+  end
+  local unique = plan.unique
+  if unique and unique.release == 'ttl' and not unique.ttl then return nil, 'hold a unique without its ttl' end
+  return plan
+end
+
+-- The facts that a task listens for.
+local function facts_of(plan)
+  local found = {}
+  for _, name in ipairs(plan.cancel_on or {}) do found[#found + 1] = name end
+  for _, name in ipairs(plan.wait_for and (plan.wait_for.all or plan.wait_for.any) or {}) do found[#found + 1] = name end
+  return found
+end
+
+-- The queue and the id that <id> or <queue>/<id> means.
+local function ref_of(q, ref)
+  local queue, id = string.match(ref, '^([^/]+)/(.*)$')
+  if not queue or queue == q.name then return q, id or ref end
+  return open(q.prefix .. 'due:' .. queue), id
+end

@@ -1,0 +1,61 @@
+-- create: write a new task, whether it has conditions or not.
+
+local MOST_PARENTS = 2000                               -- named by the tasks of one call
+
+-- Why the plan of a task cannot be carried out; known: keys of the tasks that the same call makes before it.
+local function trouble_of(task, known, refs)
+  local plan = task.plan
+  if plan.fifo and not is_key(task.key) then return 'hold fifo, which needs a key' end
+  for _, ref in ipairs(plan.after and plan.after.ids or {}) do
+    local home, id = ref_of(task.q, ref)
+    if refs.n >= MOST_PARENTS then return 'name more than 2000 tasks in one call' end
+    if home.prefix ~= task.q.prefix then return 'name a task of another namespace' end
+    if not known[home.task .. id] and redis.call('EXISTS', home.task .. id) == 0 then return 'name a task that is not there' end
+    refs.n = refs.n + 1
+  end
+end
+
+-- Put into due those that are not due yet, with one call a queue.
+local function put_in_due(tasks, now)
+  local scores = {}
+  for _, task in ipairs(tasks) do
+    if task.due > now and not task.plan then
+      local list = scores[task.q] or {}
+      scores[task.q] = list
+      list[#list + 1] = task.score
+      list[#list + 1] = task.id
+    end
+  end
+  for q, list in pairs(scores) do redis.call('ZADD', q.due, unpack(list)) end
+end
+
+-- Its place first: a call that stops half-way leaves a due task, which promote judges.
+local function create_planned(task, words, now, stamp)
+  local q, id, plan, due, holder = task.q, task.id, task.plan, math.max(task.due, now), nil
+  if plan.digest then due = now end
+  if plan.unique then
+    due, holder = make_unique(q, id, plan.unique, due, now)
+    if not due then return 'rejected ' .. holder end
+  end
+  redis.call('ZADD', q.due, text(due), id)
+  redis.call('HSET', task.hash, 'created_at', stamp, 'bound', 'p', unpack(words, task.first, task.last))
+  tie(q, id, plan, task.key)
+  local f = read_planned(q, id)
+  local word, more = blocked_by(q, id, plan, f, now)
+  local leaves = true
+  if word then
+    halt(q, id, word, more, f, text(due), now)
+    if not FINISHED[word] and task.delay then redis.call('HSET', task.hash, 'delay_ms', text(task.delay)) end
+  else
+    leaves = due <= now and judge(q, id, text(due), now)
+  end
+  if leaves then redis.call('ZREM', q.due, id) end
+  local into = plan.digest and string.match(redis.call('HGET', task.hash, 'reason') or '', '^merged into (.*)$')
+  return into and 'merged ' .. into or 'created'
+end
+
+local function create(task, words, now, stamp, placed)
+  if task.plan then return create_planned(task, words, now, stamp) end
+  write_task(task, words, now, stamp, placed)
+  return 'created'
+end

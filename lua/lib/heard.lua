@@ -1,0 +1,70 @@
+-- heard: telling of what happened to those who wait for it: the listeners of a fact, the children of a task.
+
+local RESULT = 8192                                     -- bytes of a parent's result that its children keep
+
+local function named(prefix, member)
+  local queue, id = string.match(member, '^([^/]+)/(.+)$')
+  if queue and is_name(queue) and is_id(id) then return open(prefix .. 'due:' .. queue), id end
+end
+
+-- A page of a set whose members all have the score 0, after a member.
+local function page_after(key, last, limit)
+  return soft('ZRANGE', key, last == '' and '-' or '(' .. last, '+', 'BYLEX', 'LIMIT', 0, limit) or {}
+end
+
+local function is_among(names, name)
+  for _, one in ipairs(names or {}) do
+    if one == name then return true end
+  end
+  return false
+end
+
+local function hear(prefix, member, name, now)
+  local key = prefix .. 'listeners:' .. name
+  local q, id = named(prefix, member)
+  local found = q and read(q.task .. id, 'state', 'conditions')
+  local state, plan = found and state_of(found[1]), found and found[2] and plan_of(found[2])
+  if not plan or not LIVE[state] then
+    redis.call('ZREM', key, member)
+  elseif is_among(plan.cancel_on, name) then
+    stop_task(q, id, now, 'event ' .. name)
+  elseif state == 'held' then
+    consider(q, id, now)
+  end
+end
+
+-- Answers how many were told, and the last of them where there may be more.
+local function tell_listeners(prefix, name, last, limit, now)
+  local page = page_after(prefix .. 'listeners:' .. name, last, limit)
+  for _, member in ipairs(page) do hear(prefix, member, name, now) end
+  return #page, #page == limit and page[limit] or nil
+end
+
+local function tell_child(prefix, member, parent, state, result, now)
+  local q, id = named(prefix, member)
+  local found = q and read(q.task .. id, 'conditions')
+  local plan = found and found[1] and plan_of(found[1])
+  if not plan or not plan.after or soft('HGET', q.parents .. id, parent) ~= '' then return end
+  local failed, after = state ~= 'completed', plan.after
+  if failed and state ~= 'gone' and after.otherwise == 'wait' and (after.on or 'success') == 'success' then return end
+  redis.call('HSET', q.parents .. id, parent, state .. ' ' .. result)
+  redis.call('HINCRBY', q.parents .. id, ':left', -1)
+  if failed then
+    redis.call('HINCRBY', q.parents .. id, ':failed', 1)
+    redis.call('HSETNX', q.parents .. id, ':first', parent .. ' ' .. state)
+  end
+  consider(q, id, now)
+end
+
+-- Like tell_listeners, to the children of a task that has ended; gone: it is removed, and with it what named its children.
+local function tell_children(prefix, state, parent, last, limit, now)
+  local q, id = named(prefix, parent)
+  if not q then return 0 end
+  local page = page_after(q.children .. id, last, limit)
+  local result = state == 'completed' and soft('HGET', q.outcome .. id, 'result') or ''
+  if #result > RESULT then result = '' end
+  for _, member in ipairs(page) do tell_child(prefix, member, parent, state, result, now) end
+  if #page == limit then return #page, page[limit] end
+  if state == 'gone' then redis.call('UNLINK', q.children .. id) end
+  return #page
+end

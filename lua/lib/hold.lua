@@ -1,0 +1,41 @@
+-- hold: a task that waits for something else than a time; the field blocked says for what: confirm, facts, parents, line or
+-- pause:<what>.
+
+local NO_END = 4e12                                     -- the score of a hold that only its reason ends
+
+-- Say when the mover has to look at something again; what it is about must be there already.
+local function remind(prefix, item, at)
+  redis.call('ZADD', prefix .. 'agenda', 'LT', text(math.max(at, 0)), item)
+end
+
+-- The new place, then the hash; the caller leaves the old place. More fields may follow.
+local function hold_task(q, id, why, till, ...)
+  if till < NO_END then remind(q.prefix, 'hold/' .. q.name, till) end
+  redis.call('ZADD', q.held, text(math.min(till, NO_END)), id)
+  redis.call('HSET', q.task .. id, 'state', 'held', 'blocked', why, ...)
+end
+
+-- Leave what the hold of a task keeps beside its place.
+local function leave_stop(q, id, why)
+  local what = string.match(why or '', '^pause:(.*)$')
+  if what then redis.call('ZREM', q.stopped .. what, id) end
+end
+
+-- held -> scheduled, where promote judges it. A delay counts from here; a pause leaves the due time as it was.
+local function release_task(q, id, now)
+  local found = read(q.task .. id, 'state', 'blocked', 'due_at', 'delay_ms')
+  if not found or found[1] ~= 'held' then return false end
+  local delay, due = whole(found[4] or '', 0, 31536000000), whole(found[3] or '', 1e11, 4e12)
+  if delay then
+    due = now + delay
+  elseif not due or due < now and not string.find(found[2] or '', '^pause:') then
+    due = now
+  end
+  redis.call('ZADD', q.due, text(due), id)
+  redis.call('HSET', q.task .. id, 'state', 'scheduled')
+  redis.call('HDEL', q.task .. id, 'blocked', 'delay_ms')
+  leave_stop(q, id, found[2])
+  redis.call('ZREM', q.held, id)
+  event(q, 'released', id, 'after', found[2] or '', 'due', text(due))
+  return true
+end

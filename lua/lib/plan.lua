@@ -1,0 +1,70 @@
+-- plan: what a task's conditions ask for, read and checked. A member that is unknown makes the whole of no use.
+
+local LONGEST_PLAN = 65536                              -- bytes of JSON
+local MOST_FACTS, MOST_TESTS = 16, 32
+
+local function is_fact(name)
+  return type(name) == 'string' and #name <= 256 and string.find(name, '^[A-Za-z0-9][A-Za-z0-9._@+:-]*$') ~= nil
+end
+
+local function is_key(value)
+  return type(value) == 'string' and #value <= 128 and string.find(value, '^[!-~]+$') ~= nil
+end
+
+local function is_short(value) return type(value) == 'string' and #value >= 1 and #value <= 256 end
+local function is_flag(value) return type(value) == 'boolean' end
+local function is_number(value) return sane(value, -1e300, 1e300) ~= nil end
+local function is_plain(value) return is_flag(value) or is_number(value) or type(value) == 'string' and #value <= 1024 end
+local function is_span(value) return sane(value, 1, 31536000000) ~= nil and value % 1 == 0 end
+
+-- <id>, or <queue>/<id> of another queue.
+local function is_ref(value)
+  if type(value) ~= 'string' then return false end
+  local queue, id = string.match(value, '^([^/]*)/(.*)$')
+  return is_id(id or value) and (not queue or is_name(queue))
+end
+
+local function one_of(...)
+  local known, words = {}, {...}
+  for i = 1, #words do known[words[i]] = true end       -- no ipairs yet while a library is loaded
+  return function(value) return type(value) == 'string' and known[value] == true end
+end
+
+local function list_of(check, most)
+  return function(value)
+    if type(value) ~= 'table' or #value < 1 or #value > most then return false end
+    local n = 0
+    for _ in pairs(value) do n = n + 1 end
+    for _, one in ipairs(value) do
+      if not check(one) then return false end
+    end
+    return n == #value
+  end
+end
+
+-- An object of these members; those named after it have to be there.
+local function object_of(checks, ...)
+  local needed = {...}
+  return function(value)
+    if type(value) ~= 'table' then return false end
+    for name, one in pairs(value) do
+      if not checks[name] or not checks[name](one) then return false end
+    end
+    for _, name in ipairs(needed) do
+      if value[name] == nil then return false end
+    end
+    return true
+  end
+end
+
+local is_comparison = object_of({fact = is_fact, field = is_short, exists = is_flag, equals = is_plain,
+  ['in'] = list_of(is_plain, 64), less = is_number, greater = is_number}, 'fact')
+
+-- A comparison, or {all: [...]} or {any: [...]} of tests; at most four deep.
+local function is_test(value, depth)
+  if type(value) ~= 'table' or depth == 0 then return false end
+  local parts = value.all or value.any
+  if not parts then return is_comparison(value) end
+  local deeper = list_of(function(one) return is_test(one, (depth or 4) - 1) end, MOST_TESTS)
+  return deeper(parts) and next(value, next(value)) == nil
+end

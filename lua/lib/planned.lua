@@ -1,0 +1,53 @@
+-- planned: what a due task with conditions does: run, wait, be merged, be looked at again, or never run.
+
+-- Enter it where its plan says. Answers nothing, or the final state that it has by that, and why.
+local function enter(q, id, plan, f, due, now)
+  bind(q.task .. id, 'p')
+  if not f.created_at then redis.call('HSET', q.task .. id, 'created_at', text(now)) end
+  f.created_at = f.created_at or text(now)
+  if not tie(q, id, plan, f.key) then return 'dead', 'malformed' end
+  if not plan.unique then return end
+  local taken, holder = make_unique(q, id, plan.unique, due, now)
+  if not taken then return 'skipped', 'duplicate of ' .. holder end
+end
+
+local function complete_payload(q, id, plan, f)
+  if f.frozen or not plan.late then return true end
+  local payload = from_facts(q.prefix, plan.late, f.payload)
+  if payload then redis.call('HSET', q.task .. id, 'payload', payload, 'frozen', 1) end
+  return payload ~= nil
+end
+
+-- The end that a word of blocked_by or of enter means, or the hold.
+local function halt(q, id, word, more, f, due_at, now)
+  if word == 'dead' then
+    bury(q, id, now, more)
+  elseif FINISHED[word] then
+    conclude(q, id, word, now, f, more)
+  else
+    hold_task(q, id, word, math.min(more, f.expires), 'due_at', due_at)
+  end
+  return true
+end
+
+-- true: it leaves due; false: it stays there; nil: it runs, and whether its tests are asked once more when it starts.
+local function decide(q, id, due_at, now)
+  local f = read_planned(q, id)
+  local plan = plan_of(f.conditions)
+  if not plan or not f.payload or plan.fifo and not is_key(f.key) then return halt(q, id, 'dead', 'malformed', f, due_at, now) end
+  local word, more = nil, nil
+  if not string.find(f.bound or '', 'p', 1, true) then word, more = enter(q, id, plan, f, tonumber(due_at), now) end
+  if not word then word, more = blocked_by(q, id, plan, f, now) end
+  if word then return halt(q, id, word, more, f, due_at, now) end
+  local line = line_of(plan, f.key)
+  if line and first_in_line(q, line) ~= id then return halt(q, id, 'line', now + 60000, f, due_at, now) end
+  if not is_met(q.prefix, plan) then return turn_down(q, id, plan, f, now) end
+  if plan.digest and not f.frozen then
+    local word, into = merge(q, id, plan.digest, f, now)
+    if word == 'merged' then return halt(q, id, 'skipped', 'merged into ' .. into, f, due_at, now) end
+    if word == 'open' then return false end
+  elseif not complete_payload(q, id, plan, f) then
+    return halt(q, id, 'dead', 'malformed', f, due_at, now)
+  end
+  return nil, plan.only_if ~= nil or plan.unless ~= nil
+end

@@ -1,0 +1,38 @@
+-- unique: one task of a key at a time. The lock names the task that holds it and when the first of a series came.
+
+-- Who holds the lock against a task, when the series began, and whether the holder only waits; nil where nobody does.
+local function holder_of(q, id, unique)
+  local holder, since = string.match(soft('GET', q.unique .. unique.key) or '', '^(%S+) (%d+)$')
+  if not holder or holder == id or not is_id(holder) then return nil end
+  local found = read(q.task .. holder, 'state', 'attempt')
+  local state = found and state_of(found[1])
+  local waits = state ~= 'running' and LIVE[state or ''] and (found[2] or '0') == '0'
+  if unique.release == 'ttl' or waits or LIVE[state or ''] and unique.release ~= 'start' then
+    return holder, tonumber(since), waits
+  end
+end
+
+local function lock(q, id, unique, since)
+  local key, word = q.unique .. unique.key, id .. ' ' .. text(since)
+  if unique.release == 'ttl' then
+    redis.call('SET', key, word, 'PX', unique.ttl)
+  else
+    redis.call('SET', key, word)
+  end
+end
+
+-- Take the lock for a task, or tell who has it. What waits and is to be replaced is cancelled; of a debounced one the due
+-- time comes back, so that the longest wait is kept.
+local function make_unique(q, id, unique, due, now)
+  local holder, since, waits = holder_of(q, id, unique)
+  local mode = unique.mode or 'reject'
+  if holder and mode == 'reject' then return nil, holder end
+  if holder and waits then stop_task(q, holder, now, 'replaced by ' .. id) end
+  if mode == 'debounce' and holder and waits then
+    due = math.min(due, since + (unique.longest or 31536000000))
+  else
+    since = now
+  end
+  lock(q, id, unique, since)
+  return due
+end

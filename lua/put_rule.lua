@@ -1,0 +1,39 @@
+-- put_rule: from now on each event of a name makes a task.
+--
+-- KEYS   rules  hash    {namespace}:rules
+-- ARGV   now    int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   id     string  a name
+-- ARGV   event  string  a name
+-- ARGV   rule   string  JSON: queue, due (as enqueue takes it; now), id (of the task; <rule>:{id}), bind (member of the payload ->
+--                       subject, event, id, data or data.<member>), fields (of the task). {subject}, {event} and {id} in the
+--                       id and in fields other than the payload stand for those of the event
+-- REPLY  word           created | updated | unchanged; error RS_INVALID 1 <field> <why>: nothing was written
+-- FLAGS  none
+-- USES   clock, keys, event, retry, submit, rule
+
+local rules, id, name, line = KEYS[1], ARGV[2], ARGV[3], ARGV[4]
+local prefix = string.match(rules, '^({[^{}]+}:)rules$')
+if not prefix then return redis.error_reply('RS_KEYS the key must be {namespace}:rules') end
+local now = clock(prefix, ARGV[1])
+if not is_name(id) then return redis.error_reply('RS_INVALID 1 id must be 1 to 100 of [A-Za-z0-9._@+-]') end
+if not is_name(name) then return redis.error_reply('RS_INVALID 1 on must be 1 to 100 of [A-Za-z0-9._@+-]') end
+local rule = #line <= 65536 and rule_of(line)
+if not rule then return redis.error_reply('RS_INVALID 1 rule cannot be used') end
+
+local q = open(prefix .. 'due:' .. (rule.queue or 'default'))
+local example = {words = {event = name, subject = 'subject', id = 'id'}, data = '{}'}
+local words, field, why = words_by(rule, id, example)
+local task
+if words then task, field, why = parse(words, 1, {q}, now) end
+if not task then return redis.error_reply('RS_INVALID 1 ' .. field .. ' ' .. why) end
+
+local old = redis.call('HGET', rules, id)
+if old == name and redis.call('HGET', prefix .. 'rules:' .. name, id) == line then return 'unchanged' end
+if old ~= name and redis.call('HLEN', prefix .. 'rules:' .. name) >= MOST_RULES then
+  return redis.error_reply('RS_INVALID 1 on has 100 rules already')
+end
+redis.call('HSET', prefix .. 'rules:' .. name, id, line)
+redis.call('HSET', rules, id, name)
+if old and old ~= name then redis.call('HDEL', prefix .. 'rules:' .. old, id) end
+event(q, 'rule_put', id, 'on', name)
+return old and 'updated' or 'created'

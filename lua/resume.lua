@@ -1,0 +1,17 @@
+-- resume: go on with what was paused. Tasks that it set aside are due again at their times, the earliest first.
+--
+-- KEYS   due   zset    {namespace}:due:<queue>
+-- ARGV   now   int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   what  string  queue | type:<type> | key:<key>
+-- REPLY  word          resumed | active (it was not paused)
+-- FLAGS  none
+-- USES   clock, keys, read, event, hold, stops
+
+local q, what = open(KEYS[1]), ARGV[2]
+local now = clock(q.prefix, ARGV[1])
+local line = soft('HGET', q.paused, what)
+if not line or not is_stopped(line, now) then return 'active' end
+remind(q.prefix, 'resume/' .. q.name .. '/' .. what, 0)
+redis.call('HDEL', q.paused, what)
+event(q, 'resumed', what)
+return 'resumed'

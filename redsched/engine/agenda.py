@@ -1,0 +1,46 @@
+"""Agenda: works off what tasks wait for beside their due times: ends of holds, events with many listeners, tasks that others
+come after, pauses that are over.
+
+Every call is small, so that other tasks are not late for it. Any number of movers may do it, the script is the only
+lock; one that stands by gives the acting one a moment.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from redsched.client import AsyncClient
+from redsched.wire import events
+
+STANDBY = 0.15  # seconds after a time at which a mover that does not act looks
+IDLE = 30.0
+BLIND = 0.1  # seconds between looks without tracking
+
+
+class Agenda:
+    """The step of the loop ``attend``."""
+
+    def __init__(self, client: AsyncClient, acting: Callable[[], bool]) -> None:
+        self._client = client
+        self._acting = acting
+        self.armed = False
+        self.nudge: Callable[[], None] = lambda: None
+
+    def told(self) -> None:
+        """Somebody wrote the agenda."""
+        if self._acting():
+            self.nudge()
+
+    async def step(self) -> float:
+        """Look once; answers the seconds until the next look."""
+        asked = time.monotonic()
+        found = await self._client.transport.send(events.attend(self._client.cell_keys))
+        wait = IDLE if self.armed else BLIND
+        if found.next_look is not None:
+            offset = found.now / 1_000 - (asked + time.monotonic()) / 2
+            late = 0.0 if self._acting() else STANDBY
+            wait = min(wait, max(0.0, found.next_look / 1_000 - offset - time.monotonic() + late))
+        if found.done and found.next_look is not None and found.next_look <= found.now:
+            return max(0.001, time.monotonic() - asked)  # half of the time is for others
+        return wait

@@ -1,0 +1,277 @@
+"""The verbs of both clients about events, holds, pauses, rules and workflows; ``Client`` and ``AsyncClient`` inherit
+them."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Unpack
+
+from redsched.model.condition import Hold, fact_name
+from redsched.model.errors import InvalidTask, TaskNotFound
+from redsched.model.explain import Explanation, explained
+from redsched.model.happening import Branch, Emitted, Kin, Paused
+from redsched.model.rule import Rule, RulePage
+from redsched.model.task import Enqueued, Options, Task
+from redsched.talking import talk, talk_async
+from redsched.transport import AsyncTransport, Transport
+from redsched.wire import events, workflow
+from redsched.wire.calls import Verbs, id_list, single
+from redsched.wire.ids import nonce
+
+Duration = timedelta | int | str
+
+
+class Held(Enqueued, frozen=True):
+    """A task that waits to be confirmed with ``token``."""
+
+    token: str = ""
+
+
+class _Shared(Verbs):
+    """What both make before they send."""
+
+    def _expected(self, event: str, subject: str, within: Duration, type_: str, payload: Any, options: Options) -> Task:
+        if "due" in options or "delay" in options:
+            raise InvalidTask("within", "takes the place of due and delay")
+        given = options.get("cancel_on") or ()
+        names = [given] if isinstance(given, str) else list(given)
+        cancel_on = [fact_name(event, subject), *names]
+        return self._task(type_, payload, {**options, "delay": within, "cancel_on": cancel_on})
+
+    def _held(self, type_: str, payload: Any, within: Duration, token: str, options: Options) -> Task:
+        return self._task(type_, payload, {**options, "hold": Hold(token=token, within=within)})
+
+    def _workflow_enqueue(self, tasks: Sequence[Task]) -> Any:
+        return self._enqueue(tasks, None)
+
+
+class EventVerbs(_Shared):
+    """From threads; made by ``Client``."""
+
+    _transport: Transport
+
+    def emit(
+        self, event: str, subject: str = "", data: Any = None, *, ttl: Duration | None = None, id: str | None = None
+    ) -> Emitted:
+        """Record that something happened: its fact ``<event>:<subject>`` is there for ``ttl`` (a day), tasks that wait
+        for it go on, those that it cancels are cancelled, rules make their tasks; all in one step.
+
+        ``data``: at most 64 KiB of JSON, for conditions and payloads. ``id``: of the event; the same again makes no
+        task of a rule twice.
+
+        Raises:
+            InvalidTask: a field cannot be used; nothing was written.
+        """
+        call = events.emit(self.cell_keys, event, subject, data=data, ttl=ttl, event_id=id)
+        return self._transport.send(call)
+
+    def expect(
+        self, event: str, subject: str, within: Duration, type: str, payload: Any = None, **options: Unpack[Options]
+    ) -> Enqueued:
+        """Run a task unless an event comes first, ``within`` from now; one that has come already counts.
+
+        Raises:
+            As ``enqueue``.
+        """
+        task = self._expected(event, subject, within, type, payload, options)
+        return single(self._transport.send(self._enqueue([task], None)))
+
+    def hold(
+        self, type: str, payload: Any = None, *, within: Duration = "30s", **options: Unpack[Options]
+    ) -> Held:
+        """Create a task that waits to be confirmed, and expires after ``within``: write it before you commit to your
+        database, and ``confirm`` it afterwards with the token that comes back.
+
+        Raises:
+            As ``enqueue``.
+        """
+        token = nonce()
+        task = self._held(type, payload, within, token, options)
+        made = single(self._transport.send(self._enqueue([task], None)))
+        return Held(made.id, made.queue, made.status, made.durability, made.other, token)
+
+    def confirm(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
+        """Let held tasks go: id -> ``confirmed``, ``refused`` (another token), ``missing``, or the state of one that
+        has ended."""
+        return self._transport.send(events.confirm(self._keys(queue), id_list(ids), token, action="confirm"))
+
+    def abandon(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
+        """Cancel held tasks: id -> ``abandoned``, ``refused`` (another token, or confirmed), ``missing``, or the state
+        of one that has ended."""
+        return self._transport.send(events.confirm(self._keys(queue), id_list(ids), token, action="abandon"))
+
+    def pause(
+        self, queue: str = "default", *, type: str | None = None, key: str | None = None, reason: str = "",
+        until: datetime | int | str | None = None,
+    ) -> None:  # fmt: skip
+        """Start no more tasks of a queue, or of a type or a key of it, until it is resumed or until then. What runs
+        goes on; start-by and quarantine too."""
+        what = events.stop_word(type_=type, key=key)
+        self._transport.send(events.pause(self._keys(queue), what, reason=reason, until=until))
+
+    def resume(self, queue: str = "default", *, type: str | None = None, key: str | None = None) -> bool:
+        """Go on with what was paused; False where it was not."""
+        return self._transport.send(events.resume(self._keys(queue), events.stop_word(type_=type, key=key)))
+
+    def paused(self, queues: str | Sequence[str] = "default") -> builtins.list[Paused]:
+        """What is paused in 1..100 queues."""
+        return self._transport.send(events.paused([self._keys(queue) for queue in id_list(queues)]))
+
+    def put_rule(self, rule: Rule) -> str:
+        """Create or replace a rule: ``created``, ``updated`` or ``unchanged``. Every event from now on follows it.
+
+        Raises:
+            InvalidSchedule, InvalidTask: a field cannot be used; nothing was written.
+        """
+        call = events.put_rule(self.cell_keys, rule, max_payload=self.settings.max_payload_bytes)
+        return self._transport.send(call)
+
+    def rule(self, id: str) -> Rule | None:
+        """A rule; None where there is none."""
+        page = self._transport.send(events.rules(self.cell_keys, [id]))
+        return page.items[0] if page.items else None
+
+    def rules(self, *, limit: int = 100, cursor: str | None = None) -> RulePage:
+        """One page of the rules."""
+        return self._transport.send(events.rules(self.cell_keys, cursor=cursor, limit=limit))
+
+    def drop_rule(self, id: str) -> bool:
+        """Remove a rule; the tasks that it made stay. False where there is none."""
+        return self._transport.send(events.drop_rule(self.cell_keys, id))
+
+    def chain(self, tasks: Sequence[Task], *, otherwise: str = "cancel") -> builtins.list[Enqueued]:
+        """Create tasks each of which runs when the one before it has completed; up to 1000 in one atomic call.
+
+        ``otherwise``: what becomes of the rest when one fails: ``cancel``, ``skip``, ``run`` or ``wait``.
+
+        Raises:
+            As ``enqueue``.
+        """
+        return talk(self._transport, workflow.chain(self.cell, self._workflow_enqueue, tasks, otherwise))
+
+    def group(
+        self, tasks: Sequence[Task], then: Task, *, on: str = "success", otherwise: str = "cancel"
+    ) -> builtins.list[Enqueued]:
+        """Create tasks that run side by side and one, ``then``, that runs when all of them have ended; its answer is
+        the last. More than 500 take several calls: ``then`` is held meanwhile, and expires where they break off.
+
+        Raises:
+            As ``enqueue``.
+        """
+        steps = workflow.group(self.cell, self._workflow_enqueue, tasks, then, on, otherwise)
+        return talk(self._transport, steps)
+
+    def parents(self, id: str, *, queue: str = "default") -> builtins.list[Kin]:
+        """The tasks that one comes after, with their results."""
+        return talk(self._transport, workflow.kin(self.cell, queue, id, "parents"))
+
+    def tree(self, id: str, *, queue: str = "default", limit: int = 200) -> Branch:
+        """A task and those that come after it, at most 1..1000; raises TaskNotFound."""
+        return talk(self._transport, workflow.tree(self.cell, queue, id, limit))
+
+    def explain(self, id: str, *, queue: str = "default") -> Explanation:
+        """Why a task has not run, when it will, or why it never will; raises TaskNotFound where nothing is known of
+        it."""
+        found = explained(self._transport.send(events.explain(self._keys(queue), id)))
+        if found.code == "unknown":
+            raise TaskNotFound(id, queue)
+        return found
+
+
+class AsyncEventVerbs(_Shared):
+    """From one event loop; made by ``AsyncClient``."""
+
+    transport: AsyncTransport
+
+    async def emit(
+        self, event: str, subject: str = "", data: Any = None, *, ttl: Duration | None = None, id: str | None = None
+    ) -> Emitted:
+        """As ``EventVerbs.emit``."""
+        call = events.emit(self.cell_keys, event, subject, data=data, ttl=ttl, event_id=id)
+        return await self.transport.send(call)
+
+    async def expect(
+        self, event: str, subject: str, within: Duration, type: str, payload: Any = None, **options: Unpack[Options]
+    ) -> Enqueued:
+        """As ``EventVerbs.expect``."""
+        task = self._expected(event, subject, within, type, payload, options)
+        return single(await self.transport.send(self._enqueue([task], None)))
+
+    async def hold(
+        self, type: str, payload: Any = None, *, within: Duration = "30s", **options: Unpack[Options]
+    ) -> Held:
+        """As ``EventVerbs.hold``."""
+        token = nonce()
+        task = self._held(type, payload, within, token, options)
+        made = single(await self.transport.send(self._enqueue([task], None)))
+        return Held(made.id, made.queue, made.status, made.durability, made.other, token)
+
+    async def confirm(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
+        """As ``EventVerbs.confirm``."""
+        return await self.transport.send(events.confirm(self._keys(queue), id_list(ids), token, action="confirm"))
+
+    async def abandon(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
+        """As ``EventVerbs.abandon``."""
+        return await self.transport.send(events.confirm(self._keys(queue), id_list(ids), token, action="abandon"))
+
+    async def pause(
+        self, queue: str = "default", *, type: str | None = None, key: str | None = None, reason: str = "",
+        until: datetime | int | str | None = None,
+    ) -> None:  # fmt: skip
+        """As ``EventVerbs.pause``."""
+        what = events.stop_word(type_=type, key=key)
+        await self.transport.send(events.pause(self._keys(queue), what, reason=reason, until=until))
+
+    async def resume(self, queue: str = "default", *, type: str | None = None, key: str | None = None) -> bool:
+        """As ``EventVerbs.resume``."""
+        return await self.transport.send(events.resume(self._keys(queue), events.stop_word(type_=type, key=key)))
+
+    async def paused(self, queues: str | Sequence[str] = "default") -> builtins.list[Paused]:
+        """As ``EventVerbs.paused``."""
+        return await self.transport.send(events.paused([self._keys(queue) for queue in id_list(queues)]))
+
+    async def put_rule(self, rule: Rule) -> str:
+        """As ``EventVerbs.put_rule``."""
+        call = events.put_rule(self.cell_keys, rule, max_payload=self.settings.max_payload_bytes)
+        return await self.transport.send(call)
+
+    async def rule(self, id: str) -> Rule | None:
+        """As ``EventVerbs.rule``."""
+        page = await self.transport.send(events.rules(self.cell_keys, [id]))
+        return page.items[0] if page.items else None
+
+    async def rules(self, *, limit: int = 100, cursor: str | None = None) -> RulePage:
+        """As ``EventVerbs.rules``."""
+        return await self.transport.send(events.rules(self.cell_keys, cursor=cursor, limit=limit))
+
+    async def drop_rule(self, id: str) -> bool:
+        """As ``EventVerbs.drop_rule``."""
+        return await self.transport.send(events.drop_rule(self.cell_keys, id))
+
+    async def chain(self, tasks: Sequence[Task], *, otherwise: str = "cancel") -> builtins.list[Enqueued]:
+        """As ``EventVerbs.chain``."""
+        return await talk_async(self.transport, workflow.chain(self.cell, self._workflow_enqueue, tasks, otherwise))
+
+    async def group(
+        self, tasks: Sequence[Task], then: Task, *, on: str = "success", otherwise: str = "cancel"
+    ) -> builtins.list[Enqueued]:
+        """As ``EventVerbs.group``."""
+        steps = workflow.group(self.cell, self._workflow_enqueue, tasks, then, on, otherwise)
+        return await talk_async(self.transport, steps)
+
+    async def parents(self, id: str, *, queue: str = "default") -> builtins.list[Kin]:
+        """As ``EventVerbs.parents``."""
+        return await talk_async(self.transport, workflow.kin(self.cell, queue, id, "parents"))
+
+    async def tree(self, id: str, *, queue: str = "default", limit: int = 200) -> Branch:
+        """As ``EventVerbs.tree``."""
+        return await talk_async(self.transport, workflow.tree(self.cell, queue, id, limit))
+
+    async def explain(self, id: str, *, queue: str = "default") -> Explanation:
+        """As ``EventVerbs.explain``."""
+        found = explained(await self.transport.send(events.explain(self._keys(queue), id)))
+        if found.code == "unknown":
+            raise TaskNotFound(id, queue)
+        return found

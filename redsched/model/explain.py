@@ -1,0 +1,181 @@
+"""Why a task has not run, when it will, or why it never will: one sentence and the data behind it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from redsched.model.duration import instant
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What the script read, at one moment; ``lists``: by their first word, as lua/explain.lua has them."""
+
+    queue: str
+    id: str
+    now: int
+    fields: dict[str, str]
+    lists: dict[str, list[list[Any]]]
+
+    def one(self, word: str) -> list[Any] | None:
+        """The first list that begins with it."""
+        return self.lists.get(word, [None])[0]
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """``code``: one word for programs; ``runs_at``: when it is due to start, None where nobody can tell."""
+
+    id: str
+    queue: str
+    state: str
+    code: str
+    text: str
+    runs_at: datetime | None = None
+    facts: dict[str, str | None]  # value now of every fact that it hangs on; None: it is not there
+    events: list[str]  # the decisions about it, latest first
+    data: dict[str, Any]  # what the sentence was made of
+
+
+def _stamp(milliseconds: int) -> str:
+    return instant(milliseconds).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _span(milliseconds: int) -> str:
+    seconds = abs(milliseconds) / 1_000
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _number(told: Told, field: str) -> int | None:
+    found = told.fields.get(field, "")
+    return int(found) if found.isdecimal() and len(found) < 16 else None
+
+
+def _when(told: Told, field: str) -> str:
+    found = _number(told, field)
+    return "" if found is None else f" at {_stamp(found)}"
+
+
+def _missing_facts(told: Told) -> str:
+    return ", ".join(str(name) for name, _, there in told.lists.get("fact", []) if not there)
+
+
+_ENDS = {"unless": "it was not to run where there is {0}, and there was", "only_if": "it was to run only with {0}, which "
+         "did not hold", "event": "the event {0} called it off", "after": "the task before it, {0}, ended so",
+         "merged": "it became part of {0}", "duplicate": "{0} has the key that must be unique",
+         "replaced": "{0} took its place"}  # fmt: skip
+
+
+def _reason(reason: str) -> str:
+    """A reason in words: ``unless payment.captured:order-42``."""
+    word, _, rest = reason.partition(" ")
+    if word in _ENDS and rest:
+        return _ENDS[word].format(rest.removeprefix("into ").removeprefix("of ").removeprefix("by "))
+    return reason or "no reason was given"
+
+
+def _scheduled(told: Told) -> tuple[str, str, int | None]:
+    due = told.one("due")
+    if due is None:
+        aside = told.one("quarantined")
+        if aside:
+            return "quarantined", f"it was set aside as unusable: {aside[0]}.", None
+        return "lost", "it is in no place; redsched doctor --fix puts it right.", None
+    late, retried = told.now - due[0], _number(told, "attempt")
+    if late < 0:
+        again = f" for attempt {retried + 1}" if retried else ""
+        asked = " Its conditions did not hold; they are asked again then." if "deferred" in told.fields else ""
+        return "due_later", f"it is due{again} at {_stamp(due[0])}, in {_span(late)}.{asked}", due[0]
+    mover = told.one("mover")
+    if mover and not mover[0]:
+        return "no_mover", f"it has been due for {_span(late)} and no mover runs: start redsched worker or mover.", None
+    return "due_now", f"it has been due for {_span(late)} and is about to be made ready.", told.now
+
+
+def _held(told: Told) -> tuple[str, str, int | None]:
+    blocked, ends = told.fields.get("blocked", ""), told.one("held")
+    till = f", at the latest until {_stamp(ends[0])}" if ends and ends[0] < 4_000_000_000_000 else ""
+    if blocked == "confirm":
+        return "unconfirmed", f"it waits for its producer to confirm it{till}.", None
+    if blocked == "facts":
+        return "waits_for_event", f"it waits for {_missing_facts(told) or 'an event'}{till}.", None
+    if blocked == "parents":
+        left, _, _, one = told.one("parents") or [0, 0, "", ""]
+        return "waits_for_tasks", f"it comes after {left} task(s) that have not ended{f', such as {one}' if one else ''}.", None
+    if blocked == "line":
+        name, first, before = told.one("line") or ["", "", 0]
+        return "in_line", f"it stands in the line of key {name}: {first} is first, {before} are before it.", None
+    if blocked.startswith("pause:"):
+        return "paused", f"{_stops(told) or blocked.removeprefix('pause:') + ' was paused; it is about to go on'}{till}.", None
+    return "held", f"it is held{till}.", None
+
+
+def _stops(told: Told) -> str:
+    for what, until, since, reason in told.lists.get("stop", []):
+        name = f"queue {told.queue}" if what == "queue" else str(what).replace(":", " ", 1)
+        if what in ("queue", f"type:{told.fields.get('type')}", f"key:{told.fields.get('key')}"):
+            why = f" ({reason})" if reason else ""
+            end = f" until {_stamp(until)}" if until else ""
+            return f"{name} is paused since {_stamp(since)}{end}{why}"
+    return ""
+
+
+def _ready(told: Told) -> tuple[str, str, int | None]:
+    stops = _stops(told)
+    if stops:
+        return "paused", f"it is ready, but {stops}.", None
+    waiting, running = (told.one("ready") or [0])[0], (told.one("running") or [0])[0]
+    unhandled = _number(told, "unhandled")
+    if unhandled:
+        return "no_handler", f"no worker had a handler for type {told.fields.get('type')}, {unhandled} time(s).", None
+    return "waits_for_worker", f"it is ready since{_when(told, 'due_at')[3:]} and waits for a worker: {waiting} ready in " \
+        f"the queue, {running} running.", None  # fmt: skip
+
+
+def _sentence(told: Told, state: str) -> tuple[str, str, int | None]:
+    reason = told.fields.get("reason", "")
+    if state == "scheduled":
+        code, text, at = _scheduled(told)
+        stops = _stops(told)
+        return code, f"{text} But {stops}." if stops else text, at
+    if state == "held":
+        return _held(told)
+    if state == "ready":
+        return _ready(told)
+    if state == "running":
+        asked = f" It was asked to stop: {told.fields['cancel_requested']}." if "cancel_requested" in told.fields else ""
+        return "running", f"it runs since{_when(told, 'started_at')[3:]} on {told.fields.get('worker', 'a worker')}, " \
+            f"attempt {told.fields.get('attempt', '1')}.{asked}", None  # fmt: skip
+    if state == "completed":
+        return "completed", f"it completed{_when(told, 'finished_at')}.", None
+    if state == "dead":
+        what = {"attempts": "its attempts are spent", "lease": "its worker was lost in its last attempt", "malformed":
+                "a field of it cannot be used"}.get(reason, reason or "its handler gave it up")  # fmt: skip
+        return "dead", f"it is a dead letter{_when(told, 'finished_at')}: {what}; revive runs it again.", None
+    if state == "expired" and not reason:
+        return "expired", f"its start-by passed before it could start; it ended{_when(told, 'finished_at')}.", None
+    return state, f"it was {state}{_when(told, 'finished_at')}: {_reason(reason)}.", None
+
+
+def explained(told: Told) -> Explanation:
+    """The sentence, and what it was made of."""
+    state = told.fields.get("state", "scheduled")
+    if not told.fields:
+        aside = told.one("quarantined")
+        state = "quarantined" if aside else "unknown"
+        text = f"it was set aside as unusable: {aside[0]}." if aside else "nothing is known of it: it never was, or it " \
+            "ended and its retention is over."  # fmt: skip
+        code, at = state, None
+    else:
+        code, text, at = _sentence(told, state)
+    facts = {str(name): value if there else None for name, value, there in told.lists.get("fact", [])}
+    events = [f"{_stamp(words[0])} {' '.join(map(str, words[1:]))}" for words in told.lists.get("event", [])]
+    data = {name: lists if len(lists) > 1 else lists[0] for name, lists in told.lists.items() if name not in ("event", "fact")}
+    return Explanation(
+        id=told.id, queue=told.queue, state=state, code=code, text=f"{told.id} is {state}: {text}",
+        runs_at=None if at is None else instant(at), facts=facts, events=events, data=data,
+    )  # fmt: skip

@@ -1,0 +1,30 @@
+"""A rule makes a task of each event of a name."""
+
+from __future__ import annotations
+
+import msgspec
+
+from redsched.model.definition import TaskTemplate
+
+
+class Rule(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Each event ``on`` makes a task of ``task``, ``delay`` later.
+
+    ``{subject}``, ``{event}`` and ``{id}`` (of the event) in ``task_id``, in the task's key and in its conditions stand
+    for those of the event; ``bind`` puts ``subject``, ``event``, ``id``, ``data`` or ``data.<member>`` into members of
+    the payload. ``task_id``: ``<rule>:{id}`` unless given; with one the task is made once as long as its id is known.
+    """
+
+    id: str = ""
+    on: str
+    task: TaskTemplate
+    delay: str | int | None = None
+    task_id: str | None = None
+    bind: dict[str, str] | None = None
+
+
+class RulePage(msgspec.Struct, frozen=True):
+    """One page of rules; ``next_cursor`` is None on the last one."""
+
+    items: list[Rule]
+    next_cursor: str | None = None

@@ -1,0 +1,203 @@
+"""Events, facts, rules, holds, pauses and what explains a task, on the wire: a pure function a verb."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from redsched.model.condition import FACT, KEY, LONGEST_MS, REF, fact_name
+from redsched.model.duration import duration_ms, instant
+from redsched.model.errors import InvalidTask
+from redsched.model.explain import Told
+from redsched.model.happening import Emitted, Kin, KinPage, Paused
+from redsched.model.rule import Rule, RulePage
+from redsched.wire.codec import Word, check_id, check_name, due_word, json_bytes, pairs, text_of
+from redsched.wire.ids import nonce
+from redsched.wire.keys import CellKeys, QueueKeys
+from redsched.wire.protocol import Call
+from redsched.wire.schedules import Stored, task_words, template_of
+
+KEEP_FACT_MS = 86_400_000
+MAX_DATA_BYTES = 65_536
+AT_ONCE = 64  # tasks that one attend looks at: about a millisecond of the server
+_JSON = msgspec.json.Encoder(order="deterministic")
+
+
+class Attended(msgspec.Struct, frozen=True):
+    """``now``: the server's clock, ms; tasks looked at; when there is more to do, ms (None: nothing is left)."""
+
+    now: int
+    done: int
+    next_look: int | None
+
+
+def emit(
+    keys: CellKeys, event: str, subject: str, *, data: Any, ttl: Any, event_id: str | None
+) -> Call[Emitted]:
+    """Record an event; the id makes it safe to repeat."""
+    name = fact_name(check_name("event", event), subject)
+    if FACT.fullmatch(name) is None:
+        raise InvalidTask("subject", f"{subject[:60]!r} must be of [A-Za-z0-9._@+:-], with its event at most 256")
+    try:
+        ttl_ms = KEEP_FACT_MS if ttl is None else duration_ms(ttl)
+    except ValueError as error:
+        raise InvalidTask("ttl", str(error)) from None
+    if not 1_000 <= ttl_ms <= LONGEST_MS:
+        raise InvalidTask("ttl", f"{ttl_ms} ms is outside 1000..{LONGEST_MS} ms")
+    event_id = nonce() if event_id is None else check_id(event_id)
+
+    def read(reply: list[Any]) -> Emitted:
+        return Emitted(name, event_id, reply[0], reply[1] == 1, [text_of(word) for word in reply[2:]])
+
+    return Call("emit", (keys.fact(name),), (0, json_bytes("data", data, MAX_DATA_BYTES), ttl_ms, event_id), read)
+
+
+def attend(keys: CellKeys, limit: int = AT_ONCE) -> Call[Attended]:
+    """Work off a part of the agenda."""
+
+    def read(reply: list[int]) -> Attended:
+        return Attended(reply[0], reply[1], None if reply[2] < 0 else reply[2])
+
+    return Call("attend", (keys.agenda,), (0, limit), read)
+
+
+def confirm(keys: QueueKeys, ids: Sequence[str], token: str, *, action: str) -> Call[dict[str, str]]:
+    """``confirm`` or ``abandon`` 1..1000 tasks that were submitted as held."""
+    checked = [check_id(task_id) for task_id in ids]
+    if not 1 <= len(checked) <= 1_000:
+        raise InvalidTask("ids", f"{len(checked)} in one call; 1..1000 are taken", code="batch_too_large")
+    if KEY.fullmatch(token) is None:
+        raise InvalidTask("token", "must be 1 to 128 printable ASCII characters without spaces")
+    return Call("confirm", (keys.due,), (0, action, token, *checked), _by(checked))
+
+
+def _by(ids: Sequence[str]) -> Callable[[list[Any]], dict[str, str]]:
+    return lambda reply: {task_id: text_of(word) for task_id, word in zip(ids, reply, strict=True)}
+
+
+def follow(keys: QueueKeys, task_id: str, refs: Sequence[str]) -> Call[str]:
+    """Let a task that is still to be confirmed come after 1..1000 more."""
+    for at, ref in enumerate(refs):
+        if REF.fullmatch(ref) is None:
+            raise InvalidTask(f"after[{at}]", f"{ref[:60]!r} is no id, or <queue>/<id>")
+    return Call("follow", (keys.due,), (check_id(task_id), *refs), text_of)
+
+
+def kin(keys: QueueKeys, task_id: str, which: str, *, cursor: str | None = None, limit: int = 100) -> Call[KinPage]:
+    """A page of its parents or of its children."""
+
+    def read(reply: list[Any]) -> KinPage:
+        return KinPage([_kin(words) for words in reply[1:]], text_of(reply[0]) or None)
+
+    return Call("kin", (keys.due,), (which, check_id(task_id), cursor or "", limit), read)
+
+
+def _kin(words: Sequence[Any]) -> Kin:
+    queue, _, task_id = text_of(words[0]).partition("/")
+    result = None
+    if words[3]:
+        try:
+            result = msgspec.json.decode(words[3])
+        except msgspec.DecodeError:
+            result = text_of(words[3])
+    return Kin(queue=queue, id=task_id, state=text_of(words[1]), type=text_of(words[2]), result=result)
+
+
+def stop_word(*, type_: str | None = None, key: str | None = None) -> str:
+    """What a pause is about: the queue, a type or a key of it."""
+    if type_ is not None and key is not None:
+        raise InvalidTask("key", "give type or key, not both")
+    if type_ is not None:
+        return f"type:{check_name('type', type_)}"
+    if key is None:
+        return "queue"
+    if KEY.fullmatch(key) is None:
+        raise InvalidTask("key", "must be 1 to 128 printable ASCII characters without spaces")
+    return f"key:{key}"
+
+
+def pause(keys: QueueKeys, what: str, *, reason: str, until: Any) -> Call[str]:
+    """Start no more of them, until that time or, with None, until they are resumed."""
+    return Call("pause", (keys.due,), (0, what, reason, due_word(until, None) if until is not None else 0), text_of)
+
+
+def resume(keys: QueueKeys, what: str) -> Call[bool]:
+    """Go on; False where it was not paused."""
+    return Call("resume", (keys.due,), (0, what), lambda reply: text_of(reply) == "resumed")
+
+
+def paused(queues: Sequence[QueueKeys]) -> Call[list[Paused]]:
+    """What is paused in 1..100 queues."""
+
+    def read(reply: list[list[Any]]) -> list[Paused]:
+        return [_paused(queues[words[0] - 1].queue, words[1:]) for words in reply]
+
+    return Call("paused", [keys.due for keys in queues], (0,), read)
+
+
+def _paused(queue: str, words: Sequence[Any]) -> Paused:
+    what, until, since = text_of(words[0]), int(words[1]), int(words[2])
+    kind, _, name = what.partition(":")
+    return Paused(
+        queue=queue, type=name if kind == "type" else None, key=name if kind == "key" else None,
+        reason=text_of(words[3]), since=instant(since), until=instant(until) if until else None,
+        waiting=int(words[4]) if len(words) > 4 else 0,
+    )  # fmt: skip
+
+
+def put_rule(keys: CellKeys, rule: Rule, *, max_payload: int) -> Call[str]:
+    """Create or replace a rule: ``created``, ``updated`` or ``unchanged``."""
+    words = task_words(rule.task, max_payload)
+    found: dict[str, Any] = {"fields": dict(zip(map(text_of, words[::2]), map(text_of, words[1::2]), strict=True))}
+    if rule.task.queue != "default":
+        found["queue"] = check_name("task.queue", rule.task.queue)
+    if rule.delay is not None:
+        found["due"] = str(due_word(None, rule.delay))
+    if rule.task_id is not None:
+        found["id"] = rule.task_id
+    if rule.bind:
+        found["bind"] = rule.bind
+    args = (0, check_name("id", rule.id), check_name("on", rule.on), _JSON.encode(found))
+    return Call("put_rule", (keys.rules,), args, text_of)
+
+
+def drop_rule(keys: CellKeys, rule_id: str) -> Call[bool]:
+    """Remove a rule; False where there is none."""
+    return Call("drop_rule", (keys.rules,), (check_name("id", rule_id),), lambda reply: text_of(reply) == "dropped")
+
+
+def rules(keys: CellKeys, ids: Sequence[str] = (), *, cursor: str | None = None, limit: int = 100) -> Call[RulePage]:
+    """A page of the rules, or those named that are there."""
+
+    def read(reply: list[Any]) -> RulePage:
+        return RulePage([_rule(*map(text_of, words)) for words in reply[1:]], text_of(reply[0]) or None)
+
+    words: list[Word] = [cursor or "", limit, *(check_name("id", one) for one in ids)]
+    return Call("rules", (keys.rules,), words, read)
+
+
+def _rule(rule_id: str, event: str, text: str) -> Rule:
+    found: Mapping[str, Any] = msgspec.json.decode(text)
+    fields = {f"task:{name}": str(value).encode() for name, value in dict(found.get("fields", {})).items()}
+    fields["queue"] = str(found.get("queue", "default")).encode()
+    delay = str(found.get("due", "0"))
+    return Rule(
+        id=rule_id, on=event, task=template_of(Stored(rule_id, fields)), task_id=found.get("id"), bind=found.get("bind"),
+        delay=int(delay[1:]) if delay.startswith("+") else None,
+    )  # fmt: skip
+
+
+def explain(keys: QueueKeys, task_id: str) -> Call[Told]:
+    """All that bears on a task."""
+
+    def read(reply: list[Any]) -> Told:
+        lists: dict[str, list[list[Any]]] = {}
+        for words in reply[2:]:
+            found = [word if isinstance(word, int) else text_of(word) for word in words]
+            lists.setdefault(str(found[0]), []).append(found[1:])
+        fields = {name: text_of(value) for name, value in pairs(reply[1]).items()}
+        return Told(queue=keys.queue, id=task_id, now=reply[0], fields=fields, lists=lists)
+
+    return Call("explain", (keys.due,), (0, check_id(task_id)), read)

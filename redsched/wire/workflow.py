@@ -1,0 +1,154 @@
+"""Workflows: tasks that come one after another, or all before one. Conversations of calls, without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from redsched.model.condition import MAX_PARENTS, After, Conditions, Hold
+from redsched.model.errors import InvalidTask, TaskConflict, TaskNotFound
+from redsched.model.happening import Branch, Kin
+from redsched.model.task import MAX_BATCH, Enqueued, Task
+from redsched.wire import events, protocol
+from redsched.wire.cells import Cell
+from redsched.wire.codec import check_name
+from redsched.wire.ids import new_ids, nonce
+from redsched.wire.keys import queue_keys
+from redsched.wire.protocol import Call
+
+T = TypeVar("T")
+Talk = Generator[Call[Any], Any, T]
+Enqueue = Callable[[Sequence[Task]], Call[list[Enqueued]]]
+HELD_FOR = "1h"  # how long a large group may take to be submitted
+MOST_SHOWN = 1_000  # tasks of one tree
+
+
+def chain(cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], otherwise: str) -> Talk[list[Enqueued]]:
+    """Each after the one before it; see ``redsched.events``."""
+    named = _named(cell, tasks)
+    for at in range(1, len(named)):
+        before = named[at - 1]
+        named[at] = _after(named[at], [f"{before.queue}/{before.id}"], otherwise)
+    answers: list[Enqueued] = []
+    for at in range(0, len(named), MAX_BATCH):
+        answers += _whole((yield enqueue(named[at : at + MAX_BATCH])))
+    return answers
+
+
+def group(
+    cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], then: Task, on: str, otherwise: str
+) -> Talk[list[Enqueued]]:
+    """``then`` after all of them; see ``redsched.events``."""
+    *named, last = _named(cell, [*tasks, then])
+    refs = [f"{task.queue}/{task.id}" for task in named]
+    first = min(len(named), MAX_PARENTS)
+    join, token = _after(last, refs[:first], otherwise, on), nonce()
+    if len(named) > first:  # it is held until all of them are there
+        join.conditions = {**_members(join.conditions), "hold": Hold(token=token, within=HELD_FOR)}
+    *answers, joined = _whole((yield enqueue([*named[:first], join])))
+    for at in range(first, len(named), MAX_BATCH):
+        answers += _whole((yield enqueue(named[at : at + MAX_BATCH])))
+        yield events.follow(queue_keys(cell, last.queue), joined.id, refs[at : at + MAX_BATCH])
+    if len(named) > first:
+        yield events.confirm(queue_keys(cell, last.queue), [joined.id], token, action="confirm")
+    return [*answers, joined]
+
+
+def _named(cell: Cell, tasks: Sequence[Task]) -> list[Task]:
+    if len(tasks) < 2:
+        raise InvalidTask("tasks", "a workflow has two tasks at least")
+    return [
+        msgspec.structs.replace(task, id=task.id if task.id is not None else made, queue=check_name("queue", task.queue))
+        for task, made in zip(tasks, new_ids(len(tasks), cell.index), strict=True)
+    ]
+
+
+def _members(given: Conditions | Mapping[str, Any] | None) -> dict[str, Any]:
+    return msgspec.structs.asdict(given) if isinstance(given, Conditions) else dict(given or {})
+
+
+def _after(task: Task, refs: list[str], otherwise: str, on: str = "success") -> Task:
+    members = _members(task.conditions)
+    if members.get("after") is not None:
+        raise InvalidTask("conditions.after", "is set by the workflow")
+    after = After(ids=refs, on=on, otherwise=otherwise)  # type: ignore[arg-type]
+    return msgspec.structs.replace(task, conditions={**members, "after": after})
+
+
+def _whole(answers: list[Enqueued]) -> list[Enqueued]:
+    for answer in answers:
+        if answer.status == "conflict":
+            raise TaskConflict(answer.id, answer.queue)
+    return answers
+
+
+def kin(cell: Cell, queue: str, task_id: str, which: str) -> Talk[list[Kin]]:
+    """All parents or children of a task."""
+    found: dict[tuple[str, str], Kin] = {}
+    cursor = None
+    while True:
+        page = yield events.kin(queue_keys(cell, queue), task_id, which, cursor=cursor, limit=1_000)
+        found |= {(one.queue, one.id): one for one in page.items}
+        cursor = page.next_cursor
+        if cursor is None:
+            return list(found.values())
+
+
+def tree(cell: Cell, queue: str, task_id: str, limit: int) -> Talk[Branch]:
+    """The task and those that come after it, at most ``limit``, the nearest first.
+
+    Raises:
+        TaskNotFound: there is no such task.
+    """
+    if not 1 <= limit <= MOST_SHOWN:
+        raise InvalidTask("limit", f"{limit} is outside 1..{MOST_SHOWN}")
+    shown = (yield protocol.show(queue_keys(cell, queue), [task_id]))[task_id]
+    if shown is None:
+        raise TaskNotFound(task_id, queue)
+    root = Branch(queue=queue, id=task_id, state=shown.state, type=shown.type)
+    seen, level, left = {(queue, task_id)}, [root], limit - 1
+    built: dict[tuple[str, str], tuple[Branch, list[tuple[str, str]], bool]] = {(queue, task_id): (root, [], False)}
+    while level:
+        below: list[Branch] = []
+        for branch in level:
+            page = yield events.kin(queue_keys(cell, branch.queue), branch.id, "children", limit=max(left, 1))
+            children, more = [], page.next_cursor is not None and left <= len(page.items)
+            for one in page.items:
+                place = (one.queue, one.id)
+                if place not in seen and left <= 0:
+                    more = True
+                    continue
+                children.append(place)
+                if place not in seen:
+                    seen.add(place)
+                    left -= 1
+                    child = Branch(queue=one.queue, id=one.id, state=one.state, type=one.type)
+                    built[place] = (child, [], False)
+                    below.append(child)
+            built[branch.queue, branch.id] = (branch, children, more)
+        level = below
+    return _grown(built, (queue, task_id))
+
+
+def _grown(built: Mapping[tuple[str, str], tuple[Branch, list[tuple[str, str]], bool]], root: tuple[str, str]) -> Branch:
+    """The branches with their children in them: each once, where it is met first; built from the leaves, not called
+    through them, for a chain is as deep as it is long."""
+    order, owner = [root], {root: root}
+    for place in order:
+        for child in built[place][1]:
+            if child not in owner:
+                owner[child] = place
+                order.append(child)
+    made: dict[tuple[str, str], Branch] = {}
+    for place in reversed(order):
+        branch, children, more = built[place]
+        inside = []
+        for child in children:
+            if owner[child] == place and child in made:
+                inside.append(made[child])
+            else:
+                inside.append(msgspec.structs.replace(built[child][0], shown_above=True))
+        made[place] = msgspec.structs.replace(branch, children=inside, more=more)
+    return made[root]

@@ -1,0 +1,175 @@
+"""Conditions of a task: what it waits for, hangs on, is cancelled by; decided where it is due, on what is so then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.lua.harness import HOUR, NOW, Queue
+
+PAID = "paid:order-1"
+
+
+def test_a_reminder_is_skipped_where_the_payment_came_first(queue: Queue) -> None:
+    queue.plan("a", {"unless": {"fact": PAID}}, due=NOW + HOUR)
+    queue.emit("paid", "order-1", now=NOW + 1)
+
+    queue.promote(now=NOW + HOUR)
+
+    task = queue.task("a")
+    assert (task["state"], task["reason"]) == ("skipped", f"unless {PAID}")
+    assert queue.claim(now=NOW + HOUR).tasks == []
+
+
+def test_a_reminder_runs_where_no_payment_came(queue: Queue) -> None:
+    queue.plan("a", {"unless": {"fact": PAID}}, due=NOW + HOUR)
+
+    queue.promote(now=NOW + HOUR)
+
+    assert [task.id for task in queue.claim(now=NOW + HOUR).tasks] == ["a"]
+
+
+def test_a_payment_between_ready_and_start_still_skips_it(queue: Queue) -> None:
+    queue.plan("a", {"unless": {"fact": PAID}})
+    assert queue.task("a")["state"] == "ready"
+    queue.emit("paid", "order-1")
+
+    assert queue.claim().tasks == []
+    assert queue.task("a")["state"] == "skipped"
+
+
+@pytest.mark.parametrize("first", ["event", "task"])
+def test_an_event_cancels_whether_it_comes_before_the_task_or_after(queue: Queue, first: str) -> None:
+    if first == "event":
+        queue.emit("paid", "order-1")
+    queue.plan("a", {"cancel_on": [PAID]}, due=NOW + HOUR)
+    if first == "task":
+        assert queue.emit("paid", "order-1").heard == 1
+
+    task = queue.task("a")
+    assert (task["state"], task["reason"]) == ("cancelled", f"event {PAID}")
+    assert queue.key(f"listeners:{PAID}") not in queue.dump()
+
+
+def test_a_running_task_is_asked_to_stop(queue: Queue) -> None:
+    queue.plan("a", {"cancel_on": [PAID]})
+    (started,) = queue.claim().tasks
+
+    queue.emit("paid", "order-1")
+
+    assert queue.task("a")["cancel_requested"] == f"event {PAID}"
+    assert queue.settle(started, "complete") == "completed"
+
+
+@pytest.mark.parametrize("first", ["event", "task"])
+def test_a_task_waits_for_its_event_and_its_delay_counts_from_there(queue: Queue, first: str) -> None:
+    if first == "event":
+        queue.emit("shipped", "order-1")
+    queue.plan("a", {"wait_for": {"all": ["shipped:order-1"]}}, due="+5000")
+    if first == "task":
+        assert queue.task("a")["blocked"] == "facts"
+        queue.emit("shipped", "order-1", now=NOW + 1000)
+
+    expected = NOW + (5000 if first == "event" else 6000)
+    assert queue.places() == {"due": {"a": expected}}
+    queue.promote(now=expected)
+    assert queue.task("a")["state"] == "ready"
+
+
+@pytest.mark.parametrize(("then", "state"), [("run", "ready"), ("expire", "expired")])
+def test_what_it_waits_for_does_not_come(queue: Queue, then: str, state: str) -> None:
+    queue.plan("a", {"wait_for": {"all": ["x", "y"], "within": HOUR, "then": then}})
+    queue.emit("x")
+    assert queue.attend().next_look == NOW + HOUR
+
+    queue.attend(now=NOW + HOUR)
+    queue.promote(now=NOW + HOUR)
+
+    assert queue.task("a")["state"] == state
+
+
+def test_a_raw_task_waits_too(queue: Queue) -> None:
+    queue.seed("a", conditions='{"wait_for":{"any":["x","y"]}}')
+    queue.promote()
+    assert queue.task("a")["state"] == "held"
+
+    queue.emit("y")
+    queue.promote()
+
+    assert queue.task("a")["state"] == "ready"
+
+
+COMPARISONS: list[tuple[str, dict[str, Any], bool]] = [
+    ("captured", {"equals": "captured"}, True),
+    ('"captured"', {"equals": "captured"}, True),
+    ("5", {"equals": 5}, True),
+    ("5", {"equals": "5"}, True),
+    ("5", {"less": 5}, False),
+    ("5", {"less": 6, "greater": 4}, True),
+    ("many", {"greater": 4}, False),
+    ('{"status":"open","total":{"cents":1234567890123456}}', {"field": "status", "in": ["open", "new"]}, True),
+    ('{"total":{"cents":1000}}', {"field": "total.cents", "greater": 999}, True),
+    ('{"status":"open"}', {"field": "state", "exists": False}, True),
+    ('{"status":"open"}', {"field": "state"}, False),
+    ("true", {"equals": True}, True),
+]
+
+
+@pytest.mark.parametrize(("value", "test", "holds"), COMPARISONS)
+def test_facts_are_compared(queue: Queue, value: str, test: dict[str, Any], holds: bool) -> None:
+    queue.redis.set(queue.key("fact:f"), value)
+    queue.plan("a", {"only_if": {"fact": "f", **test}})
+
+    assert queue.task("a")["state"] == ("ready" if holds else "skipped")
+
+
+def test_a_hash_is_a_fact_too_and_all_and_any_nest(queue: Queue) -> None:
+    queue.redis.hset(queue.key("fact:payment"), "status", "captured")
+    inner = {"any": [{"fact": "nothing"}, {"fact": "payment", "field": "status", "equals": "captured"}]}
+    queue.plan("a", {"only_if": {"all": [inner, {"fact": "payment"}]}})
+
+    assert queue.task("a")["state"] == "ready"
+
+
+def test_a_task_that_must_not_run_yet_is_looked_at_again_and_skipped_in_the_end(queue: Queue) -> None:
+    queue.plan("a", {"only_if": {"fact": "open"}, "otherwise": {"again": 1000, "within": 2500}})
+    assert queue.places() == {"due": {"a": NOW + 1000}}
+
+    queue.promote(now=NOW + 1000)
+    assert queue.places() == {"due": {"a": NOW + 2000}}
+    queue.promote(now=NOW + 3000)
+
+    assert queue.task("a")["reason"] == "only_if open"
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    ["[]", "[1]", "nonsense", '{"what":1}', '{"unless":{"fact":"a b"}}', '{"unless":{"fact":"a","less":"1"}}',
+     '{"wait_for":{}}', '{"wait_for":{"all":["a"],"any":["b"]}}', '{"after":{"ids":[]}}', '{"unique":{"key":"k","release":"ttl"}}',
+     '{"late":{"a":1}}', '{"cancel_on":[]}', '{"unless":{"all":[{"all":[{"all":[{"all":[{"fact":"a"}]}]}]}]}}', '{"fifo":true}',
+     '{"hold":{"token":""}}', '{"unless":null}', '{"digest":{"key":"k","size":0}}'],
+)  # fmt: skip
+def test_conditions_that_cannot_be_used_are_refused_and_make_a_raw_task_dead(queue: Queue, conditions: str) -> None:
+    if conditions != "[]":
+        words = (1, "b", 0, 3, "type", "t", "payload", "{}", "conditions", conditions)
+        assert "RS_INVALID 1 conditions" in queue.refused("enqueue", 0, *words)
+        queue.seed("a", conditions=conditions)
+        queue.promote()
+        assert queue.task("a")["reason"] == "malformed"
+
+
+def test_a_payload_is_completed_when_it_is_due_and_stays_so(queue: Queue) -> None:
+    late = {"total": {"fact": "invoice", "field": "total"}, "name": {"fact": "name"}, "lang": {"fact": "none", "default": "en"}}
+    queue.plan("a", {"late": late}, due=NOW + 5, payload='{"id": 12345678901234567890, "total": 0, "tags": []}')
+    queue.redis.set(queue.key("fact:invoice"), '{"total": 19.90}')
+    queue.redis.set(queue.key("fact:name"), "Ada")
+
+    queue.promote(now=NOW + 5)
+    queue.redis.set(queue.key("fact:name"), "Eve")
+
+    (started,) = queue.claim(now=NOW + 5).tasks
+    assert started.payload == b'{"id":12345678901234567890,"tags":[],"lang":"en","name":"Ada","total":19.90}'
+    queue.settle(started, "retry", 0, now=NOW + 5)
+    queue.promote(now=NOW + 5)
+    assert queue.claim(now=NOW + 5).tasks[0].payload == started.payload
