@@ -1,0 +1,270 @@
+"""Tasks that come after others, that wait for a confirmation, and what is paused."""
+
+from __future__ import annotations
+
+import pytest
+
+from redsched.wire import events
+from tests.lua.harness import DAY, HOUR, NOW, Queue
+
+HOLD = {"hold": {"token": "t", "within": 30_000}}
+
+
+def settle_all(queue: Queue, outcome: str = "complete", *, now: int = NOW) -> list[str]:
+    """Promote, claim and end what there is; the ids."""
+    queue.promote(now=now)
+    started = queue.claim(now=now).tasks
+    for task in started:
+        queue.settle(task, outcome, "7" if outcome == "complete" else "why", now=now)
+    return [task.id for task in started]
+
+
+def test_a_child_runs_when_its_parents_have_completed_and_has_their_results(queue: Queue) -> None:
+    queue.plan("a", {})
+    queue.plan("b", {}, due=NOW + 1000)
+    queue.plan("c", {"after": {"ids": ["a", "q/b"]}}, due="+500")
+    assert (queue.task("c")["state"], queue.task("c")["blocked"]) == ("held", "parents")
+
+    assert settle_all(queue) == ["a"]
+    queue.attend()
+    assert queue.task("c")["state"] == "held"
+    assert settle_all(queue, now=NOW + 1000) == ["b"]
+    queue.attend(now=NOW + 1000)
+
+    assert queue.places()["due"] == {"c": NOW + 1500}
+    page = queue.send(events.kin(queue.keys, "c", "parents"))
+    assert sorted((one.id, one.state, one.result) for one in page.items) == [("a", "completed", 7), ("b", "completed", 7)]
+    assert [one.id for one in queue.send(events.kin(queue.keys, "a", "children")).items] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("on", "otherwise", "state"),
+    [("success", "cancel", "cancelled"), ("success", "skip", "skipped"), ("success", "run", "scheduled"),
+     ("success", "wait", "held"), ("failure", "cancel", "scheduled"), ("either", "cancel", "scheduled")],
+)  # fmt: skip
+def test_a_parent_fails(queue: Queue, on: str, otherwise: str, state: str) -> None:
+    queue.plan("a", {})
+    queue.plan("b", {"after": {"ids": ["a"], "on": on, "otherwise": otherwise}}, due="+500")
+
+    settle_all(queue, "dead")
+    queue.attend()
+
+    assert queue.task("b")["state"] == state
+    if state in ("cancelled", "skipped"):
+        assert queue.task("b")["reason"] == "after q/a dead"
+
+
+def test_a_child_that_was_to_run_on_failure_is_skipped_where_all_went_well(queue: Queue) -> None:
+    queue.plan("a", {})
+    queue.plan("b", {"after": {"ids": ["a"], "on": "failure"}})
+
+    settle_all(queue)
+    queue.attend()
+
+    assert queue.task("b")["state"] == "skipped"
+
+
+def test_a_child_that_waits_runs_once_its_dead_parent_was_revived(queue: Queue) -> None:
+    queue.plan("a", {})
+    queue.plan("b", {"after": {"ids": ["a"], "otherwise": "wait"}})
+    settle_all(queue, "dead")
+    queue.attend()
+    queue.run("revive", [queue.keys.due], [NOW, 0, "a"])
+
+    assert settle_all(queue) == ["a"]
+    queue.attend()
+
+    assert settle_all(queue) == ["b"]
+
+
+def test_the_end_of_the_first_calls_off_the_whole_chain(queue: Queue) -> None:
+    queue.plan("a", {})
+    for before, name in ("ab", "bc", "cd"):
+        queue.plan(name, {"after": {"ids": [before]}})
+
+    queue.run("cancel", [queue.keys.due], [NOW, "", "a"])
+    for _ in range(3):
+        queue.attend()
+
+    assert [queue.task(name)["state"] for name in "bcd"] == ["cancelled"] * 3
+
+
+def test_a_parent_that_has_ended_before_counts(queue: Queue) -> None:
+    queue.plan("a", {})
+    settle_all(queue)
+    queue.plan("b", {"after": {"ids": ["a"]}})
+    queue.attend()
+
+    assert settle_all(queue) == ["b"]
+
+
+def test_a_parent_without_retention_is_kept_until_its_children_know(queue: Queue) -> None:
+    queue.plan("a", {}, retention_ms=0)
+    queue.plan("b", {"after": {"ids": ["a"]}})
+
+    settle_all(queue)
+    assert queue.task("a")["state"] == "completed"
+    queue.attend()
+
+    assert settle_all(queue) == ["b"]
+
+
+def test_a_task_that_is_not_there_cannot_be_a_parent(queue: Queue) -> None:
+    words = (1, "b", 0, 3, "type", "t", "payload", "{}", "conditions", '{"after":{"ids":["nobody"]}}')
+
+    assert "RS_INVALID 1 conditions name a task that is not there" in queue.refused("enqueue", 0, *words)
+
+
+def test_nothing_is_left_of_a_family_after_the_sweep(queue: Queue) -> None:
+    queue.plan("a", {"cancel_on": ["x"]})
+    queue.plan("b", {"after": {"ids": ["a"]}, "fifo": True, "unique": {"key": "u"}}, key="k")
+    settle_all(queue)
+    queue.attend()
+    settle_all(queue)
+    for at in (2 * HOUR, 4 * HOUR):
+        queue.run("sweep", [queue.keys.due], [NOW + at, 500, 100, 100])
+        queue.attend(now=NOW + at)
+
+    left = {key.removeprefix(queue.key("")).partition(":")[0] for key in queue.dump()}
+    assert left - {"claimed"} == {"events", "meta", "mover", "queues", "ready", "stats"}
+
+
+def test_a_child_of_many_is_told_of_them_in_small_calls(queue: Queue) -> None:
+    names = [f"p{at}" for at in range(100)]
+    queue.enqueue(*((name, 0, {}) for name in names))
+    queue.plan("join", {"after": {"ids": names}})
+    for _ in range(10):
+        settle_all(queue)
+    calls = 0
+    while queue.task("join")["state"] == "held":
+        assert queue.attend(limit=10).done <= 32
+        calls += 1
+
+    assert calls >= 4
+    assert settle_all(queue) == ["join"]
+
+
+def confirm(queue: Queue, action: str, token: str = "t", *, now: int = NOW) -> str:
+    """Confirm or abandon task a."""
+    return queue.send(events.confirm(queue.keys, ["a"], token, action=action), now=now)["a"]
+
+
+def test_a_task_is_held_until_it_is_confirmed_and_its_delay_counts_from_there(queue: Queue) -> None:
+    queue.plan("a", HOLD, due="+1000")
+    assert queue.places() == {"held": {"a": NOW + 30_000}}
+    assert confirm(queue, "confirm", "wrong") == "refused"
+
+    assert confirm(queue, "confirm", now=NOW + 5000) == "confirmed"
+
+    assert queue.places() == {"due": {"a": NOW + 6000}}
+    assert confirm(queue, "confirm", now=NOW + 5000) == "confirmed"
+    assert confirm(queue, "abandon", now=NOW + 5000) == "refused"
+
+
+def test_a_task_that_is_abandoned_never_runs(queue: Queue) -> None:
+    queue.plan("a", HOLD)
+
+    assert confirm(queue, "abandon") == "abandoned"
+    assert (queue.task("a")["state"], queue.task("a")["reason"]) == ("cancelled", "abandoned")
+    assert confirm(queue, "confirm") == "cancelled"
+
+
+def test_a_task_that_nobody_confirms_expires_by_itself(queue: Queue) -> None:
+    queue.plan("a", HOLD)
+
+    queue.attend(now=NOW + 30_000)
+    queue.promote(now=NOW + 30_000)
+
+    assert (queue.task("a")["state"], queue.task("a")["reason"]) == ("expired", "not confirmed")
+    assert confirm(queue, "confirm", now=NOW + 30_000) == "expired"
+
+
+def test_more_parents_come_while_it_is_still_to_be_confirmed(queue: Queue) -> None:
+    queue.plan("p", {})
+    queue.plan("p2", {})
+    queue.plan("a", {**HOLD, "after": {"ids": ["p"]}})
+    assert queue.send(events.follow(queue.keys, "a", ["p2"])) == "followed"
+    confirm(queue, "confirm")
+    assert queue.task("a")["blocked"] == "parents"
+    assert queue.send(events.follow(queue.keys, "a", ["p2"])) == "refused"
+
+    settle_all(queue)
+    queue.attend()
+
+    assert settle_all(queue) == ["a"]
+
+
+def pause(queue: Queue, what: str = "queue", until: int | None = None) -> None:
+    """Pause something now."""
+    queue.send(events.pause(queue.keys, what, reason="maintenance", until=until))
+
+
+@pytest.mark.parametrize("what", ["queue", "type:t", "key:k"])
+def test_nothing_of_what_is_paused_starts_until_it_is_resumed(queue: Queue, what: str) -> None:
+    queue.seed("ready", key="k")
+    queue.promote()
+    pause(queue, what)
+    queue.seed("due", due=NOW + 1, key="k")
+    queue.seed("other", due=NOW + 1, key="else", type="u")
+
+    queue.promote(now=NOW + 1)
+    started = [task.id for task in queue.claim(now=NOW + 1).tasks]
+
+    assert started == ([] if what == "queue" else ["other"])
+    assert queue.task("due")["blocked"] == f"pause:{what}"
+    (stop,) = queue.send(events.paused([queue.keys]), now=NOW + 1)
+    assert (stop.reason, stop.waiting) == ("maintenance", 3 if what == "queue" else 2)
+
+    assert queue.send(events.resume(queue.keys, what), now=NOW + 5)
+    queue.attend(now=NOW + 5)
+    queue.promote(now=NOW + 5)
+    tasks = queue.claim(now=NOW + 5).tasks
+
+    assert [(task.id, task.due_at) for task in tasks][:2] == [("ready", NOW), ("due", NOW + 1)]
+    assert not queue.send(events.resume(queue.keys, what))
+
+
+def test_a_pause_ends_by_itself(queue: Queue) -> None:
+    pause(queue, until=NOW + HOUR)
+    queue.seed("a")
+    queue.promote()
+    assert queue.attend().next_look == NOW + HOUR
+
+    queue.attend(now=NOW + HOUR)
+
+    assert settle_all(queue, now=NOW + HOUR) == ["a"]
+
+
+def test_expiry_and_quarantine_go_on_while_a_queue_is_paused(queue: Queue) -> None:
+    pause(queue)
+    queue.seed("late", expires_at=NOW + 1000)
+    queue.seed("over", expires_at=NOW - 1)
+    queue.redis.zadd(queue.keys.due, {"bad id": NOW})
+    queue.broken.add("bad id")
+
+    queue.promote()
+    assert queue.places()["quarantine"] == {"bad id:bad id": NOW}
+    assert queue.task("over")["state"] == "expired"
+    queue.attend(now=NOW + 1000)
+    queue.promote(now=NOW + 1000)
+
+    assert queue.task("late")["state"] == "expired"
+
+
+def test_a_task_that_a_pause_holds_can_be_cancelled_and_leaves_nothing(queue: Queue) -> None:
+    pause(queue)
+    queue.seed("a")
+    queue.promote()
+
+    queue.run("cancel", [queue.keys.due], [NOW, "", "a"])
+    queue.check()
+
+    assert queue.key("stopped:q:queue") not in queue.dump()
+
+
+def test_what_waits_far_away_is_no_work(queue: Queue) -> None:
+    queue.plan("a", {"wait_for": {"all": ["x"], "within": DAY}})
+
+    found = queue.attend()
+
+    assert (found.done, found.next_look) == (0, NOW + DAY)
