@@ -8,11 +8,11 @@
 -- REPLY  {word...}         updated | running | finished | missing, in order; error RS_INVALID 1 <field> <why> before
 --                          anything is written
 -- FLAGS  none
--- USES   clock, keys, check, read, event, ready, finish, field
+-- USES   clock, keys, check, read, event, ready, finish, wait, replan, field
 
 local q = open(KEYS[1])
 local now, n = clock(q.prefix, ARGV[1]), tonumber(ARGV[2])
-local set, drop, priority = {}, {}, nil
+local set, drop, priority, plans = {}, {}, nil, nil
 for i = 3, 1 + 2 * n, 2 do
   local field, value = ARGV[i], ARGV[i + 1]
   local keep, why = usable(field, value, now)
@@ -24,14 +24,16 @@ for i = 3, 1 + 2 * n, 2 do
   else
     set[#set + 1], set[#set + 2] = field, keep
   end
+  if field == 'conditions' or field == 'key' then plans = plans or field end
   if field == 'priority' then priority = value ~= '' and value or 'normal' end
 end
 
 local answers = {}
 for i = 3 + 2 * n, #ARGV do
   local id, key, answer = ARGV[i], q.task .. ARGV[i], 'updated'
-  local found = is_id(id) and read(key, 'state', 'entry', 'priority')
+  local found = is_id(id) and read(key, 'state', 'entry', 'priority', 'conditions')
   local state = found and state_of(found[1])
+  local old = plans and found and read_planned(q, id)
   if not found then
     answer = 'missing'
   elseif state == 'running' or FINISHED[state] then
@@ -39,9 +41,12 @@ for i = 3 + 2 * n, #ARGV do
   else
     if #set > 0 then redis.call('HSET', key, unpack(set)) end
     if #drop > 0 then redis.call('HDEL', key, unpack(drop)) end
-    if state == 'ready' then                            -- judged again when claimed, and in the stream of its priority
-      local old = PRIORITY[found[3] or 'normal'] and (found[3] or 'normal') or 'normal'
-      redis.call('HSET', key, 'entry', add_entry(q, id, priority or old))
+    if old and (plans == 'conditions' or old.conditions) then
+      old.entry = found[2]
+      replan(q, id, old, now)
+    elseif state == 'ready' then                        -- judged again when claimed, and in the stream of its priority
+      local was = PRIORITY[found[3] or 'normal'] and (found[3] or 'normal') or 'normal'
+      redis.call('HSET', key, 'entry', add_entry(q, id, priority or was, found[4]))
       drop_entry(q, found[2])
     end
     event(q, 'updated', id)

@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     from redsched.engine.mover import Mover
     from redsched.engine.worker import Worker
     from redsched.model.calendar import CalendarRule
+    from redsched.model.condition import (
+        After,
+        Again,
+        Conditions,
+        Digest,
+        Fact,
+        Hold,
+        Unique,
+        WaitFor,
+        all_of,
+        any_of,
+        fact,
+    )
     from redsched.model.definition import Every, Exclude, Schedule, TaskTemplate
     from redsched.model.errors import (
         InvalidSchedule,
@@ -46,6 +59,7 @@ if TYPE_CHECKING:
         Stop,
     )
     from redsched.model.retry import Explicit, Exponential, Fixed
+    from redsched.model.rule import Rule
     from redsched.model.task import Enqueued, Page, QueueStats, Task, TaskView
     from redsched.settings import Settings
 
@@ -58,6 +72,9 @@ _HOME = {
     "redsched.engine.mover": ("Mover",),
     "redsched.engine.worker": ("Worker",),
     "redsched.model.calendar": ("CalendarRule",),
+    "redsched.model.condition": (
+        "After", "Again", "Conditions", "Digest", "Fact", "Hold", "Unique", "WaitFor", "all_of", "any_of", "fact",
+    ),
     "redsched.model.definition": ("Every", "Exclude", "Schedule", "TaskTemplate"),
     "redsched.model.errors": (
         "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "NotDurable",
@@ -68,18 +85,20 @@ _HOME = {
         "Cancelled", "Completed", "Dead", "Reject", "Retry", "RetryLater", "Snooze", "SnoozeFor", "Stop",
     ),
     "redsched.model.retry": ("Explicit", "Exponential", "Fixed"),
+    "redsched.model.rule": ("Rule",),
     "redsched.model.task": ("Enqueued", "Page", "QueueStats", "Task", "TaskView"),
     "redsched.settings": ("Settings",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "App", "AsyncClient", "CalendarRule", "Cancelled", "Client", "Completed", "Context", "Dead", "Enqueued", "Every",
-    "Exclude", "Explicit", "Exponential", "Fixed", "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask",
-    "LeaseLost", "Mover", "NotDurable", "OutcomeUnknown", "Page", "QueueStats", "RedschedError", "Reject", "Retry",
-    "RetryLater", "Schedule", "ScheduleNotFound", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreDenied",
-    "StoreError", "StoreFull", "StoreReadOnly", "StoreUnavailable", "Task", "TaskConflict", "TaskNotFound",
-    "TaskTemplate", "TaskType", "TaskView", "Worker",
+    "After", "Again", "App", "AsyncClient", "CalendarRule", "Cancelled", "Client", "Completed", "Conditions",
+    "Context", "Dead", "Digest", "Enqueued", "Every", "Exclude", "Explicit", "Exponential", "Fact", "Fixed", "Hold",
+    "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "Mover", "NotDurable",
+    "OutcomeUnknown", "Page", "QueueStats", "RedschedError", "Reject", "Retry", "RetryLater", "Rule", "Schedule",
+    "ScheduleNotFound", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreDenied", "StoreError", "StoreFull",
+    "StoreReadOnly", "StoreUnavailable", "Task", "TaskConflict", "TaskNotFound", "TaskTemplate", "TaskType",
+    "TaskView", "Unique", "WaitFor", "Worker", "all_of", "any_of", "fact",
 ]  # fmt: skip
 
 

@@ -64,7 +64,7 @@ local function untie_plan(q, id, plan, key, now)
   for _, name in ipairs(facts_of(plan)) do redis.call('ZREM', q.prefix .. 'listeners:' .. name, q.name .. '/' .. id) end
   local unique, line = plan.unique, line_of(plan, key)
   if unique and unique.release ~= 'ttl' and string.match(redis.call('GET', q.unique .. unique.key) or '', '^%S+') == id then
-    redis.call('DEL', q.unique .. unique.key)
+    redis.call('UNLINK', q.unique .. unique.key)
   end
   if not line or redis.call('ZREM', q.line .. line, id) == 0 then return end
   local first = first_in_line(q, line)

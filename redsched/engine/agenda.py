@@ -1,5 +1,5 @@
-"""Agenda: works off what tasks wait for beside their due times: ends of holds, events with many listeners, tasks that others
-come after, pauses that are over.
+"""Agenda: works off what tasks wait for beside their due times: ends of holds, events with many listeners, tasks that
+others come after, pauses that are over.
 
 Every call is small, so that other tasks are not late for it. Any number of movers may do it, the script is the only
 lock; one that stands by gives the acting one a moment.

@@ -109,9 +109,9 @@ class Again(msgspec.Struct, frozen=True):
 class Unique(msgspec.Struct, frozen=True, kw_only=True):
     """One task of ``key`` at a time in its queue.
 
-    A second one is rejected; replaces the first, which is cancelled; debounces it (replaces it, and starts no later than
-    ``longest`` after the first of the series); or ``keep_last``: while the first runs, the latest of those that came
-    waits for its end. ``release``: the first counts until it starts, until it ends, or for ``ttl`` (a throttle).
+    A second one is rejected; replaces the first, which is cancelled; debounces it (replaces it, and starts no later
+    than ``longest`` after the first of the series); or ``keep_last``: while the first runs, the latest of those that
+    came waits for its end. ``release``: the first counts until it starts, until it ends, or for ``ttl`` (a throttle).
     """
 
     key: str
@@ -239,10 +239,14 @@ def wire_conditions(given: Conditions | Mapping[str, Any], index: int | None = N
     return made
 
 
-def _named_fact(text: str) -> Fact:
-    """``<name>``, or ``<name>#<field>``."""
-    name, _, field = text.partition("#")
-    return Fact(name, field or None)
+def _plain_fact(value: Any) -> Any:
+    """The members of a fact that is given as such, as ``<name>`` or as ``<name>#<field>``."""
+    if isinstance(value, str):
+        name, _, field = value.partition("#")
+        value = Fact(name, field or None)
+    if isinstance(value, Fact):
+        return {"fact": value.name, **({"field": value.field} if value.field else {}), **value.test}
+    return value
 
 
 def _facts(member: str) -> Callable[[_Reader, Any], Any]:
@@ -267,10 +271,7 @@ def _wait_for(reader: _Reader, value: Any) -> Any:
 
 def _test(member: str) -> Callable[[_Reader, Any], Any]:
     def read(reader: _Reader, value: Any, depth: int = 4) -> Any:
-        if isinstance(value, str):
-            value = _named_fact(value)
-        if isinstance(value, Fact):
-            value = {"fact": value.name, **({"field": value.field} if value.field else {}), **value.test}
+        value = _plain_fact(value)
         if not isinstance(value, Mapping) or not depth:
             raise reader.wrong(member, "must be a test of a fact, or all or any of such; at most four deep")
         for name in ("all", "any"):
@@ -297,11 +298,8 @@ def _late(reader: _Reader, value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise reader.wrong("late", "must be an object: member of the payload -> fact")
     made: dict[str, Any] = {}
-    for name, source in value.items():
-        if isinstance(source, str):
-            source = _named_fact(source)
-        if isinstance(source, Fact):
-            source = {"fact": source.name, **({"field": source.field} if source.field else {}), **source.test}
+    for name, given in value.items():
+        source = _plain_fact(given)
         if not isinstance(source, Mapping) or source.keys() - {"fact", "field", "default"}:
             raise reader.wrong(f"late.{name}", "must be a fact, with field and default where they are wanted")
         reader.text(f"late.{name}.fact", source.get("fact"), FACT, "name of a fact")

@@ -64,10 +64,14 @@ def _missing_facts(told: Told) -> str:
     return ", ".join(str(name) for name, _, there in told.lists.get("fact", []) if not there)
 
 
-_ENDS = {"unless": "it was not to run where there is {0}, and there was", "only_if": "it was to run only with {0}, which "
-         "did not hold", "event": "the event {0} called it off", "after": "the task before it, {0}, ended so",
-         "merged": "it became part of {0}", "duplicate": "{0} has the key that must be unique",
-         "replaced": "{0} took its place"}  # fmt: skip
+_ENDS = {
+    "unless": "it was not to run where there is {0}, and there was", "event": "the event {0} called it off",
+    "only_if": "it was to run only with {0}, which did not hold", "after": "of what it comes after: {0}",
+    "merged": "it became part of {0}", "duplicate": "{0} has the key that must be unique",
+    "replaced": "{0} took its place",
+}  # fmt: skip
+_DEATHS = {"attempts": "its attempts are spent", "lease": "its worker was lost in its last attempt",
+           "malformed": "a field of it cannot be used"}  # fmt: skip
 
 
 def _reason(reason: str) -> str:
@@ -105,12 +109,14 @@ def _held(told: Told) -> tuple[str, str, int | None]:
         return "waits_for_event", f"it waits for {_missing_facts(told) or 'an event'}{till}.", None
     if blocked == "parents":
         left, _, _, one = told.one("parents") or [0, 0, "", ""]
-        return "waits_for_tasks", f"it comes after {left} task(s) that have not ended{f', such as {one}' if one else ''}.", None
+        such = f", such as {one}" if one else ""
+        return "waits_for_tasks", f"it comes after {left} task(s) that have not ended{such}.", None
     if blocked == "line":
         name, first, before = told.one("line") or ["", "", 0]
         return "in_line", f"it stands in the line of key {name}: {first} is first, {before} are before it.", None
     if blocked.startswith("pause:"):
-        return "paused", f"{_stops(told) or blocked.removeprefix('pause:') + ' was paused; it is about to go on'}{till}.", None
+        over = f"{blocked.removeprefix('pause:')} was paused; it is about to go on"
+        return "paused", f"{_stops(told) or over}{till}.", None
     return "held", f"it is held{till}.", None
 
 
@@ -132,8 +138,8 @@ def _ready(told: Told) -> tuple[str, str, int | None]:
     unhandled = _number(told, "unhandled")
     if unhandled:
         return "no_handler", f"no worker had a handler for type {told.fields.get('type')}, {unhandled} time(s).", None
-    return "waits_for_worker", f"it is ready since{_when(told, 'due_at')[3:]} and waits for a worker: {waiting} ready in " \
-        f"the queue, {running} running.", None  # fmt: skip
+    text = f"it is ready since{_when(told, 'due_at')[3:]} and waits for a worker: {waiting} ready, {running} running."
+    return "waits_for_worker", text, None
 
 
 def _sentence(told: Told, state: str) -> tuple[str, str, int | None]:
@@ -147,14 +153,14 @@ def _sentence(told: Told, state: str) -> tuple[str, str, int | None]:
     if state == "ready":
         return _ready(told)
     if state == "running":
-        asked = f" It was asked to stop: {told.fields['cancel_requested']}." if "cancel_requested" in told.fields else ""
-        return "running", f"it runs since{_when(told, 'started_at')[3:]} on {told.fields.get('worker', 'a worker')}, " \
-            f"attempt {told.fields.get('attempt', '1')}.{asked}", None  # fmt: skip
+        asked = told.fields.get("cancel_requested")
+        text = f"it runs since{_when(told, 'started_at')[3:]} on {told.fields.get('worker', 'a worker')}, attempt "
+        text += told.fields.get("attempt", "1") + (f", and was asked to stop: {_reason(asked)}." if asked else ".")
+        return "running", text, None
     if state == "completed":
         return "completed", f"it completed{_when(told, 'finished_at')}.", None
     if state == "dead":
-        what = {"attempts": "its attempts are spent", "lease": "its worker was lost in its last attempt", "malformed":
-                "a field of it cannot be used"}.get(reason, reason or "its handler gave it up")  # fmt: skip
+        what = _DEATHS.get(reason, reason or "its handler gave it up")
         return "dead", f"it is a dead letter{_when(told, 'finished_at')}: {what}; revive runs it again.", None
     if state == "expired" and not reason:
         return "expired", f"its start-by passed before it could start; it ended{_when(told, 'finished_at')}.", None
@@ -163,18 +169,18 @@ def _sentence(told: Told, state: str) -> tuple[str, str, int | None]:
 
 def explained(told: Told) -> Explanation:
     """The sentence, and what it was made of."""
-    state = told.fields.get("state", "scheduled")
-    if not told.fields:
-        aside = told.one("quarantined")
-        state = "quarantined" if aside else "unknown"
-        text = f"it was set aside as unusable: {aside[0]}." if aside else "nothing is known of it: it never was, or it " \
-            "ended and its retention is over."  # fmt: skip
-        code, at = state, None
-    else:
+    unknown = "quarantined" if told.one("quarantined") else "unknown"
+    state = told.fields.get("state", "scheduled") if told.fields else unknown
+    if told.fields:
         code, text, at = _sentence(told, state)
+    elif aside := told.one("quarantined"):
+        code, text, at = state, f"it was set aside as unusable: {aside[0]}.", None
+    else:
+        code, text, at = state, "nothing is known of it: it never was, or it ended and its retention is over.", None
     facts = {str(name): value if there else None for name, value, there in told.lists.get("fact", [])}
     events = [f"{_stamp(words[0])} {' '.join(map(str, words[1:]))}" for words in told.lists.get("event", [])]
-    data = {name: lists if len(lists) > 1 else lists[0] for name, lists in told.lists.items() if name not in ("event", "fact")}
+    rest = {name: lists for name, lists in told.lists.items() if name not in ("event", "fact")}
+    data = {name: lists if len(lists) > 1 else lists[0] for name, lists in rest.items()}
     return Explanation(
         id=told.id, queue=told.queue, state=state, code=code, text=f"{told.id} is {state}: {text}",
         runs_at=None if at is None else instant(at), facts=facts, events=events, data=data,

@@ -79,13 +79,17 @@ def _producer_raw(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"%W~{cell.events}", f"%W~{cell.queues}", f"%W~{cell.durable}", f"~{cell.prefix}answer:*"]
+    keys += [*_of_events(cell, "~"), f"%R~{cell.rules}", f"%R~{cell.rules}:*"]
     for queue in queues:
+        keys += _tied(queue, "~")
+        keys += (f"~{queue.index('held')}", f"%R~{queue.index('paused')}")
         keys += (f"~{queue.task('*')}", f"~{queue.due}", *(f"~{queue.stream(priority)}" for priority in PRIORITIES))
         keys += (f"~{queue.index('stats')}", f"~{queue.index('stats')}:*")
         keys += (f"%W~{queue.index('finished')}", f"%W~{queue.outcome('*')}")
+    verbs = ("enqueue", "reserve", "answer", "emit", "confirm", "follow")
     return Role(
-        "producer", "enqueues with rs1_enqueue, every option and answer; an API that only takes tasks", tuple(keys),
-        _sorted({"fcall", "info", "set", "wait", *_commands("enqueue", "reserve", "answer"), *CONNECT}),
+        "producer", "enqueues and emits, every option and answer; an API that only takes tasks", tuple(keys),
+        _sorted({"fcall", "info", "set", "wait", *_commands(*verbs), *CONNECT}),
     )  # fmt: skip
 
 
@@ -96,7 +100,8 @@ def _inbox(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"~{cell.prefix}claimed:*", f"~{cell.prefix}answer:*", f"~{cell.events}", f"~{cell.queues}"]
-    keys += [f"~{cell.mover}", f"%R~{cell.meta}", *_of_schedules(cell, "~")]
+    keys += [f"~{cell.mover}", f"%R~{cell.meta}", *_of_schedules(cell, "~"), *_of_events(cell, "~")]
+    keys += [f"~{cell.rules}", f"~{cell.rules}:*"]
     keys += [rule for queue in queues for rule in _whole(queue, "~")]
     plain = {"fcall", "fcall_ro", "info", "sadd", "sscan", "xgroup|create", "xreadgroup", "client|id",
              "client|tracking", "subscribe", "time", *CONNECT}  # fmt: skip
@@ -108,7 +113,8 @@ def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 def _observer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"%R~{cell.prefix}claimed:*", f"%R~{cell.events}", f"%R~{cell.queues}", f"%R~{cell.mover}"]
-    keys += [f"%R~{cell.meta}", *_of_schedules(cell, "%R~")]
+    keys += [f"%R~{cell.meta}", *_of_schedules(cell, "%R~"), *_of_events(cell, "%R~")]
+    keys += [f"%R~{cell.rules}", f"%R~{cell.rules}:*"]
     keys += [rule for queue in queues for rule in _whole(queue, "%R~")]
     plain = {"fcall", "fcall_ro", "hget", "hmget", "hgetall", "hlen", "zrange", "zcard", "zcount", "zscore", "xlen",
              "xrange", "xrevrange", "xpending", "xinfo|stream", "xinfo|groups", "xinfo|consumers", "ttl", "pttl",
@@ -127,15 +133,26 @@ def _deployer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 def _whole(queue: QueueKeys, right: str) -> list[str]:
     """Every key of a queue; a pattern that ends in a star could be another queue's."""
-    names = ("held", "running", "finished", "dead", "quarantine", "stats", "config", "inbox")
+    names = ("held", "running", "finished", "dead", "quarantine", "stats", "config", "inbox", "paused")
     keys = [queue.due, *(queue.stream(priority) for priority in PRIORITIES), *map(queue.index, names)]
     keys += [queue.task("*"), queue.outcome("*"), queue.index("stats") + ":*"]
-    return [right + key for key in keys]
+    return [right + key for key in keys] + _tied(queue, right)
+
+
+def _tied(queue: QueueKeys, right: str) -> list[str]:
+    """What tasks with conditions are entered in."""
+    kinds = ("parents", "children", "items", "line", "unique", "digest", "stopped")
+    return [f"{right}{queue.index(kind)}:*" for kind in kinds]
 
 
 def _of_schedules(cell: CellKeys, right: str) -> list[str]:
     """The keys of schedules, which belong to no queue."""
     return [right + key for key in (cell.schedules, cell.schedule("*"), cell.calendars)]
+
+
+def _of_events(cell: CellKeys, right: str) -> list[str]:
+    """The keys of events and of what waits for them, which belong to no queue."""
+    return [right + key for key in (cell.fact("*"), cell.prefix + "listeners:*", cell.agenda, cell.prefix + "cursors")]
 
 
 def _sorted(commands: set[str]) -> tuple[str, ...]:

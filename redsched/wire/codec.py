@@ -16,7 +16,7 @@ from redsched.model.condition import Conditions, wire_conditions
 from redsched.model.duration import duration_ms, instant, instant_ms
 from redsched.model.errors import InvalidTask
 from redsched.model.retry import retry_wire
-from redsched.model.task import MAX_TAGS, PRIORITIES, Attempt, Task, TaskView
+from redsched.model.task import MAX_TAGS, PRIORITIES, Attempt, Enqueued, Task, TaskView
 from redsched.wire.strict import check_value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}", re.ASCII)
@@ -257,6 +257,14 @@ def task_view(
         progress=_json_value(outcome, "progress"), result=_json_value(outcome, "result"),
         error=_text(outcome, "error") or None, traceback=_text(outcome, "traceback") or None, history=_history(outcome),
     )  # fmt: skip
+
+
+def enqueued_of(task_id: str, queue: str, told: str, fresh: bool) -> Enqueued:
+    """The answer of enqueue for one task; ``fresh``: its id was made for this call."""
+    status, _, other = told.partition(" ")
+    if other:
+        return Enqueued(task_id, queue, status, other=other)  # type: ignore[arg-type]
+    return Enqueued(task_id, queue, "created" if fresh else status)  # type: ignore[arg-type]
 
 
 def _slot(view: Mapping[str, Any]) -> Mapping[str, Any]:

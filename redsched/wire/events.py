@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from redsched.wire.schedules import Stored, task_words, template_of
 KEEP_FACT_MS = 86_400_000
 MAX_DATA_BYTES = 65_536
 AT_ONCE = 64  # tasks that one attend looks at: about a millisecond of the server
+_PLACE, _STAND_IN = re.compile(r"{(subject|event|id)}"), re.compile(r"Z-(subject|event|id)-Z")
 _JSON = msgspec.json.Encoder(order="deterministic")
 
 
@@ -149,8 +151,13 @@ def _paused(queue: str, words: Sequence[Any]) -> Paused:
 
 def put_rule(keys: CellKeys, rule: Rule, *, max_payload: int) -> Call[str]:
     """Create or replace a rule: ``created``, ``updated`` or ``unchanged``."""
-    words = task_words(rule.task, max_payload)
-    found: dict[str, Any] = {"fields": dict(zip(map(text_of, words[::2]), map(text_of, words[1::2]), strict=True))}
+    conditions = rule.task.conditions
+    stood_in = msgspec.structs.replace(rule.task, conditions=_stood_in(conditions) if conditions else None)
+    words = [text_of(word) for word in task_words(stood_in, max_payload)]
+    fields = dict(zip(words[::2], words[1::2], strict=True))
+    if "conditions" in fields:
+        fields["conditions"] = _STAND_IN.sub(r"{\1}", fields["conditions"])
+    found: dict[str, Any] = {"fields": fields}
     if rule.task.queue != "default":
         found["queue"] = check_name("task.queue", rule.task.queue)
     if rule.delay is not None:
@@ -161,6 +168,17 @@ def put_rule(keys: CellKeys, rule: Rule, *, max_payload: int) -> Call[str]:
         found["bind"] = rule.bind
     args = (0, check_name("id", rule.id), check_name("on", rule.on), _JSON.encode(found))
     return Call("put_rule", (keys.rules,), args, text_of)
+
+
+def _stood_in(value: Any) -> Any:
+    """Conditions with a name in place of ``{subject}`` and the like, so that they can be checked."""
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
+    if isinstance(value, str):
+        return _PLACE.sub(r"Z-\1-Z", value)
+    if isinstance(value, Mapping):
+        return {name: _stood_in(one) for name, one in value.items()}
+    return [_stood_in(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def drop_rule(keys: CellKeys, rule_id: str) -> Call[bool]:
@@ -184,8 +202,8 @@ def _rule(rule_id: str, event: str, text: str) -> Rule:
     fields["queue"] = str(found.get("queue", "default")).encode()
     delay = str(found.get("due", "0"))
     return Rule(
-        id=rule_id, on=event, task=template_of(Stored(rule_id, fields)), task_id=found.get("id"), bind=found.get("bind"),
-        delay=int(delay[1:]) if delay.startswith("+") else None,
+        id=rule_id, on=event, task=template_of(Stored(rule_id, fields)), task_id=found.get("id"),
+        bind=found.get("bind"), delay=int(delay[1:]) if delay.startswith("+") else None,
     )  # fmt: skip
 
 

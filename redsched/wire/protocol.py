@@ -1,6 +1,5 @@
 """A pure function for each verb: what is sent, and how the answer is read. No I/O; the order of KEYS and ARGV is
-laid out
-here and nowhere else in Python.
+laid out here and nowhere else in Python.
 
 ``Call.repeatable`` says whether a call whose answer was lost may be sent again without doing more than once what it
 does.
@@ -23,6 +22,7 @@ from redsched.wire.codec import (
     check_id,
     check_name,
     due_word,
+    enqueued_of,
     json_bytes,
     option_words,
     pairs,
@@ -161,18 +161,11 @@ def enqueue(cell: Cell, tasks: Sequence[Task], *, max_payload: int) -> Call[list
     def read(reply: list[bytes]) -> list[Enqueued]:
         # an id that was made for this call can only be there because the call came twice
         return [
-            _enqueued(task_id, queue, status.decode(), fresh)
+            enqueued_of(task_id, queue, status.decode(), fresh)
             for (task_id, queue, fresh), status in zip(names, reply, strict=True)
         ]
 
     return Call("enqueue", [queue_keys(cell, queue).due for queue in numbers], words, read)
-
-
-def _enqueued(task_id: str, queue: str, told: str, fresh: bool) -> Enqueued:
-    status, _, other = told.partition(" ")
-    if other:
-        return Enqueued(task_id, queue, status, other=other)  # type: ignore[arg-type]
-    return Enqueued(task_id, queue, "created" if fresh else status)  # type: ignore[arg-type]
 
 
 def promote(queues: Sequence[QueueKeys], *, mover: str, limit: int = 100) -> Call[Promoted]:

@@ -27,8 +27,9 @@ _NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 # a part may name only parts before it
 _PARTS = ("clock", "keys", "check", "read", "event", "stats", "drain", "ready", "json", "plan", "conditions", "facts",
           "hold", "tie", "ended", "finish", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "unique",
-          "planned", "field", "submit", "rerun", "judge", "create", "start", "claimed", "page", "view", "fault",
-          "amiss", "mend", "schedule", "pause", "run", "overlap", "turn", "firing", "rule", "heard", "agenda")  # fmt: skip
+          "planned", "replan", "field", "submit", "rerun", "judge", "create", "start", "claimed", "page", "view",
+          "fault", "amiss", "mend", "schedule", "pause", "run", "overlap", "turn", "firing", "rule", "heard",
+          "agenda")  # fmt: skip
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -106,8 +107,7 @@ def _part(part: str) -> str:
         names = found[1].split(", ") if found else []
         if used.intersection(names):
             shared += names
-            line = line.removeprefix("local ")
-        lines.append(line)
+        lines.append(line.removeprefix("local ") if used.intersection(names) else line)
     return "\n".join([f"local {', '.join(shared)}", "do", *lines, "end", ""])
 
 

@@ -19,6 +19,8 @@ from redsched.wire.keys import queue_keys
 from redsched.wire.protocol import Call
 
 T = TypeVar("T")
+Place = tuple[str, str]  # queue, id
+Built = dict[Place, tuple[Branch, list[Place], bool]]  # a branch, its children, whether it has more
 Talk = Generator[Call[Any], Any, T]
 Enqueue = Callable[[Sequence[Task]], Call[list[Enqueued]]]
 HELD_FOR = "1h"  # how long a large group may take to be submitted
@@ -59,9 +61,10 @@ def group(
 def _named(cell: Cell, tasks: Sequence[Task]) -> list[Task]:
     if len(tasks) < 2:
         raise InvalidTask("tasks", "a workflow has two tasks at least")
+    ids = [task.id or made for task, made in zip(tasks, new_ids(len(tasks), cell.index), strict=True)]
     return [
-        msgspec.structs.replace(task, id=task.id if task.id is not None else made, queue=check_name("queue", task.queue))
-        for task, made in zip(tasks, new_ids(len(tasks), cell.index), strict=True)
+        msgspec.structs.replace(task, id=task_id, queue=check_name("queue", task.queue))
+        for task, task_id in zip(tasks, ids, strict=True)
     ]
 
 
@@ -109,7 +112,7 @@ def tree(cell: Cell, queue: str, task_id: str, limit: int) -> Talk[Branch]:
         raise TaskNotFound(task_id, queue)
     root = Branch(queue=queue, id=task_id, state=shown.state, type=shown.type)
     seen, level, left = {(queue, task_id)}, [root], limit - 1
-    built: dict[tuple[str, str], tuple[Branch, list[tuple[str, str]], bool]] = {(queue, task_id): (root, [], False)}
+    built: Built = {(queue, task_id): (root, [], False)}
     while level:
         below: list[Branch] = []
         for branch in level:
@@ -132,7 +135,7 @@ def tree(cell: Cell, queue: str, task_id: str, limit: int) -> Talk[Branch]:
     return _grown(built, (queue, task_id))
 
 
-def _grown(built: Mapping[tuple[str, str], tuple[Branch, list[tuple[str, str]], bool]], root: tuple[str, str]) -> Branch:
+def _grown(built: Built, root: Place) -> Branch:
     """The branches with their children in them: each once, where it is met first; built from the leaves, not called
     through them, for a chain is as deep as it is long."""
     order, owner = [root], {root: root}
@@ -141,7 +144,7 @@ def _grown(built: Mapping[tuple[str, str], tuple[Branch, list[tuple[str, str]], 
             if child not in owner:
                 owner[child] = place
                 order.append(child)
-    made: dict[tuple[str, str], Branch] = {}
+    made: dict[Place, Branch] = {}
     for place in reversed(order):
         branch, children, more = built[place]
         inside = []

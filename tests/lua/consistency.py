@@ -123,7 +123,8 @@ def _check_ties(
         assert (queue, task_id) in tasks, f"{rest} has parents or items and is no more"
     for rest in ties["children"]:
         queue, _, task_id = rest.partition(":")
-        assert (queue, task_id) in tasks or f"ended/gone/{queue}/{task_id}" in agenda, f"children of {rest}, which is gone"
+        told = f"ended/gone/{queue}/{task_id}" in agenda
+        assert (queue, task_id) in tasks or told, f"children of {rest}, which is gone"
     for rest, members in ties["stopped"].items():
         queue, _, what = rest.partition(":")
         for member, _ in members:

@@ -141,7 +141,9 @@ class Queue:
         """Work off a part of the agenda."""
         return self.send(events.attend(CellKeys(self.cell), limit), now=now)
 
-    def plan(self, task_id: str, conditions: dict[str, Any], *, due: Any = 0, now: int | None = None, **fields: Any) -> str:
+    def plan(
+        self, task_id: str, conditions: dict[str, Any], *, due: Any = 0, now: int | None = None, **fields: Any
+    ) -> str:
         """Create a task with conditions, as they are on the wire; what enqueue answers."""
         return self.enqueue((task_id, due, {"conditions": json.dumps(conditions), **fields}), now=now)[0]
 

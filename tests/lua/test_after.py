@@ -33,7 +33,8 @@ def test_a_child_runs_when_its_parents_have_completed_and_has_their_results(queu
 
     assert queue.places()["due"] == {"c": NOW + 1500}
     page = queue.send(events.kin(queue.keys, "c", "parents"))
-    assert sorted((one.id, one.state, one.result) for one in page.items) == [("a", "completed", 7), ("b", "completed", 7)]
+    found = sorted((one.id, one.state, one.result) for one in page.items)
+    assert found == [("a", "completed", 7), ("b", "completed", 7)]
     assert [one.id for one in queue.send(events.kin(queue.keys, "a", "children")).items] == ["c"]
 
 

@@ -146,8 +146,9 @@ def test_a_task_that_must_not_run_yet_is_looked_at_again_and_skipped_in_the_end(
 @pytest.mark.parametrize(
     "conditions",
     ["[]", "[1]", "nonsense", '{"what":1}', '{"unless":{"fact":"a b"}}', '{"unless":{"fact":"a","less":"1"}}',
-     '{"wait_for":{}}', '{"wait_for":{"all":["a"],"any":["b"]}}', '{"after":{"ids":[]}}', '{"unique":{"key":"k","release":"ttl"}}',
-     '{"late":{"a":1}}', '{"cancel_on":[]}', '{"unless":{"all":[{"all":[{"all":[{"all":[{"fact":"a"}]}]}]}]}}', '{"fifo":true}',
+     '{"wait_for":{}}', '{"wait_for":{"all":["a"],"any":["b"]}}', '{"after":{"ids":[]}}', '{"fifo":true}',
+     '{"unique":{"key":"k","release":"ttl"}}', '{"late":{"a":1}}', '{"cancel_on":[]}',
+     '{"unless":{"all":[{"all":[{"all":[{"all":[{"fact":"a"}]}]}]}]}}',
      '{"hold":{"token":""}}', '{"unless":null}', '{"digest":{"key":"k","size":0}}'],
 )  # fmt: skip
 def test_conditions_that_cannot_be_used_are_refused_and_make_a_raw_task_dead(queue: Queue, conditions: str) -> None:
@@ -161,7 +162,8 @@ def test_conditions_that_cannot_be_used_are_refused_and_make_a_raw_task_dead(que
 
 def test_a_payload_is_completed_when_it_is_due_and_stays_so(real_queue: Queue) -> None:
     queue = real_queue  # the fake one cannot read such a long number
-    late = {"total": {"fact": "invoice", "field": "total"}, "name": {"fact": "name"}, "lang": {"fact": "none", "default": "en"}}
+    late = {"total": {"fact": "invoice", "field": "total"}, "name": {"fact": "name"}}
+    late["lang"] = {"fact": "none", "default": "en"}
     queue.plan("a", {"late": late}, due=NOW + 5, payload='{"id": 12345678901234567890, "total": 0, "tags": []}')
     queue.redis.set(queue.key("fact:invoice"), '{"total": 19.90}')
     queue.redis.set(queue.key("fact:name"), "Ada")

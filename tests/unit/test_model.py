@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redsched.model import errors
+from redsched.model.condition import MEMBERS
 from redsched.model.duration import duration_ms, duration_text, instant, instant_ms
 from redsched.model.outcome import Cancelled, Dead, OutcomeChosen, Reject, Retry, RetryLater, Snooze, SnoozeFor, Stop
 from redsched.model.retry import Explicit, Exponential, Fixed, retry_wire
@@ -234,5 +235,5 @@ def test_an_invalid_task_names_its_place_in_a_batch_and_what_was_not_done() -> N
 def test_the_keyword_options_are_the_fields_of_a_task() -> None:
     fields = {field.name: field.type for field in msgspec.structs.fields(Task)}
 
-    assert set(Options.__annotations__) == set(fields) - {"type", "payload"}
+    assert set(Options.__annotations__) == set(fields) - {"type", "payload"} | MEMBERS
     assert set(Changes.__annotations__) == UPDATABLE

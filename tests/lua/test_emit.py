@@ -1,0 +1,208 @@
+"""Events: what they make by rules, many listeners in small calls, and conditions that come by other ways."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from redsched.model.explain import explained
+from redsched.model.rule import Rule
+from redsched.model.schedule import TaskTemplate
+from redsched.wire import events
+from redsched.wire.keys import CellKeys
+from tests.lua.harness import HOUR, NOW, Queue
+
+
+def rule(queue: Queue, **more: Any) -> str:
+    """A rule of the queue."""
+    template = TaskTemplate(type="t", queue="q", **more.pop("task", {}))
+    made = Rule(**{"id": "dun", "on": "failed", "task": template, **more})
+    return queue.send(events.put_rule(CellKeys(queue.cell), made, max_payload=1000))
+
+
+def test_an_event_is_a_fact_for_a_while(queue: Queue) -> None:
+    found = queue.emit("paid", "order-1", {"total": 5}, ttl="1h")
+
+    assert (found.fact, found.heard, found.more, found.made) == ("paid:order-1", 0, False, [])
+    assert queue.redis.get(queue.key("fact:paid:order-1")) == '{"total":5}'
+    assert 3_500_000 < queue.redis.pttl(queue.key("fact:paid:order-1")) <= HOUR
+    assert raw_events(queue) == ["emitted paid:order-1"]
+
+
+def test_a_rule_makes_a_task_of_each_event(queue: Queue) -> None:
+    bind = {"order": "subject", "total": "data.total", "all": "data"}
+    conditions = {"unless": {"fact": "paid:{subject}"}}
+    task = {"payload": {"text": "pay {subject}", "total": 0}, "key": "{subject}", "conditions": conditions}
+    assert rule(queue, delay="1h", task_id="dun:{subject}", bind=bind, task=task) == "created"
+
+    assert queue.emit("failed", "order-1", {"total": 19.90}).made == ["q/dun:order-1"]
+
+    made = queue.task("dun:order-1")
+    payload = {"text": "pay {subject}", "total": 19.9, "order": "order-1", "all": {"total": 19.9}}
+    assert json.loads(made["payload"]) == payload
+    assert made["key"] == "order-1"
+    assert json.loads(made["conditions"])["unless"]["fact"] == "paid:order-1"
+    assert queue.places() == {"due": {"dun:order-1": NOW + HOUR}}
+
+
+def test_the_same_event_again_makes_no_second_task_and_another_does(queue: Queue) -> None:
+    rule(queue)
+    assert queue.emit("failed", "order-1", event_id="e1").made == ["q/dun:e1"]
+    assert queue.emit("failed", "order-1", event_id="e1").made == []
+    assert queue.emit("failed", "order-1", event_id="e2").made == ["q/dun:e2"]
+    assert queue.totals()["enqueued"] == 2
+
+
+def test_a_rule_moves_to_another_event_and_goes(queue: Queue) -> None:
+    rule(queue)
+    assert rule(queue) == "unchanged"
+    assert rule(queue, on="refused") == "updated"
+    assert queue.emit("failed", "x", event_id="1").made == []
+    assert queue.emit("refused", "x", event_id="2").made == ["q/dun:2"]
+    (found,) = queue.send(events.rules(CellKeys(queue.cell))).items
+    assert (found.id, found.on, found.task.type) == ("dun", "refused", "t")
+
+    assert queue.send(events.drop_rule(CellKeys(queue.cell), "dun"))
+    assert queue.emit("refused", "x", event_id="3").made == []
+    assert not [key for key in queue.dump() if ":rules" in key]
+
+
+def test_a_rule_whose_task_cannot_be_made_holds_up_nothing(queue: Queue) -> None:
+    rule(queue, id="a")
+    queue.redis.hset(queue.key("rules:failed"), "b", '{"fields":{"type":"no name"}}')
+    queue.redis.hset(queue.key("rules:failed"), "c", "nonsense")
+
+    assert queue.emit("failed", "x").made == ["q/a:e1"]
+    assert sum(event.startswith("rule_failed") for event in raw_events(queue)) == 2
+
+
+def raw_events(queue: Queue) -> list[str]:
+    """Names and ids of the events."""
+    return [f"{fields['event']} {fields['id']}" for _, fields in queue.redis.xrange(queue.key("events"))]
+
+
+@pytest.mark.parametrize("conditions", [{"cancel_on": ["x"]}, {"wait_for": {"all": ["x"]}}])
+def test_an_event_with_many_listeners_is_worked_off_in_small_calls(queue: Queue, conditions: Any) -> None:
+    words = {"conditions": json.dumps(conditions)}
+    queue.enqueue(*((f"t{at:03}", NOW + HOUR, words) for at in range(150)))
+
+    found = queue.emit("x", ttl=1_000)
+    assert (found.heard, found.more) == (0, True)
+    assert queue.redis.pttl(queue.key("fact:x")) > 50_000
+    done = [queue.attend(limit=50).done for _ in range(4)]
+
+    assert done[:3] == [50, 50, 50]
+    states = {queue.redis.hget(queue.keys.task(f"t{at:03}"), "state") for at in range(150)}
+    assert states == {"cancelled" if "cancel_on" in conditions else "scheduled"}
+    assert queue.attend().next_look is None
+    assert queue.key("cursors") not in queue.dump()
+
+
+def test_a_task_of_a_schedule_may_have_conditions(queue: Queue) -> None:
+    queue.emit("closed")
+    spec = '{"every":[{"every":60000}],"overlap":"skip"}'
+    words = ("s", "", spec, "type", "t", "payload", "{}", "conditions", '{"unless":{"fact":"closed"}}')
+    queue.run("put_schedule", [queue.keys.due], [NOW, *words])
+    queue.run("trigger", [queue.keys.due], [NOW, "s", "", ""])
+    queue.check()
+
+    queue.promote()
+
+    assert queue.task(f"s@t{NOW}")["state"] == "skipped"
+
+
+def test_an_inbox_takes_conditions(queue: Queue) -> None:
+    entry = {"id": "a", "type": "t", "payload": "{}", "conditions": '{"wait_for":{"all":["x"]}}'}
+    queue.redis.xadd(queue.key("inbox:q"), entry)
+
+    queue.run("ingest", [queue.keys.due], [NOW, 10])
+    queue.check()
+
+    assert queue.task("a")["blocked"] == "facts"
+
+
+def update(queue: Queue, conditions: str) -> str:
+    """Give task a other conditions."""
+    (word,) = queue.run("update", [queue.keys.due], [NOW, 1, "conditions", conditions, "a"])
+    queue.check()
+    return str(word.decode())
+
+
+def test_other_conditions_take_the_place_of_the_old_ones(queue: Queue) -> None:
+    queue.plan("a", {"wait_for": {"all": ["x"]}})
+    assert update(queue, '{"wait_for":{"all":["y"]}}') == "updated"
+    queue.promote()
+    assert queue.task("a")["state"] == "held"
+    queue.emit("x")
+    assert queue.task("a")["state"] == "held"
+    queue.emit("y")
+    queue.promote()
+    assert queue.task("a")["state"] == "ready"
+
+    update(queue, '{"unless":{"fact":"y"}}')
+    queue.promote()
+    assert queue.task("a")["state"] == "skipped"
+
+
+def test_a_task_whose_conditions_are_taken_away_runs(queue: Queue) -> None:
+    queue.plan("a", {"cancel_on": ["x"]}, due=NOW + HOUR)
+    queue.plan("b", {"fifo": True}, key="k")
+    update(queue, "")
+    queue.emit("x")
+
+    assert queue.places()["due"] == {"a": NOW + HOUR}
+
+
+def why(queue: Queue, task_id: str = "a", *, now: int = NOW) -> tuple[str, str]:
+    """The code and the sentence of explain."""
+    found = explained(queue.send(events.explain(queue.keys, task_id), now=now))
+    return found.code, found.text
+
+
+def test_explain_says_why_a_task_has_not_run(queue: Queue) -> None:
+    queue.promote()
+    queue.plan("later", {}, due=NOW + HOUR)
+    queue.plan("facts", {"wait_for": {"all": ["x", "y"], "within": HOUR}})
+    queue.plan("first", {"fifo": True}, key="k", due=NOW + HOUR)
+    queue.plan("second", {"fifo": True}, key="k")
+    queue.plan("child", {"after": {"ids": ["later"]}})
+    queue.plan("held", {"hold": {"token": "t"}})
+
+    assert why(queue, "later") == ("due_later", "later is scheduled: it is due at 2027-01-15 09:00:00 UTC, in 60 min.")
+    assert why(queue, "facts")[1] == "facts is held: it waits for x, y, at the latest until 2027-01-15 09:00:00 UTC."
+    assert why(queue, "second")[1] == "second is held: it stands in the line of key k: first is first, 1 are before it."
+    assert "comes after 1 task(s) that have not ended, such as q/later" in why(queue, "child")[1]
+    assert why(queue, "held")[0] == "unconfirmed"
+    assert why(queue, "nobody")[0] == "unknown"
+
+
+def test_explain_says_why_a_task_never_will(queue: Queue) -> None:
+    queue.emit("paid", "1")
+    queue.plan("skipped", {"unless": {"fact": "paid:1"}})
+    queue.plan("cancelled", {"cancel_on": ["paid:1"]})
+    queue.seed("broken", conditions="nonsense")
+    queue.promote()
+
+    code, text = why(queue, "skipped")
+    assert code == "skipped"
+    assert text.endswith("it was not to run where there is paid:1, and there was.")
+    assert why(queue, "cancelled")[1].endswith("the event paid:1 called it off.")
+    assert "a field of it cannot be used" in why(queue, "broken")[1]
+
+
+def test_explain_tells_of_a_pause_and_of_what_was_decided(queue: Queue) -> None:
+    queue.send(events.pause(queue.keys, "type:t", reason="provider down", until=None))
+    queue.seed("a")
+    queue.promote()
+
+    code, text = why(queue)
+    assert code == "paused"
+    assert "type t is paused since" in text
+    assert "(provider down)" in text
+    queue.send(events.resume(queue.keys, "type:t"))
+    queue.attend()
+    found = explained(queue.send(events.explain(queue.keys, "a")))
+    assert found.code == "due_now"
+    assert "released after pause:type:t" in found.events[0]
