@@ -5,6 +5,7 @@ local MOST_PARENTS = 2000                               -- named by the tasks of
 -- Why the plan of a task cannot be carried out; known: keys of the tasks that the same call makes before it.
 local function trouble_of(task, known, refs)
   local plan = task.plan
+  redis.call('EXISTS', task.q.prefix .. 'agenda')       -- a caller without the rights is refused before anything is written
   if plan.fifo and not is_key(task.key) then return 'hold fifo, which needs a key' end
   for _, ref in ipairs(plan.after and plan.after.ids or {}) do
     local home, id = ref_of(task.q, ref)

@@ -7,7 +7,7 @@ import click
 from redsched.cli import render
 from redsched.cli.invocation import Group, Invocation, pass_invocation
 
-ROLES = ("producer-raw", "producer", "inbox", "worker", "observer", "deployer")
+ROLES = ("producer-raw", "producer", "planner", "inbox", "worker", "observer", "deployer")
 
 
 @click.group(cls=Group)

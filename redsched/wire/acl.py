@@ -42,8 +42,8 @@ class Role(msgspec.Struct, frozen=True):
 
 
 @cache
-def commands_of(verb: str) -> frozenset[str]:
-    """The commands that a verb's script can run, those of the shared functions it calls included."""
+def commands_of(verb: str, without: tuple[str, ...] = ()) -> frozenset[str]:
+    """The commands that a verb's script can run, those of the shared functions it calls included, but for some."""
     shared = {
         found[1]: found[0] for part in scripts.parts() for found in _FUNCTION.finditer(scripts.source(f"lib/{part}"))
     }
@@ -54,7 +54,7 @@ def commands_of(verb: str) -> frozenset[str]:
         text = pending.pop()
         for command, word in _CALLED.findall(text):
             commands.add(f"{command}|{word}".lower() if command in _CONTAINERS else command.lower())
-        for name in shared.keys() & set(_USED.findall(text)) - seen:
+        for name in shared.keys() & set(_USED.findall(text)) - seen - set(without):
             seen.add(name)
             pending.append(shared[name])
     return frozenset(commands)
@@ -79,16 +79,25 @@ def _producer_raw(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"%W~{cell.events}", f"%W~{cell.queues}", f"%W~{cell.durable}", f"~{cell.prefix}answer:*"]
-    keys += [*_of_events(cell, "~"), f"%R~{cell.rules}", f"%R~{cell.rules}:*"]
     for queue in queues:
-        keys += _tied(queue, "~")
-        keys += (f"~{queue.index('held')}", f"%R~{queue.index('paused')}")
         keys += (f"~{queue.task('*')}", f"~{queue.due}", *(f"~{queue.stream(priority)}" for priority in PRIORITIES))
         keys += (f"~{queue.index('stats')}", f"~{queue.index('stats')}:*")
         keys += (f"%W~{queue.index('finished')}", f"%W~{queue.outcome('*')}")
+    commands = _commands("reserve", "answer") | commands_of("enqueue", without=("create_planned", "untie"))
+    return Role(
+        "producer", "enqueues with rs1_enqueue, without conditions; an API that only takes tasks", tuple(keys),
+        _sorted({"fcall", "info", "set", "wait", *commands, *CONNECT}),
+    )  # fmt: skip
+
+
+def _planner(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
+    keys = [*_producer(cell, queues).keys, *_of_events(cell, "~"), f"%R~{cell.rules}", f"%R~{cell.rules}:*"]
+    for queue in queues:
+        keys += [*_tied(queue, "~"), f"~{queue.index('held')}", f"%R~{queue.index('paused')}"]
+        keys += [f"~{queue.index('dead')}", f"~{queue.index('running')}"]
     verbs = ("enqueue", "reserve", "answer", "emit", "confirm", "follow")
     return Role(
-        "producer", "enqueues and emits, every option and answer; an API that only takes tasks", tuple(keys),
+        "planner", "producer that also gives conditions, emits events and confirms", tuple(keys),
         _sorted({"fcall", "info", "set", "wait", *_commands(*verbs), *CONNECT}),
     )  # fmt: skip
 
@@ -160,8 +169,8 @@ def _sorted(commands: set[str]) -> tuple[str, ...]:
 
 
 _ROLES: dict[str, Callable[[CellKeys, Sequence[QueueKeys]], Role]] = {
-    "producer-raw": _producer_raw, "producer": _producer, "inbox": _inbox, "worker": _worker, "observer": _observer,
-    "deployer": _deployer,
+    "producer-raw": _producer_raw, "producer": _producer, "planner": _planner, "inbox": _inbox, "worker": _worker,
+    "observer": _observer, "deployer": _deployer,
 }  # fmt: skip
 ROLES = tuple(_ROLES)
 

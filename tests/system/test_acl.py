@@ -393,7 +393,7 @@ def test_print_gives_a_line_for_each_role_or_for_one(users: Users) -> None:
     lines = [line for line in printed.lines if line.startswith("ACL SETUSER shop-")]
     assert [line.split()[2] for line in lines] == [acl.user_of(role, "shop", ["otp", "mail"]) for role in acl.ROLES]
     assert all(" >SECRET " in line and " -@all " in line for line in lines)
-    assert "%W~{shop}:inbox:otp %W~{shop}:inbox:mail" in lines[2]
+    assert "%W~{shop}:inbox:otp %W~{shop}:inbox:mail" in lines[3]
     with Redsched("acl", "print", "--role", "inbox", "-o", "json") as printed:
         assert printed.wait(60) == 0
     assert "rs-default-inbox" in "".join(printed.lines)
@@ -405,3 +405,22 @@ def test_every_command_in_the_lua_is_a_literal_that_the_roles_are_made_of() -> N
         others = re.findall(r"redis\.p?call\((?!')[^)]*\)?", text)
         assert [call for call in others if call != "redis.pcall(...)"] == [], verb  # a wrapper's, whose callers say it
     assert {"zrem", "xgroup|create", "hset", "time"} <= acl.commands_of("promote")
+
+
+def test_a_planner_gives_conditions_emits_and_confirms_and_a_producer_may_not(users: Users) -> None:
+    with users.client("planner") as client:
+        client.enqueue("t", {}, queue=QUEUE, id="a", delay="1h", unless="paid:1", cancel_on=["void:1"])
+        client.enqueue("t", {}, queue=QUEUE, id="b", after=["a"], fifo=True, key="k")
+        client.enqueue("t", {}, queue=QUEUE, id="c", unique="k", digest="d")
+        held = client.hold("t", {}, queue=QUEUE, id="h")
+        assert client.confirm("h", held.token, queue=QUEUE) == {"h": "confirmed"}
+        assert client.emit("void", "1").heard == 1
+    with users.client("worker") as client:
+        assert client.task("a", queue=QUEUE).state == "cancelled"
+    with users.client("producer") as client:
+        with pytest.raises(StoreDenied):
+            client.enqueue("t", {}, queue=QUEUE, id="z", unless="paid:1")
+        with pytest.raises(StoreDenied):
+            client.emit("paid", "1")
+    with users.client("worker") as client:
+        assert client.show("z", queue=QUEUE) == {"z": None}
