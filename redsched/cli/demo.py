@@ -175,7 +175,7 @@ class Performance:
             raise Failure(f"The demo could not go on: {error}") from None
         finally:
             story.end()
-        return account(story.acknowledged, states, self._ledger, story.dead, story.cancelled)
+        return account(story.acknowledged, states, self._ledger, story.meant)
 
     def _pause(self, seconds: float) -> None:
         self._system.require_alive()

@@ -52,6 +52,20 @@ async def mail_statement(ctx: Context, account: str) -> None:
         await asyncio.sleep(0.002)
 
 
+@app.task("merchant.alert", queue="notifications", timeout="10s")
+async def alert_merchant(ctx: Context, order: str) -> None:
+    """An alert, because an event did not come."""
+    with _noted(ctx):
+        await asyncio.sleep(0.002)
+
+
+@app.task("payouts.digest", queue="notifications", timeout="10s")
+async def mail_payouts(ctx: Context, items: list[dict[str, str]]) -> None:
+    """Many payouts in one mail."""
+    with _noted(ctx):
+        await asyncio.sleep(0.002)
+
+
 @app.task("sms.flaky", queue="notifications", retry=Explicit(["300ms", "600ms"]))
 async def send_by_flaky_provider(ctx: Context, phone: str) -> None:
     """A provider that fails twice and then works."""

@@ -34,6 +34,15 @@ class Api:
         """Cancel one task; the status code."""
         return self._call("POST", f"/v1/tasks/{quote(id)}:cancel?queue={quote(queue)}", {"reason": reason})[0]
 
+    def emit(self, event: str, subject: str, data: dict[str, Any]) -> int:
+        """Record an event; the status code."""
+        body = {"event": event, "subject": subject, "data": data, "id": f"{event}-{subject}"}
+        return self._call("POST", "/v1/events", body)[0]
+
+    def explain(self, id: str, queue: str) -> str:
+        """Why a task has not run, in a sentence."""
+        return str(self._call("GET", f"/v1/tasks/{quote(id)}/explain?queue={quote(queue)}")[1]["text"])
+
     def put_schedule(self, id: str, definition: dict[str, Any]) -> int:
         """Create or replace a schedule; the status code."""
         return self._call("PUT", f"/v1/schedules/{quote(id)}", definition)[0]

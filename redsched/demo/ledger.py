@@ -91,6 +91,7 @@ class Account(NamedTuple):
     completed: int
     dead: int
     cancelled: int
+    skipped: int
     lost: dict[str, str]  # id -> why it counts as lost
     lateness_ms: list[float]
 
@@ -98,7 +99,7 @@ class Account(NamedTuple):
         """The demo's last line."""
         return (
             f"demo: submitted {self.submitted}, completed {self.completed}, dead {self.dead}, "
-            f"cancelled {self.cancelled}, lost {len(self.lost)}, "
+            f"cancelled {self.cancelled}, skipped {self.skipped}, lost {len(self.lost)}, "
             f"lateness p50 {percentile(self.lateness_ms, 50):.1f} ms p99 {percentile(self.lateness_ms, 99):.1f} ms"
         )
 
@@ -108,28 +109,26 @@ class Account(NamedTuple):
         return {name: value for name, value in self._asdict().items() if name != "lateness_ms"} | figures
 
 
-def account(
-    acknowledged: Sequence[str], states: dict[str, str], ledger: Ledger, dead: set[str], cancelled: set[str]
-) -> Account:
+def account(acknowledged: Sequence[str], states: dict[str, str], ledger: Ledger, meant: dict[str, str]) -> Account:
     """Compare what was acknowledged with the final states and with the ledger.
 
-    ``dead`` and ``cancelled`` are the ids that are meant to end so; any other is meant to complete. A task that Redis
-    calls completed counts only when a handler noted it.
+    ``meant``: how those are to end that are not meant to complete: dead, cancelled or skipped. A task that Redis calls
+    completed counts only when a handler noted it.
     """
-    counts = {"completed": 0, "dead": 0, "cancelled": 0}
+    counts = {"completed": 0, "dead": 0, "cancelled": 0, "skipped": 0}
     lost: dict[str, str] = {}
     for id in acknowledged:
-        meant = "dead" if id in dead else "cancelled" if id in cancelled else "completed"
+        end = meant.get(id, "completed")
         state = states.get(id, "missing")
-        if state != meant:
-            lost[id] = "Redis does not know it any more" if state == "missing" else f"it is {state}, not {meant}"
-        elif meant == "completed" and not ledger.completed(id):
+        if state != end:
+            lost[id] = "Redis does not know it any more" if state == "missing" else f"it is {state}, not {end}"
+        elif end == "completed" and not ledger.completed(id):
             lost[id] = "Redis calls it completed, but no handler ran to its end"
-        elif meant != "completed" and ledger.completed(id):
-            lost[id] = f"it is {meant}, but a handler ran to its end"
+        elif end != "completed" and ledger.completed(id):
+            lost[id] = f"it is {end}, but a handler ran to its end"
         else:
-            counts[meant] += 1
-    return Account(len(acknowledged), counts["completed"], counts["dead"], counts["cancelled"], lost,
+            counts[end] += 1
+    return Account(len(acknowledged), counts["completed"], counts["dead"], counts["cancelled"], counts["skipped"], lost,
                    [run.lateness_ms for run in ledger.runs])
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Protocol, cast
 
+from redsched.demo.decisions import Decisions
 from redsched.demo.http import Api, HttpError
 from redsched.demo.ledger import Ledger, Run, percentile
 from redsched.demo.resp import Resp
@@ -41,8 +42,7 @@ class Story:
     def __init__(self, settings: Settings, ledger: Ledger, say: Say, seconds: float) -> None:
         self.window = max(2.0, seconds - 2.0)  # everything is due within it
         self.queue_of: dict[str, str] = {}  # acknowledged id -> queue, in order
-        self.dead: set[str] = set()
-        self.cancelled: set[str] = set()
+        self.meant: dict[str, str] = {}  # id -> how it is to end, of those that are not to complete
         self.unanswered = 0
         self._settings = settings
         self._ledger = ledger
@@ -69,6 +69,7 @@ class Story:
         self._submit_to_bad_providers()
         self._submit_and_cancel()
         self._submit_raw()
+        Decisions(self._api, self._submit, self._say, self.meant).begin(self._add)
         self._schedule_statements()
         self._preview()
         self._say("POST", "otp-s...", f"and from now on {RATE} one-time passwords a second, one call each")
@@ -99,6 +100,9 @@ class Story:
         for id in ids:
             states[id] = self._api.state(id, self.queue_of[id])
         return [id for id in ids if states[id] not in FINAL]
+
+    def _add(self, at: float, act: Callable[[], None]) -> None:
+        self._later.append((min(at, self.window - 0.1), act))
 
     def _connect(self) -> Api:
         return Api(self._settings.api_host, self._settings.api_port, self._settings.api_token)
@@ -136,14 +140,14 @@ class Story:
     def _submit_to_bad_providers(self) -> None:
         self._submit("sms-flaky", NOTIFICATIONS, "sms.flaky", {"phone": "+49 151 0007"},
                      "the provider fails twice; retries after 300ms, 600ms", retry=["300ms", "600ms"])
-        self.dead.add("sms-broken")
+        self.meant["sms-broken"] = "dead"
         self._submit("sms-broken", NOTIFICATIONS, "sms.broken", {"phone": "+49 151 0008"},
                      f"the provider always fails; {BROKEN_ATTEMPTS} attempts", max_attempts=BROKEN_ATTEMPTS,
                      retry={"kind": "fixed", "delay": "300ms"})
 
     def _submit_and_cancel(self) -> None:
         delay = round(1_000 * (self.window - 0.5))
-        self.cancelled.add("reminder-paid")
+        self.meant["reminder-paid"] = "cancelled"
         self._submit("reminder-paid", NOTIFICATIONS, "reminder.send", {"payment": "pay_9", "text": "Still open"},
                      f"due in {duration_text(delay)}", delay=delay)
 
@@ -214,7 +218,7 @@ class Story:
             return
         if run.outcome == "completed":
             ended, mood = "completed", "good"
-        elif run.id in self.dead and run.attempt >= BROKEN_ATTEMPTS:
+        elif self.meant.get(run.id) == "dead" and run.attempt >= BROKEN_ATTEMPTS:
             ended, mood = "failed for the last time: dead", "bad"
         else:
             ended, mood = "failed, runs again", "bad"
