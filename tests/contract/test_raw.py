@@ -63,9 +63,9 @@ def shell(own_url: str, tmp_path: Path) -> Callable[[str], str]:
 
 
 def test_the_contract_prints_a_raw_enqueue_and_one_call() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
     assert "MULTI" in BLOCKS[0] and "FCALL rs1_enqueue" in BLOCKS[1] and "XADD" in BLOCKS[2]
-    assert "FCALL rs1_put_schedule" in BLOCKS[3]
+    assert "FCALL rs1_emit" in BLOCKS[3] and "FCALL rs1_put_schedule" in BLOCKS[4]
 
 
 def test_the_two_plain_commands_of_the_contract_make_a_task(shell: Callable[[str], str], client: Face) -> None:
@@ -101,11 +101,19 @@ def test_the_one_call_of_the_contract_makes_a_task(shell: Callable[[str], str], 
     assert json.loads(started.payload) == {"text": "five seconds later"}
 
 
+def test_the_event_of_the_contract_makes_its_reminder_needless(shell: Callable[[str], str], client: Face) -> None:
+    assert shell(BLOCKS[3]).split() == ["created", "0", "0"]
+
+    due = client.task("order-42:nudge").due_at
+    assert client.start(now=round(due.timestamp() * 1_000)) == []
+    assert client.task("order-42:nudge").reason == "unless payment.captured:order-42"
+
+
 def test_the_schedule_of_the_contract_makes_its_task(
     shell: Callable[[str], str], resp: Callable[..., Any], client: Face
 ) -> None:
-    assert shell(BLOCKS[3]).split()[:2] == ["created", "1"]
-    assert shell(BLOCKS[3]).split()[:2] == ["unchanged", "1"]
+    assert shell(BLOCKS[4]).split()[:2] == ["created", "1"]
+    assert shell(BLOCKS[4]).split()[:2] == ["unchanged", "1"]
 
     schedules, due = "{rs}:schedules", "{rs}:due:default"
     now, following, calendars, told = resp("FCALL", "rs1_due_schedules", 1, schedules, NOW, 10)

@@ -229,16 +229,17 @@ def test_the_account_names_every_id_that_did_not_end_as_meant(tmp_path: Path) ->
     path, ledger = tmp_path / "ledger", Ledger(tmp_path / "ledger")
     path.write_bytes(b"".join(b"%s t 1 1000 1001.500 completed\n" % id for id in (b"good", b"gone", b"undead")))
     ledger.read()
-    meant_dead, meant_cancelled = {"dead", "undead"}, {"cancelled", "late"}
+    meant = {"dead": "dead", "undead": "dead", "cancelled": "cancelled", "late": "cancelled", "skipped": "skipped"}
     states = {
         "good": "completed", "unrun": "completed", "gone": "missing", "stuck": "scheduled", "expired": "expired",
         "dead": "dead", "undead": "dead", "cancelled": "cancelled", "late": "completed",
+        "skipped": "skipped",
     }  # fmt: skip
-    found = account([*states, "never-seen"], states, ledger, meant_dead, meant_cancelled)
-    assert (found.submitted, found.completed, found.dead, found.cancelled) == (10, 1, 1, 1)
+    found = account([*states, "never-seen"], states, ledger, meant)
+    assert (found.submitted, found.completed, found.dead, found.cancelled, found.skipped) == (11, 1, 1, 1, 1)
     assert set(found.lost) == {"unrun", "gone", "stuck", "expired", "undead", "late", "never-seen"}
     assert found.line() == (
-        "demo: submitted 10, completed 1, dead 1, cancelled 1, lost 7, lateness p50 1.5 ms p99 1.5 ms"
+        "demo: submitted 11, completed 1, dead 1, cancelled 1, skipped 1, lost 7, lateness p50 1.5 ms p99 1.5 ms"
     )
 
 
