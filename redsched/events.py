@@ -123,7 +123,7 @@ class EventVerbs(_Shared):
         """Create or replace a rule: ``created``, ``updated`` or ``unchanged``. Every event from now on follows it.
 
         Raises:
-            InvalidSchedule, InvalidTask: a field cannot be used; nothing was written.
+            InvalidTask: a field cannot be used; nothing was written.
         """
         call = events.put_rule(self.cell_keys, rule, max_payload=self.settings.max_payload_bytes)
         return self._transport.send(call)

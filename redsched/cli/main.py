@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from redsched.cli import acl, dead, demo, deploy, doctor, invocation, queues, run, schedules, tasks, torture, up
+from redsched.cli import acl, dead, demo, deploy, doctor, events, invocation, queues, run, schedules, tasks, torture, up
 from redsched.cli.invocation import CONFLICT, CONTEXT, FAILURE, NOT_FOUND, UNREACHABLE, USAGE, Failure, Invocation
 from redsched.model.errors import (
     InvalidSchedule,
@@ -92,7 +92,7 @@ def main() -> None:
 
 for command in (
     demo.demo, up.up, run.worker, run.mover, run.api, tasks.task, schedules.schedule, schedules.calendar,
-    queues.queue, deploy.install, deploy.lua,
+    queues.queue, events.emit, events.rule, deploy.install, deploy.lua,
     deploy.version, torture.torture, doctor.doctor,
     dead.dead, dead.quarantine, acl.acl,
 ):

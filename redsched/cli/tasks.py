@@ -17,8 +17,34 @@ STATES = (
 )
 
 
-def _queue_option(command: Callable[..., Any]) -> Callable[..., Any]:
+def queue_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--queue``, of a task."""
     return click.option("-q", "--queue", default="default", show_default=True, help="Queue of the task.")(command)
+
+
+def _condition_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--conditions", metavar="JSON|@FILE|-", callback=read.payload, help="All that can be asked for."),
+        click.option("--fifo", is_flag=True, default=None, help="In the order of its key."),
+        click.option("--after", metavar="ID", multiple=True, help="When that task has completed; may be repeated."),
+        click.option("--wait-for", metavar="FACT", multiple=True, help="Hold it until then; may be repeated."),
+        click.option("--cancel-on", metavar="FACT", multiple=True, help="Cancel it where it comes; may be repeated."),
+        click.option("--only-if", metavar="FACT", help="Skip it where that is not there when it is due."),
+        click.option("--unless", metavar="FACT", help="Skip it where that is there when it is due."),
+    ):
+        command = option(command)
+    return command
+
+
+def _conditions(given: dict[str, Any]) -> dict[str, Any] | None:
+    """Those that were given, taken from the options."""
+    names = ("unless", "only_if", "cancel_on", "wait_for", "after", "fifo")
+    found = {name: value for name in names if (value := given.pop(name)) not in (None, ())}
+    more = given.pop("conditions")
+    if more is not None and not isinstance(more, dict):
+        raise click.UsageError("--conditions must be an object.")
+    found = {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+    return {**(more or {}), **found} or None
 
 
 def _due_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -39,7 +65,7 @@ def task() -> None:
               help="An object becomes the handler's keyword arguments.")
 @_due_options
 @click.option("--id", help="Makes adding idempotent: the same id again adds nothing.")
-@_queue_option
+@queue_option
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), default="normal", show_default=True)
 @click.option("--max-attempts", type=click.IntRange(min=1), help="Runs before it is dead. [default: 5]")
 @click.option("--retry", metavar="POLICY", callback=read.retry,
@@ -53,25 +79,32 @@ def task() -> None:
 @click.option("--retention", metavar="DURATION", callback=read.duration, help="How long it is kept when completed.")
 @click.option("--keep", is_flag=True, help="Keep the payload when completed.")
 @click.option("--request", help="Your own token: repeating the call with it gets the first answer.")
+@_condition_options
 @pass_invocation
 def add(
     given: Invocation, /, type: str, due: int | None, delay: int | None, tags: tuple[str, ...], **fields: Any
 ) -> None:
-    """Add one task of TYPE, due now unless --at or --in says otherwise."""
+    """Add one task of TYPE, due now unless --at or --in says otherwise.
+
+    redsched task add log --in 1h --unless payment.captured:order-42
+    """
+    conditions = _conditions(fields)
     if due is not None and delay is not None:
         raise click.UsageError("Give --at or --in, not both.")
     if fields["expires_at"] is not None and fields["expires_in"] is not None:
         raise click.UsageError("Give --expires-at or --expires-in, not both.")
     with given.client() as client:
-        answer = client.enqueue(type, fields.pop("payload"), due=due, delay=delay, tags=list(tags) or None, **fields)
+        answer = client.enqueue(type, fields.pop("payload"), due=due, delay=delay, tags=list(tags) or None,
+                                conditions=conditions, **fields)
     if given.json:
         render.document(answer)
     else:
-        click.echo(f"{answer.status} {answer.id} in queue {answer.queue}")
+        other = f" ({answer.other})" if answer.other else ""
+        click.echo(f"{answer.status} {answer.id} in queue {answer.queue}{other}")
 
 
 @task.command("ls")
-@_queue_option
+@queue_option
 @click.option("--state", type=click.Choice(STATES), default="scheduled", show_default=True)
 @click.option("--type", help="Only tasks of this type.")
 @click.option("-n", "--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
@@ -94,7 +127,7 @@ def list_(given: Invocation, queue: str, state: str, type: str | None, limit: in
 
 @task.command()
 @click.argument("id")
-@_queue_option
+@queue_option
 @pass_invocation
 def show(given: Invocation, id: str, queue: str) -> None:
     """Show everything known of one task."""
@@ -108,7 +141,7 @@ def show(given: Invocation, id: str, queue: str) -> None:
 
 @task.command()
 @click.argument("ids", nargs=-1, required=True)
-@_queue_option
+@queue_option
 @click.option("--reason", default="", help="Kept with the task.")
 @pass_invocation
 def cancel(given: Invocation, ids: tuple[str, ...], queue: str, reason: str) -> None:
@@ -117,46 +150,46 @@ def cancel(given: Invocation, ids: tuple[str, ...], queue: str, reason: str) -> 
     A running one is asked to stop.
     """
     with given.client() as client:
-        _report(given, queue, client.cancel(ids, queue=queue, reason=reason), ("cancelled", "requested"))
+        report(given, queue, client.cancel(ids, queue=queue, reason=reason), ("cancelled", "requested"))
 
 
 @task.command()
 @click.argument("ids", nargs=-1, required=True)
 @_due_options
-@_queue_option
+@queue_option
 @pass_invocation
 def reschedule(given: Invocation, ids: tuple[str, ...], due: int | None, delay: int | None, queue: str) -> None:
     """Give waiting tasks another due time."""
     if (due is None) == (delay is None):
         raise click.UsageError("Give --at or --in.")
     with given.client() as client:
-        _report(given, queue, client.reschedule(ids, queue=queue, due=due, delay=delay), ("rescheduled",))
+        report(given, queue, client.reschedule(ids, queue=queue, due=due, delay=delay), ("rescheduled",))
 
 
 @task.command()
 @click.argument("ids", nargs=-1, required=True)
-@_queue_option
+@queue_option
 @pass_invocation
 def run(given: Invocation, ids: tuple[str, ...], queue: str) -> None:
     """Make waiting tasks due now."""
     with given.client() as client:
-        _report(given, queue, client.reschedule(ids, queue=queue, due=0), ("rescheduled",))
+        report(given, queue, client.reschedule(ids, queue=queue, due=0), ("rescheduled",))
 
 
 @task.command()
 @click.argument("ids", nargs=-1, required=True)
 @_due_options
-@_queue_option
+@queue_option
 @pass_invocation
 def revive(given: Invocation, ids: tuple[str, ...], due: int | None, delay: int | None, queue: str) -> None:
     """Let dead tasks run again, with all their attempts."""
     if due is not None and delay is not None:
         raise click.UsageError("Give --at or --in, not both.")
     with given.client() as client:
-        _report(given, queue, client.revive(ids, queue=queue, due=due, delay=delay), ("revived",))
+        report(given, queue, client.revive(ids, queue=queue, due=due, delay=delay), ("revived",))
 
 
-def _report(given: Invocation, queue: str, answers: Mapping[str, str], good: tuple[str, ...]) -> None:
+def report(given: Invocation, queue: str, answers: Mapping[str, str], good: tuple[str, ...]) -> None:
     """Print what happened to each id; fail with 3 when one is missing, else 4 when one was not in a fit state."""
     if given.json:
         render.document(answers)

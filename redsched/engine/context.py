@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from redsched.engine.asked import Asked
 from redsched.model.duration import instant
 from redsched.model.errors import LeaseLost
+from redsched.model.happening import Kin
 from redsched.wire.protocol import Started
+
+T = TypeVar("T")
 
 
 class Context:
     """One run of a task. ``token`` names it: pass it, or ``id``, on as an idempotency key."""
 
-    __slots__ = ("_loop", "_send", "_started", "_thread", "cancel_requested", "lease_lost")
+    __slots__ = ("_asked", "_loop", "_started", "_thread", "cancel_requested", "lease_lost")
 
     def __init__(
-        self, started: Started, send: Callable[[Started, Any], Awaitable[str]], loop: asyncio.AbstractEventLoop
+        self, started: Started, asked: Asked, loop: asyncio.AbstractEventLoop
     ) -> None:
         self._started = started
-        self._send = send
+        self._asked = asked
         self._loop = loop
         self._thread = threading.get_ident()  # of the loop
         self.lease_lost = False  # another worker may run the task by now: stop
@@ -86,7 +90,7 @@ class Context:
         Raises:
             LeaseLost: the task is not this run's any more; nothing was written.
         """
-        answer = await self._send(self._started, value)
+        answer = await self._asked.progress(self._started, value)
         if answer == "lost":
             self.lease_lost = True
             raise LeaseLost(self.id, self.attempt)
@@ -99,6 +103,22 @@ class Context:
         Raises:
             RuntimeError: called on the event loop, which it would block for ever.
         """
+        self._wait(self.progress(value), "progress")
+
+    async def parents(self) -> list[Kin]:
+        """The tasks that this one comes after, with what they returned: up to 8 KiB of JSON each."""
+        return await self._asked.parents(self._started)
+
+    def parents_sync(self) -> list[Kin]:
+        """``parents`` for handlers that are plain functions.
+
+        Raises:
+            RuntimeError: called on the event loop, which it would block for ever.
+        """
+        return self._wait(self.parents(), "parents")
+
+    def _wait(self, asked: Coroutine[Any, Any, T], name: str) -> T:
         if threading.get_ident() == self._thread:
-            raise RuntimeError("progress_sync would wait for itself here: await progress")
-        asyncio.run_coroutine_threadsafe(self.progress(value), self._loop).result()
+            asked.close()
+            raise RuntimeError(f"{name}_sync would wait for itself here: await {name}")
+        return asyncio.run_coroutine_threadsafe(asked, self._loop).result()

@@ -11,7 +11,7 @@ import enum
 import inspect
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from redsched.engine.app import PayloadMismatch, TaskType
+from redsched.engine.asked import Asked
 from redsched.engine.context import Context
 from redsched.model import trace
 from redsched.model.duration import duration_ms, duration_text
@@ -67,11 +68,9 @@ class Held:
 class Runner:
     """Runs handlers: coroutines on the loop, plain functions in threads."""
 
-    def __init__(
-        self, threads: int, progress: Callable[[Started, Any], Awaitable[str]], freed: Callable[[], None]
-    ) -> None:
+    def __init__(self, threads: int, asked: Asked, freed: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._progress = progress
+        self._asked = asked
         self._freed = freed  # told when a straggler has ended
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="redsched-handler")
         self.stragglers: set[Future[Any]] = set()  # threads that went on after their time limit
@@ -83,7 +82,7 @@ class Runner:
     async def run(self, held: Held, task_type: TaskType) -> tuple[str, Settlement | None]:
         """Run the handler to its end or its time limit. Answers the outcome's name and how to settle the claim."""
         started = held.started
-        held.context = context = Context(started, self._progress, self._loop)
+        held.context = context = Context(started, self._asked, self._loop)
         try:
             arguments = task_type.handler.arguments(started.payload)
         except PayloadMismatch as mismatch:

@@ -17,6 +17,7 @@ from typing import Any
 
 from redsched.client import AsyncClient
 from redsched.engine.app import App
+from redsched.engine.asked import Asked
 from redsched.engine.bell import Doorbell
 from redsched.engine.loop import Loop, cancelled
 from redsched.engine.mover import Mover
@@ -32,7 +33,7 @@ from redsched.wire import install as installing
 from redsched.wire import protocol
 from redsched.wire.ids import nonce
 from redsched.wire.keys import queue_keys
-from redsched.wire.protocol import Bell, Call, Claimed, Settlement, Started
+from redsched.wire.protocol import Bell, Call, Claimed, Settlement
 
 log = logging.getLogger("redsched.worker")
 QUEUES_A_CALL = 16
@@ -96,7 +97,7 @@ class Worker:
 
     async def run(self) -> int:
         """Work until ``stop``; answers 0, or 1 where something broke that never should (it is logged)."""
-        self._runner = Runner(self.settings.concurrency, self._progress, self._trips.nudge)
+        self._runner = Runner(self.settings.concurrency, Asked(self._client), self._trips.nudge)
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._bell = Doorbell(self._client, self._keys, self.consumer, self._rung)
         beats = Loop("renew", self._renew, observer=self._observer, log=log)
@@ -327,13 +328,6 @@ class Worker:
             self._done_in_window, self._window = 0, now
         self._tally.tell()
         self._observer.slots(self.settings.concurrency, len(self._slots))
-
-    async def _progress(self, started: Started, value: Any) -> str:
-        return await self._client.transport.send(
-            protocol.progress(queue_keys(self._client.cell, started.queue), started.id, started.token, value)
-        )
-
-    # leases
 
     async def _renew(self) -> float:
         now = time.monotonic()

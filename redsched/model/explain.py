@@ -163,8 +163,8 @@ def _sentence(told: Told, state: str) -> tuple[str, str, int | None]:
         what = _DEATHS.get(reason, reason or "its handler gave it up")
         return "dead", f"it is a dead letter{_when(told, 'finished_at')}: {what}; revive runs it again.", None
     if state == "expired" and not reason:
-        return "expired", f"its start-by passed before it could start; it ended{_when(told, 'finished_at')}.", None
-    return state, f"it was {state}{_when(told, 'finished_at')}: {_reason(reason)}.", None
+        return "expired", "its start-by passed before it could start.", None
+    return state, f"{_reason(reason)}.", None
 
 
 def explained(told: Told) -> Explanation:
@@ -181,7 +181,8 @@ def explained(told: Told) -> Explanation:
     events = [f"{_stamp(words[0])} {' '.join(map(str, words[1:]))}" for words in told.lists.get("event", [])]
     rest = {name: lists for name, lists in told.lists.items() if name not in ("event", "fact")}
     data = {name: lists if len(lists) > 1 else lists[0] for name, lists in rest.items()}
+    ended = f"was {state}{_when(told, 'finished_at')}" if state in ("skipped", "cancelled", "expired") else f"is {state}"
     return Explanation(
-        id=told.id, queue=told.queue, state=state, code=code, text=f"{told.id} is {state}: {text}",
+        id=told.id, queue=told.queue, state=state, code=code, text=f"{told.id} {ended}: {text}",
         runs_at=None if at is None else instant(at), facts=facts, events=events, data=data,
     )  # fmt: skip

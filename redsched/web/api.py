@@ -55,7 +55,7 @@ class Api:
         self._task_limit = settings.max_payload_bytes + bodies.SMALL_BODY
         self._actions = {
             "cancel": self.cancel, "reschedule": self.reschedule, "run": self.run, "revive": self.revive,
-            "drop": self.drop,
+            "drop": self.drop, "confirm": self.confirm, "abandon": self.abandon,
         }  # fmt: skip
 
     def routes(self) -> list[Route]:
@@ -87,7 +87,7 @@ class Api:
             raise InvalidTask(error.field, error.problem, code=error.code) from None  # no batch, so no index
         if answer.status == "conflict":
             raise TaskConflict(answer.id, answer.queue)
-        if answer.status == "existing":
+        if answer.status != "created":
             return Json(answer)
         self.observer.enqueued(answer.queue, task.type, 1, "http")
         return Json(answer, 201, {"location": location(answer.id, answer.queue)})
@@ -185,6 +185,22 @@ class Api:
         _require(outcome, ("dropped",), task_id, queue, "drop")
         return Json(acted(task_id, queue, outcome))
 
+    async def confirm(self, request: Request, task_id: str, queue: str) -> Response:
+        """A task that was submitted as held may run."""
+        token = await self._token(request)
+        return _confirmed((await self.client.confirm(task_id, token, queue=queue))[task_id], task_id, queue, "confirm")
+
+    async def abandon(self, request: Request, task_id: str, queue: str) -> Response:
+        """A task that was submitted as held never will."""
+        token = await self._token(request)
+        return _confirmed((await self.client.abandon(task_id, token, queue=queue))[task_id], task_id, queue, "abandon")
+
+    async def _token(self, request: Request) -> str:
+        body = await self._body(request, bodies.TOKEN)
+        if body is None:
+            raise Problem("validation_failed", "give its token; nothing changed")
+        return body.token
+
     async def queues(self, request: Request) -> Response:
         """Depths of the queues, in order of their names."""
         given = parameters(request, "limit", "cursor")
@@ -268,6 +284,13 @@ def location(task_id: str, queue: str) -> str:
 def acted(task_id: str, queue: str, outcome: str) -> dict[str, str]:
     """The answer of an action."""
     return {"id": task_id, "queue": queue, "status": outcome}
+
+
+def _confirmed(outcome: str, task_id: str, queue: str, verb: str) -> Response:
+    if outcome == "refused":
+        raise Problem("invalid_state", "its token is another, or it does not wait for one; nothing changed")
+    _require(outcome, ("confirmed", "abandoned"), task_id, queue, verb)
+    return Json(acted(task_id, queue, outcome))
 
 
 def _require(outcome: str, done: Iterable[str], task_id: str, queue: str, verb: str) -> None:

@@ -27,6 +27,7 @@ from redsched.settings import Settings
 from redsched.web.api import Api
 from redsched.web.auth import Guard
 from redsched.web.bulk import BulkEndpoint
+from redsched.web.events import EventsApi
 from redsched.web.health import Health
 from redsched.web.problems import UNEXPECTED, Problem, of_error
 from redsched.web.schedules import SchedulesApi
@@ -64,8 +65,9 @@ def create_app(
         return problem.response(request_id)
 
     api, bulk = Api(settings, used, counted), BulkEndpoint(settings, used)
+    parts = (api, bulk, SchedulesApi(settings, used), EventsApi(settings, used), Health(used, counted))
     app = Starlette(
-        routes=[*api.routes(), *bulk.routes(), *SchedulesApi(settings, used).routes(), *Health(used, counted).routes()],
+        routes=[route for part in parts for route in part.routes()],
         middleware=[Middleware(Edge, guard=Guard(settings.api_token), observer=counted)],
         exception_handlers={Problem: on_error, RedschedError: on_error, HTTPException: on_error},
         lifespan=lifespan,

@@ -19,12 +19,14 @@ from redsched.wire.cells import Cell
 
 
 class Result(msgspec.Struct, omit_defaults=True):
-    """What became of the task at ``index``: created, existing, conflict or invalid."""
+    """What became of the task at ``index``: created, existing, merged, rejected (``other`` says by which), conflict or
+    invalid."""
 
     index: int
     status: str
     id: str | None = None
     problem: Body | None = None
+    other: str | None = None
 
 
 class Answer(msgspec.Struct):
@@ -89,7 +91,7 @@ class Batch:
                 self.created[answer.queue, task.type] += 1
             elif answer.status == "conflict":
                 problem = of_error(TaskConflict(answer.id, answer.queue)).body()
-            results[index] = Result(index, answer.status, answer.id, problem)
+            results[index] = Result(index, answer.status, answer.id, problem, answer.other)
         return results
 
     def _judge(self, found: InvalidTask) -> None:

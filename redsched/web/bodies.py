@@ -13,6 +13,8 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from redsched.model import trace
+from redsched.model.condition import fact_name
+from redsched.model.errors import InvalidTask
 from redsched.model.retry import Explicit, Exponential, Fixed, RetryPolicy
 from redsched.model.task import DEFAULT_QUEUE, MAX_BATCH, Priority, Task
 from redsched.web.problems import Problem, field_problem, of_validation, unwritten
@@ -60,6 +62,29 @@ class ListBody(msgspec.Struct, tag_field="kind", tag="list", forbid_unknown_fiel
         return Explicit(self.delays)
 
 
+class ExpectBody(msgspec.Struct, forbid_unknown_fields=True):
+    """``{"event": "capture.confirmed", "subject": "order-42", "within": "15m"}``: the task runs where it does not
+    come."""
+
+    event: str
+    within: int | str
+    subject: str = ""
+
+    def of(self, task: Task) -> Task:
+        """The task, due then and cancelled by the event.
+
+        Raises:
+            InvalidTask: it has another due time.
+        """
+        if task.due is not None or task.delay is not None:
+            raise InvalidTask("expect", "takes the place of due and delay")
+        conditions = dict(task.conditions or {})  # type: ignore[arg-type]
+        given = conditions.get("cancel_on") or []
+        others = [given] if isinstance(given, str) else list(given)
+        conditions["cancel_on"] = [fact_name(self.event, self.subject), *others]
+        return msgspec.structs.replace(task, delay=self.within, conditions=conditions)
+
+
 class TaskBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A task to create.
 
@@ -84,13 +109,15 @@ class TaskBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     retention: int | str | None = None
     keep: bool = False
     request: str | None = None
+    conditions: dict[str, Any] | None = None
+    expect: ExpectBody | None = None
 
     def task(self, traceparent: str | None) -> Task:
         """The task it asks for; ``traceparent`` is the request's, which one among its own headers overrides."""
         if self.headers and trace.valid(own := self.headers.get("traceparent")):
             traceparent = own
         retry = self.retry
-        return Task(
+        made = Task(
             type=self.type,
             payload=self.payload,
             queue=self.queue,
@@ -110,7 +137,15 @@ class TaskBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             retention=self.retention,
             keep=self.keep,
             request=self.request,
+            conditions=self.conditions,
         )
+        return made if self.expect is None else self.expect.of(made)
+
+
+class TokenBody(msgspec.Struct, forbid_unknown_fields=True):
+    """``{"token": "..."}``."""
+
+    token: str
 
 
 class CancelBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -133,6 +168,7 @@ class NoBody(msgspec.Struct, forbid_unknown_fields=True):
 TASK = msgspec.json.Decoder(TaskBody)
 TASKS = msgspec.json.Decoder(list[TaskBody])
 CANCEL = msgspec.json.Decoder(CancelBody)
+TOKEN = msgspec.json.Decoder(TokenBody)
 WHEN = msgspec.json.Decoder(WhenBody)
 NOTHING = msgspec.json.Decoder(NoBody)
 

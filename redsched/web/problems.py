@@ -42,6 +42,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "task_not_found": (404, "No such task"),
     "queue_not_found": (404, "No such queue"),
     "schedule_not_found": (404, "No such schedule"),
+    "rule_not_found": (404, "No such rule"),
     "calendar_not_found": (404, "No such calendar"),
     "method_not_allowed": (405, "The resource does not take this method"),
     "request_timeout": (408, "The body did not arrive in time"),

@@ -10,7 +10,7 @@ import msgspec
 
 from redsched.model.condition import FACT, KEY, LONGEST_MS, REF, fact_name
 from redsched.model.duration import duration_ms, instant
-from redsched.model.errors import InvalidTask
+from redsched.model.errors import InvalidSchedule, InvalidTask
 from redsched.model.explain import Told
 from redsched.model.happening import Emitted, Kin, KinPage, Paused
 from redsched.model.rule import Rule, RulePage
@@ -153,7 +153,10 @@ def put_rule(keys: CellKeys, rule: Rule, *, max_payload: int) -> Call[str]:
     """Create or replace a rule: ``created``, ``updated`` or ``unchanged``."""
     conditions = rule.task.conditions
     stood_in = msgspec.structs.replace(rule.task, conditions=_stood_in(conditions) if conditions else None)
-    words = [text_of(word) for word in task_words(stood_in, max_payload)]
+    try:
+        words = [text_of(word) for word in task_words(stood_in, max_payload)]
+    except InvalidSchedule as error:
+        raise InvalidTask(error.field, error.problem) from None
     fields = dict(zip(words[::2], words[1::2], strict=True))
     if "conditions" in fields:
         fields["conditions"] = _STAND_IN.sub(r"{\1}", fields["conditions"])

@@ -25,6 +25,7 @@ Talk = Generator[Call[Any], Any, T]
 Enqueue = Callable[[Sequence[Task]], Call[list[Enqueued]]]
 HELD_FOR = "1h"  # how long a large group may take to be submitted
 MOST_SHOWN = 1_000  # tasks of one tree
+DEEPEST = 200  # levels of one tree: JSON readers do not like more
 
 
 def chain(cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], otherwise: str) -> Talk[list[Enqueued]]:
@@ -113,11 +114,13 @@ def tree(cell: Cell, queue: str, task_id: str, limit: int) -> Talk[Branch]:
     root = Branch(queue=queue, id=task_id, state=shown.state, type=shown.type)
     seen, level, left = {(queue, task_id)}, [root], limit - 1
     built: Built = {(queue, task_id): (root, [], False)}
-    while level:
+    for depth in range(DEEPEST):
         below: list[Branch] = []
         for branch in level:
             page = yield events.kin(queue_keys(cell, branch.queue), branch.id, "children", limit=max(left, 1))
-            children, more = [], page.next_cursor is not None and left <= len(page.items)
+            children, more = [], page.next_cursor is not None or (depth == DEEPEST - 1 and bool(page.items))
+            if depth == DEEPEST - 1:
+                page.items.clear()
             for one in page.items:
                 place = (one.queue, one.id)
                 if place not in seen and left <= 0:

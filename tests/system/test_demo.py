@@ -14,7 +14,8 @@ from tests.servers import Store, connect
 from tests.system.processes import Redsched, alive
 
 SUMMARY = re.compile(
-    r"demo: submitted (\d+), completed (\d+), dead 1, cancelled 2, skipped 3, lost 0, lateness p50 [\d.]+ ms p99 [\d.]+ ms"
+    r"demo: submitted (\d+), completed (\d+), dead 1, cancelled 2, skipped 3, lost 0, "
+    r"lateness p50 [\d.]+ ms p99 [\d.]+ ms"
 )
 
 

@@ -1,0 +1,190 @@
+"""The endpoints of events, rules, pauses and workflows, and what is told of one task: each calls one method of the
+client."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from urllib.parse import quote
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from redsched.client import AsyncClient
+from redsched.model.definition import TaskTemplate
+from redsched.model.rule import Rule
+from redsched.model.task import DEFAULT_QUEUE, Task
+from redsched.settings import Settings
+from redsched.web import bodies
+from redsched.web.api import Json, limit_of, parameters, traceparent_of
+from redsched.web.problems import Problem
+
+
+class EventBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``{"event": "payment.captured", "subject": "order-42", "data": {...}, "ttl": "1d", "id": "evt-7"}``."""
+
+    event: str
+    subject: str = ""
+    data: Any = None
+    ttl: int | str | None = None
+    id: str | None = None
+
+
+class PauseBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``{"type": "email.send", "reason": "provider down", "until": "..."}``; without type and key, the whole queue."""
+
+    type: str | None = None
+    key: str | None = None
+    reason: str = ""
+    until: int | str | None = None
+
+
+class RuleBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A rule; its id is in the path."""
+
+    on: str
+    task: TaskTemplate
+    delay: int | str | None = None
+    task_id: str | None = None
+    bind: dict[str, str] | None = None
+
+
+class WorkflowBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``{"chain": [tasks]}``, or ``{"group": [tasks], "then": task}``."""
+
+    chain: list[bodies.TaskBody] | None = None
+    group: list[bodies.TaskBody] | None = None
+    then: bodies.TaskBody | None = None
+    on: Literal["success", "failure", "either"] = "success"
+    otherwise: Literal["cancel", "skip", "run", "wait"] = "cancel"
+
+
+EVENT = msgspec.json.Decoder(EventBody)
+PAUSE = msgspec.json.Decoder(PauseBody)
+RULE = msgspec.json.Decoder(RuleBody)
+WORKFLOW = msgspec.json.Decoder(WorkflowBody)
+
+
+class EventsApi:
+    """What the endpoints share."""
+
+    def __init__(self, settings: Settings, client: AsyncClient) -> None:
+        self._settings = settings
+        self._client = client
+
+    def routes(self) -> list[Route]:
+        """The routes, each method of a path apart."""
+        return [
+            Route("/v1/events", self.emit, methods=["POST"]),
+            Route("/v1/rules", self.rules, methods=["GET"]),
+            Route("/v1/rules/{id}", self.rule, methods=["GET"]),
+            Route("/v1/rules/{id}", self.put_rule, methods=["PUT"]),
+            Route("/v1/rules/{id}", self.drop_rule, methods=["DELETE"]),
+            Route("/v1/workflows", self.workflow, methods=["POST"]),
+            Route("/v1/tasks/{id}/explain", self.explain, methods=["GET"]),
+            Route("/v1/tasks/{id}/tree", self.tree, methods=["GET"]),
+            Route("/v1/tasks/{id}/parents", self.parents, methods=["GET"]),
+            Route("/v1/queues/{queue}/paused", self.paused, methods=["GET"]),
+            Route("/v1/queues/{queue}", self.act, methods=["POST"]),
+        ]
+
+    async def _read(self, request: Request, decoder: msgspec.json.Decoder[bodies.T], most: int) -> bodies.T:
+        bodies.media_type(request, bodies.JSON)
+        raw = await bodies.read_body(request, most, self._settings.max_body_bytes)
+        return bodies.decode(decoder, raw)
+
+    async def emit(self, request: Request) -> Response:
+        """200: the event is recorded, and what hangs on it is decided."""
+        body = await self._read(request, EVENT, 2 * bodies.SMALL_BODY)
+        parameters(request)
+        return Json(await self._client.emit(body.event, body.subject, body.data, ttl=body.ttl, id=body.id))
+
+    async def rules(self, request: Request) -> Response:
+        """One page of the rules."""
+        given = parameters(request, "limit", "cursor")
+        return Json(await self._client.rules(limit=limit_of(given, 100), cursor=given.get("cursor")))
+
+    async def rule(self, request: Request) -> Response:
+        """One rule."""
+        parameters(request)
+        found = await self._client.rule(request.path_params["id"])
+        if found is None:
+            raise _no_rule(request.path_params["id"])
+        return Json(found)
+
+    async def put_rule(self, request: Request) -> Response:
+        """201 for a new rule, 200 for one that was there."""
+        body = await self._read(request, RULE, self._settings.max_payload_bytes + bodies.SMALL_BODY)
+        parameters(request)
+        rule = Rule(id=request.path_params["id"], **msgspec.structs.asdict(body))
+        word = await self._client.put_rule(rule)
+        headers = {"location": f"/v1/rules/{quote(rule.id, safe='@+')}"}
+        return Json({"id": rule.id, "status": word}, 201 if word == "created" else 200, headers)
+
+    async def drop_rule(self, request: Request) -> Response:
+        """204; the tasks that it made stay."""
+        parameters(request)
+        if not await self._client.drop_rule(request.path_params["id"]):
+            raise _no_rule(request.path_params["id"])
+        return Response(status_code=204)
+
+    async def workflow(self, request: Request) -> Response:
+        """201 with an answer for each task, the joining one last."""
+        body = await self._read(request, WORKFLOW, self._settings.max_body_bytes)
+        parameters(request)
+        trace = traceparent_of(request)
+
+        def tasks(given: list[bodies.TaskBody]) -> list[Task]:
+            return [one.task(trace) for one in given]
+
+        if body.chain is not None and body.group is None and body.then is None:
+            return Json(await self._client.chain(tasks(body.chain), otherwise=body.otherwise), 201)
+        if body.group is not None and body.then is not None and body.chain is None:
+            made = self._client.group(
+                tasks(body.group), body.then.task(trace), on=body.on, otherwise=body.otherwise
+            )
+            return Json(await made, 201)
+        raise Problem("validation_failed", "give chain, or group and then; nothing was written")
+
+    async def explain(self, request: Request) -> Response:
+        """Why a task has not run, in a sentence and as data."""
+        queue = parameters(request, "queue").get("queue", DEFAULT_QUEUE)
+        return Json(await self._client.explain(request.path_params["id"], queue=queue))
+
+    async def tree(self, request: Request) -> Response:
+        """A task and those that come after it."""
+        given = parameters(request, "queue", "limit")
+        queue, limit = given.get("queue", DEFAULT_QUEUE), limit_of(given, 200)
+        return Json(await self._client.tree(request.path_params["id"], queue=queue, limit=limit))
+
+    async def parents(self, request: Request) -> Response:
+        """The tasks that it comes after, with their results."""
+        queue = parameters(request, "queue").get("queue", DEFAULT_QUEUE)
+        return Json({"items": await self._client.parents(request.path_params["id"], queue=queue)})
+
+    async def paused(self, request: Request) -> Response:
+        """What is paused in a queue."""
+        parameters(request)
+        return Json({"items": await self._client.paused(request.path_params["queue"])})
+
+    async def act(self, request: Request) -> Response:
+        """``POST /v1/queues/{queue}:pause`` and ``:resume``."""
+        queue, _, verb = request.path_params["queue"].rpartition(":")
+        if verb not in ("pause", "resume") or not queue:
+            raise Problem("not_found", "a queue is acted on by :pause, :resume after its name; nothing was done")
+        parameters(request)
+        raw = await bodies.read_body(request, bodies.SMALL_BODY, self._settings.max_body_bytes)
+        body = PauseBody()
+        if raw.strip():
+            bodies.media_type(request, bodies.JSON)
+            body = bodies.decode(PAUSE, raw)
+        if verb == "resume":
+            resumed = await self._client.resume(queue, type=body.type, key=body.key)
+            return Json({"queue": queue, "status": "resumed" if resumed else "active"})
+        await self._client.pause(queue, type=body.type, key=body.key, reason=body.reason, until=body.until)
+        return Json({"queue": queue, "status": "paused"})
+
+
+def _no_rule(rule_id: str) -> Problem:
+    return Problem("rule_not_found", f"no rule {rule_id[:100]!r}")

@@ -1,0 +1,100 @@
+"""Events, rules, holds, pauses, workflows and explain from the command line, against a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from redsched.cli.main import main
+from redsched.client import Client
+from redsched.model.task import Task
+from tests.servers import Store
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def cli(valkey_store: Store) -> Cli:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        assert valkey_store.url
+        environment = {"REDSCHED_REDIS_URL": valkey_store.url, "REDSCHED_NAMESPACE": valkey_store.namespace}
+        result = CliRunner().invoke(main, list(arguments), env=environment)
+        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+        return result.exit_code, result.stdout, result.stderr
+
+    return run
+
+
+@pytest.fixture
+def client(valkey_store: Store) -> Client:
+    return valkey_store.client()
+
+
+def test_a_reminder_and_the_event_that_calls_it_off(cli: Cli, client: Client) -> None:
+    cli("task", "add", "log", "--id", "a", "--in", "1h", "--cancel-on", "paid:1", "--unless", "paid:1")
+    assert cli("emit", "paid", "1", "-d", '{"amount": 5}') == (0, "paid:1: 1 task(s) told\n", "")
+
+    code, out, _ = cli("task", "explain", "a")
+    assert code == 0
+    assert out.splitlines()[0].startswith("a was cancelled at ")
+    assert out.splitlines()[0].endswith("the event paid:1 called it off.")
+    assert '  fact paid:1: {"amount":5}' in out
+    assert cli("task", "explain", "nobody")[0] == 3
+
+
+def test_all_conditions_may_be_given_as_json(cli: Cli, client: Client) -> None:
+    conditions = {"unique": {"key": "k", "release": "ttl", "ttl": "1h"}, "wait_for": "x"}
+    cli("task", "add", "log", "--id", "a", "--conditions", json.dumps(conditions))
+    code, out, _ = cli("task", "add", "log", "--id", "b", "--conditions", json.dumps(conditions))
+    assert (code, out) == (0, "rejected b in queue default (a)\n")
+    assert client.task("a").blocked == "facts"
+    code, _, err = cli("task", "add", "log", "--conditions", '{"unless": {"fact": "a b"}}')
+    assert code == 2
+    assert "conditions.unless.fact: 'a b' is no name of a fact; nothing was written" in err
+
+
+def test_rules_from_options_and_from_a_file(cli: Cli, client: Client, tmp_path: Path) -> None:
+    assert cli("rule", "put", "dun", "--on", "failed", "--in", "1h", "--type", "log", "--task-id", "dun:{subject}",
+               "-p", "{}", "--bind", "order=subject", "--unless", "paid:{subject}")[1] == "created dun\n"  # fmt: skip
+    path = tmp_path / "rule.toml"
+    path.write_text('on = "failed"\n[task]\ntype = "alert"\nqueue = "mail"\n')
+    assert cli("rule", "put", "alert", "-f", str(path))[1] == "created alert\n"
+    assert "dun:{subject}" in cli("rule", "ls")[1]
+    assert json.loads(cli("rule", "show", "alert")[1])["task"] == {"type": "alert", "queue": "mail"}
+
+    out = cli("emit", "failed", "o1", "--id", "e1")[1]
+    assert sorted(out.splitlines()[1:]) == ["made default/dun:o1", "made mail/alert:e1"]
+    assert cli("rule", "rm", "dun")[0] == 0
+    assert cli("rule", "rm", "dun")[0] == 3
+    assert cli("rule", "put", "x", "--on", "failed")[0] == 2
+
+
+def test_a_workflow_is_drawn(cli: Cli, client: Client) -> None:
+    client.chain([Task(type="t", id=f"c{at}") for at in range(3)])
+    client.group([Task(type="t", id="g1"), Task(type="t", id="g2")], Task(type="t", id="sum"))
+    cli("task", "add", "t", "--id", "both", "--after", "c2", "--after", "sum")
+
+    lines = cli("task", "tree", "c0")[1].splitlines()
+    assert [line.split()[-3] for line in lines] == ["c0", "c1", "c2", "both"]
+    assert lines[-1].endswith("t held")
+    assert json.loads(cli("task", "tree", "g1", "-o", "json")[1])["children"][0]["id"] == "sum"
+
+
+def test_held_tasks_are_confirmed_and_abandoned(cli: Cli, client: Client) -> None:
+    held = client.hold("t", {}, id="a")
+    assert cli("task", "confirm", "a", "--token", "other")[0] == 4
+    assert cli("task", "confirm", "a", "--token", held.token)[:2] == (0, "confirmed a\n")
+    assert cli("task", "abandon", "a", "--token", held.token)[0] == 4
+
+
+def test_a_type_is_paused_and_resumed(cli: Cli, client: Client) -> None:
+    assert cli("queue", "pause", "mail", "--type", "t", "--reason", "provider down")[1] == "paused type t of queue mail\n"
+    client.enqueue("t", queue="mail")
+    assert "provider down" in cli("queue", "paused")[1]
+    assert cli("queue", "resume", "mail", "--type", "t")[1] == "resumed type t of queue mail\n"
+    assert cli("queue", "resume", "mail")[1] == "was not paused: queue mail\n"
+    assert cli("queue", "paused", "mail")[2] == "Nothing is paused.\n"
