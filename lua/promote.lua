@@ -10,6 +10,7 @@
 -- FLAGS  allow-oom
 -- USES   clock, keys, read, stats, drain, finish, judge
 
+local MOST_WORK = 250                                   -- of one look; a task with conditions counts as four
 local LATEST = 25                                       -- ids looked at from the other end where the oldest are all bad
 local queues, limit, mover = open_all(KEYS), math.min(tonumber(ARGV[2]), 500), ARGV[3]
 local prefix = queues[1].prefix
@@ -23,7 +24,9 @@ local reply = {now, (not acting or acting == mover) and 1 or 0}
 for _, q in ipairs(queues) do
   local left, ready, seen = {}, 0, {}
   local function look(due)
+    local before = q.planned
     for i = 1, #due, 2 do
+      if 4 * (q.planned - before) >= MOST_WORK then break end
       local leaves, is_ready = false, false
       if not seen[due[i]] then leaves, is_ready = judge(q, due[i], due[i + 1], now) end
       if leaves then left[#left + 1] = due[i] end

@@ -5,7 +5,7 @@ local OPENED, opened = {}, 0                            -- a library lives on be
 local function open(due)
   local known = OPENED[due]
   if known then
-    known.grouped, known.aside, known.stops = {}, {}, nil
+    known.grouped, known.aside, known.stops, known.planned = {}, {}, nil, 0
     return known
   end
   local prefix, name = string.match(due or '', '^({[^{}]+}:)due:([A-Za-z0-9][A-Za-z0-9._@+-]*)$')
@@ -34,7 +34,7 @@ local function open(due)
     digest = prefix .. 'digest:' .. name .. ':',
     paused = prefix .. 'paused:' .. name,
     stopped = prefix .. 'stopped:' .. name .. ':',
-    grouped = {}, aside = {},
+    grouped = {}, aside = {}, planned = 0,
   }
   return OPENED[due]
 end

@@ -27,11 +27,12 @@ end
 local function merge(q, id, digest, f, now)
   local lock, grace = q.digest .. digest.key, digest.grace or 60000
   local open = soft('GET', lock)
-  if open == id then
+  if open == id or f.digest_since then                  -- one that others were merged into, however it got here
     local items = redis.call('LRANGE', q.items .. id, 0, 999)
     table.insert(items, 1, f.payload)
     redis.call('HSET', q.task .. id, 'frozen', 1, 'payload', '{"items":[' .. table.concat(items, ',') .. ']}')
-    redis.call('UNLINK', lock, q.items .. id)
+    redis.call('UNLINK', q.items .. id)
+    if open == id then redis.call('UNLINK', lock) end
     return 'closed'
   end
   local into = open and is_id(open) and read_planned(q, open)

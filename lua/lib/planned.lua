@@ -32,6 +32,7 @@ end
 
 -- true: it leaves due; false: it stays there; nil: it runs, and whether its tests are asked once more when it starts.
 local function decide(q, id, due_at, now)
+  q.planned = q.planned + 1
   local f = read_planned(q, id)
   local plan = plan_of(f.conditions)
   if not plan or not f.payload or plan.fifo and not is_key(f.key) then return halt(q, id, 'dead', 'malformed', f, due_at, now) end

@@ -181,7 +181,8 @@ def explained(told: Told) -> Explanation:
     events = [f"{_stamp(words[0])} {' '.join(map(str, words[1:]))}" for words in told.lists.get("event", [])]
     rest = {name: lists for name, lists in told.lists.items() if name not in ("event", "fact")}
     data = {name: lists if len(lists) > 1 else lists[0] for name, lists in rest.items()}
-    ended = f"was {state}{_when(told, 'finished_at')}" if state in ("skipped", "cancelled", "expired") else f"is {state}"
+    over = state in ("skipped", "cancelled", "expired")
+    ended = f"was {state}{_when(told, 'finished_at')}" if over else f"is {state}"
     return Explanation(
         id=told.id, queue=told.queue, state=state, code=code, text=f"{told.id} {ended}: {text}",
         runs_at=None if at is None else instant(at), facts=facts, events=events, data=data,

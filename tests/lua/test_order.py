@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from redsched.wire import events
 from tests.lua.harness import HOUR, NOW, Queue
 
 FIFO = {"fifo": True}
@@ -186,6 +187,21 @@ def test_a_digest_that_is_cancelled_leaves_nothing_behind(queue: Queue) -> None:
 
     assert not [key for key in queue.dump() if ":items:" in key or ":digest:" in key]
     assert digest(queue, "c", 2) == "created"
+
+
+def test_a_digest_that_was_paused_when_it_was_due_loses_nothing(queue: Queue) -> None:
+    digest(queue, "a", 0)
+    digest(queue, "b", 1)
+    queue.send(events.pause(queue.keys, "queue", reason="", until=None))
+    queue.promote(now=NOW + 1000)
+    digest(queue, "c", 2, now=NOW + 1000)
+    queue.send(events.resume(queue.keys, "queue"), now=NOW + 2000)
+    for at in (2000, 4000):
+        queue.attend(now=NOW + at)
+        queue.promote(now=NOW + at)
+
+    found = [json.loads(task.payload)["items"] for task in queue.claim(now=NOW + 4000).tasks]
+    assert sorted(item["n"] for items in found for item in items) == [0, 1, 2]
 
 
 def test_a_digest_of_raw_tasks_is_one_task_too(queue: Queue) -> None:

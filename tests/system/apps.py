@@ -7,6 +7,7 @@ import functools
 import os
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -87,6 +88,16 @@ async def add(a: int, b: int = 1) -> dict[str, int]:
 @app.task("typed")
 async def typed(ctx: Context, phone: str, codes: list[int]) -> None:
     note(ctx)
+
+
+@app.task("flaky", retry=Fixed(50), max_attempts=50)
+async def flaky(ctx: Context, **anything: Any) -> str:
+    """Fails in one of ten attempts, always in the same ones."""
+    note(ctx)
+    if zlib.crc32(f"{ctx.id} {ctx.attempt}".encode()) % 10 == 0:
+        raise RuntimeError("this attempt fails")
+    note(ctx, "ended")
+    return ctx.id
 
 
 @app.task("fail", retry=Fixed(20))

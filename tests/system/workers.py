@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from redsched import Client, Settings, Task, TaskView
 from tests.conftest import FIXTURES
 from tests.lua.consistency import assert_consistent
-from tests.servers import Store, connect
+from tests.servers import Store, connect, start_redis7
 from tests.system.apps import LEDGER, Ledger
 from tests.system.processes import Redsched, until
 
@@ -130,6 +131,19 @@ class Site:
         return sorted(
             {consumer["name"] for stream in streams for consumer in self.store.redis.xinfo_consumers(stream, "workers")}
         )
+
+
+@contextmanager
+def own_site() -> Iterator[Site]:
+    """A Redis of its own, for campaigns that pytest does not run."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = start_redis7(Path(folder))
+        try:
+            store = Store("redis", connect(server.url), url=server.url)
+            with Site(store, Path(folder)) as site:
+                yield site
+        finally:
+            server.stop()
 
 
 @contextmanager

@@ -1,0 +1,28 @@
+"""An event with many listeners reaches all of them though its emitter dies. ``tests.system.fan_out`` has the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.fan_out import KINDS, OTHER, fan_out
+from tests.system.workers import Site, site_on
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """A store of the test's own."""
+    with site_on(request, "redis", tmp_path) as found:
+        yield found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_listener_is_told_though_the_emitter_dies(site: Site, kind: str) -> None:
+    site.worker("-q", f"default,{OTHER}", "-c", "32")
+
+    fan_out(site, 600, kind, 60)
+
+    assert len(site.ledger.runs("started")) >= (600 if kind == "wait_for" else 0)
+    site.assert_consistent()

@@ -1,0 +1,24 @@
+"""Workflows and lines of keys under random kills; the long form is ``python -m tests.system.flows``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system import flows
+from tests.system.workers import Site, site_on
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """A store of the test's own."""
+    with site_on(request, "redis", tmp_path) as found:
+        yield found
+
+
+def test_order_holds_while_workers_and_movers_are_killed(site: Site) -> None:
+    flows.run(site, length=10, size=520, keys=10, each=8, every=2.0, seconds=60, tell=False)
+
+    site.assert_consistent()
