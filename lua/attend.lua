@@ -20,7 +20,10 @@ for _, item in ipairs(redis.call('ZRANGE', agenda, '-inf', now, 'BYSCORE', 'LIMI
   if done >= limit then break end
   if AGENDA[kind or ''] then used, again = AGENDA[kind](prefix, what, limit - done, now) end
   done = done + math.max(used, 1)
-  redis.call('ZREM', agenda, item)
-  if again then redis.call('ZADD', agenda, text(again), item) end   -- behind those that came meanwhile
+  if again then
+    redis.call('ZADD', agenda, text(again), item)       -- behind those that came meanwhile
+  else
+    redis.call('ZREM', agenda, item)
+  end
 end
 return {now, done, earliest(agenda)}

@@ -21,6 +21,14 @@ local acting = redis.call('GET', prefix .. 'mover')
 if not acting or acting == mover then redis.call('SET', prefix .. 'mover', mover, 'PX', 1000) end
 local reply = {now, (not acting or acting == mover) and 1 or 0}
 
+local function without(ids, some)
+  local found = {}
+  for _, id in ipairs(ids) do
+    if not some[id] then found[#found + 1] = id end
+  end
+  return found
+end
+
 for _, q in ipairs(queues) do
   local left, ready, seen = {}, 0, {}
   local function look(due)
@@ -45,6 +53,7 @@ for _, q in ipairs(queues) do
       look(redis.call('ZRANGE', q.due, now, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, LATEST, 'WITHSCORES'))
     end
   end)
+  if q.released then left = without(left, q.released) end
   if #left > 0 then redis.call('ZREM', q.due, unpack(left)) end   -- after the rest: a stop half-way repeats, it never loses
   count(q, now, 'promoted', ready)
   tell_aside(q, now)

@@ -16,7 +16,7 @@ AGENDA.hold = function(prefix, queue, limit, now)
   local q = open(prefix .. 'due:' .. queue)
   local ids = redis.call('ZRANGE', q.held, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
   for _, id in ipairs(ids) do
-    if not is_id(id) or not release_task(q, id, now) then redis.call('ZREM', q.held, id) end
+    if is_id(id) then release_task(q, id, now) else redis.call('ZREM', q.held, id) end
   end
   local after = earliest(q.held)
   return #ids, after >= 0 and after < NO_END and after or nil

@@ -30,6 +30,23 @@ local function put_in_due(tasks, now)
   for q, list in pairs(scores) do redis.call('ZADD', q.due, unpack(list)) end
 end
 
+-- Enter a task that is written and due, and put it where its conditions say.
+local function settle_in(task, due, now)
+  local q, id, plan = task.q, task.id, task.plan
+  tie(q, id, plan, task.key)
+  bind(task.hash, 'p')                                  -- last: who stops before it enters it when it is due
+  local f = read_planned(q, id)
+  local word, more = blocked_by(q, id, plan, f, now)
+  local leaves = true
+  if word then
+    if not FINISHED[word] and task.delay then redis.call('HSET', task.hash, 'delay_ms', text(task.delay)) end
+    halt(q, id, word, more, f, text(due), now)
+  else
+    leaves = due <= now and judge(q, id, text(due), now)
+  end
+  if leaves then redis.call('ZREM', q.due, id) end
+end
+
 -- Its place first: a call that stops half-way leaves a due task, which promote judges.
 local function create_planned(task, words, now, stamp)
   local q, id, plan, due, holder = task.q, task.id, task.plan, math.max(task.due, now), nil
@@ -39,20 +56,17 @@ local function create_planned(task, words, now, stamp)
     if not due then return 'rejected ' .. holder end
   end
   redis.call('ZADD', q.due, text(due), id)
-  redis.call('HSET', task.hash, 'created_at', stamp, 'bound', 'p', unpack(words, task.first, task.last))
-  tie(q, id, plan, task.key)
-  local f = read_planned(q, id)
-  local word, more = blocked_by(q, id, plan, f, now)
-  local leaves = true
-  if word then
-    halt(q, id, word, more, f, text(due), now)
-    if not FINISHED[word] and task.delay then redis.call('HSET', task.hash, 'delay_ms', text(task.delay)) end
-  else
-    leaves = due <= now and judge(q, id, text(due), now)
-  end
-  if leaves then redis.call('ZREM', q.due, id) end
+  redis.call('HSET', task.hash, 'created_at', stamp, unpack(words, task.first, task.last))
+  settle_in(task, due, now)
   local into = plan.digest and string.match(redis.call('HGET', task.hash, 'reason') or '', '^merged into (.*)$')
   return into and 'merged ' .. into or 'created'
+end
+
+-- A call that is repeated because it stopped half-way may find a task that is entered nowhere yet.
+local function settle_again(task, now)
+  local f = task.plan and read_planned(task.q, task.id)
+  local due = f and f.state == 'scheduled' and tonumber(redis.call('ZSCORE', task.q.due, task.id) or '')
+  if due and not string.find(f.bound or '', 'p', 1, true) then settle_in(task, due, now) end
 end
 
 local function create(task, words, now, stamp, placed)

@@ -12,14 +12,18 @@ end
 -- Look at a held task again, because something that it may wait for has happened.
 local function consider(q, id, now)
   local f = read_planned(q, id)
-  if not f or f.state ~= 'held' then return end
+  if not f then return end
+  if f.state ~= 'held' then
+    redis.call('ZREM', q.held, id)                      -- a call that stopped half-way left it there
+    return
+  end
   local plan = f.conditions and plan_of(f.conditions)
   local word, till = nil, nil
   if plan then word, till = blocked_by(q, id, plan, f, now) end
   if FINISHED[word] then
-    conclude(q, id, word, now, f, till)
-    redis.call('HDEL', q.task .. id, 'blocked')
     leave_stop(q, id, f.blocked)
+    redis.call('HDEL', q.task .. id, 'blocked')
+    conclude(q, id, word, now, f, till)
     redis.call('ZREM', q.held, id)
   elseif f.blocked ~= 'line' and not string.find(f.blocked or '', '^pause:') then
     if word then hold_task(q, id, word, math.min(till, f.expires)) else release_task(q, id, now) end

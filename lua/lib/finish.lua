@@ -8,17 +8,15 @@ local function finish(q, id, state, now, retention, reason)
   local bound = redis.call('HGET', q.task .. id, 'bound')
   local keep = number_or('retention_ms', retention, KEEP_FINISHED) or KEEP_FINISHED
   if bound then keep = math.max(keep, KEEP_TIED) end
+  announce(q, id, state, bound)
   if keep == 0 then
     redis.call('UNLINK', q.task .. id, q.outcome .. id)
     return
   end
   redis.call('ZADD', q.finished, now + keep, id)
-  if reason and reason ~= '' then
-    redis.call('HSET', q.task .. id, 'state', state, 'finished_at', now, 'reason', reason)
-  else
-    redis.call('HSET', q.task .. id, 'state', state, 'finished_at', now)
-  end
-  if bound then untie(q, id, state, now, bound) end
+  local told = reason and reason ~= '' and {'reason', reason} or {}
+  redis.call('HSET', q.task .. id, 'state', state, 'finished_at', now, unpack(told))
+  untie(q, id, now, bound)
 end
 
 -- A task past its start-by never starts.
@@ -38,10 +36,11 @@ end
 
 -- Make a task a dead letter: it never runs again by itself, and it can be revived.
 local function bury(q, id, now, reason)
+  local bound = redis.call('HGET', q.task .. id, 'bound')
+  announce(q, id, 'dead', bound)
   redis.call('ZADD', q.dead, now + KEEP_DEAD, id)
   redis.call('HSET', q.task .. id, 'state', 'dead', 'finished_at', now, 'reason', reason)
-  local bound = redis.call('HGET', q.task .. id, 'bound')
-  if bound then untie(q, id, 'dead', now, bound) end
+  untie(q, id, now, bound)
   event(q, 'dead', id, 'reason', reason)
   count(q, now, 'dead', 1)
   return 'dead'

@@ -47,19 +47,17 @@ local function tell_child(prefix, member, parent, state, result, now)
   if not plan or not plan.after or soft('HGET', q.parents .. id, parent) ~= '' then return end
   local failed, after = state ~= 'completed', plan.after
   if failed and state ~= 'gone' and after.otherwise == 'wait' and (after.on or 'success') == 'success' then return end
-  redis.call('HSET', q.parents .. id, parent, state .. ' ' .. result)
-  redis.call('HINCRBY', q.parents .. id, ':left', -1)
-  if failed then
-    redis.call('HINCRBY', q.parents .. id, ':failed', 1)
-    redis.call('HSETNX', q.parents .. id, ':first', parent .. ' ' .. state)
-  end
+  local told = redis.call('HMGET', q.parents .. id, ':left', ':failed', ':first')
+  redis.call('HSET', q.parents .. id, parent, state .. ' ' .. result, ':left', (tonumber(told[1] or '') or 1) - 1,
+    ':failed', (tonumber(told[2] or '') or 0) + (failed and 1 or 0), ':first', told[3] or failed and parent .. ' ' .. state or '')
   consider(q, id, now)
 end
 
 -- Like tell_listeners, to the children of a task that has ended; gone: it is removed, and with it what named its children.
 local function tell_children(prefix, state, parent, last, limit, now)
   local q, id = named(prefix, parent)
-  if not q then return 0 end
+  local now_is = q and soft('HGET', q.task .. id, 'state')
+  if not q or now_is and LIVE[now_is] then return 0 end -- it goes on: revived, or its end was not written after all
   local page = page_after(q.children .. id, last, limit)
   local result = state == 'completed' and soft('HGET', q.outcome .. id, 'result') or ''
   if #result > RESULT then result = '' end

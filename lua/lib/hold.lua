@@ -24,7 +24,10 @@ end
 -- held -> scheduled, where promote judges it. A delay counts from here; a pause leaves the due time as it was.
 local function release_task(q, id, now)
   local found = read(q.task .. id, 'state', 'blocked', 'due_at', 'delay_ms')
-  if not found or found[1] ~= 'held' then return false end
+  if not found or found[1] ~= 'held' then
+    redis.call('ZREM', q.held, id)
+    return
+  end
   local delay, due = whole(found[4] or '', 0, 31536000000), whole(found[3] or '', 1e11, 4e12)
   if delay then
     due = now + delay
@@ -32,10 +35,11 @@ local function release_task(q, id, now)
     due = now
   end
   redis.call('ZADD', q.due, text(due), id)
+  q.released = q.released or {}
+  q.released[id] = true                                 -- promote may have judged it earlier in this call: it stays in due
   redis.call('HSET', q.task .. id, 'state', 'scheduled')
   redis.call('HDEL', q.task .. id, 'blocked', 'delay_ms')
   leave_stop(q, id, found[2])
   redis.call('ZREM', q.held, id)
   event(q, 'released', id, 'after', found[2] or '', 'due', text(due))
-  return true
 end

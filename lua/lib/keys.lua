@@ -5,7 +5,7 @@ local OPENED, opened = {}, 0                            -- a library lives on be
 local function open(due)
   local known = OPENED[due]
   if known then
-    known.grouped, known.aside, known.stops, known.planned = {}, {}, nil, 0
+    known.grouped, known.aside, known.stops, known.planned, known.released = {}, {}, nil, 0, nil
     return known
   end
   local prefix, name = string.match(due or '', '^({[^{}]+}:)due:([A-Za-z0-9][A-Za-z0-9._@+-]*)$')

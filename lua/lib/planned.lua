@@ -2,10 +2,11 @@
 
 -- Enter it where its plan says. Answers nothing, or the final state that it has by that, and why.
 local function enter(q, id, plan, f, due, now)
-  bind(q.task .. id, 'p')
   if not f.created_at then redis.call('HSET', q.task .. id, 'created_at', text(now)) end
   f.created_at = f.created_at or text(now)
-  if not tie(q, id, plan, f.key) then return 'dead', 'malformed' end
+  local tied = tie(q, id, plan, f.key)
+  bind(q.task .. id, 'p')                               -- last: who stops before it enters it once more
+  if not tied then return 'dead', 'malformed' end
   if not plan.unique then return end
   local taken, holder = make_unique(q, id, plan.unique, due, now)
   if not taken then return 'skipped', 'duplicate of ' .. holder end

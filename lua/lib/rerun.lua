@@ -67,8 +67,9 @@ local function complete(q, id, stamp, kept, result, bound)
     return
   end
   if result ~= '' then write_outcome(q.outcome .. id, 'result', result) end
+  if bound then announce(q, id, 'completed', bound) end
   redis.call('HSET', key, 'state', 'completed', 'finished_at', stamp)
-  if bound then untie(q, id, 'completed', tonumber(stamp), bound) end
+  if bound then untie(q, id, tonumber(stamp), bound) end
   if kept == 'part' then redis.call('HDEL', key, 'payload', 'headers', 'entry', 'worker', 'unhandled') end
   if kept == 'part' and bound then redis.call('HDEL', key, 'conditions') end
 end

@@ -16,11 +16,11 @@ local function make_run(q, s, suffix, due, now, payload)
     if value then fields[#fields + 1], fields[#fields + 2] = field, value end
   end
   local when = text(math.min(due, now))
-  if s.f['task:conditions'] then                        -- promote judges it
-    redis.call('ZADD', q.due, when, id)
+  if s.f['task:conditions'] then
+    redis.call('ZADD', q.due, when, id)                 -- promote judges it
   else
     local entry = add_entry(q, id, PRIORITY[priority or ''] and priority or 'normal')
-    redis.call('HSET', key, 'state', 'ready', 'entry', entry, 'due_at', when)
+    for _, word in ipairs({'state', 'ready', 'entry', entry, 'due_at', when}) do fields[#fields + 1] = word end
   end
   redis.call('HSET', key, 'created_at', text(now), 'schedule', s.id, 'slot', suffix, unpack(fields))
   if #s.open > MOST_OPEN then table.remove(s.open, 1) end

@@ -13,13 +13,13 @@ local function stop_task(q, id, now, reason, at_once)
     end
     return 'requested'
   elseif state == 'scheduled' or state == 'held' or state == 'ready' or state == 'running' then
-    call_off(q, id, now, found[3], reason)
-    redis.call('ZREM', q.due, id)
     if state == 'held' then
       leave_stop(q, id, redis.call('HGET', q.task .. id, 'blocked'))
       redis.call('HDEL', q.task .. id, 'blocked')
-      redis.call('ZREM', q.held, id)
     end
+    call_off(q, id, now, found[3], reason)
+    redis.call('ZREM', q.due, id)
+    if state == 'held' then redis.call('ZREM', q.held, id) end
     if state == 'running' then
       redis.call('HDEL', q.task .. id, 'token')         -- its worker's answer comes too late from here on
       redis.call('ZREM', q.running, id)

@@ -38,11 +38,12 @@ local function follow(q, id, refs)
     local name = home.name .. '/' .. parent
     local found = read(home.task .. parent, 'state')
     if not found then return false end
-    if redis.call('HSETNX', parents, name, '') == 1 then
+    local known = redis.call('HMGET', parents, name, ':left')
+    if not known[1] then
       local state = state_of(found[1])
-      redis.call('HINCRBY', parents, ':left', 1)
-      redis.call('ZADD', home.children .. parent, 0, q.name .. '/' .. id)
       bind(home.task .. parent, 'c')
+      redis.call('ZADD', home.children .. parent, 0, q.name .. '/' .. id)
+      redis.call('HSET', parents, name, '', ':left', (tonumber(known[2] or '') or 0) + 1)
       if not LIVE[state] then remind(q.prefix, 'ended/' .. state .. '/' .. name, 0) end
     end
   end

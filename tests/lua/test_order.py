@@ -55,6 +55,17 @@ def test_the_next_in_line_goes_on_however_the_first_ended(queue: Queue, end: str
     assert run(queue) == ["b"]
 
 
+def test_the_next_in_line_that_was_judged_before_the_first_stays_due(queue: Queue) -> None:
+    queue.plan("first", {**FIFO, "unless": {"fact": "x"}}, due=NOW + 2, key="k")
+    queue.plan("next", FIFO, due=NOW + 1, key="k")
+    queue.emit("x")
+
+    queue.promote(now=NOW + 2)
+
+    assert queue.task("first")["state"] == "skipped"
+    assert queue.places()["due"] == {"next": NOW + 2}
+
+
 def test_one_that_is_cancelled_leaves_the_line(queue: Queue) -> None:
     for name in "abc":
         queue.plan(name, FIFO, key="k")

@@ -22,7 +22,7 @@ class Bug(NamedTuple):
         return {self.file: text.replace(self.right, self.wrong)}
 
 
-_ENTRY = "  local entry = add_entry(q, id, priority)\n"
+_ENTRY = "  local entry = add_entry(q, id, priority, asked)\n"
 _ZREM = "    redis.call('ZREM', q.running, id)\n"
 _SETTLE = "    answers[n] = settle_run(q, id, now, outcome, ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])\n"
 BUGS = (

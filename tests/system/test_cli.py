@@ -47,7 +47,8 @@ def test_a_task_with_every_option_is_added_and_shown(cli: Cli) -> None:
         "--retention", "1d", "--keep", "--request", "r1",
     )  # fmt: skip
     assert code == 0, err
-    assert json.loads(out) == {"id": "m1", "queue": "mail", "status": "created", "durability": "memory"}
+    made = {"id": "m1", "queue": "mail", "status": "created", "durability": "memory", "other": None}
+    assert json.loads(out) == made
     assert show(cli, "m1", "mail") | {"created_at": None} == {
         "id": "m1", "queue": "mail", "state": "scheduled", "type": "mail.send", "payload": {"to": "a@b"},
         "priority": "high", "max_attempts": 7, "retry": "list 1000 60000", "timeout_ms": 5_000,
