@@ -66,7 +66,7 @@ elseif PRIORITY[of_pending or what] then
     if of_pending then pending(of_pending, found[1]) else entry(what, found) end
   end
   if #page == limit then reply[2] = page[limit][1] end
-elseif what == 'schedules' or LASTING[what] and what ~= 'ready' and q[what] then
+elseif what == 'schedules' or IS_SET[what] then
   local page, after = set_page(q[what] or q.prefix .. what, cursor, limit)
   for _, item in ipairs(page) do
     local is_task = q[what] and #ARGV > 4 and is_id(item[1]) and type_of(q.task .. item[1]) == 'hash'

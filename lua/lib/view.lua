@@ -1,6 +1,7 @@
 -- view: all that the keys say of one task, read at once, and which of the rules it breaks.
 
 local SETS = {'due', 'held', 'running', 'finished', 'dead'}
+local IS_SET = {due = true, held = true, running = true, finished = true, dead = true}
 local HOME = {scheduled = 'due', held = 'held', ready = 'ready', running = 'running', completed = 'finished',
   skipped = 'finished', expired = 'finished', cancelled = 'finished', dead = 'dead'}
 local LONGEST_LEASE, LONGEST_KEPT = 3600000, 31536000000

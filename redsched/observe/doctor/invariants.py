@@ -18,7 +18,7 @@ from redsched.wire.keys import queue_keys
 
 MOST_FAULTS = 10_000  # of one look
 _LASTING = (*SETS, "quarantine", "ready")
-_OF_QUEUE = ("outcome", "stats", "inbox", "config")
+_OF_QUEUE = ("outcome", "stats", "inbox", "config", "line", "children", "parents", "items", "unique", "digest", "paused", "stopped")
 _AGAIN = {"task": "tasks", "entry": "entries", "pending": "pendings", "key": "keys"}
 
 
@@ -120,7 +120,7 @@ class Walk:
             seen = seen or bool(names)
             self._look_at_names(names)
         if not self.scanned:
-            self._look_at_names([b"queues", b"events", b"schedules", b"calendars", *(
+            self._look_at_names([b"queues", b"events", b"schedules", b"calendars", b"agenda", b"cursors", b"rules", *(
                 f"{place}:{queue}{suffix}".encode()
                 for queue in self.queues for place in _LASTING
                 for suffix in (("", ":high", ":low") if place == "ready" else ("",))
@@ -150,6 +150,8 @@ class Walk:
             if self._only and queue not in self._only and kind != b"meta":
                 continue
             self._schedules = self._schedules or kind == b"schedules"
+            if kind == b"fact":
+                continue  # whatever a client put there
             if kind == b"task":
                 if is_name(queue):
                     tasks[queue].append(task_id)
