@@ -30,6 +30,7 @@ local function schedule_faults(prefix, id, found)
   return tonumber(score) >= 9e15 and not rests and {'never_looked_at'} or {}
 end
 
+-- Answers the faults, how many members were looked at, and which of them are at fault.
 local function key_faults(prefix, name)
   local kind, found, broken = string.match(name, '^[^:]+'), type_of(prefix .. name), {}
   local schedule = string.match(name, '^schedule:(.*)$')
@@ -45,5 +46,7 @@ local function key_faults(prefix, name)
   elseif name == 'meta' and redis.call('HEXISTS', prefix .. name, 'epoch') == 0 then
     broken[#broken + 1] = 'epoch'
   end
-  return broken
+  local loose, looked, stray = loose_fault(prefix, name)
+  if loose then broken[#broken + 1] = loose end
+  return broken, looked, stray
 end
