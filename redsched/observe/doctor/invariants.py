@@ -18,6 +18,7 @@ from redsched.wire.keys import queue_keys
 
 MOST_FAULTS = 10_000  # of one look
 _LASTING = (*SETS, "quarantine", "ready")
+_PLAIN = (b"queues", b"events", b"schedules", b"calendars", b"agenda", b"cursors", b"rules")
 _OF_QUEUE = ("outcome", "stats", "inbox", "config", "line", "children", "parents", "items", "unique", "digest",
              "paused", "stopped")  # fmt: skip
 _AGAIN = {"task": "tasks", "entry": "entries", "pending": "pendings", "key": "keys"}
@@ -128,7 +129,7 @@ class Walk:
             seen = seen or bool(names)
             self._look_at_names(names)
         if not self.scanned:
-            self._look_at_names([b"queues", b"events", b"schedules", b"calendars", b"agenda", b"cursors", b"rules", *(
+            self._look_at_names([*_PLAIN, *(
                 f"{place}:{queue}{suffix}".encode()
                 for queue in self.queues for place in _LASTING
                 for suffix in (("", ":high", ":low") if place == "ready" else ("",))
