@@ -35,7 +35,7 @@ local function merge(q, id, digest, f, now)
     return 'closed'
   end
   local into = open and is_id(open) and read_planned(q, open)
-  if into and into.state == 'scheduled' and not into.frozen then
+  if into and (into.state == 'scheduled' or into.state == 'held') and not into.frozen then
     local n = redis.call('RPUSH', q.items .. open, f.payload) + 1
     local bytes = redis.call('HINCRBY', q.task .. open, 'digest_bytes', #f.payload)
     local longest = (whole(into.digest_since or '', 1e11, 4e12) or now) + (digest.longest or 10 * grace)
