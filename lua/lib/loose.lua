@@ -3,9 +3,20 @@
 local MOST_LOOSE = 500                                  -- members of one key
 local ITEMS = {hold = true, heard = true, ended = true, resume = true}
 
-local function is_live(q, id)
-  local found = is_id(id) and read(q.task .. id, 'state')
-  return found and LIVE[state_of(found[1])] or false
+-- The plan and the key of a live task.
+local function live_plan(q, id)
+  local found = is_id(id) and read(q.task .. id, 'state', 'conditions', 'key')
+  return found and LIVE[state_of(found[1])] and found[2] and plan_of(found[2]) or nil, found and found[3] or nil
+end
+
+local function is_standing(q, id, name)
+  local plan, key = live_plan(q, id)
+  return plan ~= nil and line_of(plan, key) == name
+end
+
+local function is_locking(q, id, name)
+  local plan = live_plan(q, id)
+  return plan ~= nil and plan.unique ~= nil and plan.unique.key == name
 end
 
 -- Whether a task that waits keeps a digest open.
@@ -19,14 +30,15 @@ local LOOSE = {}
 
 function LOOSE.line(q, name)
   local first = redis.call('ZRANGE', q.line .. name, 0, 0)[1]
-  return first and not is_live(q, first) and 'stale_line'
+  return first and not is_standing(q, first, name) and 'stale_line'
 end
 
 function LOOSE.digest(q, name) return not is_open(q, redis.call('GET', q.digest .. name), name) and 'stale_digest' end
 
 function LOOSE.unique(q, name)
   local key = q.unique .. name
-  return redis.call('PTTL', key) < 0 and not is_live(q, string.match(redis.call('GET', key), '^%S+')) and 'stale_unique'
+  local holder = string.match(redis.call('GET', key), '^%S+')
+  return redis.call('PTTL', key) < 0 and not is_locking(q, holder, name) and 'stale_unique'
 end
 
 function LOOSE.items(q, id) return type_of(q.task .. id) == 'none' and 'orphan' end

@@ -1,8 +1,13 @@
 -- retie: enters a task again where its plan says, and has it told of what it missed.
 
--- Whose turn it is in a line goes on.
+-- Who has no place in a line leaves it; whose turn it is then goes on.
 local function advance(q, line, now)
-  local first = first_in_line(q, line)
+  local first
+  for _ = 1, 100 do
+    first = redis.call('ZRANGE', q.line .. line, 0, 0)[1]
+    if not first or is_standing(q, first, line) then break end
+    redis.call('ZREM', q.line .. line, first)
+  end
   if first and redis.call('HGET', q.task .. first, 'blocked') == 'line' then release_task(q, first, now) end
 end
 
@@ -53,7 +58,7 @@ end
 local function retie(q, id, broken, now)
   local f = read_planned(q, id)
   local plan = LIVE[f.state] and f.conditions and plan_of(f.conditions)
-  if plan and is_entered(f.state, f.bound) then
+  if plan and (is_bound(f.bound) or is_judged(f.state, f.blocked)) then
     local line, fact = line_of(plan, f.key), first_fact(q.prefix, plan.cancel_on)
     bind(q.task .. id, 'p')
     for _, name in ipairs(facts_of(plan)) do soft('ZADD', q.prefix .. 'listeners:' .. name, 0, q.name .. '/' .. id) end

@@ -42,9 +42,11 @@ local function hold_faults(q, v, plan, now, broken)
   end
 end
 
--- Whether it has to be entered where its plan says: what was never judged is not entered yet.
-local function is_entered(state, bound)
-  return state == 'held' or LIVE[state] and string.find(bound or '', 'p', 1, true) ~= nil
+local function is_bound(bound) return string.find(bound or '', 'p', 1, true) ~= nil end
+
+-- Whether it was judged already, which entered it where its plan says; a pause comes before that.
+local function is_judged(state, blocked)
+  return state == 'ready' or state == 'running' or state == 'held' and not string.find(blocked or '', '^pause:')
 end
 
 local function is_deaf(q, id, plan)
@@ -58,7 +60,11 @@ local function tied_faults(q, v, now, broken)
   local plan = v.conditions and LIVE[v.state] and plan_of(v.conditions) or nil
   local score = v.state == 'held' and v.score.held
   if score and is_time(math.floor(score)) then hold_faults(q, v, plan, now, broken) end
-  if not plan or not is_entered(v.state, v.bound) then return end
+  if not plan then return end
+  if not is_bound(v.bound) then
+    if is_judged(v.state, v.blocked) then broken[#broken + 1] = 'unbound' end
+    return
+  end
   local line = line_of(plan, v.key)
   if is_deaf(q, v.id, plan) then broken[#broken + 1] = 'deaf' end
   if line and not soft('ZSCORE', q.line .. line, v.id) then broken[#broken + 1] = 'out_of_line' end

@@ -1,4 +1,4 @@
-"""What ties tasks to facts, lines, parents and pauses: each damage is found by its name, mended, and the task goes on."""
+"""What ties tasks to facts, lines, parents and pauses: each damage is found by its name and mended."""
 
 from __future__ import annotations
 
@@ -244,8 +244,31 @@ def test_a_task_that_does_not_listen_is_entered_again_and_hears_what_it_missed(q
 
 def test_what_no_one_judged_yet_need_not_listen(queue: Queue) -> None:
     queue.seed("a", due=NOW + HOUR, conditions='{"wait_for":{"any":["x"]},"fifo":true}', key="k")
-
     assert faults(queue) == set()
+    pause(queue)
+    queue.promote(now=NOW + HOUR)
+
+    assert queue.task("a")["blocked"] == "pause:type:t"
+    assert faults(queue) == set()
+
+
+def test_a_task_that_was_judged_says_that_it_is_entered(queue: Queue) -> None:
+    queue.plan("a", {"cancel_on": ["x"]})
+    queue.redis.hset(queue.keys.task("a"), "bound", "c")
+
+    assert mends(queue, "task", "a", "unbound") == "ready"
+
+    assert sorted(queue.task("a")["bound"]) == ["c", "p"]
+
+
+def test_a_line_in_which_somebody_else_stands_first_goes_on(queue: Queue) -> None:
+    queue.plan("a", {"fifo": True}, key="k", due=NOW + HOUR)
+    queue.plan("b", {"fifo": True}, key="other")
+    queue.redis.zadd(queue.key("line:q:other"), {"a": 0})
+
+    assert mends(queue, "key", "line:q:other", "stale_line") == "advanced"
+
+    assert queue.redis.zrange(queue.key("line:q:other"), 0, -1) == ["b"]
 
 
 def test_a_task_that_lost_its_place_in_line_stands_last(queue: Queue) -> None:

@@ -96,6 +96,10 @@ RULES: dict[str, Rule] = {
         "a pause that set a task aside is over, or ends, and the agenda does not name it", "the task would stay aside",
         "puts it there",
     ),
+    "unbound": Rule(
+        "a task with conditions does not say that it is entered where they ask for it", "it would stay there for ever",
+        "enters it again, and says so",
+    ),
     "deaf": Rule(
         "a task does not listen for all facts of its conditions", "an event would neither wake nor cancel it",
         "enters it again and asks its conditions",
@@ -104,13 +108,13 @@ RULES: dict[str, Rule] = {
         "a task is not in the line of its key", "others of its key could start before it", "puts it last",
     ),
     "stale_line": Rule(
-        "the first of a line is no task that is live", "it holds up those behind it", "takes it out; the next goes on",
+        "the first of a line is no live task of that line", "it holds up those behind it", "takes it out; the next goes on",
     ),
     "stale_digest": Rule(
         "the open digest of a key is that of no task that waits", "nothing would close it", "removes it",
     ),
     "stale_unique": Rule(
-        "a lock names no task that is live", "it would be for ever", "removes it",
+        "a lock without a TTL names no live task that has it", "it would be for ever", "removes it",
     ),
     "orphan": Rule(
         "a key belongs to a task that is gone", "memory; its children would wait for ever",
