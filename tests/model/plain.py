@@ -42,7 +42,10 @@ class Raw:
         self.pending: dict[str, set[str]] = {}
         for key in connection.scan_iter(match=prefix + "*", count=1_000):
             name = key.removeprefix(prefix)
-            kind = self.types[name] = connection.type(key)
+            kind = connection.type(key)
+            if kind == "none":
+                continue  # expired since
+            self.types[name] = kind
             if connection.pttl(key) >= 0:
                 self.expiring.add(name)
             if kind == "hash":

@@ -1,6 +1,6 @@
 """What the wire contract says of tasks with conditions and of the keys that tie them, as plain Python.
 
-Written apart from the Lua and the doctor; ``plain`` calls it. Conditions are as the damage test writes them, or of no use.
+Written apart from the Lua and the doctor. Conditions are as the damage test writes them, or of no use.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ FAR = 3_990_000_000_000  # when everything is due
 LAST = 12  # hours of it
 BY_HAND = {"foreign_group"}
 FIELDS = ("state", "type", "payload", "priority", "attempt", "max_attempts", "timeout_ms", "expires_at", "entry",
-          "token", "finished_at", "reason", "due_at", "created_at", "retry", "retention_ms", "worker", "blocked", "bound",
-          "conditions", "delay_ms", "digest_since")  # fmt: skip
+          "token", "finished_at", "reason", "due_at", "created_at", "retry", "retention_ms", "worker", "blocked",
+          "bound", "conditions", "delay_ms", "digest_since")  # fmt: skip
 VALUES = {
     "state": ("scheduled", "ready", "running", "completed", "cancelled", "dead", "held", "nonsense", ""),
     "entry": ("normal/1-1", "high/99999999999999999999-1", "nonsense", ""),
@@ -51,9 +51,11 @@ PLANS: dict[str, dict[str, Any]] = {
     "first": {"fifo": True}, "second": {"fifo": True}, "third": {"fifo": True},
     "open": {"digest": {"key": "d"}}, "merged": {"digest": {"key": "d"}},
     "locked": {"unique": {"key": "u"}},
-    "parent": {}, "child": {"after": {"ids": ["parent"]}, "cancel_on": ["f9"]}, "grandchild": {"after": {"ids": ["child"]}},
-}
-KEPT = ("line", "listeners", "children", "parents", "items", "unique", "digest", "paused", "stopped", "agenda", "cursors")
+    "parent": {}, "child": {"after": {"ids": ["parent"]}, "cancel_on": ["f9"]},
+    "grandchild": {"after": {"ids": ["child"]}},
+}  # fmt: skip
+KEPT = ("line", "listeners", "children", "parents", "items", "unique", "digest", "paused", "stopped", "agenda",
+        "cursors")  # fmt: skip
 
 
 class Damage:
@@ -117,7 +119,8 @@ class Damage:
         """One to three acts."""
         acts = [self.delete, self.rename, self.retype, self.drop_field, self.drop_field, self.change_field,
                 self.change_field, self.shift, self.shift, self.add_member, self.add_entry, self.remove_member,
-                self.remove_entry, self.expire, self.groups, self.delete_tie, self.untie, self.untie, self.tie]  # fmt: skip
+                self.remove_entry, self.expire, self.groups, self.delete_tie, self.untie, self.untie,
+                self.tie]  # fmt: skip
         for _ in range(self.random.randint(1, 3)):
             self.random.choice(acts)()
 
@@ -252,9 +255,9 @@ class Damage:
 
     def tie(self) -> None:
         """A member more, or the name of somebody who is not there."""
-        kind, queue = self.random.choice(("line", "agenda", "cursors", "digest", "unique", "children", "parents", "stopped")), "q"
+        kind = self.random.choice(("line", "agenda", "cursors", "digest", "unique", "children", "parents", "stopped"))
         name = {"agenda": "agenda", "cursors": "cursors", "line": "line:q:k", "digest": "digest:q:d",
-                "unique": "unique:q:u", "stopped": "stopped:q:type:p"}.get(kind, f"{kind}:{queue}:nobody")  # fmt: skip
+                "unique": "unique:q:u", "stopped": "stopped:q:type:p"}.get(kind, f"{kind}:q:nobody")  # fmt: skip
         wanted = TIES[kind]
         if self.redis.type(self.queue.key(name)) not in (wanted, "none"):
             return
@@ -432,6 +435,9 @@ def _assert_all_ended(damage: Damage, after: Raw) -> None:
 
 
 def _behind(after: Raw, queue: str) -> set[str]:
-    """Those who stand in line behind one that was set aside for its time: a person decides when it is due."""
-    line = list(after.zset("line", f"{queue}:k"))
-    return set(line[1:]) if line and f"bad time:{line[0]}" in after.zset("quarantine", queue) else set()
+    """Those who wait for one that was set aside for its time: a person decides when it is due."""
+    aside, found = after.zset("quarantine", queue), set()
+    for row in (list(after.zset("line", f"{queue}:k")), FAMILY):
+        first = next((number for number, task_id in enumerate(row) if f"bad time:{task_id}" in aside), len(row))
+        found.update(row[first + 1 :])
+    return found

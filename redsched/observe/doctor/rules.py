@@ -97,7 +97,8 @@ RULES: dict[str, Rule] = {
         "puts it there",
     ),
     "unbound": Rule(
-        "a task with conditions does not say that it is entered where they ask for it", "it would stay there for ever",
+        "a task with conditions does not say that it is entered where they ask for it",
+        "it would stay there for ever",
         "enters it again, and says so",
     ),
     "deaf": Rule(
