@@ -109,13 +109,14 @@ RULES: dict[str, Rule] = {
         "a task is not in the line of its key", "others of its key could start before it", "puts it last",
     ),
     "stale_line": Rule(
-        "the first of a line is no live task of that line", "it holds up those behind it", "takes it out; the next goes on",
+        "the first of a line is no live task of that line", "it holds up those behind it",
+        "takes it out; the next goes on",
     ),
     "stale_digest": Rule(
         "the open digest of a key is that of no task that waits", "nothing would close it", "removes it",
     ),
     "stale_unique": Rule(
-        "a lock without a TTL names no live task that has it", "it would be for ever", "removes it",
+        "a lock without a TTL names no live task that has it", "memory, and a name that means nothing", "removes it",
     ),
     "orphan": Rule(
         "a key belongs to a task that is gone", "memory; its children would wait for ever",
