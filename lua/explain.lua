@@ -57,7 +57,7 @@ if plan then
     end
     tell('parents', tonumber(found[1] or 0), tonumber(found[2] or 0), found[3] or '', one)
   end
-  if plan.digest then tell('digest', soft('LLEN', q.items .. id) or 0) end
+  if plan.digest then tell('digest', soft('HLEN', q.items .. id) or 0) end
 end
 local waiting = 0
 for _, priority in ipairs(PRIORITIES) do waiting = waiting + (soft('XLEN', stream_of(q, priority)) or 0) end

@@ -9,32 +9,36 @@
 -- ARGV   limit    int     1..500, most looked at
 -- ARGV   name...  words   1..500 ids, <priority>/<stream id>, or keys without their {namespace}: (see what). With a set:
 --                         brief: of its members only those that name no hash; the others are found by a SCAN of the hashes
--- REPLY  {now, cursor, looked, fault...}  cursor '' on the last page; each fault {kind: task, entry, pending or key, name,
---                         broken rules, mark: what must stay the same for it to be the same fault, task id}
+-- REPLY  {now, cursor, looked, fault...}  cursor '' on the last page; of named keys: how many were judged, where they have
+--                         too many members for one call. Each fault {kind: task, entry, pending or key, name, broken rules,
+--                         mark: what must stay the same for it to be the same fault, task id}
 -- FLAGS  no-writes
 -- USES   clock, keys, check, read, ready, page, view, fault, amiss
 
 local q, what, cursor, limit = open(KEYS[1]), ARGV[2], ARGV[3], math.max(1, math.min(tonumber(ARGV[4]), 500))
 local now = clock(q.prefix, ARGV[1])
-local reply = {now, '', 0}
+local reply, weight = {now, '', 0}, 0
 
 local function tell(kind, name, broken, mark, id)
   reply[3] = reply[3] + 1
   if #broken > 0 then reply[#reply + 1] = {kind, name, table.concat(broken, ' '), mark, id or ''} end
 end
 
-local function key(name) tell('key', name, key_faults(q.prefix, name), type_of(q.prefix .. name)) end
+local function key(name)
+  local broken, looked = key_faults(q.prefix, name)
+  weight = weight + (looked or 1)
+  tell('key', name, broken, type_of(q.prefix .. name))
+end
 
 local function task(id)
   local v = view_of(q, id)
-  tell('task', id, task_faults(v, now), mark_of(v), id)
+  tell('task', id, task_faults(q, v, now), mark_of(v), id)
 end
 
 local function entry(priority, found)
   local name, id = priority .. '/' .. found[1], found[2] and found[2][2] or ''
-  local task = is_id(id) and read(q.task .. id, 'state', 'entry') or {}
-  local broken = task[1] == 'ready' and task[2] == name and {} or {'stray_entry'}
-  tell('entry', name, broken, table.concat({task[1] or '', task[2] or '', name}, '|'), id)
+  local broken, mark = entry_faults(q, name, id)
+  tell('entry', name, broken, mark, id)
 end
 
 local function pending(priority, at)
@@ -46,16 +50,13 @@ local of_pending = string.match(what, '^pending/(%a+)$')
 if what == 'tasks' or what == 'keys' or what == 'entries' or what == 'pendings' then
   for i = 5, math.min(#ARGV, 504) do
     local name = ARGV[i]
-    if what == 'tasks' then
-      task(name)
-    elseif what == 'keys' then
-      key(name)
-    else
-      local priority, at = string.match(name, '^(%a+)/(.+)$')
-      local found, stream = entry_at(q, name)
-      if what == 'entries' and found then entry(priority, found) end
-      if what == 'pendings' and stream and #soft('XPENDING', stream, 'workers', at, at, 1) > 0 then pending(priority, at) end
-    end
+    local priority, at = string.match(name, '^(%a+)/(.+)$')
+    local found, stream = entry_at(q, name)
+    if weight >= 500 then reply[2] = text(i - 5) break end
+    if what == 'tasks' then task(name) end
+    if what == 'keys' then key(name) end
+    if what == 'entries' and found then entry(priority, found) end
+    if what == 'pendings' and stream and #soft('XPENDING', stream, 'workers', at, at, 1) > 0 then pending(priority, at) end
   end
 elseif PRIORITY[of_pending or what] then
   local from = cursor == '' and '-' or '(' .. cursor
@@ -66,7 +67,7 @@ elseif PRIORITY[of_pending or what] then
     if of_pending then pending(of_pending, found[1]) else entry(what, found) end
   end
   if #page == limit then reply[2] = page[limit][1] end
-elseif what == 'schedules' or LASTING[what] and what ~= 'ready' and q[what] then
+elseif what == 'schedules' or IS_SET[what] then
   local page, after = set_page(q[what] or q.prefix .. what, cursor, limit)
   for _, item in ipairs(page) do
     local is_task = q[what] and #ARGV > 4 and is_id(item[1]) and type_of(q.task .. item[1]) == 'hash'

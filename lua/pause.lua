@@ -19,5 +19,6 @@ end
 if not till or till ~= 0 and till <= now then return redis.error_reply('RS_INVALID 1 until must be 0, or later than now') end
 redis.call('HSET', q.paused, what, text(till) .. ' ' .. text(now) .. ' ' .. reason)
 if till > 0 then remind(q.prefix, 'resume/' .. q.name .. '/' .. what, till) end
+redis.call('SADD', q.prefix .. 'queues', q.name)
 event(q, 'paused', what, 'reason', reason)
 return 'paused'

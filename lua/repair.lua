@@ -5,10 +5,11 @@
 -- ARGV   fault... words   1..500 times kind (task | entry | pending | key | queue) and its name, as inspect tells them
 -- REPLY  {word...}        for each, in order: well (nothing was wrong with it) · a task: the state that it has now, or
 --                         quarantined · entry: dropped · pending: dropped · key: aside (moved to
---                         {namespace}:aside:<name>), kept (it no longer expires), grouped, dropped (no schedule has the id) or
---                         scheduled (it is looked at now) · queue: listed
+--                         {namespace}:aside:<name>), kept (it no longer expires), grouped, dropped (no schedule has the id, no task
+--                         the key, no item the cursor), scheduled (it is looked at now), advanced (whose turn it is in a
+--                         line goes on), reminded (the mover tells the children) or recounted · queue: listed
 -- FLAGS  none
--- USES   clock, keys, read, event, stats, ready, finish, view, amiss, mend
+-- USES   clock, keys, read, event, stats, ready, finish, view, amend, mend
 
 local q = open(KEYS[1])
 local now, answers = clock(q.prefix, ARGV[1]), {}
@@ -32,30 +33,6 @@ local function mend_pending(name)
   return soft('XACK', stream, 'workers', at) == 1 and 'dropped' or 'well'
 end
 
-local function mend_key(name)
-  local key, answer = q.prefix .. name, 'well'
-  for _, broken in ipairs(key_faults(q.prefix, name)) do
-    if broken == 'key_type' then
-      local aside = q.prefix .. 'aside:' .. name
-      if redis.call('EXISTS', aside) == 1 then aside = aside .. ':' .. text(now) end
-      redis.call('RENAME', key, aside)
-      answer = 'aside'
-    elseif broken == 'key_ttl' then
-      redis.call('PERSIST', key)
-      answer = 'kept'
-    elseif broken == 'no_schedule' then
-      redis.call('ZREM', q.prefix .. 'schedules', string.sub(name, 10))
-      answer = 'dropped'
-    elseif broken == 'unscheduled' or broken == 'never_looked_at' then
-      if soft('ZADD', q.prefix .. 'schedules', 0, string.sub(name, 10)) then answer = 'scheduled' end
-    elseif broken == 'no_group' then
-      redis.call('XGROUP', 'CREATE', key, 'workers', '0')
-      answer = 'grouped'
-    end
-  end
-  return answer
-end
-
 for i = 2, #ARGV, 2 do
   local kind, name, answer = ARGV[i], ARGV[i + 1], 'well'
   if kind == 'task' then
@@ -65,7 +42,7 @@ for i = 2, #ARGV, 2 do
   elseif kind == 'pending' then
     answer = mend_pending(name)
   elseif kind == 'key' then
-    answer = mend_key(name)
+    answer = mend_key(q, name, now)
   elseif kind == 'queue' and redis.call('SADD', q.prefix .. 'queues', q.name) == 1 then
     answer = 'listed'
   end

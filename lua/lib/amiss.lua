@@ -3,9 +3,12 @@
 local TYPES = {task = 'hash', due = 'zset', held = 'zset', running = 'zset', finished = 'zset', dead = 'zset',
   quarantine = 'zset', ready = 'stream', events = 'stream', outcome = 'hash', stats = 'hash', meta = 'hash',
   queues = 'set', mover = 'string', claimed = 'string', inbox = 'stream', answer = 'hash',
-  schedule = 'hash', schedules = 'zset', calendars = 'hash'}
+  schedule = 'hash', schedules = 'zset', calendars = 'hash', listeners = 'zset', line = 'zset', children = 'zset',
+  stopped = 'zset', agenda = 'zset', parents = 'hash', paused = 'hash', cursors = 'hash', rules = 'hash', items = 'hash',
+  unique = 'string', digest = 'string'}
 local LASTING = {due = true, held = true, running = true, finished = true, dead = true, ready = true, queues = true,
-  meta = true, schedule = true, schedules = true, calendars = true}
+  meta = true, schedule = true, schedules = true, calendars = true, listeners = true, line = true, children = true,
+  stopped = true, agenda = true, parents = true, paused = true, cursors = true, rules = true, items = true, digest = true}
 
 local function group_of(stream)
   local workers, others = nil, 0
@@ -27,6 +30,7 @@ local function schedule_faults(prefix, id, found)
   return tonumber(score) >= 9e15 and not rests and {'never_looked_at'} or {}
 end
 
+-- Answers the faults, how many members were looked at, and which of them are at fault.
 local function key_faults(prefix, name)
   local kind, found, broken = string.match(name, '^[^:]+'), type_of(prefix .. name), {}
   local schedule = string.match(name, '^schedule:(.*)$')
@@ -42,5 +46,7 @@ local function key_faults(prefix, name)
   elseif name == 'meta' and redis.call('HEXISTS', prefix .. name, 'epoch') == 0 then
     broken[#broken + 1] = 'epoch'
   end
-  return broken
+  local loose, looked, stray = loose_fault(prefix, name)
+  if loose then broken[#broken + 1] = loose end
+  return broken, looked, stray
 end

@@ -12,8 +12,9 @@ local function untie(q, id, now, bound)
   if not bound or not string.find(bound, 'p', 1, true) then return end
   local found = read(q.task .. id, 'conditions', 'key')
   local plan = found and found[1] and plan_of(found[1])
-  if plan and plan.digest and redis.call('GET', q.digest .. plan.digest.key) == id then
-    redis.call('UNLINK', q.digest .. plan.digest.key, q.items .. id)
+  if plan and plan.digest then
+    redis.call('UNLINK', q.items .. id)
+    if redis.call('GET', q.digest .. plan.digest.key) == id then redis.call('UNLINK', q.digest .. plan.digest.key) end
   end
   if plan then untie_plan(q, id, plan, found[2], now) end
   redis.call('HSET', q.task .. id, 'bound', string.find(bound, 'c', 1, true) and 'c' or '-')

@@ -7,7 +7,7 @@ local function running_faults(v, now, broken)
   if (v.score.running or 0) > now + LONGEST_LEASE then broken[#broken + 1] = 'lease' end
 end
 
-local function task_faults(v, now)
+local function task_faults(q, v, now)
   local broken, home = {}, HOME[v.state]
   if v.kind ~= 'hash' then
     if v.kind == 'none' and v.places == 0 or v.places == 0 and v.aside then return broken end
@@ -35,5 +35,13 @@ local function task_faults(v, now)
   elseif home and (v.score[home] or 0) > now + LONGEST_KEPT then
     broken[#broken + 1] = 'retention'
   end
+  tied_faults(q, v, now, broken)
   return broken
+end
+
+-- Of a stream entry and the id in it; and what must stay the same for it to be the same fault.
+local function entry_faults(q, name, id)
+  local task = is_id(id) and read(q.task .. id, 'state', 'entry') or {}
+  local broken = task[1] == 'ready' and task[2] == name and {} or {'stray_entry'}
+  return broken, table.concat({task[1] or '', task[2] or '', name}, '|')
 end

@@ -8,30 +8,6 @@ local function leave_sets(q, id, but)
   end
 end
 
--- The state that a task shall have: what its hash says; where it does not say or cannot be believed, what the one place
--- that has it says; else scheduled.
-local function intended(v)
-  local home = HOME[v.state]
-  if not home or (not v.told and not v.score.due) then
-    if v.places + (v.named and 1 or 0) ~= 1 then return 'scheduled' end
-    if v.named then return 'ready' end
-    if v.score.finished then
-      return v.finished_at and (not v.payload and 'completed' or v.reason and 'cancelled') or 'scheduled'
-    end
-    return v.score.held and 'held' or v.score.running and 'running' or v.score.dead and 'dead' or 'scheduled'
-  end
-  if (home == 'finished' or home == 'dead') and not v.score[home] and not v.finished_at then return 'scheduled' end
-  return v.state
-end
-
--- Like intended, but a run that nobody can answer for and a hold without an end are scheduled anew.
-local function target(v)
-  local state = intended(v)
-  if state == 'running' and not (v.claim and v.claim >= 1 and v.claim <= (v.most or 1000)) then return 'scheduled' end
-  if state == 'held' and not (v.score.held and is_time(math.floor(v.score.held))) then return 'scheduled' end
-  return state
-end
-
 -- Writes the task into the place of its state, then its hash; answers the state, or nil where it was set aside.
 local function place_task(q, v, now, state)
   local id, key, score, fields = v.id, q.task .. v.id, v.score, {'state', state}
@@ -49,7 +25,7 @@ local function place_task(q, v, now, state)
     if state == 'scheduled' then redis.call('ZADD', q.due, score.due or now, id) end
     if state == 'ready' and not v.named then
       fields[#fields + 1] = 'entry'
-      fields[#fields + 1] = add_entry(q, id, PRIORITY[v.priority or ''] and v.priority or 'normal')
+      fields[#fields + 1] = add_entry(q, id, PRIORITY[v.priority or ''] and v.priority or 'normal', v.conditions)
     end
   else
     local most = now + (state == 'dead' and KEEP_DEAD or KEEP_FINISHED)
@@ -62,8 +38,9 @@ local function place_task(q, v, now, state)
 end
 
 local function mend_task(q, id, now)
-  local v = view_of(q, id)
-  if #task_faults(v, now) == 0 then return 'well' end
+  local v, broken = view_of(q, id), {}
+  for _, rule in ipairs(task_faults(q, v, now)) do broken[rule] = true end
+  if not next(broken) then return 'well' end
   local state
   if v.kind ~= 'hash' then
     quarantine(q, id, now, not v.valid and 'bad id' or v.kind == 'none' and 'missing' or 'wrong type')
@@ -74,7 +51,12 @@ local function mend_task(q, id, now)
       redis.call('HDEL', q.task .. id, 'token')           -- its worker's answer comes too late from here on
     end
     if v.named and state ~= 'ready' then drop_entry(q, v.entry) end
+    if state ~= 'held' and v.blocked then
+      leave_stop(q, id, v.blocked)
+      redis.call('HDEL', q.task .. id, 'blocked', 'delay_ms')
+    end
   end
   leave_sets(q, id, HOME[state])
-  return state or 'quarantined'
+  if state then retie(q, id, broken, now) end
+  return state and (redis.call('HGET', q.task .. id, 'state') or 'completed') or 'quarantined'
 end

@@ -13,7 +13,8 @@ local function replan(q, id, old, now)
   local f = read_planned(q, id)
   local plan = f.conditions and plan_of(f.conditions)
   if plan and (not plan.fifo or is_key(f.key)) and enter(q, id, plan, f, now, now) then
-    redis.call('HSET', q.task .. id, 'bound', '-')      -- it cannot be entered: promote says why
+    local parent = string.find(old.bound or '', 'c', 1, true)
+    redis.call('HSET', q.task .. id, 'bound', parent and 'c' or '-')   -- it cannot be entered: promote says why
   end
   if old.state == 'held' then
     release_task(q, id, now)

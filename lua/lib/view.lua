@@ -1,6 +1,7 @@
 -- view: all that the keys say of one task, read at once, and which of the rules it breaks.
 
 local SETS = {'due', 'held', 'running', 'finished', 'dead'}
+local IS_SET = {due = true, held = true, running = true, finished = true, dead = true}
 local HOME = {scheduled = 'due', held = 'held', ready = 'ready', running = 'running', completed = 'finished',
   skipped = 'finished', expired = 'finished', cancelled = 'finished', dead = 'dead'}
 local LONGEST_LEASE, LONGEST_KEPT = 3600000, 31536000000
@@ -34,7 +35,7 @@ local function view_of(q, id)
   end
   if v.kind ~= 'hash' then return v end
   local names = {'state', 'type', 'priority', 'attempt', 'max_attempts', 'timeout_ms', 'expires_at', 'entry', 'token',
-    'finished_at', 'reason'}
+    'finished_at', 'reason', 'blocked', 'conditions', 'bound', 'key'}
   local found = redis.call('HMGET', q.task .. id, unpack(names))
   for i, name in ipairs(names) do v[name] = found[i] or nil end
   v.payload = redis.call('HEXISTS', q.task .. id, 'payload') == 1

@@ -35,7 +35,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Inspected(msgspec.Struct, frozen=True):
-    """One page. ``now``: the server's clock, ms; ``cursor`` is empty on the last page."""
+    """One page. ``now``: the server's clock, ms; ``cursor``: empty on the last page."""
 
     now: int
     cursor: bytes
@@ -54,7 +54,10 @@ class Way(msgspec.Struct, frozen=True):
 def inspect(
     keys: QueueKeys, what: str, *, cursor: bytes = b"", limit: int = PAGE, names: Sequence[bytes] = ()
 ) -> Call[Inspected]:
-    """Judge one page of ``what`` (see lua/inspect.lua), or up to 500 named tasks, entries, pendings or keys."""
+    """Judge one page of ``what`` (see lua/inspect.lua), or up to 500 named tasks, entries, pendings or keys.
+
+    Of named keys it may be fewer: then the cursor is how many it was.
+    """
 
     def read(reply: list[Any]) -> Inspected:
         faults = [

@@ -28,8 +28,8 @@ _NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 _PARTS = ("clock", "keys", "check", "read", "event", "stats", "drain", "ready", "json", "plan", "conditions", "facts",
           "hold", "tie", "ended", "finish", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "unique",
           "planned", "replan", "field", "submit", "rerun", "judge", "create", "start", "claimed", "page", "view",
-          "fault", "amiss", "mend", "schedule", "pause", "run", "overlap", "turn", "firing", "rule", "heard",
-          "agenda")  # fmt: skip
+          "tied", "fault", "family", "loose", "amiss", "retie", "amend", "target", "mend", "schedule", "pause", "run",
+          "overlap", "turn", "firing", "rule", "heard", "agenda")  # fmt: skip
 
 
 class Header(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ TYPES = {
     "dead": "zset", "quarantine": "zset", "outcome": "hash", "claimed": "string", "events": "stream", "stats": "hash",
     "queues": "set", "meta": "hash", "mover": "string", "inbox": "stream", "answer": "hash", "durable": "string",
     "schedules": "zset", "schedule": "hash", "calendars": "hash", "fact": None, "listeners": "zset", "line": "zset",
-    "unique": "string", "digest": "string", "items": "list", "parents": "hash", "children": "zset", "paused": "hash",
+    "unique": "string", "digest": "string", "items": "hash", "parents": "hash", "children": "zset", "paused": "hash",
     "stopped": "zset", "agenda": "zset", "cursors": "hash", "rules": "hash",
 }  # fmt: skip
 TIED = ("listeners", "line", "digest", "items", "parents", "children", "stopped", "agenda", "cursors")

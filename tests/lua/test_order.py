@@ -186,7 +186,7 @@ def test_the_same_id_is_merged_once(queue: Queue) -> None:
     digest(queue, "b", 1)
     assert digest(queue, "b", 1) == "existing"
 
-    assert queue.redis.llen(queue.key("items:q:a")) == 1
+    assert queue.redis.hlen(queue.key("items:q:a")) == 1
 
 
 def test_a_digest_that_is_cancelled_leaves_nothing_behind(queue: Queue) -> None:
@@ -223,3 +223,19 @@ def test_a_digest_of_raw_tasks_is_one_task_too(queue: Queue) -> None:
     queue.promote(now=NOW + 1000)
 
     assert queue.claim(now=NOW + 1000).tasks[0].payload == b'{"items":[1,2]}'
+
+
+def test_a_digest_that_is_paused_while_it_is_open_keeps_what_was_merged_into_it(queue: Queue) -> None:
+    digest = {"digest": {"key": "d", "grace": 1000}}
+    queue.plan("a", digest, payload='"a"')
+    queue.plan("b", digest, payload='"b"')
+    queue.send(events.pause(queue.keys, "type:t", reason="", until=None))
+    queue.promote(now=NOW + 1000)
+    assert queue.task("a")["blocked"] == "pause:type:t"
+    queue.plan("c", digest, payload='"c"', type="other", now=NOW + 1000)
+    queue.send(events.resume(queue.keys, "type:t"), now=NOW + 2000)
+    queue.attend(now=NOW + 2000)
+    queue.promote(now=NOW + 2000)
+
+    (started,) = queue.claim(now=NOW + 2000).tasks
+    assert (started.id, json.loads(started.payload)) == ("a", {"items": ["a", "b", "c"]})

@@ -11,6 +11,9 @@ from typing import Any
 
 import redis
 
+from tests.model import plain_ties
+from tests.model.plain_ties import TIES
+
 PLACES = ("due", "held", "running", "finished", "dead")
 FINAL = {"completed": "finished", "skipped": "finished", "expired": "finished", "cancelled": "finished", "dead": "dead"}
 PLACE_OF = FINAL | {"scheduled": "due", "held": "held", "running": "running", "ready": "ready"}
@@ -19,8 +22,9 @@ TYPES = {
     "task": "hash", "due": "zset", "held": "zset", "running": "zset", "finished": "zset", "dead": "zset",
     "quarantine": "zset", "ready": "stream", "events": "stream", "outcome": "hash", "stats": "hash", "meta": "hash",
     "queues": "set", "mover": "string", "claimed": "string",
-}  # fmt: skip
+} | TIES  # fmt: skip
 FOR_EVER = (*PLACES, "ready", "queues", "meta")
+LASTING = (*FOR_EVER, *(TIES.keys() - {"unique"}))
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 Broken = set[tuple[str, str, str]]  # kind, name (of a task: queue/id), rule
@@ -38,13 +42,20 @@ class Raw:
         self.pending: dict[str, set[str]] = {}
         for key in connection.scan_iter(match=prefix + "*", count=1_000):
             name = key.removeprefix(prefix)
-            kind = self.types[name] = connection.type(key)
+            kind = connection.type(key)
+            if kind == "none":
+                continue  # expired since
+            self.types[name] = kind
             if connection.pttl(key) >= 0:
                 self.expiring.add(name)
             if kind == "hash":
                 self.values[name] = connection.hgetall(key)
             elif kind == "zset":
                 self.values[name] = dict(connection.zrange(key, 0, -1, withscores=True))
+            elif kind == "string":
+                self.values[name] = connection.get(key)
+            elif kind == "list":
+                self.values[name] = connection.lrange(key, 0, -1)
             elif kind == "set":
                 self.values[name] = connection.smembers(key)
             elif kind == "stream":
@@ -82,7 +93,7 @@ class Raw:
 
 def broken(raw: Raw) -> Broken:
     """Everything that breaks a rule."""
-    found = _keys(raw)
+    found = _keys(raw) | plain_ties.of_keys(raw)
     for queue in raw.queues:
         members = {place: raw.zset(place, queue) for place in PLACES}
         entries = raw.entries(queue)
@@ -110,7 +121,7 @@ def _keys(raw: Raw) -> Broken:
         if first in TYPES and kind != TYPES[first]:
             found.add(("key", name, "key_type"))
             continue
-        if first in FOR_EVER and name in raw.expiring:
+        if first in LASTING and name in raw.expiring:
             found.add(("key", name, "key_ttl"))
         if first == "ready":
             if "workers" not in raw.groups[name]:
@@ -185,7 +196,7 @@ def _task(raw: Raw, queue: str, task_id: str, scores: dict[str, float], entries:
             rules.add("bad_time")
     elif state in FINAL and scores.get(FINAL[state], 0) > raw.now + YEAR:
         rules.add("retention")
-    return rules
+    return rules | plain_ties.of_task(raw, queue, task_id, scores.get("held"))
 
 
 def is_time(score: int) -> bool:

@@ -1,8 +1,8 @@
 """Tasks with conditions under a virtual clock and one seed: actors that crash, repeat calls and lose answers.
 
-What must hold is said here in plain Python, apart from the Lua: what had to be so when a task started, what must not have
-happened before, and that all ends and nothing is left. ``python -m tests.model.planned_simulation --seeds 500``; a seed
-that fails replays exactly with ``--seed N --trace``.
+What must hold is said here in plain Python, apart from the Lua: what had to be so when a task started, what must not
+have happened before, and that all ends and nothing is left. ``python -m tests.model.planned_simulation --seeds 500``;
+a seed that fails replays exactly with ``--seed N --trace``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ NOW = 1_800_000_000_000
 STEPS = 160
 FACTS = tuple(f"e{n}" for n in range(5))
 KEYS = ("k1", "k2")
+KINDS = ("cancel_on", "wait_for", "test", "fifo", "unique", "digest", "hold", "after", "none")
 FINAL = ("completed", "skipped", "expired", "cancelled", "dead")
+STAYS = ("events", "stats", "meta", "queues", "mover", "claimed", "ready", "fact")
+OUTCOMES = ("complete", "complete", "complete", "retry", "dead", "snooze")
 TICKS = (0, 0, 1, 100, 1_000, 6_000, 31_000)
 Holds = dict[str, Any]
 
@@ -58,7 +61,9 @@ class Known:
 class World:
     """One seed."""
 
-    def __init__(self, line: Line, text: redis.Redis, build: Build, seed: int, trace: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, line: Line, text: redis.Redis, build: Build, seed: int, trace: Callable[[str], None] | None
+    ) -> None:
         self.line, self.text, self.build, self.trace = line, text, build, trace
         self.rng = random.Random(seed)
         self.cell = Cell(f"p{seed:08d}")
@@ -90,7 +95,8 @@ class World:
             self.line(*words)
         reply = call.read(self.line(*words))
         if self.trace is not None:
-            self.trace(f"{self.step:4} +{self.now - NOW:7} {call.verb} {[str(word)[:90] for word in args[1:]]} -> {reply}")
+            said = [str(word)[:90] for word in args[1:]]
+            self.trace(f"{self.step:4} +{self.now - NOW:7} {call.verb} {said} -> {reply}")
         return reply
 
     @staticmethod
@@ -108,7 +114,7 @@ class World:
         """A new task with conditions of one or two kinds."""
         rng, task_id = self.rng, f"t{len(self.tasks)}"
         conditions: Holds = {}
-        for kind in rng.sample(("cancel_on", "wait_for", "test", "fifo", "unique", "digest", "hold", "after", "none"), 2):
+        for kind in rng.sample(KINDS, 2):
             conditions |= self._condition(kind, task_id)
         if "digest" in conditions:
             conditions = {"digest": conditions["digest"]}
@@ -233,7 +239,7 @@ class World:
         rng = self.rng
         if self.running and rng.random() < 0.7:
             task = self.running.pop(rng.randrange(len(self.running)))
-            outcome = "complete" if fine else rng.choice(("complete", "complete", "complete", "retry", "dead", "snooze"))
+            outcome = "complete" if fine else rng.choice(OUTCOMES)
             end = Settlement(task.queue, task.id, task.token, outcome, "300" if outcome == "snooze" else "")
             self.send(protocol.settle(self.cell, [end]), may_halt=True)
         elif not fine and rng.random() < 0.05:
@@ -343,8 +349,8 @@ class World:
             self.send(protocol.sweep([self.keys], limit=500))
             self.send(events.attend(self.cell_keys, 500))
         prefix = f"{{{self.cell.tag}}}:"
-        left = [key for key in self.text.scan_iter(match=prefix + "*", count=1_000) if key.removeprefix(prefix).partition(":")[0]
-                not in ("events", "stats", "meta", "queues", "mover", "claimed", "ready", "fact")]  # fmt: skip
+        there = [key.removeprefix(prefix) for key in self.text.scan_iter(match=prefix + "*", count=1_000)]
+        left = [key for key in there if key.partition(":")[0] not in STAYS]
         if left:
             raise Violation(f"left behind: {left}")
 

@@ -6,10 +6,12 @@ as many.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import secrets
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -19,12 +21,15 @@ from redsched.observe.doctor import Report, examine
 from redsched.wire import scripts
 from tests.lua.harness import HOUR, Queue
 from tests.model.plain import PLACES, Raw, broken
+from tests.model.plain_ties import TIES
 
 SEEDS = int(os.environ.get("REDSCHED_TEST_DAMAGE_SEEDS", "60"))
 FAR = 3_990_000_000_000  # when everything is due
+LAST = 12  # hours of it
 BY_HAND = {"foreign_group"}
 FIELDS = ("state", "type", "payload", "priority", "attempt", "max_attempts", "timeout_ms", "expires_at", "entry",
-          "token", "finished_at", "reason", "due_at", "created_at", "retry", "retention_ms", "worker")  # fmt: skip
+          "token", "finished_at", "reason", "due_at", "created_at", "retry", "retention_ms", "worker", "blocked",
+          "bound", "conditions", "delay_ms", "digest_since")  # fmt: skip
 VALUES = {
     "state": ("scheduled", "ready", "running", "completed", "cancelled", "dead", "held", "nonsense", ""),
     "entry": ("normal/1-1", "high/99999999999999999999-1", "nonsense", ""),
@@ -34,7 +39,23 @@ VALUES = {
     "max_attempts": ("1", "9", "many"),
     "expires_at": ("tomorrow", "1700000000"),
     "type": ("t2", "two words", ""),
+    "blocked": ("confirm", "facts", "parents", "line", "pause:type:p", "nobody", ""),
+    "bound": ("p", "c", "pc", "-"),
+    "conditions": ("{}", "nonsense", '{"cancel_on":["f9"]}', '{"wait_for":{"any":["f1"]}}'),
 }
+FAMILY = ("parent", "child", "grandchild")  # where one of them is spoilt, nothing is promised of the others
+PLANS: dict[str, dict[str, Any]] = {
+    "confirm": {"hold": {"token": "t", "within": HOUR, "then": "run"}},
+    "facts": {"wait_for": {"any": ["f1"]}, "cancel_on": ["f9"]},
+    "within": {"wait_for": {"all": ["f1", "f2"], "within": HOUR, "then": "run"}},
+    "first": {"fifo": True}, "second": {"fifo": True}, "third": {"fifo": True},
+    "open": {"digest": {"key": "d"}}, "merged": {"digest": {"key": "d"}},
+    "locked": {"unique": {"key": "u"}},
+    "parent": {}, "child": {"after": {"ids": ["parent"]}, "cancel_on": ["f9"]},
+    "grandchild": {"after": {"ids": ["child"]}},
+}  # fmt: skip
+KEPT = ("line", "listeners", "children", "parents", "items", "unique", "digest", "paused", "stopped", "agenda",
+        "cursors")  # fmt: skip
 
 
 class Damage:
@@ -71,9 +92,23 @@ class Damage:
             self.live |= {(queue.name, task_id) for task_id in
                           ("run1", "run2", "back", "later0", "later1", "later2", "ready0", "ready1", "ready2", "ready3",
                            "raw")}  # fmt: skip
+            self._populate_ties(queue)
+
+    def _populate_ties(self, queue: Queue) -> None:
+        """Tasks that wait for everything that a task can wait for."""
+        later = queue.now + HOUR
+        for task_id, plan in PLANS.items():
+            due = later if task_id in ("first", "locked", "parent") else 0
+            self._add(queue, task_id, due, conditions=json.dumps(plan), key="k")
+        queue.run("pause", [queue.keys.due], [queue.now, "type:p", "", later])
+        self._add(queue, "aside", queue.now + 1, type="p")
+        queue.run("promote", [queue.keys.due], [queue.now + 1, 100, "m"])
+        assert queue.task("aside")["blocked"] == "pause:type:p"
+        self.live |= {(queue.name, task_id) for task_id in ("aside", *(PLANS.keys() - {"merged"}))}
 
     def _add(self, queue: Queue, task_id: str, due: int, **fields: str) -> None:
-        words = [0, 1, task_id, due, 2 + len(fields), "type", "t", "payload", "{}"]
+        fields = {"type": "t", "payload": "{}"} | fields
+        words: list[Any] = [queue.now if fields["type"] == "p" else 0, 1, task_id, due, len(fields)]
         for pair in fields.items():
             words += pair
         queue.run("enqueue", [queue.keys.due], words)
@@ -84,7 +119,8 @@ class Damage:
         """One to three acts."""
         acts = [self.delete, self.rename, self.retype, self.drop_field, self.drop_field, self.change_field,
                 self.change_field, self.shift, self.shift, self.add_member, self.add_entry, self.remove_member,
-                self.remove_entry, self.expire, self.groups]  # fmt: skip
+                self.remove_entry, self.expire, self.groups, self.delete_tie, self.untie, self.untie,
+                self.tie]  # fmt: skip
         for _ in range(self.random.randint(1, 3)):
             self.random.choice(acts)()
 
@@ -99,8 +135,8 @@ class Damage:
     def _any_key(self) -> str:
         """As likely a task as an index, a stream or another key."""
         others = ("queues", "meta", "events", "stats", "outcome")
-        kinds = self.random.choice((("task",), ("task",), PLACES, ("ready",), others))
-        names = [name for name in self._names(*kinds) if name.count(":") < 3 or kinds == ("task",)]
+        kinds = self.random.choice((("task",), ("task",), PLACES, ("ready",), others, KEPT))
+        names = [name for name in self._names(*kinds) if name.count(":") < 3 or kinds in (("task",), KEPT)]
         return self.random.choice(names) if names else "meta"
 
     def _any_task(self) -> tuple[str, str, str]:
@@ -112,7 +148,10 @@ class Damage:
     def _touch(self, name: str) -> None:
         if name.startswith("task:"):
             _, queue, task_id = name.split(":", 2)
-            self.live.discard((queue, task_id))
+            self._spoil(queue, task_id)
+
+    def _spoil(self, queue: str, task_id: str) -> None:
+        self.live -= {(queue, one) for one in (FAMILY if task_id in FAMILY else (task_id,))}
 
     def delete(self) -> None:
         """DEL."""
@@ -147,7 +186,7 @@ class Damage:
             if fields:
                 field = self.random.choice(fields)
                 self._note("HDEL", key, field)
-                self.live.discard((queue, task_id))
+                self._spoil(queue, task_id)
                 self.redis.hdel(key, field)
 
     def change_field(self) -> None:
@@ -157,7 +196,7 @@ class Damage:
             field = self.random.choice(sorted(VALUES))
             value = self.random.choice(VALUES[field])
             self._note("HSET", key, field, value)
-            self.live.discard((queue, task_id))
+            self._spoil(queue, task_id)
             self.redis.hset(key, field, value)
 
     def _any_set(self) -> str | None:
@@ -174,7 +213,7 @@ class Damage:
         score = self.random.choice((now // 1_000, now * 1_000, -5, 0, now + 1_000, now + 2 * HOUR, FAR - 7 * HOUR,
                                     "inf", "-inf", now + 0.5))  # fmt: skip
         self._note("score", name, member, score)
-        self.live.discard((name.split(":")[1], member))
+        self._spoil(name.split(":")[1], member)
         self.redis.zadd(self.queue.key(name), {member: score})
 
     def add_member(self) -> None:
@@ -186,8 +225,50 @@ class Damage:
         score = self.random.choice((self.queue.now, self.queue.now + HOUR))
         self._note("ZADD", name, score, repr(member))
         if self.redis.zscore(self.queue.key(name), member) is not None:
-            self.live.discard((name.split(":")[1], member))
+            self._spoil(name.split(":")[1], member)
         self.redis.zadd(self.queue.key(name), {member: score})
+
+    def _any_tie(self) -> str | None:
+        names = [name for name in self._names(*KEPT) if self.redis.type(self.queue.key(name)) in ("zset", "hash")]
+        return self.random.choice(names) if names else None
+
+    def delete_tie(self) -> None:
+        """DEL of a key that ties tasks."""
+        name = self._any_tie()
+        if name is not None:
+            self._note("DEL", name)
+            self.redis.delete(self.queue.key(name))
+
+    def untie(self) -> None:
+        """ZREM or HDEL of one of those that a key names."""
+        name = self._any_tie()
+        if name is None:
+            return
+        key, kind = self.queue.key(name), self.redis.type(self.queue.key(name))
+        members = self.redis.zrange(key, 0, -1) if kind == "zset" else sorted(self.redis.hkeys(key))
+        member = self.random.choice(members)
+        self._note("ZREM or HDEL", name, member)
+        if kind == "zset":
+            self.redis.zrem(key, member)
+        else:
+            self.redis.hdel(key, member)
+
+    def tie(self) -> None:
+        """A member more, or the name of somebody who is not there."""
+        kind = self.random.choice(("line", "agenda", "cursors", "digest", "unique", "children", "parents", "stopped"))
+        name = {"agenda": "agenda", "cursors": "cursors", "line": "line:q:k", "digest": "digest:q:d",
+                "unique": "unique:q:u", "stopped": "stopped:q:type:p"}.get(kind, f"{kind}:q:nobody")  # fmt: skip
+        wanted = TIES[kind]
+        if self.redis.type(self.queue.key(name)) not in (wanted, "none"):
+            return
+        self._note("names more", name)
+        if wanted == "zset":
+            member = {"agenda": "what/ever", "children": "q/child"}.get(kind, "nobody")
+            self.redis.zadd(self.queue.key(name), {member: self.queue.now + HOUR if kind == "agenda" else 0})
+        elif wanted == "hash":
+            self.redis.hset(self.queue.key(name), "heard/f7" if kind == "cursors" else "q/parent", "")
+        else:
+            self.redis.set(self.queue.key(name), "nobody" if kind == "digest" else f"nobody {self.queue.now}")
 
     def _any_stream(self) -> str | None:
         names = [name for name in self._names("ready") if self.redis.type(self.queue.key(name)) == "stream"]
@@ -263,8 +344,12 @@ class Damage:
                 key = queue.keys.stream(priority)
                 if self.redis.exists(key) and (held := self.redis.xpending_range(key, "workers", "-", "+", 100)):
                     self.redis.xclaim(key, "workers", "gone", 0, [entry["message_id"] for entry in held], idle=5_000)
-        for number in range(8):
+        for number in range(LAST):
             now = FAR + number * HOUR
+            for name in ("f1", "f2"):
+                self.queue.run("emit", [self.queue.key(f"fact:{name}")], [now, "", HOUR, f"e{number}"])
+            for _ in range(4):
+                self.queue.run("attend", [self.queue.key("agenda")], [now, 500])
             self.queue.run("reap", due, [now, 500])
             self.queue.run("promote", due, [now, 500, "m"])
             for queue in self.queues:
@@ -329,7 +414,7 @@ def test_the_doctor_finds_what_is_broken_and_mends_it(
         text.hset(queue.key("meta"), "virtual_clock", 1)
         damage.drain()
         after = Raw(text, namespace)
-        after.now = FAR + 8 * HOUR
+        after.now = FAR + LAST * HOUR
         assert by_hand(broken(after)), damage.log
         _assert_all_ended(damage, after)
     text.unlink(*text.scan_iter(match=queue.key("*"), count=1_000))
@@ -339,8 +424,20 @@ def _assert_all_ended(damage: Damage, after: Raw) -> None:
     """Every task that nobody spoilt has completed, and nothing waits for ever."""
     for queue in after.queues - {"ghost"}:
         assert not after.zset("due", queue), (damage.log, after.zset("due", queue))
+        assert after.zset("held", queue).keys() <= _behind(after, queue), (damage.log, after.zset("held", queue))
         assert not after.entries(queue), damage.log
         assert not after.zset("running", queue), damage.log
     for queue, task_id in damage.live:
+        if task_id in _behind(after, queue):
+            continue
         task = after.values.get(f"task:{queue}:{task_id}")
         assert task and task["state"] == "completed", (damage.log, queue, task_id, task)
+
+
+def _behind(after: Raw, queue: str) -> set[str]:
+    """Those who wait for one that was set aside for its time: a person decides when it is due."""
+    aside, found = after.zset("quarantine", queue), set()
+    for row in (list(after.zset("line", f"{queue}:k")), FAMILY):
+        first = next((number for number, task_id in enumerate(row) if f"bad time:{task_id}" in aside), len(row))
+        found.update(row[first + 1 :])
+    return found

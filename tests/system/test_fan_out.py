@@ -1,4 +1,4 @@
-"""An event with many listeners reaches all of them though its emitter dies. ``tests.system.fan_out`` has the figures."""
+"""An event with many listeners reaches them all though its emitter dies. ``tests.system.fan_out`` has the figures."""
 
 from __future__ import annotations
 

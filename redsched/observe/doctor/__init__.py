@@ -69,9 +69,10 @@ def _faults(
 def _mend(client: Client, faults: Sequence[Fault]) -> list[Finding]:
     done: list[Finding] = []
     wanted = sorted(
-        (fault for fault in faults if RULES[fault.rule].mend), key=lambda fault: (_ORDER.index(fault.kind), fault.queue)
+        (fault for fault in faults if RULES[fault.rule].mend),
+        key=lambda fault: (_ORDER.index(fault.kind), fault.rule != "key_type", fault.queue),  # it stops other scripts
     )
-    for (_, queue), group in groupby(wanted, key=lambda fault: (fault.kind, fault.queue)):
+    for (_, _, queue), group in groupby(wanted, key=lambda fault: (fault.kind, fault.rule == "key_type", fault.queue)):
         named = {(fault.kind, fault.name): fault for fault in group}
         if any(fault.rule == "epoch" for fault in named.values()):
             client.install()

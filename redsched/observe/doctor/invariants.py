@@ -18,7 +18,9 @@ from redsched.wire.keys import queue_keys
 
 MOST_FAULTS = 10_000  # of one look
 _LASTING = (*SETS, "quarantine", "ready")
-_OF_QUEUE = ("outcome", "stats", "inbox", "config")
+_PLAIN = (b"queues", b"events", b"schedules", b"calendars", b"agenda", b"cursors", b"rules")
+_OF_QUEUE = ("outcome", "stats", "inbox", "config", "line", "children", "parents", "items", "unique", "digest",
+             "paused", "stopped")  # fmt: skip
 _AGAIN = {"task": "tasks", "entry": "entries", "pending": "pendings", "key": "keys"}
 
 
@@ -63,8 +65,8 @@ class Walk:
                 if listed is not None and queue not in listed:
                     still.add(Fault(queue, "queue", b"", "unlisted"))
                 continue
-            for page in _pages(list(names)):
-                still.update(self._inspect(queue, _AGAIN[kind], names=page).faults)
+            for page in self._inspect_named(queue, _AGAIN[kind], list(names)):
+                still.update(page.faults)
         return [fault for fault in suspects if fault in still]
 
     def _suspect(self, fault: Fault) -> None:
@@ -82,6 +84,13 @@ class Walk:
         except StoreDenied:
             self.denied.add(queue)
             return Inspected(0, b"", 0, [])
+
+    def _inspect_named(self, queue: str, what: str, names: Sequence[bytes]) -> Iterator[Inspected]:
+        at = 0
+        while at < len(names):
+            page = self._inspect(queue, what, names=names[at : at + PAGE])
+            at += int(page.cursor or PAGE)  # fewer where the keys have many members
+            yield page
 
     def _pages_of(self, queue: str, what: str) -> int:
         looked, cursor = 0, b""
@@ -120,7 +129,7 @@ class Walk:
             seen = seen or bool(names)
             self._look_at_names(names)
         if not self.scanned:
-            self._look_at_names([b"queues", b"events", b"schedules", b"calendars", *(
+            self._look_at_names([*_PLAIN, *(
                 f"{place}:{queue}{suffix}".encode()
                 for queue in self.queues for place in _LASTING
                 for suffix in (("", ":high", ":low") if place == "ready" else ("",))
@@ -150,6 +159,8 @@ class Walk:
             if self._only and queue not in self._only and kind != b"meta":
                 continue
             self._schedules = self._schedules or kind == b"schedules"
+            if kind == b"fact":
+                continue  # whatever a client put there
             if kind == b"task":
                 if is_name(queue):
                     tasks[queue].append(task_id)
@@ -162,20 +173,16 @@ class Walk:
                 others[min(self.queues, default="default")].append(name)
         for queue, ids in tasks.items():
             self.queues.add(queue)
-            for page in _pages(ids):
-                self._note(self._inspect(queue, "tasks", names=page))
-                self.tasks += len(page)
+            for page in self._inspect_named(queue, "tasks", ids):
+                self._note(page)
+            self.tasks += len(ids)
         for queue, keys in others.items():
-            for page in _pages(keys):
-                self._note(self._inspect(queue, "keys", names=page))
-                self.keys += len(page)
+            for page in self._inspect_named(queue, "keys", keys):
+                self._note(page)
+            self.keys += len(keys)
 
     def _note(self, page: Inspected) -> None:
         for fault in page.faults:
             self._suspect(fault)
             if fault.rule == "key_type":
                 self._unreadable.add(text_of(fault.name))
-
-
-def _pages(names: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    return (names[at : at + PAGE] for at in range(0, len(names), PAGE))

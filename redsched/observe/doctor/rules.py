@@ -77,6 +77,59 @@ RULES: dict[str, Rule] = {
         "a schedule that is neither paused nor over is looked at never again", "it never fires",
         "has it looked at now",
     ),
+    "unblocked": Rule(
+        "a held task does not say what it waits for, or its conditions do not", "nobody would let it go",
+        "asks its conditions again: it is held for what they say, or due",
+    ),
+    "no_reminder": Rule(
+        "the agenda does not name the end of a hold", "the hold would last for ever", "puts it there",
+    ),
+    "parents": Rule(
+        "what a task says of those that it comes after is not so", "it would wait for one that has told already",
+        "counts them again, and has it told of those that have ended or are gone",
+    ),
+    "unstopped": Rule(
+        "a task that a pause set aside is not among those of that pause", "it would not go on when that is resumed",
+        "puts it there",
+    ),
+    "never_resumed": Rule(
+        "a pause that set a task aside is over, or ends, and the agenda does not name it", "the task would stay aside",
+        "puts it there",
+    ),
+    "unbound": Rule(
+        "a task with conditions does not say that it is entered where they ask for it",
+        "it would stay there for ever",
+        "enters it again, and says so",
+    ),
+    "deaf": Rule(
+        "a task does not listen for all facts of its conditions", "an event would neither wake nor cancel it",
+        "enters it again and asks its conditions",
+    ),
+    "out_of_line": Rule(
+        "a task is not in the line of its key", "others of its key could start before it", "puts it last",
+    ),
+    "stale_line": Rule(
+        "the first of a line is no live task of that line", "it holds up those behind it",
+        "takes it out; the next goes on",
+    ),
+    "stale_digest": Rule(
+        "the open digest of a key is that of no task that waits", "nothing would close it", "removes it",
+    ),
+    "stale_unique": Rule(
+        "a lock without a TTL names no live task that has it", "memory, and a name that means nothing", "removes it",
+    ),
+    "orphan": Rule(
+        "a key belongs to a task that is gone", "memory; its children would wait for ever",
+        "removes it, or has the children told first",
+    ),
+    "untold": Rule(
+        "a task comes after one that has ended or is gone, and nobody tells it", "it would wait for ever",
+        "has it told",
+    ),
+    "stray_item": Rule("the agenda has an item of no known kind", "it is looked at for nothing", "removes it"),
+    "stale_cursor": Rule(
+        "a cursor belongs to nothing on the agenda", "the next of its name would begin in the middle", "removes it",
+    ),
     "unlisted": Rule(
         "the queue is not in the set of queues", "movers learn of it only while it has due tasks", "adds it",
         level="WARN",

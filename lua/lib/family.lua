@@ -1,0 +1,54 @@
+-- family: what the hash of a child says of its parents, against what is so.
+
+-- Whether the end of a parent leaves its child waiting, until somebody revives the parent and it completes.
+local function is_patient(after, state)
+  return state and state ~= 'completed' and after.otherwise == 'wait' and (after.on or 'success') == 'success'
+end
+
+-- Counted again; nil where it is no live child. open: the parents that have not told of their end.
+local function count_parents(q, id)
+  local found = is_id(id) and read(q.task .. id, 'state', 'conditions')
+  local plan = found and LIVE[state_of(found[1])] and found[2] and plan_of(found[2])
+  local flat = plan and plan.after and (soft('HGETALL', q.parents .. id) or {})
+  if not flat then return nil end
+  local c = {after = plan.after, open = {}, failed = 0, first = false, left = 0, failures = 0, n = #flat / 2}
+  for i = 1, #flat, 2 do
+    local name, value = flat[i], flat[i + 1]
+    if name == ':left' then
+      c.left = tonumber(value)
+    elseif name == ':failed' then
+      c.failures = tonumber(value)
+    elseif name ~= ':first' and value == '' then
+      c.open[#c.open + 1] = name
+    elseif name ~= ':first' and not string.find(value, '^completed ') then
+      c.failed, c.first = c.failed + 1, c.first or name .. ' ' .. string.match(value, '^%S*')
+    end
+  end
+  return c
+end
+
+-- One that has not told yet: what is wrong with that (parents, untold or false), its queue, its id and its state.
+local function parent_fault(q, id, name, after)
+  if not is_ref(name) then return 'parents' end
+  local home, parent = ref_of(q, name)
+  local found = read(home.task .. parent, 'state', 'bound')
+  local state = found and state_of(found[1])
+  local broken = false
+  if not soft('ZSCORE', home.children .. parent, q.name .. '/' .. id) or found and not string.find(found[2] or '', 'c', 1, true) then
+    broken = 'parents'
+  elseif not LIVE[state or ''] and not (found and is_patient(after, state)) then
+    local there = is_reminded(q.prefix, 'ended/' .. (state or 'gone') .. '/' .. name)
+    if not there and not is_reminded(q.prefix, 'ended/gone/' .. name) then broken = 'untold' end
+  end
+  return broken, home, parent, state
+end
+
+-- Of the hash of a child: the first rule that it breaks, or false, and how many parents were looked at.
+local function parents_fault(q, id)
+  if type_of(q.task .. id) == 'none' then return 'orphan' end
+  local c = count_parents(q, id)
+  if not c then return false end
+  local broken = (c.left ~= #c.open or c.failures ~= c.failed) and 'parents'
+  for _, name in ipairs(c.open) do broken = broken or parent_fault(q, id, name, c.after) end
+  return broken, c.n
+end

@@ -1,0 +1,76 @@
+-- loose: the rules of the keys that tie tasks to one another: whoever they name is there, and is told.
+
+local MOST_LOOSE = 500                                  -- members of one key
+local ITEMS = {hold = true, heard = true, ended = true, resume = true}
+
+-- The plan and the key of a live task.
+local function live_plan(q, id)
+  local found = is_id(id) and read(q.task .. id, 'state', 'conditions', 'key')
+  return found and LIVE[state_of(found[1])] and found[2] and plan_of(found[2]) or nil, found and found[3] or nil
+end
+
+local function is_standing(q, id, name)
+  local plan, key = live_plan(q, id)
+  return plan ~= nil and line_of(plan, key) == name
+end
+
+local function is_locking(q, id, name)
+  local plan = live_plan(q, id)
+  return plan ~= nil and plan.unique ~= nil and plan.unique.key == name
+end
+
+-- Whether a task that waits keeps a digest open.
+local function is_open(q, id, name)
+  local found = is_id(id) and read(q.task .. id, 'state', 'conditions', 'frozen')
+  local state, plan = found and state_of(found[1]), found and found[2] and plan_of(found[2])
+  return (state == 'scheduled' or state == 'held') and not found[3] and plan and plan.digest and plan.digest.key == name
+end
+
+local LOOSE = {}
+
+function LOOSE.line(q, name)
+  local first = redis.call('ZRANGE', q.line .. name, 0, 0)[1]
+  return first and not is_standing(q, first, name) and 'stale_line'
+end
+
+function LOOSE.digest(q, name) return not is_open(q, redis.call('GET', q.digest .. name), name) and 'stale_digest' end
+
+function LOOSE.unique(q, name)
+  local key = q.unique .. name
+  local holder = string.match(redis.call('GET', key), '^%S+')
+  return redis.call('PTTL', key) < 0 and not is_locking(q, holder, name) and 'stale_unique'
+end
+
+function LOOSE.items(q, id) return type_of(q.task .. id) == 'none' and 'orphan' end
+
+function LOOSE.children(q, id)
+  return type_of(q.task .. id) == 'none' and not is_reminded(q.prefix, 'ended/gone/' .. q.name .. '/' .. id) and 'orphan'
+end
+
+LOOSE.parents = parents_fault
+
+-- Items whose time is near go by themselves, so the latest are looked at.
+function LOOSE.agenda(prefix)
+  local stray, items = {}, redis.call('ZRANGE', prefix .. 'agenda', 0, MOST_LOOSE - 1, 'REV')
+  for _, item in ipairs(items) do
+    if not ITEMS[string.match(item, '^(%a+)/.') or ''] then stray[#stray + 1] = item end
+  end
+  return #stray > 0 and 'stray_item', #items, stray
+end
+
+function LOOSE.cursors(prefix)
+  local stray, flat = {}, redis.call('HSCAN', prefix .. 'cursors', 0, 'COUNT', MOST_LOOSE)[2]
+  for i = 1, #flat, 2 do
+    if not is_reminded(prefix, flat[i]) then stray[#stray + 1] = flat[i] end
+  end
+  return #stray > 0 and 'stale_cursor', #flat / 2, stray
+end
+
+-- The rule that a key of these kinds breaks, or false; how many were looked at for that; which of its members break it.
+local function loose_fault(prefix, name)
+  if name == 'agenda' or name == 'cursors' then return LOOSE[name](prefix) end
+  local kind, queue, rest = string.match(name, '^(%a+):([^:]+):(.+)$')
+  if not LOOSE[kind or ''] or not is_name(queue) then return false, 1 end
+  local broken, looked = LOOSE[kind](open(prefix .. 'due:' .. queue), rest)
+  return broken, looked or 1
+end

@@ -1,0 +1,170 @@
+"""What the wire contract says of tasks with conditions and of the keys that tie them, as plain Python.
+
+Written apart from the Lua and the doctor. Conditions are as the damage test writes them, or of no use.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.model.plain import Broken, Raw
+
+TIES = {
+    "listeners": "zset", "line": "zset", "children": "zset", "stopped": "zset", "agenda": "zset", "parents": "hash",
+    "paused": "hash", "cursors": "hash", "rules": "hash", "items": "hash", "unique": "string", "digest": "string",
+}  # fmt: skip
+LIVE = ("scheduled", "held", "ready", "running")
+NO_END = 4 * 10**12
+KINDS = ("hold", "heard", "ended", "resume")
+
+
+class Ties:
+    """The keys of a namespace, asked for what ties tasks."""
+
+    def __init__(self, raw: Raw) -> None:
+        self.raw = raw
+        self.agenda: dict[str, float] = self.value("agenda", "zset") or {}
+
+    def value(self, name: str, kind: str) -> Any:
+        """What a key of this type holds; None where there is none."""
+        return self.raw.values.get(name) if self.raw.types.get(name) == kind else None
+
+    def task(self, queue: str, task_id: str) -> dict[str, str]:
+        """The hash of a task; empty where there is none."""
+        return self.value(f"task:{queue}:{task_id}", "hash") or {}
+
+    def live(self, queue: str, task_id: str) -> bool:
+        """Whether it may still run."""
+        task = self.task(queue, task_id)
+        return bool(task) and task.get("state", "scheduled") in LIVE
+
+    def plan(self, queue: str, task_id: str) -> dict[str, Any] | None:
+        """The conditions of a live task."""
+        try:
+            found = json.loads(self.task(queue, task_id).get("conditions", ""))
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) and self.live(queue, task_id) else None
+
+    def line(self, queue: str, task_id: str) -> str | None:
+        """The line in which it has to stand."""
+        plan = self.plan(queue, task_id) or {}
+        return self.task(queue, task_id).get("key") if plan.get("fifo") else None
+
+
+def of_task(raw: Raw, queue: str, task_id: str, score: float | None) -> set[str]:
+    """The rules that a task breaks; ``score``: of its hold."""
+    ties = Ties(raw)
+    task, plan, found = ties.task(queue, task_id), ties.plan(queue, task_id), set()
+    state, blocked = task.get("state", "scheduled"), task.get("blocked", "")
+    if state == "held" and score is not None and math.isfinite(score):
+        whole = math.floor(score)
+        if whole == 0 or 10**11 <= whole <= NO_END:
+            found |= _hold(ties, queue, task_id, score)
+    if plan is None:
+        return found
+    if "p" not in task.get("bound", ""):
+        judged = state in ("ready", "running") or (state == "held" and not blocked.startswith("pause:"))
+        return found | ({"unbound"} if judged else set())
+    wait = plan.get("wait_for", {})
+    for name in [*plan.get("cancel_on", []), *wait.get("all", wait.get("any", []))]:
+        if f"{queue}/{task_id}" not in (ties.value(f"listeners:{name}", "zset") or {}):
+            found.add("deaf")
+    line = ties.line(queue, task_id)
+    if line and task_id not in (ties.value(f"line:{queue}:{line}", "zset") or {}):
+        found.add("out_of_line")
+    return found
+
+
+def _hold(ties: Ties, queue: str, task_id: str, score: float) -> set[str]:
+    task, plan, found = ties.task(queue, task_id), ties.plan(queue, task_id) or {}, set()
+    why = task.get("blocked", "")
+    member = {"confirm": "hold", "facts": "wait_for", "parents": "after"}.get(why)
+    paused = why.startswith("pause:") and len(why) > 6
+    known = paused or (member in plan if member else why == "line" and ties.line(queue, task_id))
+    if not known:
+        return {"unblocked"}
+    if score < NO_END and ties.agenda.get(f"hold/{queue}", math.inf) > score:
+        found.add("no_reminder")
+    if why == "parents":
+        left = (ties.value(f"parents:{queue}:{task_id}", "hash") or {}).get(":left", "0")
+        if int(left) < 1:
+            found.add("parents")
+    if paused:
+        what = why[6:]
+        if task_id not in (ties.value(f"stopped:{queue}:{what}", "zset") or {}):
+            found.add("unstopped")
+        line = (ties.value(f"paused:{queue}", "hash") or {}).get(what)
+        till = int(line.split()[0]) if line else None
+        latest = max(till or 0, ties.raw.now)
+        if till != 0 and ties.agenda.get(f"resume/{queue}/{what}", math.inf) > latest:
+            found.add("never_resumed")
+    return found
+
+
+def of_keys(raw: Raw) -> Broken:
+    """The keys that name what is not so."""
+    ties = Ties(raw)
+    found: Broken = set()
+    for name, kind in raw.types.items():
+        first, *rest = name.split(":", 2)
+        if TIES.get(first) != kind:
+            continue
+        if first == "agenda" and any(item.partition("/")[0] not in KINDS for item in ties.agenda):
+            found.add(("key", name, "stray_item"))
+        if first == "cursors" and raw.values[name].keys() - ties.agenda.keys():
+            found.add(("key", name, "stale_cursor"))
+        if len(rest) == 2:
+            rule = _of_key(ties, first, name, *rest)
+            found |= {("key", name, rule)} if rule else set()
+    return found
+
+
+def _of_key(ties: Ties, kind: str, name: str, queue: str, rest: str) -> str | None:
+    value, there = ties.raw.values[name], f"task:{queue}:{rest}" in ties.raw.types
+    if kind == "line":
+        first = min(value, key=lambda member: (value[member], member))
+        return None if ties.line(queue, first) == rest else "stale_line"
+    if kind == "digest":
+        task = ties.task(queue, value)
+        opened = (ties.plan(queue, value) or {}).get("digest", {}).get("key") == rest
+        waits = task.get("state", "scheduled") in ("scheduled", "held") and "frozen" not in task
+        return None if opened and waits else "stale_digest"
+    if kind == "unique":
+        has = (ties.plan(queue, value.split()[0]) or {}).get("unique", {}).get("key") == rest
+        return None if has or name in ties.raw.expiring else "stale_unique"
+    if kind == "children" and not there:
+        return None if f"ended/gone/{queue}/{rest}" in ties.agenda else "orphan"
+    if kind in ("items", "parents") and not there:
+        return "orphan"
+    return _of_parents(ties, queue, rest, value) if kind == "parents" else None
+
+
+def _of_parents(ties: Ties, queue: str, child: str, told: dict[str, str]) -> str | None:
+    plan = ties.plan(queue, child)
+    if plan is None or "after" not in plan:
+        return None
+    parents = {name: value for name, value in told.items() if not name.startswith(":")}
+    left = [name for name, value in parents.items() if not value]
+    failed = [name for name, value in parents.items() if value and not value.startswith("completed ")]
+    if told.get(":left", "0") != str(len(left)) or told.get(":failed", "0") != str(len(failed)):
+        return "parents"
+    broken = None
+    for name in told:  # the first in the order of the hash
+        if name in left:
+            broken = broken or _of_parent(ties, queue, child, name)
+    return broken
+
+
+def _of_parent(ties: Ties, queue: str, child: str, name: str) -> str | None:
+    home, parent = name.split("/", 1)
+    task = ties.task(home, parent)
+    if f"{queue}/{child}" not in (ties.value(f"children:{home}:{parent}", "zset") or {}):
+        return "parents"
+    if task and "c" not in task.get("bound", ""):
+        return "parents"
+    ends = {f"ended/{task.get('state', 'scheduled') if task else 'gone'}/{name}", f"ended/gone/{name}"}
+    return None if ties.live(home, parent) or ends & ties.agenda.keys() else "untold"
