@@ -20,6 +20,7 @@ CONTRACT = 1  # the contract's major: it is in the names of the library and of i
 BUILD = 1  # grows with every released change of the Lua; inside a major, changes only add
 LIBRARY = f"redsched{CONTRACT}"
 PREFIX = f"rs{CONTRACT}_"
+FEW = 6  # verbs that use a part which the others need not see
 
 _DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, [A-Z_]+)*)", re.MULTILINE)
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -169,15 +170,33 @@ def sha1(verb: str) -> str:
     return hashlib.sha1(script(verb).encode(), usedforsecurity=False).hexdigest()
 
 
+def _families() -> list[tuple[list[str], list[str]]]:
+    """Verbs that share parts which few use, with those parts: a chunk may not have more than 200 local names."""
+    users = {part: [verb for verb in verbs() if part in _closure(verb)] for part in _PARTS}
+    families: list[set[str]] = []
+    for few in (found for found in users.values() if 0 < len(found) <= FEW):
+        met = [family for family in families if family.intersection(few)]
+        families = [family for family in families if family not in met] + [set(few).union(*met)]
+    return [
+        ([part for part in _PARTS if users[part] and set(users[part]) <= family and len(users[part]) <= FEW],
+         sorted(family)) for family in families
+    ]  # fmt: skip
+
+
+def _registered(verb: str) -> str:
+    flags = ", ".join(f"'{flag}'" for flag in header(verb).flags)
+    register = f"function_name = '{PREFIX}{verb}', callback = {verb}_verb, flags = {{{flags}}}"
+    return f"do\n{_body(verb)}redis.register_function{{{register}}}\nend\n"
+
+
 @cache
 def library() -> str:
     """All verbs as one function library, for FUNCTION LOAD."""
+    families = _families()
+    apart = {part for parts_, _ in families for part in parts_}
     text = [f"#!lua name={LIBRARY}\n", _constants(evalsha=False)]
-    text += [_part(part) for part in _PARTS]
-    for verb in verbs():
-        flags = ", ".join(f"'{flag}'" for flag in header(verb).flags)
-        text.append(
-            f"do\n{_body(verb)}redis.register_function{{function_name = '{PREFIX}{verb}', "
-            f"callback = {verb}_verb, flags = {{{flags}}}}}\nend\n"
-        )
-    return "".join(text)
+    text += [_part(part) for part in _PARTS if part not in apart]
+    for parts_, family in families:
+        text += ["do\n", *map(_part, parts_), *map(_registered, family), "end\n"]
+    named = {verb for _, family in families for verb in family}
+    return "".join(text + [_registered(verb) for verb in verbs() if verb not in named])

@@ -184,6 +184,11 @@ class World:
         for one in self.tasks.values():
             if name in _awaited(one.conditions):
                 one.heard.add(name)
+        for one in self.tasks.values():
+            wait = one.conditions.get("wait_for", {})
+            met = set(wait["all"]) <= self.facts if "all" in wait else name in wait.get("any", ())
+            if met and self.text.hget(self.keys.task(one.id), "blocked") == "facts":
+                raise Violation(f"{one.id} waits for {wait} in spite of {self.facts}")
         for task_id in waiting:
             self.tasks[task_id].called_off = True
             if self.state(task_id) != "cancelled":
