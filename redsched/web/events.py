@@ -14,11 +14,13 @@ from starlette.routing import Route
 from redsched.client import AsyncClient
 from redsched.model.definition import TaskTemplate
 from redsched.model.rule import Rule
-from redsched.model.task import DEFAULT_QUEUE, Task
+from redsched.model.task import DEFAULT_QUEUE
 from redsched.settings import Settings
 from redsched.web import bodies
 from redsched.web.api import Json, limit_of, parameters, traceparent_of
+from redsched.web.idempotency import once
 from redsched.web.problems import Problem
+from redsched.wire.answers import identified
 
 
 class EventBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -89,16 +91,21 @@ class EventsApi:
             Route("/v1/queues/{queue}", self.act, methods=["POST"]),
         ]
 
-    async def _read(self, request: Request, decoder: msgspec.json.Decoder[bodies.T], most: int) -> bodies.T:
+    async def _raw(self, request: Request, most: int) -> bytes:
         bodies.media_type(request, bodies.JSON)
-        raw = await bodies.read_body(request, most, self._settings.max_body_bytes)
-        return bodies.decode(decoder, raw)
+        return await bodies.read_body(request, most, self._settings.max_body_bytes)
 
     async def emit(self, request: Request) -> Response:
         """200: the event is recorded, and what hangs on it is decided."""
-        body = await self._read(request, EVENT, 2 * bodies.SMALL_BODY)
+        raw = await self._raw(request, 2 * bodies.SMALL_BODY)
         parameters(request)
-        return Json(await self._client.emit(body.event, body.subject, body.data, ttl=body.ttl, id=body.id))
+        body = bodies.decode(EVENT, raw)
+
+        async def act(key: str | None) -> Response:
+            event_id = body.id if key is None else body.id or key[:32]
+            return Json(await self._client.emit(body.event, body.subject, body.data, ttl=body.ttl, id=event_id))
+
+        return await once(request, self._client, raw, act)
 
     async def rules(self, request: Request) -> Response:
         """One page of the rules."""
@@ -115,7 +122,7 @@ class EventsApi:
 
     async def put_rule(self, request: Request) -> Response:
         """201 for a new rule, 200 for one that was there."""
-        body = await self._read(request, RULE, self._settings.max_payload_bytes + bodies.SMALL_BODY)
+        body = bodies.decode(RULE, await self._raw(request, self._settings.max_payload_bytes + bodies.SMALL_BODY))
         parameters(request)
         rule = Rule(id=request.path_params["id"], **msgspec.structs.asdict(body))
         word = await self._client.put_rule(rule)
@@ -131,21 +138,23 @@ class EventsApi:
 
     async def workflow(self, request: Request) -> Response:
         """201 with an answer for each task, the joining one last."""
-        body = await self._read(request, WORKFLOW, self._settings.max_body_bytes)
+        raw = await self._raw(request, self._settings.max_body_bytes)
         parameters(request)
-        trace = traceparent_of(request)
+        body = bodies.decode(WORKFLOW, raw)
+        if (body.chain is None) == (body.group is None) or (body.group is None) != (body.then is None):
+            raise Problem("validation_failed", "give chain, or group and then; nothing was written")
+        given = [*(body.chain or body.group or []), *([body.then] if body.then is not None else [])]
 
-        def tasks(given: list[bodies.TaskBody]) -> list[Task]:
-            return [one.task(trace) for one in given]
-
-        if body.chain is not None and body.group is None and body.then is None:
-            return Json(await self._client.chain(tasks(body.chain), otherwise=body.otherwise), 201)
-        if body.group is not None and body.then is not None and body.chain is None:
-            made = self._client.group(
-                tasks(body.group), body.then.task(trace), on=body.on, otherwise=body.otherwise
-            )
+        async def act(key: str | None) -> Response:
+            tasks = [one.task(traceparent_of(request)) for one in given]
+            if key is not None:
+                tasks = [identified(task, key, at) for at, task in enumerate(tasks)]
+            if body.chain is not None:
+                return Json(await self._client.chain(tasks, otherwise=body.otherwise), 201)
+            made = self._client.group(tasks[:-1], tasks[-1], on=body.on, otherwise=body.otherwise)
             return Json(await made, 201)
-        raise Problem("validation_failed", "give chain, or group and then; nothing was written")
+
+        return await once(request, self._client, raw, act)
 
     async def explain(self, request: Request) -> Response:
         """Why a task has not run, in a sentence and as data."""

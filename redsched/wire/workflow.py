@@ -117,11 +117,10 @@ def tree(cell: Cell, queue: str, task_id: str, limit: int) -> Talk[Branch]:
     for depth in range(DEEPEST):
         below: list[Branch] = []
         for branch in level:
-            page = yield events.kin(queue_keys(cell, branch.queue), branch.id, "children", limit=max(left, 1))
-            children, more = [], page.next_cursor is not None or (depth == DEEPEST - 1 and bool(page.items))
-            if depth == DEEPEST - 1:
-                page.items.clear()
-            for one in page.items:
+            page = yield events.kin(queue_keys(cell, branch.queue), branch.id, "children", limit=left + 1)
+            deepest = depth == DEEPEST - 1
+            children, more = [], deepest and bool(page.items)
+            for one in [] if deepest else page.items:
                 place = (one.queue, one.id)
                 if place not in seen and left <= 0:
                     more = True

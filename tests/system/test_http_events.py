@@ -119,6 +119,20 @@ def test_a_chain_and_a_group_are_made_in_one_call_and_shown_as_a_tree(api: ApiSe
     assert api.post("/v1/workflows", {"then": {"type": "t"}}).status == 422
 
 
+def test_an_event_and_a_workflow_are_safe_to_repeat_with_a_key(api: ApiServer) -> None:
+    api.put("/v1/rules/dun", {"on": "failed", "task": {"type": "dun", "payload": {}}})
+    key = {"idempotency-key": "k1", "content-type": "application/json"}
+    first = api.post("/v1/events", {"event": "failed"}, headers=key)
+    again = api.post("/v1/events", {"event": "failed"}, headers=key)
+    assert (again.json, again.headers["idempotent-replayed"]) == (first.json, "true")
+    assert len(first.json["made"]) == 1
+    chain = {"chain": [{"type": "t"}, {"type": "t"}]}
+    made = [api.post("/v1/workflows", chain, headers=key) for _ in range(2)]
+    assert made[0].status == made[1].status == 201
+    assert made[0].json == made[1].json
+    assert len({one["id"] for one in made[0].json}) == 2
+
+
 def test_explain_gives_a_sentence_and_its_data(api: ApiServer) -> None:
     submit(api, "a", {"only_if": {"any": ["x", "y"]}}, delay="1h")
     found = api.get("/v1/tasks/a/explain").json
