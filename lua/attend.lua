@@ -14,11 +14,21 @@ if not prefix then return redis.error_reply('RS_KEYS the key must be {namespace}
 local now, done = clock(prefix, ARGV[1]), 0
 drain(open(prefix .. 'due:default'))
 
+-- What concerns a key of a wrong type waits a minute, what concerns no queue goes: neither holds up the rest.
+local function looked_at(look, ...)
+  local ok, used, again = pcall(look, ...)
+  if ok then return used, again end
+  local problem = type(used) == 'table' and tostring(used.err) or tostring(used)
+  if string.find(problem, 'RS_KEYS', 1, true) then return 1 end
+  if not string.find(problem, 'WRONGTYPE', 1, true) then error(used) end
+  return 1, now + 60000
+end
+
 for _, item in ipairs(redis.call('ZRANGE', agenda, '-inf', now, 'BYSCORE', 'LIMIT', 0, 32)) do
   local kind, what = string.match(item, '^(%a+)/(.+)$')
   local used, again = 0, nil
   if done >= limit then break end
-  if AGENDA[kind or ''] then used, again = AGENDA[kind](prefix, what, limit - done, now) end
+  if AGENDA[kind or ''] then used, again = looked_at(AGENDA[kind], prefix, what, limit - done, now) end
   done = done + math.max(used, 1)
   if again then
     redis.call('ZADD', agenda, text(again), item)       -- behind those that came meanwhile

@@ -14,7 +14,7 @@ local function untie(q, id, now, bound)
   local plan = found and found[1] and plan_of(found[1])
   if plan and plan.digest then
     redis.call('UNLINK', q.items .. id)
-    if redis.call('GET', q.digest .. plan.digest.key) == id then redis.call('UNLINK', q.digest .. plan.digest.key) end
+    if soft('GET', q.digest .. plan.digest.key) == id then redis.call('UNLINK', q.digest .. plan.digest.key) end
   end
   if plan then untie_plan(q, id, plan, found[2], now) end
   redis.call('HSET', q.task .. id, 'bound', string.find(bound, 'c', 1, true) and 'c' or '-')

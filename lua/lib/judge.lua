@@ -37,7 +37,13 @@ local function judge(q, id, told, now)
     hold_stopped(q, id, stop, due_at, expires)
     return true
   elseif found[6] then
-    local leaves, again = decide(q, id, due_at, now)
+    local ok, leaves, again = pcall(decide, q, id, due_at, now)
+    if not ok then                                      -- a key that its conditions name has a wrong type
+      local problem = tostring(type(leaves) == 'table' and leaves.err or leaves)
+      if not string.find(problem, 'WRONGTYPE', 1, true) then error(leaves) end
+      bury(q, id, now, 'malformed')
+      return true
+    end
     if leaves ~= nil then return leaves end
     asked = again
   end

@@ -17,7 +17,7 @@ local LIVE = {scheduled = true, held = true, ready = true, running = true}
 -- The one whose turn it is; those of whom nothing is left, or who have ended, leave the line.
 local function first_in_line(q, name)
   for _ = 1, 100 do
-    local first = redis.call('ZRANGE', q.line .. name, 0, 0)[1]
+    local first = (soft('ZRANGE', q.line .. name, 0, 0) or {})[1]
     if not first then return nil end
     local found = read(q.task .. first, 'state')
     if found and LIVE[state_of(found[1])] then return first end
@@ -62,12 +62,12 @@ end
 
 -- Take it from all of them; whose turn it is in its line may go on.
 local function untie_plan(q, id, plan, key, now)
-  for _, name in ipairs(facts_of(plan)) do redis.call('ZREM', q.prefix .. 'listeners:' .. name, q.name .. '/' .. id) end
+  for _, name in ipairs(facts_of(plan)) do soft('ZREM', q.prefix .. 'listeners:' .. name, q.name .. '/' .. id) end
   local unique, line = plan.unique, line_of(plan, key)
-  if unique and unique.release ~= 'ttl' and string.match(redis.call('GET', q.unique .. unique.key) or '', '^%S+') == id then
+  if unique and unique.release ~= 'ttl' and string.match(soft('GET', q.unique .. unique.key) or '', '^%S+') == id then
     redis.call('UNLINK', q.unique .. unique.key)
   end
-  if not line or redis.call('ZREM', q.line .. line, id) == 0 then return end
+  if not line or soft('ZREM', q.line .. line, id) ~= 1 then return end
   local first = first_in_line(q, line)
   if first and redis.call('HGET', q.task .. first, 'blocked') == 'line' then release_task(q, first, now) end
 end

@@ -23,7 +23,7 @@ BUGS = (
         "local stop = nil"),
     Bug("a lock is not let go", "lib/tie.lua", "unique.release ~= 'ttl' and", "false and"),
     Bug("listeners stay", "lib/tie.lua",
-        "redis.call('ZREM', q.prefix .. 'listeners:' .. name, q.name .. '/' .. id)", "redis.call('EXISTS', q.prefix)"),
+        "soft('ZREM', q.prefix .. 'listeners:' .. name, q.name .. '/' .. id)", "soft('EXISTS', q.prefix)"),
 )  # fmt: skip
 
 
