@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from redsched.demo.http import Api
 
 QUEUE = "notifications"
+Later = Callable[[float, Callable[[], None]], None]  # seconds from the story's beginning, what to do then
 
 
 class Submit(Protocol):
@@ -27,7 +28,7 @@ class Decisions:
         self._say = say
         self._meant = meant
 
-    def begin(self, later: Callable[[float, Callable[[], None]], None]) -> None:
+    def begin(self, later: Later) -> None:
         """All of them; what comes after is handed to ``later``, with the seconds from the beginning."""
         self._unless(later)
         self._came_first()
@@ -43,13 +44,13 @@ class Decisions:
             if n > 1:
                 self._meant[f"payout-{n}"] = "skipped"
 
-    def _unless(self, later: Callable[[float, Callable[[], None]], None]) -> None:
+    def _unless(self, later: Later) -> None:
         id, fact = "reminder-order-1", "payment.captured:order-1"
         self._meant[id] = "skipped"
         self._submit(id, QUEUE, "reminder.send", {"payment": "order-1", "text": "Still open"},
                      f"due in 1500ms, unless {fact}", delay="1500ms", conditions={"unless": fact})  # fmt: skip
         later(0.8, lambda: self._emit("payment.captured", "order-1", {"amount": "12.50 EUR"}))
-        later(1.8, lambda: self._explain(id))
+        self._explain(id, 1.8, later)
 
     def _came_first(self) -> None:
         id = "reminder-order-2"
@@ -62,5 +63,13 @@ class Decisions:
     def _emit(self, event: str, subject: str, data: dict[str, Any]) -> None:
         self._say("emit", f"{subject}", f"{self._api.emit(event, subject, data)} {event}")
 
-    def _explain(self, id: str) -> None:
-        self._say("explain", id, self._api.explain(id, QUEUE))
+    def _explain(self, id: str, at: float, later: Later) -> None:
+        """Tell at ``at``, or as soon afterwards as it is decided, why the task does not run."""
+
+        def look() -> None:
+            if self._api.state(id, QUEUE) == "scheduled":
+                self._explain(id, at + 0.2, later)
+            else:
+                self._say("explain", id, self._api.explain(id, QUEUE))
+
+        later(at, look)

@@ -1,4 +1,4 @@
-"""The six Redis users of ``redsched acl print``: what each may do, and what it may not, on real servers."""
+"""The seven Redis users of ``redsched acl print``: what each may do, and what it may not, on real servers."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_no_role_of_a_program_may_touch_the_server_or_run_code_of_its_own(users:
                                  for word in command))  # fmt: skip
 
 
-@pytest.mark.parametrize("role", ["producer-raw", "producer", "inbox", "worker", "observer"])
+@pytest.mark.parametrize("role", ["producer-raw", "producer", "planner", "inbox", "worker", "observer"])
 def test_no_role_reaches_another_queue_or_another_namespace(users: Users, role: str) -> None:
     with users.connect(role) as connection:
         for prefix in (users.key(""), "{other}:"):
