@@ -83,10 +83,10 @@ def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
         keys += (f"~{queue.task('*')}", f"~{queue.due}", *(f"~{queue.stream(priority)}" for priority in PRIORITIES))
         keys += (f"~{queue.index('stats')}", f"~{queue.index('stats')}:*")
         keys += (f"%W~{queue.index('finished')}", f"%W~{queue.outcome('*')}")
-    commands = _commands("reserve", "answer") | commands_of("enqueue", without=("create_planned", "settle_again", "untie"))
+    plain = commands_of("enqueue", without=("create_planned", "settle_again", "untie"))
     return Role(
         "producer", "enqueues with rs1_enqueue, without conditions; an API that only takes tasks", tuple(keys),
-        _sorted({"fcall", "info", "set", "wait", *commands, *CONNECT}),
+        _sorted({"fcall", "info", "set", "wait", *plain, *_commands("reserve", "answer"), *CONNECT}),
     )  # fmt: skip
 
 
