@@ -37,7 +37,7 @@ local function release_task(q, id, now)
   redis.call('ZADD', q.due, text(due), id)
   q.released = q.released or {}
   q.released[id] = true                                 -- promote may have judged it earlier in this call: it stays in due
-  redis.call('HSET', q.task .. id, 'state', 'scheduled')
+  redis.call('HSET', q.task .. id, 'state', 'scheduled', 'blocked', '', 'delay_ms', '')   -- at once: the delay counts once
   redis.call('HDEL', q.task .. id, 'blocked', 'delay_ms')
   leave_stop(q, id, found[2])
   redis.call('ZREM', q.held, id)

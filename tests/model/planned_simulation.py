@@ -22,6 +22,9 @@ from typing import Any
 import redis
 
 from redsched.embedded import EmbeddedServer
+from redsched.model.definition import TaskTemplate
+from redsched.model.explain import explained
+from redsched.model.rule import Rule
 from redsched.model.task import Task
 from redsched.wire import events, protocol, scripts
 from redsched.wire.cells import Cell
@@ -37,7 +40,8 @@ FACTS = tuple(f"e{n}" for n in range(5))
 KEYS = ("k1", "k2")
 KINDS = ("cancel_on", "wait_for", "test", "fifo", "unique", "digest", "hold", "after", "none")
 FINAL = ("completed", "skipped", "expired", "cancelled", "dead")
-STAYS = ("events", "stats", "meta", "queues", "mover", "claimed", "ready", "fact")
+STAYS = ("events", "stats", "meta", "queues", "mover", "claimed", "ready", "fact", "rules")
+RULES = ("r1", "r2", "r3")
 OUTCOMES = ("complete", "complete", "complete", "retry", "dead", "snooze")
 TICKS = (0, 0, 1, 100, 1_000, 6_000, 31_000)
 Holds = dict[str, Any]
@@ -72,6 +76,7 @@ class World:
         self.tasks: dict[str, Known] = {}  # in the order in which they were created
         self.facts: set[str] = set()
         self.stopped: set[str] = set()
+        self.rules: dict[str, Rule] = {}
         self.running: list[Started] = []
         self.merged: dict[str, list[Any]] = defaultdict(list)  # digest that ran -> items
         self.halts = self.stops = seed % 3 == 0  # whether calls stop half-way now; whether any did
@@ -179,7 +184,8 @@ class World:
         name = self.rng.choice(FACTS)
         waiting = {one.id for one in self.tasks.values() if name in one.conditions.get("cancel_on", ())
                    and self.state(one.id) not in ("running", *FINAL, "gone")}  # fmt: skip
-        self.send(events.emit(self.cell_keys, name, "", data=None, ttl="300d", event_id="e"), may_halt=True)
+        call = events.emit(self.cell_keys, name, "", data={"n": self.step}, ttl="300d", event_id=f"e{self.step}")
+        self.send(call, may_halt=True)
         self.facts.add(name)
         for one in self.tasks.values():
             if name in _awaited(one.conditions):
@@ -187,12 +193,84 @@ class World:
         for one in self.tasks.values():
             wait = one.conditions.get("wait_for", {})
             met = set(wait["all"]) <= self.facts if "all" in wait else name in wait.get("any", ())
-            if met and self.text.hget(self.keys.task(one.id), "blocked") == "facts":
+            if met and self.text.hmget(self.keys.task(one.id), "state", "blocked") == ["held", "facts"]:
                 raise Violation(f"{one.id} waits for {wait} in spite of {self.facts}")
+        self._made_by_rules(name)
         for task_id in waiting:
             self.tasks[task_id].called_off = True
             if self.state(task_id) != "cancelled":
                 raise Violation(f"{task_id} is {self.state(task_id)} after {name}, which cancels it")
+
+    def _made_by_rules(self, name: str) -> None:
+        for made in [one for one in self.rules.values() if one.on == name]:
+            task_id, conditions = f"{made.id}:e{self.step}", made.task.conditions or {}
+            if self.state(task_id) == "gone":
+                raise Violation(f"{made.id} made nothing of {name}")
+            known = self.tasks[task_id] = Known(task_id, conditions, None, self.now, None)
+            known.called_off = bool(self.facts & set(conditions.get("cancel_on", ())))
+
+    def rule(self) -> None:
+        """A rule is put or dropped, and all are as they were put."""
+        rng, rule_id = self.rng, self.rng.choice(RULES)
+        if rule_id in self.rules and rng.random() < 0.5:
+            self.send(events.drop_rule(self.cell_keys, rule_id))
+            del self.rules[rule_id]
+        else:
+            conditions = rng.choice((None, {"cancel_on": [rng.choice(FACTS)]}))
+            task, delay = TaskTemplate(type="t", queue="q", payload={}, conditions=conditions), rng.choice((None, 700))
+            made = Rule(id=rule_id, on=rng.choice(FACTS), task=task, bind={"n": "data.n"}, delay=delay)
+            self.send(events.put_rule(self.cell_keys, made, max_payload=999))
+            self.rules[rule_id] = made
+        found = {one.id: one.on for one in self.send(events.rules(self.cell_keys)).items}
+        if found != {one.id: one.on for one in self.rules.values()}:
+            raise Violation(f"the rules are {found}, not {self.rules}")
+
+    def look(self) -> None:
+        """What is told of one task, of its parents and of what is paused is what is so."""
+        found = {f"type:{one.type}" if one.type else f"key:{one.key}" if one.key else "queue"
+                 for one in self.send(events.paused([self.keys]))}  # fmt: skip
+        if found != self.stopped:
+            raise Violation(f"told to be paused: {found}, not {self.stopped}")
+        if not self.tasks:
+            return
+        known = self.tasks[self.rng.choice(sorted(self.tasks))]
+        state, told = self.state(known.id), explained(self.send(events.explain(self.keys, known.id)))
+        lost = told.code in ("lost", "held") and not self.stops
+        if lost or told.state != ("unknown" if state == "gone" else state):
+            raise Violation(f"{known.id} is {state} and told to be {told}")
+        if told.code == "waits_for_event" and not set(_awaited(known.conditions)) - self.facts and not self.stops:
+            raise Violation(f"{known.id} is told to wait though {self.facts} are there")
+        after = known.conditions.get("after")
+        if after and state not in (*FINAL, "gone"):
+            kin = self.send(events.kin(self.keys, known.id, "parents")).items
+            if {one.id for one in kin} != set(after["ids"]):
+                raise Violation(f"the parents of {known.id} are told to be {kin}")
+            for parent in after["ids"]:
+                children = self.send(events.kin(self.keys, parent, "children")).items
+                if self.state(parent) != "gone" and known.id not in {one.id for one in children}:
+                    raise Violation(f"{parent} is told to have the children {children}, without {known.id}")
+
+    def follow(self) -> None:
+        """A task that is to be confirmed comes after one more."""
+        for known in self.tasks.values():
+            after = known.conditions.get("after")
+            if after and "hold" in known.conditions and not known.confirmed and known.id != next(iter(self.tasks)):
+                more = next(iter(self.tasks))
+                if self.state(more) != "gone" and self.send(events.follow(self.keys, known.id, [more])) == "followed":
+                    after["ids"] = sorted({*after["ids"], more})
+
+    def change(self) -> None:
+        """The conditions of a task that waits become others, or none."""
+        plain = [one for one in self.tasks.values() if set(one.conditions) <= {"cancel_on", "wait_for", "unless"}]
+        if not plain:
+            return
+        known, conditions = self.rng.choice(plain), self._condition(self.rng.choice(("cancel_on", "wait_for")), "")
+        conditions = self.rng.choice((conditions, {}))
+        call = protocol.update(self.keys, [known.id], {"conditions": conditions or None}, max_payload=999)
+        if self.send(call)[known.id] == "updated":
+            known.conditions, known.heard = conditions, self.facts & set(_awaited(conditions))
+            known.called_off = bool(self.facts & set(conditions.get("cancel_on", ())))
+            known.at = self.now
 
     def unset(self) -> None:
         """Another client deletes a fact."""
@@ -303,6 +381,7 @@ class World:
         clear(self.line, self.cell.tag)
         self.line("HSET", self.cell_keys.meta, "virtual_clock", 1)
         acts = [(self.submit, 6), (self.emit, 2), (self.unset, 1), (self.confirm, 2), (self.pause, 1), (self.cancel, 1),
+                (self.rule, 1), (self.look, 2), (self.follow, 1), (self.change, 1),
                 (self.move, 10), (self.work, 8)]  # fmt: skip
         for self.step in range(1, STEPS + 1):
             self.now += self.rng.choice(TICKS) if self.rng.random() < 0.4 else 0
