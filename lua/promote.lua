@@ -36,6 +36,7 @@ for _, q in ipairs(queues) do
     for i = 1, #due, 2 do
       if 4 * (q.planned - before) >= MOST_WORK then break end
       local leaves, is_ready = false, false
+      if q.released then q.released[due[i]] = nil end   -- from now on it counts again
       if not seen[due[i]] then leaves, is_ready = judge(q, due[i], due[i + 1], now) end
       if leaves then left[#left + 1] = due[i] end
       if is_ready then ready = ready + 1 end

@@ -56,7 +56,7 @@ local function create_planned(task, words, now, stamp)
     if not due then return 'rejected ' .. holder end
   end
   redis.call('ZADD', q.due, text(due), id)
-  redis.call('HSET', task.hash, 'created_at', stamp, unpack(words, task.first, task.last))
+  redis.call('HSET', task.hash, 'created_at', stamp, 'bound', 't', unpack(words, task.first, task.last))
   settle_in(task, due, now)
   local into = plan.digest and string.match(redis.call('HGET', task.hash, 'reason') or '', '^merged into (.*)$')
   return into and 'merged ' .. into or 'created'
@@ -66,7 +66,8 @@ end
 local function settle_again(task, now)
   local f = task.plan and read_planned(task.q, task.id)
   local due = f and f.state == 'scheduled' and tonumber(redis.call('ZSCORE', task.q.due, task.id) or '')
-  if due and not string.find(f.bound or '', 'p', 1, true) then settle_in(task, due, now) end
+  task.plan, task.key = f and f.conditions and plan_of(f.conditions), f and f.key
+  if due and task.plan then settle_in(task, due, now) end
 end
 
 local function create(task, words, now, stamp, placed)

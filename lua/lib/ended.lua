@@ -9,7 +9,7 @@ end
 
 -- After the state was written.
 local function untie(q, id, now, bound)
-  if not bound or not string.find(bound, 'p', 1, true) then return end
+  if not bound or not string.find(bound, '[pt]') then return end
   local found = read(q.task .. id, 'conditions', 'key')
   local plan = found and found[1] and plan_of(found[1])
   if plan and plan.digest then

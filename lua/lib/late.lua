@@ -34,6 +34,12 @@ local function merged_payload(q, id, first)
   return '{"items":[' .. table.concat(items, ',') .. ']}'
 end
 
+-- What was merged into it stays known: one that stopped half-way finds itself there and is not sent a second time.
+local function close_digest(q, id, digest, payload)
+  redis.call('HSET', q.task .. id, 'frozen', 1, 'payload', merged_payload(q, id, payload))
+  if soft('GET', q.digest .. digest.key) == id then redis.call('UNLINK', q.digest .. digest.key) end
+end
+
 local function join(q, id, open, digest, f, into, now)
   redis.call('HSET', q.task .. id, 'into', open)        -- before: who stops half-way finds itself among the items
   local grace, bytes = digest.grace or 60000, whole(into.digest_bytes or '', 0, 1e12) or 0
@@ -53,8 +59,7 @@ local function merge(q, id, digest, f, now)
   local lock = q.digest .. digest.key
   local open = soft('GET', lock)
   if open == id or f.digest_since then                  -- one that others were merged into, however it got here
-    redis.call('HSET', q.task .. id, 'frozen', 1, 'payload', merged_payload(q, id, f.payload))
-    if open == id then redis.call('UNLINK', lock) end
+    close_digest(q, id, digest, f.payload)
     return 'closed'
   end
   if f.into and redis.call('HEXISTS', q.items .. f.into, id) == 1 then return 'merged', f.into end

@@ -4,6 +4,7 @@
 local function enter(q, id, plan, f, due, now)
   if not f.created_at then redis.call('HSET', q.task .. id, 'created_at', text(now)) end
   f.created_at = f.created_at or text(now)
+  bind(q.task .. id, 't')
   local tied = tie(q, id, plan, f.key)
   bind(q.task .. id, 'p')                               -- last: who stops before it enters it once more
   if not tied then return 'dead', 'malformed' end

@@ -68,7 +68,9 @@ local function follow_rules(prefix, event_name, happened, now)
     end
     if not task then
       event(q, 'rule_failed', flat[i], 'reason', field .. ' ' .. why)
-    elseif not known_as(task) and string.byte(create(task, words, now, text(now))) ~= 114 then
+    elseif known_as(task) then
+      settle_again(task, now)
+    elseif string.byte(create(task, words, now, text(now))) ~= 114 then
       count_created(q, now, 1)
       made[#made + 1] = q.name .. '/' .. task.id
     end

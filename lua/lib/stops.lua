@@ -26,5 +26,6 @@ end
 -- Set a task aside until that is resumed, or its start-by passes; the caller leaves the old place.
 local function hold_stopped(q, id, what, due_at, expires)
   redis.call('ZADD', q.stopped .. what, due_at, id)
+  redis.call('HSETNX', q.task .. id, 'bound', '-')      -- who removes it looks where it was held
   hold_task(q, id, 'pause:' .. what, expires, 'due_at', due_at)
 end

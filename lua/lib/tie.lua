@@ -1,5 +1,6 @@
 -- tie: what a task with conditions is entered in: the listeners of its facts, the line of its key, its parents' children,
--- the lock of what has to be unique. The field bound says so: p, of its own plan; c, of children that wait for its end.
+-- the lock of what has to be unique. The field bound says so: t while it is being entered, then p; c, of children that wait
+-- for its end.
 
 -- The name of the line in which it stands; nil where it stands in none.
 local function line_of(plan, key)
@@ -27,7 +28,8 @@ end
 
 local function bind(key, letter)
   local old = redis.call('HGET', key, 'bound') or ''
-  if not string.find(old, letter, 1, true) then redis.call('HSET', key, 'bound', old .. letter) end
+  if string.find(old, letter, 1, true) then return end
+  redis.call('HSET', key, 'bound', string.gsub(old, letter == 'p' and '[t-]' or '-', '') .. letter)
 end
 
 -- Enter a child at its parents. A parent that has ended counts at once. Answers false where one is not there.

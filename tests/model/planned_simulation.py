@@ -261,7 +261,8 @@ class World:
 
     def change(self) -> None:
         """The conditions of a task that waits become others, or none."""
-        plain = [one for one in self.tasks.values() if set(one.conditions) <= {"cancel_on", "wait_for", "unless"}]
+        kinds = {"cancel_on", "wait_for", "unless", "digest"}
+        plain = [one for one in self.tasks.values() if set(one.conditions) <= kinds]
         if not plain:
             return
         known, conditions = self.rng.choice(plain), self._condition(self.rng.choice(("cancel_on", "wait_for")), "")
@@ -270,7 +271,8 @@ class World:
         if self.send(call)[known.id] == "updated":
             known.conditions, known.heard = conditions, self.facts & set(_awaited(conditions))
             known.called_off = bool(self.facts & set(conditions.get("cancel_on", ())))
-            known.at = self.now
+            if known.called_off and self.state(known.id) not in ("cancelled", "dead"):
+                raise Violation(f"{known.id} is {self.state(known.id)} with {conditions} and {self.facts}")
 
     def unset(self) -> None:
         """Another client deletes a fact."""
@@ -349,8 +351,9 @@ class World:
                 raise Violation(f"{task.id} starts before {before} of key {known.key} have ended")
         if self.stopped & {"queue", f"type:{task.type}", f"key:{known.key}"}:
             raise Violation(f"{task.id} starts while {self.stopped} is paused")
-        if "digest" in conditions:
-            self.merged[task.id] = json.loads(task.payload)["items"]
+        payload = json.loads(task.payload)
+        if "items" in payload or "digest" in conditions:
+            self.merged[task.id] = payload["items"]
 
     def _conditions_held(self, known: Known) -> None:
         conditions, age = known.conditions, self.now - known.at
