@@ -379,10 +379,14 @@ class World:
 
     # --- the whole
 
-    def run(self) -> int:
-        """All steps, then everything ends and is swept; the number of starts."""
+    def begin(self) -> None:
+        """An empty namespace with a virtual clock."""
         clear(self.line, self.cell.tag)
         self.line("HSET", self.cell_keys.meta, "virtual_clock", 1)
+
+    def run(self) -> int:
+        """All steps, then everything ends and is swept; the number of starts."""
+        self.begin()
         acts = [(self.submit, 6), (self.emit, 2), (self.unset, 1), (self.confirm, 2), (self.pause, 1), (self.cancel, 1),
                 (self.rule, 1), (self.look, 2), (self.follow, 1), (self.change, 1),
                 (self.move, 10), (self.work, 8)]  # fmt: skip
@@ -392,10 +396,11 @@ class World:
             act()
             if self.step % 20 == 0 and not self.halts:
                 assert_consistent(self.text, self.cell.tag)
-        self._drain()
+        self.drain()
         return sum(one.starts for one in self.tasks.values())
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """What is paused goes on, all ends and is swept; nothing is left but what stays."""
         for what in sorted(self.stopped):
             self.send(events.resume(self.keys, what))
         self.stopped.clear()
