@@ -3,8 +3,8 @@
 --
 -- KEYS   agenda  zset  {namespace}:agenda
 -- ARGV   now     int   0: the server's clock; a virtual clock's ms where the deployment allows it
--- ARGV   limit   int   1..500, most tasks looked at by one call; bounds how long Redis is held
--- REPLY  {now, done, next}  ms; tasks looked at; when there is more to do, ms (0: at once; -1: nothing is left)
+-- ARGV   limit   int   1..500, bounds how long Redis is held: a task looked at alone counts as two, one of a crowd as one
+-- REPLY  {now, done, next}  ms; how much of the limit was used; when there is more to do, ms (0: at once; -1: nothing is left)
 -- FLAGS  allow-oom
 -- USES   clock, keys, read, drain, agenda
 

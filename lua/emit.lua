@@ -8,7 +8,7 @@
 -- REPLY  {heard, more, task...}  listeners told; 1 where the mover goes on telling others; <queue>/<id> of tasks made by rules;
 --                       error RS_INVALID 1 <field> <why> before anything is written
 -- FLAGS  none
--- USES   clock, keys, check, read, event, plan, hold, retry, rule, heard, agenda
+-- USES   clock, keys, check, read, event, plan, hold, retry, rule, crowd, agenda
 
 local fact, data, ttl, id = KEYS[1], ARGV[2], whole(ARGV[3], 1000, 31536000000), ARGV[4]
 local prefix, name = string.match(fact, '^({[^{}]+}:)fact:(.+)$')
@@ -20,7 +20,7 @@ if not ttl then return redis.error_reply('RS_INVALID 1 ttl must be ms, a second 
 if #data > 65536 then return redis.error_reply('RS_INVALID 1 data is too long') end
 local now = clock(prefix, ARGV[1])
 
-local AT_ONCE = 64                                      -- listeners
+local AT_ONCE = 32                                      -- listeners
 local many = (soft('ZCARD', prefix .. 'listeners:' .. name) or 0) > AT_ONCE
 redis.call('SET', fact, data, 'PX', many and math.max(ttl, 60000) or ttl)
 redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', 10000, '*', 'event', 'emitted', 'queue', '', 'id', name)
@@ -30,4 +30,4 @@ if many then
   remind(prefix, 'heard/' .. name, 0)                   -- before any is told: who reads half of it goes on there
   return {0, 1, unpack(made)}
 end
-return {(tell_listeners(prefix, name, '', AT_ONCE + 1, now)), 0, unpack(made)}
+return {(tell_listeners(prefix, name, '', 2 * AT_ONCE + 2, now)), 0, unpack(made)}

@@ -1,7 +1,9 @@
--- agenda: what the mover has to look at and when: <kind>/<what> -> ms. Each kind answers how much of the call's budget it
--- used, and when it is looked at again (ms; nil: never).
+-- agenda: what the mover has to look at and when: <kind>/<what> -> ms. Each kind answers how much of the call's limit it
+-- used (two for a task looked at alone), and when it is looked at again (ms; nil: never).
 
 local AGENDA = {}
+
+local function alone(limit) return math.ceil(limit / 2) end
 
 local function cursor_of(prefix, item)
   return redis.call('HGET', prefix .. 'cursors', item) or ''
@@ -14,18 +16,18 @@ end
 -- hold/<queue>: holds whose end has come. Promote decides what becomes of them.
 AGENDA.hold = function(prefix, queue, limit, now)
   local q = open(prefix .. 'due:' .. queue)
-  local ids = redis.call('ZRANGE', q.held, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
+  local ids = redis.call('ZRANGE', q.held, '-inf', now, 'BYSCORE', 'LIMIT', 0, alone(limit))
   for _, id in ipairs(ids) do
     if is_id(id) then release_task(q, id, now) else redis.call('ZREM', q.held, id) end
   end
   local after = earliest(q.held)
-  return #ids, after >= 0 and after < NO_END and after or nil
+  return 2 * #ids, after >= 0 and after < NO_END and after or nil
 end
 
 -- heard/<fact>: an event that has more listeners than one call tells.
 AGENDA.heard = function(prefix, name, limit, now)
   local item = 'heard/' .. name
-  local used, last = tell_listeners(prefix, name, cursor_of(prefix, item), limit, now)
+  local _, last, used = tell_listeners(prefix, name, cursor_of(prefix, item), limit, now)
   keep_cursor(prefix, item, last)
   return used, last and now
 end
@@ -34,9 +36,9 @@ end
 AGENDA.ended = function(prefix, what, limit, now)
   local item, state, parent = 'ended/' .. what, string.match(what, '^(%a+)/(.+)$')
   if not state then return 0 end
-  local used, last = tell_children(prefix, state, parent, cursor_of(prefix, item), limit, now)
+  local told, last = tell_children(prefix, state, parent, cursor_of(prefix, item), alone(limit), now)
   keep_cursor(prefix, item, last)
-  return used, last and now
+  return 2 * told, last and now
 end
 
 -- resume/<queue>/<what>: tasks that a pause set aside.
@@ -52,11 +54,11 @@ AGENDA.resume = function(prefix, name, limit, now)
     redis.call('HDEL', q.paused, what)
     event(q, 'resumed', what)
   end
-  local ids = redis.call('ZRANGE', q.stopped .. what, 0, limit - 1)
+  local ids = redis.call('ZRANGE', q.stopped .. what, 0, alone(limit) - 1)
   for _, id in ipairs(ids) do
     local blocked = is_id(id) and soft('HGET', q.task .. id, 'blocked')
     if blocked == 'pause:' .. what then release_task(q, id, now) end
     redis.call('ZREM', q.stopped .. what, id)
   end
-  return #ids, #ids == limit and now or nil
+  return 2 * #ids, #ids == alone(limit) and now or nil
 end

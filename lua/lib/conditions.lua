@@ -29,8 +29,7 @@ local MEMBER = {
     otherwise = one_of('cancel', 'skip', 'run', 'wait')}, 'ids'),
 }
 
--- The plan; or nil and why it cannot be used.
-local function plan_of(text)
+local function checked_plan(text)
   if #text > LONGEST_PLAN then return nil, 'are too long' end
   local ok, plan = pcall(cjson.decode, text)
   if not ok or type(plan) ~= 'table' or #plan > 0 then return nil, 'must be a JSON object' end
@@ -40,6 +39,20 @@ local function plan_of(text)
   end
   local unique = plan.unique
   if unique and unique.release == 'ttl' and not unique.ttl then return nil, 'hold a unique without its ttl' end
+  return plan
+end
+
+local MOST_KNOWN, LONGEST_KNOWN = 64, 2048
+local known_plans, plans_known = {}, 0
+
+-- The plan, which nobody changes; or nil and why it cannot be used. Many tasks have the same text.
+local function plan_of(text)
+  local known = known_plans[text]
+  if known then return known end
+  local plan, why = checked_plan(text)
+  if not plan or #text > LONGEST_KNOWN then return plan, why end
+  if plans_known >= MOST_KNOWN then known_plans, plans_known = {}, 0 end
+  known_plans[text], plans_known = plan, plans_known + 1
   return plan
 end
 

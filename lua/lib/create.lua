@@ -5,7 +5,8 @@ local MOST_PARENTS = 2000                               -- named by the tasks of
 -- Why the plan of a task cannot be carried out; known: keys of the tasks that the same call makes before it.
 local function trouble_of(task, known, refs)
   local plan = task.plan
-  redis.call('EXISTS', task.q.prefix .. 'agenda')       -- a caller without the rights is refused before anything is written
+  if not refs.asked then redis.call('EXISTS', task.q.prefix .. 'agenda') end   -- refused without the rights, before any write
+  refs.asked = true
   if plan.fifo and not is_key(task.key) then return 'hold fifo, which needs a key' end
   for _, ref in ipairs(plan.after and plan.after.ids or {}) do
     local home, id = ref_of(task.q, ref)
@@ -34,8 +35,8 @@ end
 local function settle_in(task, due, now)
   local q, id, plan = task.q, task.id, task.plan
   tie(q, id, plan, task.key)
-  bind(task.hash, 'p')                                  -- last: who stops before it enters it when it is due
   local f = read_planned(q, id)
+  bind(task.hash, 'p', f.bound)                         -- last: who stops before it enters it when it is due
   local word, more = blocked_by(q, id, plan, f, now)
   local leaves = true
   if word then

@@ -33,13 +33,6 @@ local function hear(prefix, member, name, now)
   end
 end
 
--- Answers how many were told, and the last of them where there may be more.
-local function tell_listeners(prefix, name, last, limit, now)
-  local page = page_after(prefix .. 'listeners:' .. name, last, limit)
-  for _, member in ipairs(page) do hear(prefix, member, name, now) end
-  return #page, #page == limit and page[limit] or nil
-end
-
 local function tell_child(prefix, member, parent, state, result, now)
   local q, id = named(prefix, member)
   local found = q and read(q.task .. id, 'conditions')
@@ -53,7 +46,7 @@ local function tell_child(prefix, member, parent, state, result, now)
   consider(q, id, now)
 end
 
--- Like tell_listeners, to the children of a task that has ended; gone: it is removed, and with it what named its children.
+-- Tell the children of a task that has ended; answers how many, and the last where there may be more. gone: it is removed, and with it what named its children.
 local function tell_children(prefix, state, parent, last, limit, now)
   local q, id = named(prefix, parent)
   local now_is = q and soft('HGET', q.task .. id, 'state')

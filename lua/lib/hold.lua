@@ -21,19 +21,22 @@ local function leave_stop(q, id, why)
   if what then redis.call('ZREM', q.stopped .. what, id) end
 end
 
--- held -> scheduled, where promote judges it. A delay counts from here; a pause leaves the due time as it was.
+-- When a released task is due. A delay counts from here; a pause leaves the due time as it was.
+local function due_again(blocked, due_at, delay_ms, now)
+  local delay, due = whole(delay_ms or '', 0, 31536000000), whole(due_at or '', 1e11, 4e12)
+  if delay then return now + delay end
+  if not due or due < now and not string.find(blocked or '', '^pause:') then return now end
+  return due
+end
+
+-- held -> scheduled, where promote judges it.
 local function release_task(q, id, now)
   local found = read(q.task .. id, 'state', 'blocked', 'due_at', 'delay_ms')
   if not found or found[1] ~= 'held' then
     redis.call('ZREM', q.held, id)
     return
   end
-  local delay, due = whole(found[4] or '', 0, 31536000000), whole(found[3] or '', 1e11, 4e12)
-  if delay then
-    due = now + delay
-  elseif not due or due < now and not string.find(found[2] or '', '^pause:') then
-    due = now
-  end
+  local due = due_again(found[2], found[3], found[4], now)
   redis.call('ZADD', q.due, text(due), id)
   q.released = q.released or {}
   q.released[id] = true                                 -- promote may have judged it earlier in this call: it stays in due

@@ -26,8 +26,8 @@ local function first_in_line(q, name)
   end
 end
 
-local function bind(key, letter)
-  local old = redis.call('HGET', key, 'bound') or ''
+local function bind(key, letter, old)
+  old = old or redis.call('HGET', key, 'bound') or ''
   if string.find(old, letter, 1, true) then return end
   redis.call('HSET', key, 'bound', string.gsub(old, letter == 'p' and '[t-]' or '-', '') .. letter)
 end

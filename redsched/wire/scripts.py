@@ -28,9 +28,9 @@ _NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 # a part may name only parts before it
 _PARTS = ("clock", "keys", "check", "read", "event", "stats", "drain", "ready", "json", "plan", "conditions", "facts",
           "hold", "tie", "ended", "finish", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "unique",
-          "planned", "replan", "field", "submit", "rerun", "judge", "create", "start", "claimed", "page", "view",
+          "planned", "replan", "field", "submit", "rerun", "judge", "due", "create", "start", "claimed", "page", "view",
           "tied", "fault", "family", "loose", "amiss", "retie", "amend", "target", "mend", "schedule", "pause", "run",
-          "overlap", "turn", "firing", "rule", "heard", "agenda")  # fmt: skip
+          "overlap", "turn", "firing", "rule", "heard", "crowd", "agenda")  # fmt: skip
 
 
 class Header(msgspec.Struct, frozen=True):

@@ -66,8 +66,20 @@ def test_the_limit_is_shared_by_the_queues(queue: Queue) -> None:
 
     promoted = queue.send(protocol.promote([queue.keys, other.keys], mover="m", limit=4))
 
-    assert [(moved.queue, moved.moved, moved.next_due) for moved in promoted.queues] == [("q", 3, None), ("r", 1, NOW)]
-    assert other.places()["ready"] == {"normal": ["b0"]}
+    assert [(moved.queue, moved.moved, moved.next_due) for moved in promoted.queues] == [("q", 2, NOW), ("r", 2, NOW)]
+    assert other.places()["ready"] == {"normal": ["b0", "b1"]}
+
+
+@pytest.mark.parametrize("busy", [0, 1])
+def test_what_one_queue_leaves_of_the_limit_another_may_use(queue: Queue, busy: int) -> None:
+    both = [queue, queue.other("r")]
+    both[1 - busy].seed("a")
+    for number in range(9):
+        both[busy].seed(f"b{number}")
+
+    promoted = queue.send(protocol.promote([one.keys for one in both], mover="m", limit=8))
+
+    assert [moved.moved for moved in promoted.queues] == ([7, 1] if busy == 0 else [1, 7])
 
 
 def test_a_call_moves_no_more_than_five_hundred(real_queue: Queue) -> None:

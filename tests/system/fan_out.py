@@ -26,7 +26,11 @@ EMIT = """import os, sys
 from redsched import Client
 Client(sys.argv[1], namespace=sys.argv[2]).emit("x")
 os.kill(os.getpid(), 9)"""
-KINDS = {"cancel_on": Conditions(cancel_on="x"), "wait_for": Conditions(wait_for="x")}
+KINDS = {  # -> delay, conditions, whether they run at once
+    "cancel_on": ("1d", Conditions(cancel_on="x"), False),
+    "wait_for, due a day later": ("1d", Conditions(wait_for="x"), False),
+    "wait_for, run at once": (None, Conditions(wait_for="x"), True),
+}
 
 
 class Told(NamedTuple):
@@ -61,14 +65,10 @@ class Beside(threading.Thread):
 
 def fan_out(site: Site, listeners: int, kind: str, seconds: float) -> Told:
     """Submit the listeners, emit, wait; a worker of both queues must run already."""
-    conditions = KINDS[kind]
-    for at in range(0, listeners, 200):
-        some = min(200, listeners - at)
-        delay = "1d" if kind == "cancel_on" else None
-        site.client.enqueue_many([Task(type="note", payload={}, delay=delay, conditions=conditions)] * some)
+    delay, conditions, runs = KINDS[kind]
+    _submit(site, listeners, delay=delay, conditions=conditions)
     before = _beside(site, lambda: time.sleep(3))
-    site.store.redis.config_set("slowlog-log-slower-than", 1_000)
-    site.store.redis.slowlog_reset()
+    _forget_slow_calls(site)
     began = time.monotonic()
     told = 0.0
 
@@ -81,13 +81,39 @@ def fan_out(site: Site, listeners: int, kind: str, seconds: float) -> Told:
             assert time.monotonic() - began < seconds, "the listeners are not told"
             time.sleep(0.05)
         told = time.monotonic() - began
-        site.until_depths(seconds, finished=listeners)
+        site.until_depths(seconds, **{"finished" if runs or kind == "cancel_on" else "scheduled": listeners})
 
     during = _beside(site, emit)
-    slow: list[Any] = site.store.redis.slowlog_get(1_000)
-    calls = [entry for entry in slow if b"rs1_" in entry["command"] or b"EVALSHA" in entry["command"]]
-    longest = max((entry["duration"] for entry in calls), default=0) / 1_000
-    return Told(told, longest, before, during)
+    return Told(told, _longest_call(site), before, during)
+
+
+def drain(site: Site, count: int, seconds: float) -> Told:
+    """For comparison: as many tasks without conditions, due at one time."""
+    before = _beside(site, lambda: time.sleep(3))
+    due = time.time() + 5 + count / 10_000
+    _submit(site, count, due=int(due * 1_000))
+    time.sleep(max(0.0, due - 0.5 - time.time()))
+    _forget_slow_calls(site)
+    during = _beside(site, lambda: site.until_depths(seconds, finished=count))
+    return Told(time.time() - due, _longest_call(site), before, during)
+
+
+def _submit(site: Site, count: int, **options: Any) -> None:
+    task = Task(type="note", payload={}, **options)
+    for at in range(0, count, 200):
+        site.client.enqueue_many([task] * min(200, count - at))
+
+
+def _forget_slow_calls(site: Site) -> None:
+    site.store.redis.config_set("slowlog-log-slower-than", 1_000)
+    site.store.redis.config_set("slowlog-max-len", 100_000)
+    site.store.redis.slowlog_reset()
+
+
+def _longest_call(site: Site) -> float:
+    """Of our functions, ms."""
+    slow: list[Any] = site.store.redis.slowlog_get(100_000)
+    return max((entry["duration"] for entry in slow if b"rs1_" in entry["command"]), default=0) / 1_000
 
 
 def _beside(site: Site, act: Any) -> float:
@@ -108,13 +134,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--listeners", type=int, default=100_000)
     given = parser.parse_args()
-    for kind in KINDS:
+    for kind in (*KINDS, ""):
         with own_site() as site:
-            site.worker("-q", f"default,{OTHER}", "-c", "32")
-            found = fan_out(site, given.listeners, kind, 120)
-            print(f"{given.listeners:,} listeners, {kind}: all told in {found.seconds:.1f} s; longest call "
-                  f"{found.longest_ms:.1f} ms; p99 of another queue {found.before_ms:.1f} ms before, "
-                  f"{found.during_ms:.1f} ms meanwhile")  # fmt: skip
+            site.worker("-q", f"{OTHER},default", "-c", "32")
+            if kind:
+                found, what = fan_out(site, given.listeners, kind, 120), f"{kind}: all told"
+            else:
+                found, what = drain(site, given.listeners, 120), "for comparison, without conditions: all run"
+            print(f"{given.listeners:,} tasks, {what} in {found.seconds:.1f} s; longest call "
+                  f"{found.longest_ms:.1f} ms; p99 of another queue {found.before_ms:.1f} ms before, {found.during_ms:.1f} ms meanwhile",
+                  flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

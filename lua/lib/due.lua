@@ -1,0 +1,46 @@
+-- due: looking at what is due in a queue, in pieces that are bounded.
+
+local PLANNED = 8                                       -- times the work of a task without conditions
+
+local function without(ids, some)
+  local found = {}
+  for _, id in ipairs(ids) do
+    if not some[id] then found[#found + 1] = id end
+  end
+  return found
+end
+
+-- Judge what was read, as far as the work allows; answers how much work it was. seen: ids of this call; ready, moved: how many.
+local function judge_due(q, due, most, now)
+  local left, before, work = {}, q.planned, 0
+  local ok, problem = pcall(function()
+    for i = 1, #due, 2 do
+      local id, leaves, is_ready = due[i], false, false
+      if work >= most then return end
+      if q.released then q.released[id] = nil end       -- from now on it counts again
+      if not q.seen[id] then leaves, is_ready = judge(q, id, due[i + 1], now) end
+      if leaves then left[#left + 1] = id end
+      if is_ready then q.ready_now = q.ready_now + 1 end
+      q.seen[id] = true
+      work = (i + 1) / 2 + (PLANNED - 1) * (q.planned - before)
+    end
+  end)
+  if q.released then left = without(left, q.released) end
+  if #left > 0 then redis.call('ZREM', q.due, unpack(left)) end   -- after the rest: a stop half-way repeats, it never loses
+  q.moved = q.moved + #left
+  if not ok then q.trouble = problem end
+  return work
+end
+
+-- The same with the oldest, and with those whose time is no time.
+local function look_at_oldest(q, most, now)
+  local work = 0
+  for _, range in ipairs({{'-inf', now}, {'(4000000000000', '+inf'}}) do
+    local left = most - work
+    if left > 0 then
+      local due = redis.call('ZRANGE', q.due, range[1], range[2], 'BYSCORE', 'LIMIT', 0, left, 'WITHSCORES')
+      work = work + judge_due(q, due, left, now)
+    end
+  end
+  return work
+end
