@@ -146,6 +146,45 @@ def test_other_conditions_take_the_place_of_the_old_ones(queue: Queue) -> None:
     assert queue.task("a")["state"] == "skipped"
 
 
+@pytest.mark.parametrize(
+    ("conditions", "state"), [({"cancel_on": ["x"]}, "cancelled"), ({"wait_for": {"any": ["x"]}}, "ready")]
+)
+def test_an_event_that_came_before_new_conditions_counts_though_it_is_forgotten(
+    queue: Queue, conditions: dict[str, Any], state: str
+) -> None:
+    queue.plan("a", {"cancel_on": ["y"]}, due=NOW + HOUR)
+    queue.emit("x")
+    assert update(queue, json.dumps(conditions)) == "updated"
+    queue.redis.delete(queue.key("fact:x"))
+
+    queue.promote(now=NOW + HOUR)
+
+    assert queue.task("a")["state"] == state
+
+
+def test_an_event_counts_that_comes_between_new_conditions_and_the_due_time(queue: Queue) -> None:
+    queue.plan("a", {"cancel_on": ["y"]}, due=NOW + HOUR)
+    update(queue, '{"wait_for":{"any":["x"]}}')
+    assert queue.task("a")["state"] == "held"
+    queue.emit("x")
+    queue.redis.delete(queue.key("fact:x"))
+
+    assert queue.places() == {"due": {"a": NOW + HOUR}}
+
+
+def test_a_crowd_that_other_things_tie_is_told_one_by_one(queue: Queue) -> None:
+    for at in range(40):
+        more = ({}, {"fifo": True}, {"hold": {"token": "t"}}, {"wait_for": {"any": ["y"]}})[at % 4]
+        queue.plan(f"t{at:02}", {"cancel_on": ["x"], **more}, due=NOW + HOUR, key="k")
+
+    assert queue.emit("x").more
+    done = [queue.attend(limit=20).done for _ in range(5)]
+
+    assert sum(done) == 10 + 2 * 30
+    assert {queue.task(f"t{at:02}")["state"] for at in range(40)} == {"cancelled"}
+    assert queue.totals()["cancelled"] == 40
+
+
 def test_a_task_whose_conditions_are_taken_away_runs(queue: Queue) -> None:
     queue.plan("a", {"cancel_on": ["x"]}, due=NOW + HOUR)
     queue.plan("b", {"fifo": True}, key="k")

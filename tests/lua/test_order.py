@@ -215,6 +215,17 @@ def test_a_digest_that_was_paused_when_it_was_due_loses_nothing(queue: Queue) ->
     assert sorted(item["n"] for items in found for item in items) == [0, 1, 2]
 
 
+def test_a_digest_whose_conditions_change_takes_with_it_what_was_merged(queue: Queue) -> None:
+    digest(queue, "a", 0)
+    digest(queue, "b", 1)
+    queue.run("update", [queue.keys.due], [NOW, 1, "conditions", "", "a"])
+    assert digest(queue, "c", 2) == "created"
+    queue.promote(now=NOW + 1000)
+
+    found = [json.loads(task.payload)["items"] for task in queue.claim(now=NOW + 1000).tasks]
+    assert sorted(found, key=len) == [[{"n": 2}], [{"n": 0}, {"n": 1}]]
+
+
 def test_a_digest_of_raw_tasks_is_one_task_too(queue: Queue) -> None:
     conditions = '{"digest":{"key":"k","grace":1000}}'
     queue.seed("a", conditions=conditions, payload="1")
