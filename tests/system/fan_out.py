@@ -143,7 +143,7 @@ def main() -> None:
                 found, what = drain(site, given.listeners, 120), "for comparison, without conditions: all run"
             print(f"{given.listeners:,} tasks, {what} in {found.seconds:.1f} s", end="; ")
             print(f"longest call {found.longest_ms:.1f} ms", end="; ")
-            print(f"p99 of another queue {found.before_ms:.1f} ms before, {found.during_ms:.1f} ms meanwhile", flush=True)
+            print(f"p99 of another queue {found.before_ms:.1f} ms before and {found.during_ms:.1f} ms meanwhile")
 
 
 if __name__ == "__main__":
