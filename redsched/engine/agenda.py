@@ -7,6 +7,7 @@ lock; one that stands by gives the acting one a moment.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -27,11 +28,18 @@ class Agenda:
         self._acting = acting
         self.armed = False
         self.nudge: Callable[[], None] = lambda: None
+        self._later: asyncio.TimerHandle | None = None
 
     def told(self) -> None:
-        """Somebody wrote the agenda."""
+        """Somebody wrote the agenda: look now, or, where another mover acts, in a moment, as it may be gone."""
         if self._acting():
             self.nudge()
+        elif self._later is None:
+            self._later = asyncio.get_running_loop().call_later(STANDBY, self._look_later)
+
+    def _look_later(self) -> None:
+        self._later = None
+        self.nudge()
 
     async def step(self) -> float:
         """Look once; answers the seconds until the next look."""

@@ -133,10 +133,10 @@ def test_nothing_is_left_of_a_family_after_the_sweep(queue: Queue) -> None:
 
 
 def test_a_child_of_many_is_told_of_them_in_small_calls(queue: Queue) -> None:
-    names = [f"p{at}" for at in range(100)]
+    names = [f"p{at}" for at in range(30)]
     queue.enqueue(*((name, 0, {}) for name in names))
     queue.plan("join", {"after": {"ids": names}})
-    for _ in range(10):
+    for _ in range(4):
         settle_all(queue)
     calls = 0
     while queue.task("join")["state"] == "held":

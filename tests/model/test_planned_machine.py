@@ -23,7 +23,7 @@ from tests.model.planned_simulation import TICKS, World
 from tests.model.store import Build, Line, clear
 
 DB = 11
-EXAMPLES, STEPS = (int(word) for word in os.environ.get("REDSCHED_TEST_MACHINE", "25x40").split("x"))
+EXAMPLES, STEPS = (int(word) for word in os.environ.get("REDSCHED_TEST_MACHINE", "15x40").split("x"))
 DECISIONS = ("emit", "unset", "rule", "confirm", "follow", "pause", "cancel", "change")
 choices = st.randoms(use_true_random=False)
 numbers = itertools.count(50_000_000)
@@ -108,7 +108,7 @@ def test_any_order_of_calls_keeps_what_conditions_promise(valkey_server: Embedde
     build = Build.load(line, "plannedmachine")
     machine = type("Machine", (Planned,), {"line": line, "text": text, "build": build})
     options = settings(
-        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, database=None, derandomize=EXAMPLES == 25,
+        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, database=None, derandomize=EXAMPLES == 15,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from tests.model import planned_simulation
 from tests.model.planted import Bug
 from tests.model.store import Build, Line
 
-SEEDS = 24
+SEEDS = 15
 BUGS = (
     Bug("promote does not look at cancel_on", "lib/wait.lua", "if fact then return", "if false then return"),
     Bug("an event does not tell who is held", "lib/heard.lua", "elseif state == 'held' then", "elseif false then"),

@@ -18,12 +18,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 
-from redsched import Task
+import msgspec
+
+from redsched import Fixed, Task
 from redsched.model.condition import Conditions
 from tests.system.processes import Redsched
 from tests.system.workers import Site, killed, own_site
 
-LEASE = "2s"
+FLAKY = Task(type="flaky", retry=Fixed(50), max_attempts=50)
 
 
 @contextmanager
@@ -68,20 +70,20 @@ def wait(site: Site, seconds: float, *, tell: str = "") -> float:
 
 def chain(site: Site, length: int) -> list[str]:
     """Submit one; its ids in order."""
-    return [made.id for made in site.client.chain([Task(type="flaky") for _ in range(length)])]
+    return [made.id for made in site.client.chain([FLAKY] * length)]
 
 
 def group(site: Site, size: int) -> list[str]:
     """Submit one; its ids, that of the join last."""
-    return [made.id for made in site.client.group([Task(type="flaky") for _ in range(size)], Task(type="flaky"))]
+    return [made.id for made in site.client.group([FLAKY] * size, FLAKY)]
 
 
 def diamond(site: Site) -> list[str]:
     """One, two that come after it, one that comes after both."""
-    site.client.enqueue("flaky", id="top")
+    site.client.enqueue("flaky", id="top", retry=FLAKY.retry, max_attempts=50)
     for name in ("left", "right"):
-        site.client.enqueue("flaky", id=name, after="top")
-    site.client.enqueue("flaky", id="bottom", after=["left", "right"])
+        site.client.enqueue("flaky", id=name, after="top", retry=FLAKY.retry, max_attempts=50)
+    site.client.enqueue("flaky", id="bottom", after=["left", "right"], retry=FLAKY.retry, max_attempts=50)
     return ["top", "left", "right", "bottom"]
 
 
@@ -94,7 +96,8 @@ def lines(site: Site, keys: int, each: int) -> dict[str, list[str]]:
     for name in names:
         made[name].append(f"{name}:{len(made[name])}")
         delay = rng.choice((0, 0, 200))
-        tasks.append(Task(type="flaky", id=made[name][-1], key=name, delay=delay, conditions=Conditions(fifo=True)))
+        own = {"id": made[name][-1], "key": name, "delay": delay, "conditions": Conditions(fifo=True)}
+        tasks.append(msgspec.structs.replace(FLAKY, **own))
     for at in range(0, len(tasks), 200):
         site.client.enqueue_many(tasks[at : at + 200])
     return dict(made)

@@ -19,6 +19,6 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 
 
 def test_order_holds_while_workers_and_movers_are_killed(site: Site) -> None:
-    flows.run(site, length=10, size=520, keys=10, each=8, every=2.0, seconds=60, tell=False)
+    flows.run(site, length=30, size=505, keys=20, each=15, every=0.8, seconds=180, tell=False)
 
     site.assert_consistent()
