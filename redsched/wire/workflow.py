@@ -24,6 +24,7 @@ Built = dict[Place, tuple[Branch, list[Place], bool]]  # a branch, its children,
 Talk = Generator[Call[Any], Any, T]
 Enqueue = Callable[[Sequence[Task]], Call[list[Enqueued]]]
 HELD_FOR = "1h"  # how long a large group may take to be submitted
+A_CALL = 100  # tasks of a large group: nothing needs them to come all at once
 MOST_SHOWN = 1_000  # tasks of one tree
 DEEPEST = 200  # levels of one tree: JSON readers do not like more
 
@@ -51,9 +52,9 @@ def group(
     if len(named) > first:  # it is held until all of them are there
         join.conditions = {**_members(join.conditions), "hold": Hold(token=token, within=HELD_FOR)}
     *answers, joined = _whole((yield enqueue([*named[:first], join])))
-    for at in range(first, len(named), MAX_BATCH):
-        answers += _whole((yield enqueue(named[at : at + MAX_BATCH])))
-        yield events.follow(queue_keys(cell, last.queue), joined.id, refs[at : at + MAX_BATCH])
+    for at in range(first, len(named), A_CALL):
+        answers += _whole((yield enqueue(named[at : at + A_CALL])))
+        yield events.follow(queue_keys(cell, last.queue), joined.id, refs[at : at + A_CALL])
     if len(named) > first:
         yield events.confirm(queue_keys(cell, last.queue), [joined.id], token, action="confirm")
     return [*answers, joined]
