@@ -10,41 +10,6 @@ local function lone_fate(plan, bound, state, blocked, name)
   return wait and is_one(wait.all or wait.any, name) and state == 'held' and blocked == 'facts' and 'release' or nil
 end
 
-local FATE = {}
-
--- Their listeners stay until all is written: who stops half-way tells them once more.
-FATE.cancel = function(q, name, tasks, now)
-  local scores, ids, members = {}, {}, {}
-  for i, task in ipairs(tasks) do
-    local keep = number_or('retention_ms', task.retention, KEEP_FINISHED) or KEEP_FINISHED
-    scores[2 * i - 1], scores[2 * i] = text(now + math.max(keep, KEEP_TIED)), task.id
-    ids[i], members[i] = task.id, q.name .. '/' .. task.id
-  end
-  redis.call('ZADD', q.finished, unpack(scores))
-  for _, id in ipairs(ids) do
-    redis.call('HSET', q.task .. id, 'state', 'cancelled', 'finished_at', text(now), 'reason', 'event ' .. name)
-    event(q, 'cancelled', id)
-  end
-  count(q, now, 'cancelled', #ids)
-  redis.call('ZREM', q.due, unpack(ids))
-  redis.call('ZREM', q.prefix .. 'listeners:' .. name, unpack(members))
-end
-
-FATE.release = function(q, _, tasks, now)
-  local scores, ids = {}, {}
-  for i, task in ipairs(tasks) do
-    scores[2 * i - 1], scores[2 * i] = text(due_again('facts', task.due_at, task.delay, now)), task.id
-    ids[i] = task.id
-  end
-  redis.call('ZADD', q.due, unpack(scores))
-  for i, id in ipairs(ids) do
-    redis.call('HSET', q.task .. id, 'state', 'scheduled', 'heard', 1, 'blocked', '', 'delay_ms', '')
-    redis.call('HDEL', q.task .. id, 'blocked', 'delay_ms')
-    event(q, 'released', id, 'after', 'facts', 'due', scores[2 * i - 1])
-  end
-  redis.call('ZREM', q.held, unpack(ids))
-end
-
 -- Answers how many were told, the last of them where there may be more, and how much of the limit that used: one that has to
 -- be looked at alone counts as two.
 local function tell_listeners(prefix, name, last, limit, now)
@@ -53,13 +18,15 @@ local function tell_listeners(prefix, name, last, limit, now)
   for i, member in ipairs(page) do
     if used >= limit then break end
     local q, id = named(prefix, member)
-    local f = there and q and read(q.task .. id, 'state', 'conditions', 'bound', 'blocked', 'retention_ms', 'due_at', 'delay_ms')
+    local f = there and q and read(q.task .. id, 'state', 'conditions', 'bound', 'blocked', 'retention_ms', 'due_at', 'delay_ms',
+      'type', 'priority', 'expires_at')
     local plan = f and f[2] and plan_of(f[2])
     local fate = plan and lone_fate(plan, f[3], state_of(f[1]), f[4], name)
     if fate then
       local list = together[fate][q] or {}
       together[fate][q] = list
-      list[#list + 1] = {id = id, retention = f[5], due_at = f[6], delay = f[7]}
+      list[#list + 1] = {id = id, retention = f[5], due_at = f[6], delay = f[7], type = f[8], priority = f[9] or 'normal',
+        expires_at = f[10], only_waits = next(plan, next(plan)) == nil, due = false, runs = false}
     else
       hear(prefix, member, name, now)
     end

@@ -16,7 +16,7 @@ from redsched.wire import events
 
 STANDBY = 0.15  # seconds after a time at which a mover that does not act looks
 IDLE = 30.0
-MOST_PAUSE = 0.003  # seconds between calls while there is more: what a call waits for others is no work of its own
+MOST_PAUSE = 0.001  # seconds between calls while there is more: what a call waits for others is no work of its own
 BLIND = 0.1  # seconds between looks without tracking
 
 

@@ -30,7 +30,7 @@ _PARTS = ("clock", "keys", "check", "read", "event", "stats", "drain", "ready", 
           "hold", "tie", "ended", "finish", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "unique",
           "planned", "replan", "field", "submit", "rerun", "judge", "due", "create", "start", "claimed", "page", "view",
           "tied", "fault", "family", "loose", "amiss", "retie", "amend", "target", "mend", "schedule", "pause", "run",
-          "overlap", "turn", "firing", "rule", "heard", "crowd", "agenda")  # fmt: skip
+          "overlap", "turn", "firing", "rule", "heard", "fate", "crowd", "agenda")  # fmt: skip
 
 
 class Header(msgspec.Struct, frozen=True):

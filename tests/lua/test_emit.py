@@ -185,6 +185,38 @@ def test_a_crowd_that_other_things_tie_is_told_one_by_one(queue: Queue) -> None:
     assert queue.totals()["cancelled"] == 40
 
 
+def test_a_crowd_that_is_due_is_ready_at_once_where_nothing_is_left_to_be_decided(queue: Queue) -> None:
+    wait = {"wait_for": {"all": ["x"]}}
+    kinds: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+        ({}, {"priority": "high"}, "ready"),
+        ({}, {"type": "stopped"}, "held"),
+        ({}, {"expires_at": NOW + 10}, "expired"),
+        ({"unless": {"fact": "x"}}, {}, "skipped"),
+        ({}, {"due": f"+{HOUR}"}, "scheduled"),
+        ({}, {"due": NOW + HOUR}, "scheduled"),
+    ]
+    for at in range(42):
+        more, fields, _ = kinds[at % 6]
+        queue.plan(f"t{at:02}", {**wait, **more}, **fields)
+    queue.send(events.pause(queue.keys, "type:stopped", reason="", until=None))
+    later = NOW + 20
+
+    assert queue.emit("x", now=later).more
+    while queue.attend(limit=20, now=later).done:
+        pass
+
+    assert [queue.task(f"t{at:02}")["state"] for at in range(6)] == ["ready"] + ["scheduled"] * 5
+    assert queue.places()["ready"] == {"high": [f"t{at:02}" for at in range(0, 42, 6)]}
+    assert queue.task("t00") | {"entry": ""} == {
+        "type": "t", "payload": "{}", "priority": "high", "conditions": json.dumps(wait), "created_at": str(NOW), "bound": "p",
+        "state": "ready", "entry": "", "due_at": str(later), "heard": "1",
+    }  # fmt: skip
+    assert queue.totals()["promoted"] == 7
+    queue.promote(now=later, limit=500)
+    assert [queue.task(f"t{at:02}")["state"] for at in range(6)] == [state for _, _, state in kinds]
+    assert len(queue.claim(50, now=later).tasks) == 7
+
+
 def test_a_task_whose_conditions_are_taken_away_runs(queue: Queue) -> None:
     queue.plan("a", {"cancel_on": ["x"]}, due=NOW + HOUR)
     queue.plan("b", {"fifo": True}, key="k")
