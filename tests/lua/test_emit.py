@@ -208,8 +208,8 @@ def test_a_crowd_that_is_due_is_ready_at_once_where_nothing_is_left_to_be_decide
     assert [queue.task(f"t{at:02}")["state"] for at in range(6)] == ["ready"] + ["scheduled"] * 5
     assert queue.places()["ready"] == {"high": [f"t{at:02}" for at in range(0, 42, 6)]}
     assert queue.task("t00") | {"entry": ""} == {
-        "type": "t", "payload": "{}", "priority": "high", "conditions": json.dumps(wait), "created_at": str(NOW), "bound": "p",
-        "state": "ready", "entry": "", "due_at": str(later), "heard": "1",
+        "type": "t", "payload": "{}", "priority": "high", "conditions": json.dumps(wait), "created_at": str(NOW),
+        "bound": "p", "state": "ready", "entry": "", "due_at": str(later), "heard": "1",
     }  # fmt: skip
     assert queue.totals()["promoted"] == 7
     queue.promote(now=later, limit=500)

@@ -56,6 +56,7 @@ class Known:
     key: str | None
     at: int  # when it was created
     payload: Any
+    due: int  # it does not start before, if it is no digest: those do not count it
     starts: int = 0
     confirmed: bool = False
     called_off: bool = False  # an event that cancels it has come, or had come, before it started
@@ -125,9 +126,11 @@ class World:
             conditions = {"digest": conditions["digest"]}
         key = rng.choice(KEYS) if conditions.get("fifo") or rng.random() < 0.2 else None
         payload = {"n": len(self.tasks)}
+        wait = rng.choice((0, 0, 500, 5_000))
+        when = {"due": self.now + wait} if rng.random() < 0.3 else {"delay": wait}
         task = Task(
             type=rng.choice(("t", "u")), payload=payload, queue="q", id=task_id, key=key, conditions=conditions or None,
-            delay=rng.choice((None, 0, 500, 5_000)), max_attempts=rng.choice((1, 2, 3)), retry=[700], request="r",
+            **when, max_attempts=rng.choice((1, 2, 3)), retry=[700], request="r",
             expires_in=rng.choice((None, None, None, 20_000)), retention=rng.choice((None, None, 0)),
         )  # fmt: skip
         before = {one: self.state(one) for one in self.tasks}
@@ -137,7 +140,8 @@ class World:
             if before[answer.other] in (*FINAL, "gone"):
                 raise Violation(f"{task_id} was rejected for {holder.id}, which is {before[answer.other]}")
             return
-        known = self.tasks[task_id] = Known(task_id, conditions, key, self.now, payload)
+        due = 0 if "digest" in conditions else self.now + wait
+        known = self.tasks[task_id] = Known(task_id, conditions, key, self.now, payload, due)
         known.called_off = bool(self.facts & set(conditions.get("cancel_on", ())))
         known.heard = self.facts & set(_awaited(conditions))
         unique = conditions.get("unique")
@@ -206,7 +210,8 @@ class World:
             task_id, conditions = f"{made.id}:e{self.step}", made.task.conditions or {}
             if self.state(task_id) == "gone":
                 raise Violation(f"{made.id} made nothing of {name}")
-            known = self.tasks[task_id] = Known(task_id, conditions, None, self.now, None)
+            known = self.tasks[task_id] = Known(
+                task_id, conditions, None, self.now, None, self.now + (made.delay or 0))  # fmt: skip
             known.called_off = bool(self.facts & set(conditions.get("cancel_on", ())))
 
     def rule(self) -> None:
@@ -342,6 +347,8 @@ class World:
         known.starts += 1
         if known.called_off and known.starts == 1:
             raise Violation(f"{task.id} starts though it was called off")
+        if self.now < known.due:
+            raise Violation(f"{task.id} starts {known.due - self.now} ms before it is due")
         conditions = known.conditions
         self._conditions_held(known)
         line = [one.id for one in self.tasks.values() if one.key == known.key and one.conditions.get("fifo")]
