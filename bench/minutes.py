@@ -32,6 +32,7 @@ class Minute(msgspec.Struct, frozen=True, kw_only=True):
     finished: int  # kept until the sweep
     others: float  # cores that other processes used
     killed: list[str]
+    core: float = 0.0  # speed of the core: rounds of a short loop in a second of CPU time
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +93,7 @@ def table(minutes: Sequence[Minute]) -> Table:
     """One row a minute."""
     shown = Table(title="Minute by minute", title_justify="left")
     names = ("minute", "part", "acknowledged", "started", "again", "p50 ms", "p99 ms", "most ms", "used_memory MiB",
-             "worker MiB", "server MiB", "waiting", "finished", "others", "killed")  # fmt: skip
+             "worker MiB", "server MiB", "waiting", "finished", "others", "core", "killed")  # fmt: skip
     for name in names:
         shown.add_column(name, justify="left" if name == "killed" else "right")
     for at, row in enumerate(minutes, 1):
@@ -100,7 +101,7 @@ def table(minutes: Sequence[Minute]) -> Table:
             str(at), str(row.part), f"{row.acknowledged:,}", f"{row.started:,}", f"{row.again:,}", number(row.p50),
             number(row.p99), number(row.most), number(row.used_memory / MIB), number(row.worker_rss / MIB),
             number(row.server_rss / MIB), f"{row.waiting:,}", f"{row.finished:,}", f"{row.others:.2f}",
-            ", ".join(row.killed),
+            f"{row.core:,.0f}", ", ".join(row.killed),
         )  # fmt: skip
     return shown
 
@@ -114,6 +115,7 @@ def fill(report: Report, state: State) -> None:
         report.add("lateness p99", row.p99, "ms")
         report.add("used_memory", row.used_memory / MIB, "MiB")
         report.add("memory of the worker that lives", row.worker_rss / MIB, "MiB")
+        report.add("speed of the core", row.core, "loops/s")
         report.add("started again after a crash", row.again, "tasks a minute")
     if state.parts:
         report.add("acknowledged, of the parts that ended", sum(part.acknowledged for part in state.parts), "tasks")
@@ -129,6 +131,8 @@ def fill(report: Report, state: State) -> None:
         for name, (share, flat) in verdicts(counted).items():
             word = "flat" if flat else "NOT flat"
             report.notes.append(f"{name}: {word}, {100 * share:+.1f} % over the run (at most {ALLOWED[name]:.0%})")
+        speed = 100 * drift([row.core for row in counted])
+        report.notes.append(f"speed of the core: {speed:+.1f} % over the run; where it falls, lateness rises with it")
     for label, name, unit in (("p50 ms", "p50", 1), ("p99 ms", "p99", 1), ("MiB in Redis", "used_memory", MIB),
                               ("MiB of worker", "worker_rss", MIB)):  # fmt: skip
         report.series[label] = [(at, getattr(row, name) / unit) for at, row in enumerate(counted, 1)]

@@ -103,6 +103,15 @@ def on_core(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def core_speed(seconds: float = 0.05) -> float:
+    """Rounds of a short loop in a second of this process's own CPU time, however busy the core is."""
+    count, began = 0, time.process_time()
+    while time.process_time() - began < seconds:
+        sum(range(1_000))
+        count += 1
+    return count / (time.process_time() - began)
+
+
 def busy_seconds() -> float:
     """CPU time that all processes of the machine have used so far."""
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(

@@ -38,7 +38,7 @@ from bench.common import (
 )
 from bench.drain import drain
 from bench.minutes import Minute, Part, State
-from bench.noise import busy_seconds, cpu_seconds, on_core, resident_bytes
+from bench.noise import busy_seconds, core_speed, cpu_seconds, on_core, resident_bytes
 from bench.progress import Progress
 from bench.report import Report, console, machine
 from bench.wire import Wire
@@ -138,6 +138,7 @@ class Soak:
             used_memory=self._used_memory(), worker_rss=resident_bytes(self._workers[STEADY].pid),
             server_rss=resident_bytes(self._server.pid), waiting=stats.scheduled + stats.ready + stats.running,
             finished=stats.finished, others=others, killed=self._killed,
+            core=core_speed(),
         )  # fmt: skip
 
     def _enqueue(self, dues_ms: list[int]) -> None:
