@@ -22,7 +22,7 @@ from redsched.wire.schedules import Stored, task_words, template_of
 
 KEEP_FACT_MS = 86_400_000
 MAX_DATA_BYTES = 65_536
-AT_ONCE = 20  # the limit of one attend: about half a millisecond of the server
+AT_ONCE = 20  # the limit of one attend: less than a millisecond of the server
 _PLACE, _STAND_IN = re.compile(r"{(subject|event|id)}"), re.compile(r"Z-(subject|event|id)-Z")
 _JSON = msgspec.json.Encoder(order="deterministic")
 
