@@ -1,10 +1,11 @@
 """Mutation testing of the Lua: which mechanical mutants do the tests and the simulation notice?
 
 For each mutant, until something notices it, the quickest first: a few seeds of the simulation, the tests of its verb,
-the other tests of the Lua, a stop before each write, a hundred more seeds. ``python -m tests.model.mutants`` goes on
-where it stopped, as long as a mutant's file is as it was; ``--sample 220`` takes the same ones each time, of every file
-its share; ``--table`` prints the table of tests/README.md. Survivors are listed with the reason in ``survivors.py``;
-one without is a missing test. What is listed there gets the first two looks only, unless ``--again``.
+the other tests of the Lua, sixty seeds of the simulation of conditions, a stop before each write, a hundred more of the
+first. ``python -m tests.model.mutants`` goes on where it stopped, as long as a mutant's file is as it was; ``--sample
+220`` takes the same ones each time, of every file its share; ``--table`` prints the table of tests/README.md. Survivors
+are listed with the reason in ``survivors.py``; one without is a missing test. What is listed there gets the first two
+looks only, unless ``--again``.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 import tests.servers
 from redsched.embedded import EmbeddedServer
 from redsched.wire import scripts
-from tests.model import halfway, simulation
+from tests.model import halfway, planned_simulation, simulation
 from tests.model.mutation import Mutant, mutants
 from tests.model.oracle import Violation
 from tests.model.store import Build, Line, Refused, changed, source
@@ -41,10 +43,11 @@ TESTS = ROOT / "tests" / "lua"
 RESULTS = ROOT / "build" / "mutants"  # build/ is not kept by git
 LIMIT_S = 400
 BUSY_MS = 2_000  # a script that takes longer has no end
-FIRST_SEEDS, MORE_SEEDS = range(6), range(6, 106)
+FIRST_SEEDS, MORE_SEEDS, PLANNED_SEEDS = range(6), range(6, 106), range(60)
 SIMULATED = {"enqueue", "promote", "claim", "settle", "reap", "renew", "cancel", "reschedule", "update", "revive",
              "requeue", "drop", "progress", "sweep", "leave"}  # fmt: skip
-
+PLANNED = {"enqueue", "promote", "claim", "settle", "reap", "cancel", "update", "sweep", "emit", "attend", "confirm",
+           "follow", "kin", "explain", "pause", "resume", "paused", "put_rule", "drop_rule", "rules"}  # fmt: skip
 
 SCHEDULES = {"put_schedule", "due_schedules", "fire", "trigger", "pause_schedule", "resume_schedule", "drop_schedule",
              "show_schedules", "put_calendar", "calendars"}  # fmt: skip
@@ -86,6 +89,12 @@ def _seeds(line: Line, build: Build, seeds: range) -> str:
     return f"simulation: {failure[:150]}" if failure else ""
 
 
+def _planned(server: EmbeddedServer, line: Line, build: Build) -> str:
+    with redis.Redis(port=server.port, db=5, decode_responses=True, protocol=2) as text:
+        failure = planned_simulation.first_failure(line, text, build, iter(PLANNED_SEEDS))
+    return f"simulation of conditions: {failure[:150]}" if failure else ""
+
+
 def judge(mutant: Mutant, server: EmbeddedServer, brief: bool, telling: Counter[str]) -> tuple[str, str]:
     """``caught``, ``survived`` or ``invalid`` (it does not load), and by what.
 
@@ -99,7 +108,7 @@ def judge(mutant: Mutant, server: EmbeddedServer, brief: bool, telling: Counter[
         except Refused as refused:
             return "invalid", str(refused)[:150]
         mine, others = (sorted(some, key=lambda path: -telling[path.name]) for some in _files(mutant.file))
-        simulated = bool(SIMULATED & set(_verbs(mutant.file)))
+        simulated, planned = (bool(some & set(_verbs(mutant.file))) for some in (SIMULATED, PLANNED))
         slow = "thousand or within_its_bounds"  # these take seconds
         fast = ("-k", f"valkey-functions and not ({slow})")
         full = [TESTS / "test_full.py"]
@@ -107,6 +116,7 @@ def judge(mutant: Mutant, server: EmbeddedServer, brief: bool, telling: Counter[
             lambda: _seeds(line, build, FIRST_SEEDS) if simulated else "",
             lambda: _pytest(mine, *fast),
             lambda: _pytest(others, *fast),
+            lambda: _planned(server, line, build) if planned else "",
             lambda: _pytest(full, "-k", "valkey"),
             lambda: _pytest([*mine, *others], "-k", f"valkey-functions and ({slow})"),
             lambda: (halfway.first_failure(line, build) or "") if simulated else "",
