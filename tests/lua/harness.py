@@ -205,7 +205,7 @@ class Queue:
         """The events, oldest first: ``<event> <id>`` and then details as ``name=value``."""
         found = []
         for _, fields in self.redis.xrange(self.key("events")):
-            assert fields.pop("queue")
+            assert fields.pop("queue") or fields["event"] == "emitted"
             name, task_id = fields.pop("event"), fields.pop("id")
             found.append(" ".join([name, task_id, *(f"{field}={value}" for field, value in fields.items())]))
         return found

@@ -183,6 +183,8 @@ def test_a_crowd_that_other_things_tie_is_told_one_by_one(queue: Queue) -> None:
     assert sum(done) == 10 + 2 * 30
     assert {queue.task(f"t{at:02}")["state"] for at in range(40)} == {"cancelled"}
     assert queue.totals()["cancelled"] == 40
+    ended = sorted(told.split()[1] for told in queue.events() if told.startswith("cancelled"))
+    assert ended == [f"t{at:02}" for at in range(40)]
 
 
 def test_a_crowd_that_is_due_is_ready_at_once_where_nothing_is_left_to_be_decided(queue: Queue) -> None:
@@ -190,7 +192,7 @@ def test_a_crowd_that_is_due_is_ready_at_once_where_nothing_is_left_to_be_decide
     kinds: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         ({}, {"priority": "high"}, "ready"),
         ({}, {"type": "stopped"}, "held"),
-        ({}, {"expires_at": NOW + 10}, "expired"),
+        ({}, {"expires_at": NOW + 20}, "expired"),
         ({"unless": {"fact": "x"}}, {}, "skipped"),
         ({}, {"due": f"+{HOUR}"}, "scheduled"),
         ({}, {"due": NOW + HOUR}, "scheduled"),
@@ -212,6 +214,7 @@ def test_a_crowd_that_is_due_is_ready_at_once_where_nothing_is_left_to_be_decide
         "bound": "p", "state": "ready", "entry": "", "due_at": str(later), "heard": "1",
     }  # fmt: skip
     assert queue.totals()["promoted"] == 7
+    assert f"released t00 after=facts due={later}" in queue.events()
     queue.promote(now=later, limit=500)
     assert [queue.task(f"t{at:02}")["state"] for at in range(6)] == [state for _, _, state in kinds]
     assert len(queue.claim(50, now=later).tasks) == 7
