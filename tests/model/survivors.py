@@ -15,6 +15,7 @@ EQUIVALENT: dict[str, str] = {
     "lib/keys.lua negate opened >= 1000": _MEMORY,
     "cancel.lua swap redis.call('ZREM', q.due, id) | if state == 'held' then redis.": "both leave old places",
     "cancel.lua swap if state == 'held' then redis. | if state == 'ready' then drop_": _ONE_STATE,
+    "lib/fate.lua swap redis.call('ZREM', q.due, unpa | redis.call('ZREM', q.prefix ..": "both leave old places",
     "reschedule.lua swap if state == 'held' then redis. | if state == 'ready' then drop_": _ONE_STATE,
     "drop.lua drop drain(q)": _FIRST_PASSES,
     "leave.lua drop drain(queues[1])": "its writes are XGROUP DELCONSUMER and UNLINK, which pass on a full server",
