@@ -32,7 +32,7 @@ class Probe(msgspec.Struct, frozen=True):
     def take(cls, wire: Wire, seconds: float = 0.3) -> Self:
         """Two short loops of ``seconds`` each."""
         ping = pack("PING")
-        loops = _rate(lambda: sum(range(1_000)), seconds)
+        loops = _rate(_loop, seconds)
         return cls(loops=loops, round_trips=_rate(lambda: wire.pipeline(ping, 1), seconds))
 
 
@@ -105,11 +105,7 @@ def on_core(core: int) -> Iterator[None]:
 
 def core_speed(seconds: float = 0.05) -> float:
     """Rounds of a short loop in a second of this process's own CPU time, however busy the core is."""
-    count, began = 0, time.process_time()
-    while time.process_time() - began < seconds:
-        sum(range(1_000))
-        count += 1
-    return count / (time.process_time() - began)
+    return _rate(_loop, seconds, time.process_time)
 
 
 def busy_seconds() -> float:
@@ -120,9 +116,13 @@ def busy_seconds() -> float:
     return (user + nice + system + irq + softirq + steal) / TICKS
 
 
-def _rate(act: Callable[[], object], seconds: float) -> float:
-    count, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
+def _loop() -> int:
+    return sum(range(1_000))
+
+
+def _rate(act: Callable[[], object], seconds: float, clock: Callable[[], float] = time.perf_counter) -> float:
+    count, began = 0, clock()
+    while clock() - began < seconds:
         act()
         count += 1
-    return count / (time.perf_counter() - began)
+    return count / (clock() - began)

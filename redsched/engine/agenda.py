@@ -16,7 +16,7 @@ from redsched.wire import events
 
 STANDBY = 0.15  # seconds after a time at which a mover that does not act looks
 IDLE = 30.0
-MOST_PAUSE = 0.001  # seconds between calls while there is more: what a call waits for others is no work of its own
+PAUSE = 0.001  # seconds between calls while there is more: others come in between
 BLIND = 0.1  # seconds between looks without tracking
 
 
@@ -51,5 +51,5 @@ class Agenda:
             late = 0.0 if self._acting() else STANDBY
             wait = min(wait, max(0.0, found.next_look / 1_000 - offset - time.monotonic() + late))
         if found.done and found.next_look is not None and found.next_look <= found.now:
-            return max(0.001, min(MOST_PAUSE, time.monotonic() - asked))  # half of the time is for others
+            return PAUSE
         return wait
