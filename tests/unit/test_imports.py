@@ -114,12 +114,17 @@ def test_every_module_says_what_it_is_for() -> None:
     assert silent == []
 
 
+def _longest(file: Path) -> int:
+    """Lines that a file may have: a verb of the Lua is one page, a module of it two."""
+    return 400 if file.suffix == ".py" else 170 if file.parent.name == "lib" else 80
+
+
 def test_no_file_is_longer_than_its_limit() -> None:
     assert LUA_FILES, "the Lua tree is not where it should be"
     too_long = {
         str(file.relative_to(ROOT)): lines
-        for files, limit in ((FILES, 400), (LUA_FILES, 80))
+        for files in (FILES, LUA_FILES)
         for file in files
-        if (lines := len(file.read_text().splitlines())) > limit
+        if (lines := len(file.read_text().splitlines())) > _longest(file)
     }
     assert too_long == {}
