@@ -12,9 +12,9 @@ clock(prefix, ARGV[1])
 drain({due = key})
 for i = 2, math.min(#ARGV, 1001) do
   local s = read_schedule(prefix, ARGV[i])
-  if s then event(open(prefix .. 'due:' .. home_of(s)), 'schedule_dropped', s.id) end
   local gone = is_name(ARGV[i]) and redis.call('UNLINK', prefix .. 'schedule:' .. ARGV[i]) or 0
   redis.call('ZREM', key, ARGV[i])
+  if s then event(open(prefix .. 'due:' .. home_of(s)), 'schedule_dropped', s.id) end
   answers[i - 1] = gone == 1 and 'dropped' or 'missing'
 end
 return answers

@@ -23,7 +23,7 @@ local now = clock(prefix, ARGV[1])
 local AT_ONCE = 32                                      -- listeners
 local many = (soft('ZCARD', prefix .. 'listeners:' .. name) or 0) > AT_ONCE
 redis.call('SET', fact, data, 'PX', many and math.max(ttl, 60000) or ttl)
-redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', 10000, '*', 'event', 'emitted', 'queue', '', 'id', name)
+event({prefix = prefix, name = ''}, 'emitted', name)
 local made = follow_rules(prefix, event_name, {words = {event = event_name, subject = subject, id = id}, data = data}, now)
 if many then
   keep_cursor(prefix, 'heard/' .. name)

@@ -7,7 +7,7 @@
 -- ARGV   until   string  0: until it is resumed; ms since the epoch or +ms: until then
 -- REPLY  word            paused; error RS_INVALID 1 <field> <why>
 -- FLAGS  none
--- USES   clock, keys, event, plan, hold, field
+-- USES   clock, keys, event, stats, plan, hold, field
 
 local q, what, reason = open(KEYS[1]), ARGV[2], string.sub(ARGV[3], 1, 200)
 local now = clock(q.prefix, ARGV[1])
@@ -19,6 +19,6 @@ end
 if not till or till ~= 0 and till <= now then return redis.error_reply('RS_INVALID 1 until must be 0, or later than now') end
 redis.call('HSET', q.paused, what, text(till) .. ' ' .. text(now) .. ' ' .. reason)
 if till > 0 then remind(q.prefix, 'resume/' .. q.name .. '/' .. what, till) end
-redis.call('SADD', q.prefix .. 'queues', q.name)
+list_queue(q)
 event(q, 'paused', what, 'reason', reason)
 return 'paused'

@@ -43,7 +43,7 @@ for i = 2, #ARGV, 2 do
     answer = mend_pending(name)
   elseif kind == 'key' then
     answer = mend_key(q, name, now)
-  elseif kind == 'queue' and redis.call('SADD', q.prefix .. 'queues', q.name) == 1 then
+  elseif kind == 'queue' and list_queue(q) then
     answer = 'listed'
   end
   if answer ~= 'well' then

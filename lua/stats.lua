@@ -15,8 +15,11 @@ local function lateness(q, minute)
   local fields = {}
   for i = 1, #LATENESS do fields[i] = 'late_' .. LATENESS[i] end
   fields[#fields + 1] = 'late_more'
-  return fields, redis.call('HMGET', q.stats .. ':' .. string.format('%.0f', minute), unpack(fields))
+  return fields, soft('HMGET', q.stats .. ':' .. string.format('%.0f', minute), unpack(fields)) or {}
 end
+
+-- A counter; 0 where somebody wrote what is no number.
+local function counted_of(value) return whole(value or '', 0, 1e15) or 0 end
 
 -- When the oldest task that could run by now became due; nil where none is.
 local function oldest_due(q, now)
@@ -41,13 +44,14 @@ for i, q in ipairs(queues) do
   local minute = math.floor(now / 60000)
   local fields, current = lateness(q, minute)
   local _, last = lateness(q, minute - 1)
-  local late = {}
+  local late, totals = {}, soft('HGETALL', q.stats) or {}
+  for n = 2, #totals, 2 do totals[n] = text(counted_of(totals[n])) end
   for n = 1, #fields do
     late[#late + 1] = fields[n]
-    late[#late + 1] = tonumber(current[n] or 0) + tonumber(last[n] or 0)
+    late[#late + 1] = counted_of(current[n]) + counted_of(last[n])
   end
   reply[i] = {redis.call('ZCARD', q.due), redis.call('ZCARD', q.held), ready, redis.call('ZCARD', q.running),
     redis.call('ZCARD', q.finished), redis.call('ZCARD', q.dead), redis.call('ZCARD', q.quarantine), age, next_due,
-    redis.call('HGETALL', q.stats), late}
+    totals, late}
 end
 return reply

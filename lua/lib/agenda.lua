@@ -6,11 +6,18 @@ local AGENDA = {}
 local function alone(limit) return math.ceil(limit / 2) end
 
 local function cursor_of(prefix, item)
-  return redis.call('HGET', prefix .. 'cursors', item) or ''
+  return soft('HGET', prefix .. 'cursors', item) or ''
 end
 
+-- A key of another type in its place goes: without a cursor the same listeners would be told for ever.
 local function keep_cursor(prefix, item, last)
-  if last then redis.call('HSET', prefix .. 'cursors', item, last) else redis.call('HDEL', prefix .. 'cursors', item) end
+  local key = prefix .. 'cursors'
+  if not last then
+    soft('HDEL', key, item)
+  elseif not soft('HSET', key, item, last) then
+    redis.call('UNLINK', key)
+    redis.call('HSET', key, item, last)
+  end
 end
 
 -- hold/<queue>: holds whose end has come. Promote decides what becomes of them.

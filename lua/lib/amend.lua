@@ -26,11 +26,11 @@ local function mend_key(q, name, now)
   local key, answer = q.prefix .. name, 'well'
   local faults, _, stray = key_faults(q.prefix, name)
   for _, broken in ipairs(faults) do
-    if broken == 'key_type' then
+    if broken == 'key_type' or broken == 'used_up' then
       local aside = q.prefix .. 'aside:' .. name
       if redis.call('EXISTS', aside) == 1 then aside = aside .. ':' .. text(now) end
       redis.call('RENAME', key, aside)
-      answer = 'aside'
+      return 'aside'
     elseif broken == 'key_ttl' then
       redis.call('PERSIST', key)
       answer = 'kept'

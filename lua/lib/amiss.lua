@@ -20,6 +20,15 @@ local function group_of(stream)
   return workers, others
 end
 
+-- Whether a stream takes no more entries: somebody wrote one with the highest id that there is. What is in an inbox is taken first.
+local function is_used_up(key, kind)
+  local told = redis.call('XINFO', 'STREAM', key)
+  for i = 1, #told, 2 do
+    if told[i] == 'length' and told[i + 1] > 0 and kind == 'inbox' then return false end
+    if told[i] == 'last-generated-id' then return told[i + 1] == '18446744073709551615-18446744073709551615' end
+  end
+end
+
 -- A schedule is in the set that says when it is looked at, and only one that is paused or has ended is never looked at.
 local function schedule_faults(prefix, id, found)
   local score = soft('ZSCORE', prefix .. 'schedules', id)
@@ -39,6 +48,7 @@ local function key_faults(prefix, name)
   if found == 'none' then return name == 'meta' and {'epoch'} or {} end
   if TYPES[kind] and found ~= TYPES[kind] then return {'key_type'} end
   if LASTING[kind] and redis.call('PTTL', prefix .. name) >= 0 then broken[#broken + 1] = 'key_ttl' end
+  if TYPES[kind] == 'stream' and is_used_up(prefix .. name, kind) then broken[#broken + 1] = 'used_up' end
   if kind == 'ready' then
     local workers, others = group_of(prefix .. name)
     if not workers then broken[#broken + 1] = 'no_group' end

@@ -9,7 +9,7 @@ end
 -- The answers of an earlier call with this nonce, as far as its tasks still run; nil where there was none. Nobody has
 -- seen them, so a task whose start-by has passed meanwhile has not started: it is expired.
 local function claimed_before(key, nonce, queues, now)
-  local line = redis.call('GET', key)
+  local line = soft('GET', key)
   if not line or string.sub(line, 1, #nonce + 1) ~= nonce .. ' ' then return nil end
   local numbers, answers = {}, {}
   for number, q in ipairs(queues) do numbers[q.name] = number end

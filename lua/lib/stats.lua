@@ -1,25 +1,30 @@
--- stats: totals of a queue, and the same by minute (kept an hour); one HINCRBY per batch and outcome.
+-- stats: totals of a queue, and the same by minute (kept an hour); one HINCRBY per batch and outcome. Whatever is wrong with
+-- these keys, what is counted stands.
 
 local LATENESS = {1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000, 60000, 3600000}
 
 local function by_minute(q, now, field, n)
   local minute = math.floor(now / 60000)
   if q.minute ~= minute then q.minute, q.minute_key = minute, q.stats .. ':' .. string.format('%.0f', minute) end
-  if redis.call('HINCRBY', q.minute_key, field, n) ~= n then return false end
-  redis.call('PEXPIRE', q.minute_key, 3600000)
+  local total = redis.pcall('HINCRBY', q.minute_key, field, n)
+  if total ~= n then return type(total) ~= 'number' end
+  redis.pcall('PEXPIRE', q.minute_key, 3600000)
   return true
 end
 
--- Answers whether it is the first of this field in this minute.
+-- Answers whether it is the first of this field in this minute, or may be, as nobody can tell.
 local function count(q, now, field, n)
   if n == 0 then return false end
-  redis.call('HINCRBY', q.stats, field, n)
+  redis.pcall('HINCRBY', q.stats, field, n)
   return by_minute(q, now, field, n)
 end
 
+-- Say that there is such a queue: movers and the doctor find it sooner by that.
+local function list_queue(q) return redis.pcall('SADD', q.prefix .. 'queues', q.name) == 1 end
+
 -- Count tasks that were created, and once a minute say that there is such a queue.
 local function count_created(q, now, n)
-  if count(q, now, 'enqueued', n) then redis.call('SADD', q.prefix .. 'queues', q.name) end
+  if count(q, now, 'enqueued', n) then list_queue(q) end
 end
 
 -- The upper bound (ms) of the bucket that a lateness falls into, as a field name.

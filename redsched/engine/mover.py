@@ -311,6 +311,8 @@ class Mover:
         """A namespace that was emptied (flushed, or its server restarted without its data) goes on, but never
         silently."""
         epoch = await self._client.transport.steps("epoch", installing.epoch(self._client.cell_keys))
+        if epoch is None:
+            return
         if self._epoch is not None and epoch != self._epoch:
             log.critical("store.emptied", extra={"namespace": self._client.settings.namespace, "epoch": epoch})
             self._observer.redis_error("emptied")

@@ -102,13 +102,16 @@ def queues(keys: CellKeys) -> Generator[Command, Any, list[str]]:
 
 def epoch(keys: CellKeys) -> Generator[Command, Any, str | None]:
     """Which life of this namespace it is: a random text in ``meta``, made where it is missing. None where that is
-    refused."""
-    try:
-        yield ("HSETNX", keys.meta, "epoch", nonce())
-    except Refused as refused:
-        if sort_error(str(refused)) is not Kind.DENIED:
-            raise
-    found = yield ("HGET", keys.meta, "epoch")
+    refused, or ``meta`` is no hash: the doctor tells of that."""
+    found = None
+    for command in (("HSETNX", keys.meta, "epoch", nonce()), ("HGET", keys.meta, "epoch")):
+        try:
+            found = yield command
+        except Refused as refused:
+            if "WRONGTYPE" in str(refused):
+                return None
+            if command[0] == "HGET" or sort_error(str(refused)) is not Kind.DENIED:
+                raise
     return None if found is None else text_of(found)
 
 

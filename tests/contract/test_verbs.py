@@ -9,6 +9,7 @@ import pytest
 
 from redsched import Exponential, Task
 from redsched.model.errors import InvalidTask, TaskNotFound
+from redsched.wire import install as installing
 from redsched.wire import scripts
 from tests.contract.clients import Face
 from tests.contract.conftest import Connect
@@ -273,3 +274,11 @@ def test_namespaces_do_not_see_each_other(valkey_store: Store, connect: Connect)
     assert two.show("a") == {"a": None}
     assert two.queues() == []
     assert two.start() == []
+
+
+def test_a_namespace_whose_meta_is_of_another_type_tells_no_epoch_and_goes_on(store: Store) -> None:
+    store.redis.set(store.key("meta"), "mine")
+
+    with store.client() as client:
+        assert client.converse("epoch", installing.epoch(client.cell_keys)) is None
+        assert client.enqueue("t").status == "created"

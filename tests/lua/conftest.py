@@ -24,7 +24,7 @@ OPTIONS: list[dict[str, Any]] = [
 _loaded: dict[str, tuple[redis.Redis, redis.Redis]] = {}
 
 
-def _connections(request: pytest.FixtureRequest, server: str) -> tuple[redis.Redis, redis.Redis]:
+def connections(request: pytest.FixtureRequest, server: str) -> tuple[redis.Redis, redis.Redis]:
     """Two connections to a server of this pytest process, on which both builds are loaded."""
     again = server == "fakeredis" and getattr(request.node, "execution_count", 1) > 1
     if server not in _loaded or again:
@@ -55,7 +55,7 @@ def load(connection: redis.Redis) -> None:
 
 
 def _queue(request: pytest.FixtureRequest, server: str, build: str) -> Iterator[Queue]:
-    raw, text = _connections(request, server)
+    raw, text = connections(request, server)
     queue = Queue(server, build, raw, text, namespace=f"t{secrets.token_hex(6)}")
     text.hset(queue.key("meta"), "virtual_clock", 1)
     yield queue

@@ -60,6 +60,10 @@ RULES: dict[str, Rule] = {
         "a key has another type than the contract says", "scripts that need it fail",
         "moves it aside to {namespace}:aside:<name>; what it held is put back from the hashes",
     ),
+    "used_up": Rule(
+        "the last id of a stream is the highest that there is", "it takes no more entries",
+        "moves it aside to {namespace}:aside:<name>; ready tasks get other entries",
+    ),
     "key_ttl": Rule("a lasting key has a TTL", "Redis would delete every id in it", "takes it away"),
     "no_group": Rule("a ready stream has no group 'workers'", "a waiting worker is not woken", "makes it"),
     "foreign_group": Rule(
