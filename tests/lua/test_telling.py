@@ -81,7 +81,7 @@ def seed(queue: Queue) -> None:
         for task_id in ids:
             enqueue(task_id, **fields)
         write()
-        call(queue, "claim", "w", "ab", len(ids), LEASE)
+        call(queue, "claim", ids[0], "ab", len(ids), LEASE)
 
     queue.redis.hset(queue.key("meta"), mapping={"virtual_clock": 1, "epoch": "e"})
     claim("x1", "x2")
@@ -119,6 +119,8 @@ def seed(queue: Queue) -> None:
     queue.redis.hset(queue.keys.task("back"), mapping={"type": "t", "payload": "{}"})
     call(queue, "pause", "type:paused", "", 0)
     queue.redis.hset(queue.keys.task("lost"), mapping={"type": "t", "payload": "{}"})
+    running = queue.redis.zrange(queue.key("running:q"), 0, -1)
+    assert running == ["once", "parent", *(f"run{n}" for n in range(9))]
 
 
 def settle(outcome: str, first: Any = "", task_id: str = "run0") -> tuple[Any, ...]:
