@@ -186,14 +186,14 @@ def application(journal: Journal) -> App:
     return app
 
 
-def worker(name: str, plan: Plan) -> None:
-    """A worker with its mover."""
+def worker(name: str, plan: Plan, make: Callable[[Journal], App] = application) -> None:
+    """A worker with its mover, with the handlers that ``make`` answers."""
     journal = Journal(plan.folder, name)
 
     async def work() -> None:
         client = AsyncClient(settings=plan.settings, name=plan.client_name)
         client.transport = RecordingTransport(plan.settings, plan.client_name, journal)
-        runs = Worker(application(journal), plan.settings, client=client)
+        runs = Worker(make(journal), plan.settings, client=client)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, runs.stop)
         watching = asyncio.create_task(_watch_stalls(journal))
         code = await runs.run()

@@ -14,7 +14,7 @@ from redsched.model.errors import RedschedError
 from redsched.torture.history import Event
 
 if TYPE_CHECKING:
-    from redsched.torture.run import Stage
+    from redsched.torture.run import Child, Stage
 
 
 class Fault(NamedTuple):
@@ -37,11 +37,15 @@ def kill(stage: Stage, chance: random.Random, roles: Sequence[str]) -> None:
 def pause(stage: Stage, chance: random.Random, roles: Sequence[str]) -> None:
     """SIGSTOP one process for up to 1.4 leases, then SIGCONT."""
     if child := stage.pick(chance, roles):
-        seconds = chance.uniform(0.05, 1.4) * stage.plan.settings.lease_ms / 1_000
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child.pid, signal.SIGSTOP)
-            child.paused_at = time.monotonic()
-            child.resume_at = child.paused_at + seconds
+        halt(child, chance.uniform(0.05, 1.4) * stage.plan.settings.lease_ms / 1_000)
+
+
+def halt(child: Child, seconds: float) -> None:
+    """SIGSTOP one process; its stage resumes it after so many seconds."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child.pid, signal.SIGSTOP)
+        child.paused_at = time.monotonic()
+        child.resume_at = child.paused_at + seconds
 
 
 def stop(stage: Stage, chance: random.Random, roles: Sequence[str]) -> None:

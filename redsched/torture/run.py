@@ -13,7 +13,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -55,8 +55,12 @@ class Child:
 class Stage:
     """The processes of a run, and what may be done to them."""
 
-    def __init__(self, plan: Plan, control_url: str | None = None, cast: dict[str, int] | None = None) -> None:
+    def __init__(
+        self, plan: Plan, control_url: str | None = None, cast: dict[str, int] | None = None,
+        roles: Mapping[str, Callable[[str, Plan], None]] = ROLES,
+    ) -> None:  # fmt: skip
         self.plan = plan
+        self._roles = roles
         self.cast = CAST if cast is None else cast
         self.journal = Journal(plan.folder, "nemesis")
         self.children: list[Child] = []
@@ -108,7 +112,7 @@ class Stage:
         if role in self.urls:
             settings = msgspec.structs.replace(plan.settings, redis_url=self.urls[role])
             plan = msgspec.structs.replace(plan, settings=settings)
-        self.children.append(Child(role, name, actors.fork(name, plan, ROLES[role])))
+        self.children.append(Child(role, name, actors.fork(name, plan, self._roles[role])))
 
     def pick(self, chance: random.Random, roles: Sequence[str]) -> Child | None:
         """A process of these roles that runs; half of each role is always spared, so that somebody can recover."""
