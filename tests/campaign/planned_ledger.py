@@ -146,7 +146,8 @@ class Case:
             return self.finished
         told = [told.at for told in self.told if told.event in ("expired", "cancelled", "skipped", "dead")]
         forgotten = self.wish is not None and 0 <= self.wish.retention_ms < FORGOTTEN_MS  # then a repeat answers lost
-        asked = [run.asked_at for run in self.runs.values() if run.asked in ENDS and (run.settled != "lost" or forgotten)]
+        asked = [run.asked_at for run in self.runs.values()
+                 if run.asked in ENDS and (run.settled != "lost" or forgotten)]  # fmt: skip
         return min(told + asked, default=NEVER)
 
 
