@@ -44,7 +44,7 @@ def application(journal: Journal) -> App:
         start(ctx, [tag] if items is None else [item.get("tag", "") for item in items])
         if ms:
             await asyncio.sleep(ms / 1_000)
-        if block:
+        if block and ctx.attempt == 1:
             time.sleep(block / 1_000)  # holds up its whole worker, beyond its lease
         if ctx.attempt <= fail:
             end(ctx, "retry")
