@@ -26,7 +26,7 @@ from redsched.wire.keys import queue_keys
 from redsched.wire.protocol import Call
 from tests.campaign.planned_app import listener, worker
 from tests.campaign.planned_faults import Deployment
-from tests.campaign.planned_judge import Verdict
+from tests.campaign.planned_judge import JUDGED, Verdict
 from tests.campaign.planned_ledger import NEVER, World, line, read
 from tests.campaign.planned_rules import verdict_of
 from tests.campaign.planned_stories import BELL, producer, rules, schedules
@@ -71,8 +71,10 @@ def run(result: Result, folder: Path, seconds: float, tell: Tell) -> None:
                 assert_consistent(connection, plan.settings.namespace)
             except AssertionError as torn:
                 result.problems.append(f"TORN {str(torn)[:300]}")
-            result.problems += [f"LEFT {key}" for key in left_after_retention(stage, connection)[:20]]
-        judge(result, verdict_of(World(history, lease_ms=LEASE_MS)), World(history, lease_ms=LEASE_MS))
+            left = left_after_retention(stage, connection)
+            result.problems += [f"LEFT {key}" for key in left[:20]]
+        world = World(history, lease_ms=LEASE_MS)
+        judge(result, verdict_of(world), world, len(left))
 
 
 def begin(stage: Stage) -> None:
@@ -175,15 +177,15 @@ def left_after_retention(stage: Stage, connection: redis.Redis) -> list[str]:
     return sorted(key for key in found if key.partition(":")[0] not in STAYS and connection.pttl(prefix + key) < 0)
 
 
-def judge(result: Result, verdict: Verdict, world: World) -> None:
+def judge(result: Result, verdict: Verdict, world: World, left: int) -> None:
     """Put the verdict where the tables are made from."""
     counts = verdict.counts()
+    judged = {column: sum(counts.get(rule, 0) for rule in found) for column, found in JUDGED.items()}
+    judged["keys left"] = left
     result.submitted, result.executions, result.extra = verdict.tasks, verdict.starts, verdict.extra
     result.lost_to_loss, result.lease_ms, result.faults = verdict.by_loss, LEASE_MS, dict(world.struck)
-    result.lost = sum(counts.get(rule, 0) for rule in ("LOST", "STUCK", "ITEM", "UNHEARD", "RULE", "SLOT"))
-    result.early, result.doubled = counts.get("EARLY", 0), counts.get("DOUBLE", 0) + counts.get("AGAIN", 0)
-    result.unexplained = counts.get("STALE", 0)
-    result.other = len(verdict.violations) - result.lost - result.early - result.doubled - result.unexplained
+    result.lost, result.early, result.unexplained = judged["lost"], judged["early"], judged["without a lease's end"]
+    result.other = len(verdict.violations) - result.lost - result.early - result.unexplained + left
     told: dict[str, int] = {}
     for found in verdict.violations:
         told[found.rule] = told.get(found.rule, 0) + 1
@@ -191,7 +193,7 @@ def judge(result: Result, verdict: Verdict, world: World) -> None:
             result.problems.append(f"{found.rule} {found.id}: {found.story}")
     result.problems += [f"{rule} {count} in all" for rule, count in sorted(counts.items()) if count > 10]
     result.figures = {"kinds": verdict.kinds, "ends": verdict.ends, "stopped between look and start": verdict.caught,
-                      "asked for again": verdict.again, "violations": counts}  # fmt: skip
+                      "asked for again": verdict.again, "judged": judged}  # fmt: skip
     result.require(verdict.tasks > 0 and bool(world.struck), "VACUOUS: nothing was submitted, or nothing struck")
     missing = {kind for kind in ("plain", "tested", "line", "digest", "family") if not verdict.kinds.get(kind)}
     result.require(not missing, f"VACUOUS: no {', '.join(sorted(missing))}")

@@ -9,7 +9,6 @@ counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from itertools import pairwise
 
 import msgspec
@@ -23,7 +22,17 @@ BEAT_MS = 1_000.0
 FINAL = frozenset(("completed", "cancelled", "expired", "skipped", "dead"))
 LIVE = frozenset(("scheduled", "held", "ready", "running"))
 FREE = frozenset(("digest", "unique"))  # kinds whose own due time may count for nothing
-Say = Callable[[str, str, str], None]
+JUDGED = {  # columns of the table
+    "lost": ("LOST", "STUCK", "DEAD", "SPENT", "ITEM", "UNHEARD", "RULE", "SLOT"),
+    "early": ("EARLY", "ONLY-IF", "AWAITED", "HELD"),
+    "past start-by": ("START-BY",),
+    "after cancel": ("CANCELLED", "ASKED", "UNLESS", "DESPITE", "SKIPPED", "PAUSED"),
+    "out of order": ("ORDER", "PARENT", "PARENTLESS"),
+    "not unique": ("UNIQUE", "TWICE", "UNMERGED"),
+    "without a lease's end": ("DOUBLE", "AGAIN", "REAPED", "STALE", "UNCLAIMED"),
+    "slow after a crash": ("SLOW",),
+    "other": ("DIGEST",),
+}
 
 
 class Violation(msgspec.Struct):
@@ -41,7 +50,7 @@ class Verdict(msgspec.Struct, kw_only=True):
     starts: int = 0
     again: int = 0  # claims beyond the first that the task's own outcome asked for
     extra: int = 0  # claims beyond the first that the end of a lease explains
-    by_loss: int = 0  # acknowledged tasks that a failover took, or claims beyond the first that it explains
+    by_loss: int = 0  # tasks acknowledged in memory, and ends of claims, that a failover took
     caught: int = 0  # processes that were stopped between look and start
     kinds: dict[str, int] = {}
     ends: dict[str, int] = {}

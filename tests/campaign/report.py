@@ -40,8 +40,12 @@ def tables(results: Sequence[Result]) -> str:
           f"{result.lost_to_loss:,}", _figures(result), "yes" if result.ok else "NO")
          for result in results if may_lose(result)],
     )  # fmt: skip
+    if judged := [result for result in results if "judged" in result.figures]:
+        lines += ["", "Conditions, keys, digests, workflows, schedules and events under all faults at once, judged by a"
+                  " ledger outside Redis:", "", *_judged(judged)]  # fmt: skip
     lines += ["", "What single scenarios measured besides:", ""]
-    lines += [f"- {result.scenario} {result.variant}: {_figures(result)}" for result in strict if result.figures]
+    lines += [f"- {result.scenario} {result.variant}: {_figures(result)}"
+              for result in strict if result.figures and "judged" not in result.figures]
     return "\n".join(lines)
 
 
@@ -64,6 +68,26 @@ def _row(name: str, results: Sequence[Result]) -> tuple[str, ...]:
     broken = sum(not result.ok for result in results)
     return (name, str(len(results)), f"{made:,}", *(f"{value:,}" for value in sums), recovery,
             "yes" if not broken else f"NO: {broken} of {len(results)}")  # fmt: skip
+
+
+def _judged(results: Sequence[Result]) -> list[str]:
+    columns = list(results[0].figures["judged"])
+    rows = []
+    for name, found in [*_by_variant(results), ("**all**", results)]:
+        sums = (sum(result.figures["judged"].get(column, 0) for result in found) for column in columns)
+        counts = (sum(sum(result.faults.values()) for result in found), sum(result.submitted for result in found),
+                  sum(result.executions for result in found), sum(result.extra for result in found),
+                  sum(result.lost_to_loss for result in found), *sums)  # fmt: skip
+        rows.append((name, *(f"{count:,}" for count in counts)))
+    head = ("variant", "faults made", "tasks", "executions", "run again after a lease", "taken by a failover", *columns)
+    return _table(head, rows)
+
+
+def _by_variant(results: Iterable[Result]) -> list[tuple[str, list[Result]]]:
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        found.setdefault(result.variant, []).append(result)
+    return list(found.items())
 
 
 def _figures(result: Result) -> str:

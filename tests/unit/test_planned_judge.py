@@ -328,7 +328,8 @@ BROKEN: list[tuple[Callable[[Book], None], list[str]]] = [
     (awaited, ["AWAITED"]), (unheard, ["UNHEARD"]), (held, ["HELD"]), (confirmed_and_expired, ["UNHEARD"]),
     (paused, ["PAUSED"]), (out_of_order, ["ORDER"]), (two_at_once, ["UNIQUE"]), (rejected_and_run, ["UNIQUE"]),
     (a_lost_item, ["ITEM"]), (an_item_twice, ["TWICE"]), (an_item_despite_its_event, ["DESPITE"]),
-    (never_merged, ["UNMERGED"]),    (before_its_parent, ["PARENT"]), (without_its_parent, ["PARENTLESS"]), (despite_its_parent, ["PARENT"]),
+    (never_merged, ["UNMERGED"]),
+    (before_its_parent, ["PARENT"]), (without_its_parent, ["PARENTLESS"]), (despite_its_parent, ["PARENT"]),
     (a_lost_slot, ["SLOT"]), (an_event_without_its_task, ["RULE"]),
 ]  # fmt: skip
 
