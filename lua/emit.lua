@@ -3,31 +3,34 @@
 -- KEYS   fact   string  {namespace}:fact:<event>:<subject>, or {namespace}:fact:<event>
 -- ARGV   now    int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   data   string  UTF-8 JSON, at most 65536 bytes; what conditions and payloads can read of the fact
--- ARGV   ttl    int     1000..31536000000, ms that the fact is there; at least a minute where it has many listeners
+-- ARGV   ttl    int     1000..31536000000, ms that the fact is there; its listeners are told however short that is
 -- ARGV   id     string  of this event, [A-Za-z0-9._@+:-]: the same again makes no task of a rule twice
--- REPLY  {heard, more, task...}  listeners told; 1 where the mover goes on telling others; <queue>/<id> of tasks made by rules;
---                       error RS_INVALID 1 <field> <why> before anything is written
+-- REPLY  {heard, more, task...}  listeners told; 1 where the mover goes on telling others or making tasks of more rules;
+--                       <queue>/<id> of tasks made by rules; error RS_INVALID 1 <field> <why> before anything is written
 -- FLAGS  none
--- USES   clock, keys, check, read, event, plan, hold, retry, rule, crowd, agenda
+-- USES   clock, keys, check, read, event, plan, hold, rule, crowd
 
 local fact, data, ttl, id = KEYS[1], ARGV[2], whole(ARGV[3], 1000, 31536000000), ARGV[4]
 local prefix, name = string.match(fact, '^({[^{}]+}:)fact:(.+)$')
 if not prefix or not is_fact(name) then return redis.error_reply('RS_KEYS the key must be {namespace}:fact:<event>:<subject>') end
-local event_name, subject = string.match(name, '^([^:]+):?(.*)$')
-if not is_name(event_name) then return redis.error_reply('RS_INVALID 1 event must be 1 to 100 of [A-Za-z0-9._@+-]') end
+if not is_name(string.match(name, '^[^:]+')) then return redis.error_reply('RS_INVALID 1 event must be 1 to 100 of [A-Za-z0-9._@+-]') end
 if not is_id(id) then return redis.error_reply('RS_INVALID 1 id must be 1 to 128 of [A-Za-z0-9._@+:-]') end
 if not ttl then return redis.error_reply('RS_INVALID 1 ttl must be ms, a second to a year') end
 if #data > 65536 then return redis.error_reply('RS_INVALID 1 data is too long') end
+if not pcall(cjson.decode, data) then return redis.error_reply('RS_INVALID 1 data must be JSON') end
 local now = clock(prefix, ARGV[1])
 
-local AT_ONCE = 32                                      -- listeners
+local AT_ONCE, MOST = 32, 256                           -- listeners; units of work for rules, as budget counts them
 local many = (soft('ZCARD', prefix .. 'listeners:' .. name) or 0) > AT_ONCE
-redis.call('SET', fact, data, 'PX', many and math.max(ttl, 60000) or ttl)
+redis.call('SET', fact, data, 'PX', ttl)
+if many then tell_later(prefix, name, now, false, '', 0) end   -- before a rule: whoever stops half-way, all are told
 event({prefix = prefix, name = ''}, 'emitted', name)
-local made = follow_rules(prefix, event_name, {words = {event = event_name, subject = subject, id = id}, data = data}, now)
-if many then
-  keep_cursor(prefix, 'heard/' .. name)
-  remind(prefix, 'heard/' .. name, 0)                   -- before any is told: who reads half of it goes on there
-  return {0, 1, unpack(made)}
+local made, last_rule = follow_rules(prefix, happening(name, id, data), '', MOST, now)
+if last_rule then
+  remind(prefix, 'rules/' .. id .. '/' .. name, 0)
+  keep_cursor(prefix, 'rules/' .. id .. '/' .. name, last_rule .. ' ' .. data)
 end
-return {(tell_listeners(prefix, name, '', 2 * AT_ONCE + 2, now)), 0, unpack(made)}
+if many then return {0, 1, unpack(made)} end
+local told, last, _, failed = tell_listeners(prefix, name, '', 2 * AT_ONCE + 2, now, now)
+if last or failed then tell_later(prefix, name, now, failed and last, last or '', last and 0 or now + 60000) end
+return {told, (last or last_rule) and 1 or 0, unpack(made)}

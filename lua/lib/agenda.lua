@@ -5,21 +5,6 @@ local AGENDA = {}
 
 local function alone(limit) return math.ceil(limit / 2) end
 
-local function cursor_of(prefix, item)
-  return soft('HGET', prefix .. 'cursors', item) or ''
-end
-
--- A key of another type in its place goes: without a cursor the same listeners would be told for ever.
-local function keep_cursor(prefix, item, last)
-  local key = prefix .. 'cursors'
-  if not last then
-    soft('HDEL', key, item)
-  elseif not soft('HSET', key, item, last) then
-    redis.call('UNLINK', key)
-    redis.call('HSET', key, item, last)
-  end
-end
-
 -- hold/<queue>: holds whose end has come. Promote decides what becomes of them.
 AGENDA.hold = function(prefix, queue, limit, now)
   local q = open(prefix .. 'due:' .. queue)
@@ -31,12 +16,32 @@ AGENDA.hold = function(prefix, queue, limit, now)
   return 2 * #ids, after >= 0 and after < NO_END and after or nil
 end
 
--- heard/<fact>: an event that has more listeners than one call tells.
+-- heard/<fact>: an event that has more listeners than one call tells. Who could not be told, as a key of its queue has a
+-- wrong type, is told again after a minute.
 AGENDA.heard = function(prefix, name, limit, now)
   local item = 'heard/' .. name
-  local _, last, used = tell_listeners(prefix, name, cursor_of(prefix, item), limit, now)
-  keep_cursor(prefix, item, last)
-  return used, last and now
+  local cursor = cursor_of(prefix, item)
+  local since, before, from = string.match(cursor, '^(%d+)(!?) (.*)$')
+  since = whole(since or '', 0, 1e15) or now
+  local _, last, used, failed = tell_listeners(prefix, name, from or cursor, limit, since, now)
+  failed = failed or before == '!'
+  local again = failed and since + GIVE_UP > now
+  if last then
+    keep_cursor(prefix, item, telling(since, failed, last))
+  else
+    keep_cursor(prefix, item, again and telling(since, false, ''))
+  end
+  return used, last and now or again and now + 60000 or nil
+end
+
+-- rules/<event's id>/<fact>: an event that has more rules than one call carries out.
+AGENDA.rules = function(prefix, what, limit, now)
+  local id, name = string.match(what, '^([^/]+)/([^/]+)$')
+  local from, data = string.match(cursor_of(prefix, 'rules/' .. what), '^(%S*) (.*)$')
+  if not from or not is_id(id) or not is_fact(name) then return 1 end
+  local made, last = follow_rules(prefix, happening(name, id, data), from, 8 * limit, now)
+  keep_cursor(prefix, 'rules/' .. what, last and last .. ' ' .. data)
+  return 2 * #made, last and now
 end
 
 -- ended/<state>/<queue>/<id>: a task that others come after.

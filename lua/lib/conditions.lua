@@ -9,10 +9,10 @@ local MEMBER = {
   end,
   only_if = is_test, unless = is_test,
   otherwise = function(value)
-    return value == 'skip' or object_of({again = is_span, within = is_span}, 'again')(value)
+    return value == 'skip' or object_of({again = is_pause, within = is_span}, 'again')(value)
   end,
   late = function(value)
-    if type(value) ~= 'table' or #value > 0 then return false end
+    if type(value) ~= 'table' or #value > 0 or not has_at_most(value, MOST_MEMBERS) then return false end
     local from = object_of({fact = is_fact, field = is_short, default = is_plain}, 'fact')
     for name, one in pairs(value) do
       if not is_short(name) or not from(one) then return false end
@@ -37,6 +37,7 @@ local function checked_plan(text)
     if not MEMBER[member] then return nil, 'hold a member that is unknown' end
     if not MEMBER[member](value) then return nil, 'hold a ' .. member .. ' that cannot be used' end
   end
+  if tests_in(plan.unless) + tests_in(plan.only_if) > MOST_TESTS then return nil, 'hold more than 32 tests' end
   local unique = plan.unique
   if unique and unique.release == 'ttl' and not unique.ttl then return nil, 'hold a unique without its ttl' end
   return plan

@@ -8,6 +8,22 @@ local function remind(prefix, item, at)
   redis.call('ZADD', prefix .. 'agenda', 'LT', text(math.max(at, 0)), item)
 end
 
+-- How far a longer item of the agenda has come.
+local function cursor_of(prefix, item)
+  return soft('HGET', prefix .. 'cursors', item) or ''
+end
+
+-- A key of another type in its place goes: without a cursor the same listeners would be told for ever.
+local function keep_cursor(prefix, item, last)
+  local key = prefix .. 'cursors'
+  if not last then
+    soft('HDEL', key, item)
+  elseif not soft('HSET', key, item, last) then
+    redis.call('UNLINK', key)
+    redis.call('HSET', key, item, last)
+  end
+end
+
 -- The new place, then the hash; the caller leaves the old place. More fields may follow.
 local function hold_task(q, id, why, till, ...)
   if till < NO_END then remind(q.prefix, 'hold/' .. q.name, till) end

@@ -47,19 +47,6 @@ local function members(text)
   end
 end
 
--- The JSON text of a member, or of a member of a member: a.b; nil where there is none.
-local function member_of(text, path)
-  for name in string.gmatch(path, '[^.]+') do
-    local inside = nil
-    for _, member in ipairs(members(text) or {}) do
-      if member[1] == name then inside = member[2] end
-    end
-    if not inside then return nil end
-    text = inside
-  end
-  return text
-end
-
 -- A text as it stands in JSON: what is no JSON already becomes a string.
 local function as_json(text)
   if scalar(text) ~= nil or text == 'null' then return text end

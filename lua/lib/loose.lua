@@ -1,7 +1,7 @@
 -- loose: the rules of the keys that tie tasks to one another: whoever they name is there, and is told.
 
 local MOST_LOOSE = 500                                  -- members of one key
-local ITEMS = {hold = true, heard = true, ended = true, resume = true}
+local ITEMS = {hold = true, heard = true, rules = true, ended = true, resume = true}
 
 -- The plan and the key of a live task.
 local function live_plan(q, id)

@@ -1,7 +1,8 @@
 -- plan: what a task's conditions ask for, read and checked. A member that is unknown makes the whole of no use.
 
 local LONGEST_PLAN = 65536                              -- bytes of JSON
-local MOST_FACTS, MOST_TESTS = 16, 32
+local MOST_FACTS, MOST_TESTS, MOST_MEMBERS = 16, 32, 32   -- tests: of a whole plan; members: that facts or events fill in
+local SOONEST_AGAIN = 1000                              -- ms
 
 local function is_fact(name)
   return type(name) == 'string' and #name <= 256 and string.find(name, '^[A-Za-z0-9][A-Za-z0-9._@+:-]*$') ~= nil
@@ -16,6 +17,15 @@ local function is_flag(value) return type(value) == 'boolean' end
 local function is_number(value) return sane(value, -1e300, 1e300) ~= nil end
 local function is_plain(value) return is_flag(value) or is_number(value) or type(value) == 'string' and #value <= 1024 end
 local function is_span(value) return sane(value, 1, 31536000000) ~= nil and value % 1 == 0 end
+
+local function is_pause(value) return is_span(value) and value >= SOONEST_AGAIN end
+
+-- Whether an object has no more members than that; of a list, no other than its items.
+local function has_at_most(value, most)
+  local n = 0
+  for _ in pairs(value) do n = n + 1 end
+  return n <= most
+end
 
 -- <id>, or <queue>/<id> of another queue.
 local function is_ref(value)
@@ -32,13 +42,11 @@ end
 
 local function list_of(check, most)
   return function(value)
-    if type(value) ~= 'table' or #value < 1 or #value > most then return false end
-    local n = 0
-    for _ in pairs(value) do n = n + 1 end
+    if type(value) ~= 'table' or #value < 1 or #value > most or not has_at_most(value, #value) then return false end
     for _, one in ipairs(value) do
       if not check(one) then return false end
     end
-    return n == #value
+    return true
   end
 end
 
@@ -67,4 +75,12 @@ local function is_test(value, depth)
   if not parts then return is_comparison(value) end
   local deeper = list_of(function(one) return is_test(one, (depth or 4) - 1) end, MOST_TESTS)
   return deeper(parts) and next(value, next(value)) == nil
+end
+
+-- How many comparisons there are in a test; 0 where there is none.
+local function tests_in(test)
+  local parts, n = test and (test.all or test.any), 0
+  if not parts then return test and 1 or 0 end
+  for _, one in ipairs(parts) do n = n + tests_in(one) end
+  return n
 end

@@ -1,6 +1,7 @@
 -- rule: a task that each event of a name makes, from a template.
 
-local MOST_RULES = 100                                  -- of one event
+local MOST_RULES, MOST_READ = 100, 1000                 -- of one event: as they are put, and as anybody wrote them
+local LONGEST_MADE = 262144                             -- bytes of a payload to which is bound
 local is_text = function(value) return type(value) == 'string' end
 local is_texts = function(value)
   if type(value) ~= 'table' or #value > 0 then return false end
@@ -9,7 +10,8 @@ local is_texts = function(value)
   end
   return true
 end
-local is_rule = object_of({queue = is_name, due = is_text, id = is_text, bind = is_texts, fields = is_texts}, 'fields')
+local is_binding = function(value) return is_texts(value) and has_at_most(value, MOST_MEMBERS) end
+local is_rule = object_of({queue = is_name, due = is_text, id = is_text, bind = is_binding, fields = is_texts}, 'fields')
 
 -- The template that a text holds; nil where it is none.
 local function rule_of(text)
@@ -25,12 +27,13 @@ end
 -- JSON texts of the members that the payload gets from the event: subject, event, id, data or data.<member>.
 local function bound_values(bind, happened)
   local values = {}
+  begin_reading()
   for name, from in pairs(bind or {}) do
     local path = string.match(from, '^data%.(.+)$')
     if happened.words[from] then
       values[name] = cjson.encode(happened.words[from])
     elseif from == 'data' then
-      values[name] = as_json(happened.data)
+      values[name] = happened.data
     elseif path then
       values[name] = member_of(happened.data, path)
     end
@@ -41,7 +44,12 @@ end
 -- The words of enqueue for the task of a rule, or nil and why there are none.
 local function words_by(rule, name, happened)
   local payload = rule.fields.payload or 'null'
-  if rule.bind then payload = with_members(payload, bound_values(rule.bind, happened)) end
+  if rule.bind then
+    local values, size = bound_values(rule.bind, happened), #payload
+    for _, value in pairs(values) do size = size + #value end
+    if size > LONGEST_MADE then return nil, 'payload', 'is too long' end
+    payload = with_members(payload, values)
+  end
   if not payload then return nil, 'payload', 'must be an object, to bind to it' end
   local words = {1, filled(rule.id or name .. ':{id}', happened), rule.due or '0', 1, 'payload', payload}
   for field, text in pairs(rule.fields) do
@@ -53,26 +61,47 @@ local function words_by(rule, name, happened)
   return words
 end
 
--- Make what the rules of an event say. Answers <queue>/<id> of the tasks; what cannot be made is told as an event.
-local function follow_rules(prefix, event_name, happened, now)
-  local flat, made = soft('HGETALL', prefix .. 'rules:' .. event_name) or {}, {}
-  for i = 1, #flat, 2 do
-    local rule = rule_of(flat[i + 1]) or {fields = {}}
-    local q, field, why, task = open(prefix .. 'due:' .. (rule.queue or 'default')), nil, nil, nil
-    local words
-    words, field, why = words_by(rule, flat[i], happened)
-    if words then task, field, why = parse(words, 1, {q}, now) end
-    if task and task.plan then
-      why = trouble_of(task, {}, {n = 0})
-      if why then task, field = nil, 'conditions' end
-    end
-    if not task then
-      event(q, 'rule_failed', flat[i], 'reason', field .. ' ' .. why)
-    elseif known_as(task) then
-      settle_again(task, now)
-    elseif string.byte(create(task, words, now, text(now))) ~= 114 then
-      count_created(q, now, 1)
-      made[#made + 1] = q.name .. '/' .. task.id
+-- An event: what stands for its words in a rule, and its data.
+local function happening(fact, id, data)
+  local event_name, subject = string.match(fact, '^([^:]+):?(.*)$')
+  return {words = {event = event_name, subject = subject, id = id}, data = data}
+end
+
+-- Make what one rule says; answers <queue>/<id> of a task that was made, or nil and the field and why none can be.
+local function follow_rule(prefix, key, name, happened, now)
+  local line = redis.call('HGET', key, name)
+  local rule = #line <= 65536 and rule_of(line) or {fields = {}}
+  local q = open(prefix .. 'due:' .. (rule.queue or 'default'))
+  local words, field, why = words_by(rule, name, happened)
+  weigh(4 + #line / 512 + (words and #words[6] / 4096 or 0))
+  if not words then return nil, field, why end
+  local task
+  task, field, why = parse(words, 1, {q}, now)
+  if not task then return nil, field, why end
+  why = task.plan and trouble_of(task, {}, {n = 0})
+  if why then return nil, 'conditions', why end
+  if known_as(task) then
+    settle_again(task, now)
+  elseif string.byte(create(task, words, now, text(now))) ~= 114 then
+    count_created(q, now, 1)
+    return q.name .. '/' .. task.id
+  end
+end
+
+-- Carry out the rules of an event, in the order of their names, those after last; each by itself: what cannot be made is told
+-- as an event. Answers <queue>/<id> of the tasks, and the last rule that was carried out where there are more.
+local function follow_rules(prefix, happened, last, most, now)
+  local key, made, begun = prefix .. 'rules:' .. happened.words.event, {}, false
+  local names = (soft('HLEN', key) or 0) <= MOST_READ and soft('HKEYS', key) or {}
+  table.sort(names)
+  for _, name in ipairs(names) do
+    if name > last then
+      if begun and is_over(most) then return made, last end
+      local ok, task, field, why = pcall(follow_rule, prefix, key, name, happened, now)
+      if ok and task then made[#made + 1] = task end
+      if not ok then field, why = 'queue', 'has a key that cannot be used' end
+      if field then event(open(prefix .. 'due:default'), 'rule_failed', name, 'reason', field .. ' ' .. why) end
+      last, begun = name, true
     end
   end
   return made

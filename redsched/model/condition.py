@@ -23,6 +23,9 @@ Ended = Literal["success", "failure", "either"]
 MAX_PARENTS = 500  # named by one task when it is submitted; more come by ``follow``
 MAX_FACTS = 16
 MAX_MERGED = 1_000
+MAX_TESTS = 32  # comparisons in unless and only_if together
+MAX_MEMBERS = 32  # of a payload that facts (late) or events (bind) fill in
+SOONEST_AGAIN_MS = 1_000
 LONGEST_MS = 31_536_000_000
 FACT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,255}", re.ASCII)
 KEY = re.compile(r"[!-~]{1,128}")
@@ -100,7 +103,8 @@ class WaitFor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Again(msgspec.Struct, frozen=True):
-    """In place of a skip: look again after so long, and skip when that did not help ``within`` its due time (a day)."""
+    """In place of a skip: look again after so long, a second at least, and skip when that did not help ``within`` its
+    due time (a day)."""
 
     again: Duration
     within: Duration | None = None
@@ -179,13 +183,13 @@ class _Reader:
     def wrong(self, member: str, problem: str) -> InvalidTask:
         return InvalidTask(f"conditions.{member}", problem, index=self._index)
 
-    def span(self, member: str, value: Any) -> int:
+    def span(self, member: str, value: Any, least: int = 1) -> int:
         try:
             found = duration_ms(value)
         except ValueError as error:
             raise self.wrong(member, str(error)) from None
-        if not 1 <= found <= LONGEST_MS:
-            raise self.wrong(member, f"{found} ms is outside 1..{LONGEST_MS} ms")
+        if not least <= found <= LONGEST_MS:
+            raise self.wrong(member, f"{found} ms is outside {least}..{LONGEST_MS} ms")
         return found
 
     def text(self, member: str, value: Any, form: re.Pattern[str], what: str) -> str:
@@ -236,7 +240,19 @@ def wire_conditions(given: Conditions | Mapping[str, Any], index: int | None = N
     for member, value in found.items():
         if value is not None and value is not False:
             made[member] = _MEMBERS[member](reader, value)
+    tests = {member: _tests_in(made[member]) for member in ("unless", "only_if") if member in made}
+    if sum(tests.values()) > MAX_TESTS:
+        worst = max(tests, key=tests.__getitem__)
+        raise reader.wrong(worst, f"unless and only_if have {sum(tests.values())} tests; at most {MAX_TESTS} are taken")
     return made
+
+
+def _tests_in(test: Mapping[str, Any] | None) -> int:
+    """How many comparisons there are in a test as the scripts read it."""
+    if test is None:
+        return 0
+    parts = test.get("all") or test.get("any")
+    return sum(map(_tests_in, parts)) if parts else 1
 
 
 def _plain_fact(value: Any) -> Any:
@@ -276,8 +292,8 @@ def _test(member: str) -> Callable[[_Reader, Any], Any]:
             raise reader.wrong(member, "must be a test of a fact, or all or any of such; at most four deep")
         for name in ("all", "any"):
             if name in value:
-                if len(value) > 1 or not isinstance(value[name], Sequence) or not 1 <= len(value[name]) <= 32:
-                    raise reader.wrong(member, f"{name} stands alone and has 1..32 tests")
+                if len(value) > 1 or not isinstance(value[name], Sequence) or not 1 <= len(value[name]) <= MAX_TESTS:
+                    raise reader.wrong(member, f"{name} stands alone and has 1..{MAX_TESTS} tests")
                 return {name: [read(reader, one, depth - 1) for one in value[name]]}
         reader.text(f"{member}.fact", value.get("fact"), FACT, "name of a fact")
         if unknown := value.keys() - {"fact", "field", *_COMPARISONS}:
@@ -291,12 +307,15 @@ def _otherwise(reader: _Reader, value: Any) -> Any:
     if isinstance(value, str):
         return reader.choice("otherwise", value, ("skip",))
     found = reader.members("otherwise", value, Again)
-    return {name: reader.span(f"otherwise.{name}", one) for name, one in found.items()}
+    least = {"again": SOONEST_AGAIN_MS}
+    return {name: reader.span(f"otherwise.{name}", one, least.get(name, 1)) for name, one in found.items()}
 
 
 def _late(reader: _Reader, value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise reader.wrong("late", "must be an object: member of the payload -> fact")
+    if len(value) > MAX_MEMBERS:
+        raise reader.wrong("late", f"has {len(value)} members; at most {MAX_MEMBERS} are taken")
     made: dict[str, Any] = {}
     for name, given in value.items():
         source = _plain_fact(given)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from redsched.model.condition import FACT, KEY, LONGEST_MS, REF, fact_name
+from redsched.model.condition import FACT, KEY, LONGEST_MS, MAX_MEMBERS, REF, fact_name
 from redsched.model.duration import duration_ms, instant
 from redsched.model.errors import InvalidSchedule, InvalidTask
 from redsched.model.explain import Told
@@ -152,6 +152,8 @@ def _paused(queue: str, words: Sequence[Any]) -> Paused:
 def put_rule(keys: CellKeys, rule: Rule, *, max_payload: int) -> Call[str]:
     """Create or replace a rule: ``created``, ``updated`` or ``unchanged``."""
     conditions = rule.task.conditions
+    if rule.bind and len(rule.bind) > MAX_MEMBERS:
+        raise InvalidTask("bind", f"has {len(rule.bind)} members; at most {MAX_MEMBERS} are taken")
     stood_in = msgspec.structs.replace(rule.task, conditions=_stood_in(conditions) if conditions else None)
     try:
         words = [text_of(word) for word in task_words(stood_in, max_payload)]

@@ -1,0 +1,137 @@
+"""What one task may ask for, so that no call holds the server for long: refused at its enqueue, malformed where written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from redsched.model.condition import Conditions, wire_conditions
+from redsched.model.errors import InvalidTask
+from redsched.model.rule import Rule
+from redsched.model.schedule import TaskTemplate
+from redsched.wire import events
+from redsched.wire.keys import CellKeys
+from tests.lua.harness import NOW, Queue
+
+Given = dict[str, Any]
+
+
+def facts_asked(count: int) -> Given:
+    """A test of so many facts."""
+    return {"any": [{"fact": f"f{at}"} for at in range(count)]}
+
+
+WITHIN: list[Given] = [
+    {"unless": facts_asked(32)},
+    {"unless": facts_asked(16), "only_if": facts_asked(16)},
+    {"unless": {"all": [facts_asked(16), {"any": [facts_asked(8), facts_asked(8)]}]}},
+    {"only_if": {"fact": "f"}, "otherwise": {"again": 1_000}},
+    {"late": {f"m{at}": {"fact": "f"} for at in range(32)}},
+]
+BEYOND: list[tuple[Given, str, str]] = [
+    ({"unless": facts_asked(17), "only_if": facts_asked(16)}, "hold more than 32 tests", "conditions.unless"),
+    ({"only_if": {"all": [facts_asked(32), {"fact": "g"}]}}, "hold more than 32 tests", "conditions.only_if"),
+    ({"unless": {"any": [facts_asked(31)] * 32}}, "hold more than 32 tests", "conditions.unless"),
+    ({"only_if": {"fact": "f"}, "otherwise": {"again": 999}}, "hold a otherwise that cannot be used",
+     "conditions.otherwise.again"),
+    ({"late": {f"m{at}": {"fact": "f"} for at in range(33)}}, "hold a late that cannot be used", "conditions.late"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("conditions", WITHIN, ids=range(len(WITHIN)))
+def test_a_plan_within_the_limits_is_taken_by_scripts_and_client_alike(queue: Queue, conditions: Given) -> None:
+    assert queue.plan("a", conditions, due=NOW + 1_000) == "created"
+    assert wire_conditions(conditions).keys() == conditions.keys()
+
+
+@pytest.mark.parametrize(("conditions", "why", "field"), BEYOND, ids=range(len(BEYOND)))
+def test_a_plan_beyond_the_limits_is_refused_where_it_is_written(
+    queue: Queue, conditions: Given, why: str, field: str
+) -> None:
+    text = json.dumps(conditions)
+    words = (1, "b", 0, 3, "type", "t", "payload", "{}", "conditions", text)
+    assert f"RS_INVALID 1 conditions {why}" in queue.refused("enqueue", 0, *words)
+    with pytest.raises(InvalidTask) as caught:
+        wire_conditions(Conditions(**conditions))
+    assert caught.value.field == field
+
+    queue.seed("a", conditions=text)  # as plain commands, or a release before these limits, wrote it
+    queue.promote()
+    assert queue.task("a")["reason"] == "malformed"
+
+
+def test_a_rule_binds_to_32_members_and_no_more(queue: Queue) -> None:
+    def put(count: int) -> str:
+        bind = {f"m{at}": "subject" for at in range(count)}
+        template = TaskTemplate(type="t", queue="q", payload={})
+        rule = Rule(id="a", on="x", task=template, bind=bind)
+        return queue.send(events.put_rule(CellKeys(queue.cell), rule, max_payload=99))
+
+    assert put(32) == "created"
+    with pytest.raises(InvalidTask) as caught:
+        put(33)
+    assert caught.value.field == "bind"
+    line = json.dumps({"fields": {"type": "t", "payload": "{}"}, "bind": {f"m{at}": "subject" for at in range(33)}})
+    with pytest.raises(Exception, match="RS_INVALID 1 rule cannot be used"):
+        queue.run("put_rule", [queue.key("rules")], [NOW, "b", "x", line])
+
+
+@pytest.mark.parametrize(
+    ("test", "holds"),
+    [({}, True), ({"exists": False}, False), ({"equals": "x" * 1_000}, False), ({"greater": 1}, False),
+     ({"in": ["x"]}, False), ({"field": "a"}, False), ({"field": "a", "exists": False}, True)],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["text", "hash"])
+def test_of_a_fact_longer_than_64_kib_only_that_it_is_there_counts(
+    queue: Queue, kind: str, test: Given, holds: bool
+) -> None:
+    if kind == "text":
+        queue.redis.set(queue.key("fact:f"), json.dumps({"a": "x" * 65_536}))
+    else:
+        queue.redis.hset(queue.key("fact:f"), mapping={"a": "x" * 65_537})
+    queue.plan("a", {"only_if": {"fact": "f", **test}})
+
+    assert queue.task("a")["state"] == ("ready" if holds else "skipped")
+
+
+def test_a_fact_of_64_kib_is_read(queue: Queue) -> None:
+    text = json.dumps({"a": "x" * 65_526})
+    assert len(text) == 65_536 - 1
+    queue.redis.set(queue.key("fact:f"), text)
+    queue.plan("a", {"only_if": {"fact": "f", "field": "a"}, "late": {"whole": {"fact": "f"}}})
+
+    assert len(queue.task("a")["payload"]) > 65_536
+
+
+def test_a_task_reads_64_kib_of_members_whatever_its_neighbours_read(queue: Queue) -> None:
+    for name in ("f", "g", "h"):
+        queue.redis.set(queue.key(f"fact:{name}"), json.dumps({"a": 1, "pad": name * 30_000}))
+    plan = {"only_if": {"all": [{"fact": name, "field": "a", "equals": 1} for name in ("f", "g")]}}
+    greedy = {"only_if": {"all": [{"fact": name, "field": "a", "equals": 1} for name in ("f", "g", "h")]}}
+    for task_id, conditions in (("a", plan), ("b", greedy), ("c", plan)):
+        queue.seed(task_id, conditions=json.dumps(conditions))
+
+    queue.promote()
+
+    assert [queue.task(task_id)["state"] for task_id in "abc"] == ["ready", "skipped", "ready"]
+
+
+def test_many_tests_of_one_fact_read_it_once(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.redis.set(queue.key("fact:f"), json.dumps({f"m{at}": at for at in range(32)}))
+    plan = {"only_if": {"all": [{"fact": "f", "field": f"m{at}", "equals": at} for at in range(32)]}}
+    for at in range(20):
+        queue.seed(f"t{at}", conditions=json.dumps(plan))
+
+    before = reads(queue)
+    queue.promote(limit=500)
+
+    assert len(queue.places()["ready"]["normal"]) == 20
+    assert reads(queue) - before == 1
+
+
+def reads(queue: Queue) -> int:
+    """How often the server read a fact."""
+    return int(queue.redis.info("commandstats").get("cmdstat_getrange", {"calls": 0})["calls"])
