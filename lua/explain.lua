@@ -25,7 +25,8 @@ end
 for _, reason in ipairs({'missing', 'wrong type', 'bad id', 'bad time'}) do
   if soft('ZSCORE', q.quarantine, reason .. ':' .. string.sub(id, 1, 128)) then tell('quarantined', reason) end
 end
-for what, line in pairs(stops_of(q) or {}) do
+local about = f and read(q.task .. id, 'type', 'key') or {}
+for what, line in pairs(stops_of(q, 'queue', 'type:' .. (about[1] or ''), 'key:' .. (about[2] or ''))) do
   local till, since, reason = string.match(line, '^(%d+) (%d+) (.*)$')
   if is_stopped(line, now) then tell('stop', what, tonumber(till or 0), tonumber(since or 0), reason or line) end
 end

@@ -117,7 +117,7 @@ class EventVerbs(_Shared):
 
     def paused(self, queues: str | Sequence[str] = "default") -> builtins.list[Paused]:
         """What is paused in 1..100 queues."""
-        return self._transport.send(events.paused([self._keys(queue) for queue in id_list(queues)]))
+        return talk(self._transport, events.all_paused([self._keys(queue) for queue in id_list(queues)]))
 
     def put_rule(self, rule: Rule) -> str:
         """Create or replace a rule: ``created``, ``updated`` or ``unchanged``. Every event from now on follows it.
@@ -230,7 +230,7 @@ class AsyncEventVerbs(_Shared):
 
     async def paused(self, queues: str | Sequence[str] = "default") -> builtins.list[Paused]:
         """As ``EventVerbs.paused``."""
-        return await self.transport.send(events.paused([self._keys(queue) for queue in id_list(queues)]))
+        return await talk_async(self.transport, events.all_paused([self._keys(queue) for queue in id_list(queues)]))
 
     async def put_rule(self, rule: Rule) -> str:
         """As ``EventVerbs.put_rule``."""

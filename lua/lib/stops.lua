@@ -1,10 +1,9 @@
 -- stops: what is paused in a queue: all of it (queue), a type (type:<type>) or a key (key:<key>).
 
--- Paused thing -> "<until, ms; 0: until resumed> <since, ms> <reason>"; false where nothing is.
-local function stops_of(q)
-  local flat, found = soft('HGETALL', q.paused), {}
-  if not flat or #flat == 0 then return false end
-  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
+-- What is paused of these things: thing -> "<until, ms; 0: until resumed> <since, ms> <reason>".
+local function stops_of(q, ...)
+  local found, values = {}, soft('HMGET', q.paused, ...) or {}
+  for i, what in ipairs({...}) do found[what] = values[i] or nil end
   return found
 end
 
@@ -13,14 +12,21 @@ local function is_stopped(line, now)
   return till ~= nil and (till == 0 or till > now)
 end
 
--- What stops a task from running now; nil where nothing does. Read once a call and queue.
+-- Whether that is paused, asked once a call and queue.
+local function is_asked_stopped(q, what, now)
+  if q.stops[what] == nil then q.stops[what] = is_stopped(stops_of(q, what)[what], now) end
+  return q.stops[what]
+end
+
+-- What stops a task from running now; nil where nothing does. Thousands of keys may be paused, so each is asked by its name,
+-- and nothing at all where nothing is paused.
 local function stopped_by(q, type, id, now)
-  if q.stops == nil then q.stops = stops_of(q) end
+  if q.stops == nil then q.stops = redis.call('EXISTS', q.paused) == 1 and {} end
   if not q.stops then return nil end
-  if is_stopped(q.stops.queue, now) then return 'queue' end
-  if is_stopped(q.stops['type:' .. type], now) then return 'type:' .. type end
+  if is_asked_stopped(q, 'queue', now) then return 'queue' end
+  if is_asked_stopped(q, 'type:' .. type, now) then return 'type:' .. type end
   local key = redis.call('HGET', q.task .. id, 'key')
-  if key and is_stopped(q.stops['key:' .. key], now) then return 'key:' .. key end
+  if key and is_asked_stopped(q, 'key:' .. key, now) then return 'key:' .. key end
 end
 
 -- Set a task aside until that is resumed, or its start-by passes; the caller leaves the old place.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from redsched.wire.schedules import Stored, task_words, template_of
 
 KEEP_FACT_MS = 86_400_000
 MAX_DATA_BYTES = 65_536
+A_PAGE = 500  # of what is paused
 AT_ONCE = 20  # the limit of one attend: less than a millisecond of the server
 _PLACE, _STAND_IN = re.compile(r"{(subject|event|id)}"), re.compile(r"Z-(subject|event|id)-Z")
 _JSON = msgspec.json.Encoder(order="deterministic")
@@ -130,13 +131,25 @@ def resume(keys: QueueKeys, what: str) -> Call[bool]:
     return Call("resume", (keys.due,), (0, what), lambda reply: text_of(reply) == "resumed")
 
 
-def paused(queues: Sequence[QueueKeys]) -> Call[list[Paused]]:
-    """What is paused in 1..100 queues."""
+def paused(queues: Sequence[QueueKeys], *, cursor: str = "", limit: int = A_PAGE) -> Call[tuple[list[Paused], str]]:
+    """A page of what is paused in 1..100 queues, and the cursor of the next; '' on the last."""
 
-    def read(reply: list[list[Any]]) -> list[Paused]:
-        return [_paused(queues[words[0] - 1].queue, words[1:]) for words in reply]
+    def read(reply: list[list[Any]]) -> tuple[list[Paused], str]:
+        *stops, (_, following) = reply
+        return [_paused(queues[words[0] - 1].queue, words[1:]) for words in stops], text_of(following)
 
-    return Call("paused", [keys.due for keys in queues], (0,), read)
+    return Call("paused", [keys.due for keys in queues], (0, cursor, limit), read)
+
+
+def all_paused(queues: Sequence[QueueKeys]) -> Generator[Call[Any], Any, list[Paused]]:
+    """All that is paused in 1..100 queues."""
+    found: dict[tuple[str, str | None, str | None], Paused] = {}
+    cursor = ""
+    while True:
+        stops, cursor = yield paused(queues, cursor=cursor)
+        found |= {(stop.queue, stop.type, stop.key): stop for stop in stops}
+        if not cursor:
+            return list(found.values())
 
 
 def _paused(queue: str, words: Sequence[Any]) -> Paused:

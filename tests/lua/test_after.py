@@ -215,7 +215,7 @@ def test_nothing_of_what_is_paused_starts_until_it_is_resumed(queue: Queue, what
 
     assert started == ([] if what == "queue" else ["other"])
     assert queue.task("due")["blocked"] == f"pause:{what}"
-    (stop,) = queue.send(events.paused([queue.keys]), now=NOW + 1)
+    ((stop,), _) = queue.send(events.paused([queue.keys]), now=NOW + 1)
     assert (stop.reason, stop.waiting) == ("maintenance", 3 if what == "queue" else 2)
 
     assert queue.send(events.resume(queue.keys, what), now=NOW + 5)

@@ -1,4 +1,4 @@
-"""What one task may ask for, so that no call holds the server for long: refused at its enqueue, malformed where written."""
+"""What one task may ask for, so that no call takes long: refused at its enqueue, malformed where it was written."""
 
 from __future__ import annotations
 

@@ -233,7 +233,7 @@ class World:
     def look(self) -> None:
         """What is told of one task, of its parents and of what is paused is what is so."""
         found = {f"type:{one.type}" if one.type else f"key:{one.key}" if one.key else "queue"
-                 for one in self.send(events.paused([self.keys]))}  # fmt: skip
+                 for one in self.send(events.paused([self.keys]))[0]}  # fmt: skip
         if found != self.stopped:
             raise Violation(f"told to be paused: {found}, not {self.stopped}")
         if not self.tasks:
