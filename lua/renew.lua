@@ -3,7 +3,8 @@
 -- KEYS   due...    zset    {namespace}:due:<queue>, one per queue
 -- ARGV   now       int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   lease_ms  int     1000..3600000, how long from now the leases last
--- ARGV   claim...  words   for each: number of its queue in KEYS, id, token
+-- ARGV   claim...  words   for each: number of its queue in KEYS, id, token; begun/<token>: its handler has begun, and a
+--                         lease that ends without an answer uses up the attempt
 -- REPLY  {word...}         renewed | cancel (renewed, and asked to stop) | lost (not this worker's any more)
 -- FLAGS  allow-oom
 -- USES   clock, keys, read, drain
@@ -17,7 +18,9 @@ local answers = {}
 for at = 3, #ARGV, 3 do
   local q, id, token = queues[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 2]
   local found = is_id(id) and read(q.task .. id, 'state', 'token', 'cancel_requested')
-  if found and found[1] == 'running' and found[2] == token then
+  local begun = string.match(token, '^begun/(.+)$')
+  if found and found[1] == 'running' and found[2] == (begun or token) then
+    if begun then redis.call('HSET', q.task .. id, 'begun', begun) end
     redis.call('ZADD', q.running, now + lease, id)
     answers[#answers + 1] = found[3] and 'cancel' or 'renewed'
   else

@@ -22,7 +22,8 @@ for i = 3, #ARGV do
   if state == 'dead' then
     redis.call('ZADD', q.due, due, id)
     redis.call('HSET', key, 'state', 'scheduled', 'attempt', 0)
-    redis.call('HDEL', key, 'token', 'entry', 'worker', 'started_at', 'finished_at', 'reason', 'cancel_requested', 'unhandled', 'deferred')
+    redis.call('HDEL', key, 'token', 'entry', 'worker', 'started_at', 'finished_at', 'reason', 'cancel_requested', 'unhandled', 'deferred',
+      'begun', 'crashes')
     redis.call('ZREM', q.dead, id)
     event(q, 'revived', id)
     count(q, now, 'revived', 1)

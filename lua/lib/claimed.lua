@@ -19,7 +19,7 @@ local function claimed_before(key, nonce, queues, now)
     local token = found and redis.call('HGET', queues[number].task .. id, 'token')
     if found and found[1] == 'running' and token == found[5] .. '.' .. nonce then
       if (number_or('expires_at', found[8], 4e12) or 4e12) <= now then
-        expire(queues[number], id, now, found[13])
+        expire(queues[number], id, now, found[13], nil, 'attempt', text(math.max((tonumber(found[5]) or 1) - 1, 0)))
         redis.call('ZREM', queues[number].running, id)
       else
         answers[#answers + 1] = claim_answer(number, id, found, tonumber(found[5]), tonumber(found[9]))

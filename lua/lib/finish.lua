@@ -3,8 +3,9 @@
 local KEEP_FINISHED, KEEP_DEAD = 3600000, 2592000000
 local FINISHED = {completed = true, skipped = true, expired = true, cancelled = true}
 
--- End a task as completed, skipped, expired or cancelled; its id stays known until its retention ends.
-local function finish(q, id, state, now, retention, reason)
+-- End a task as completed, skipped, expired or cancelled; its id stays known until its retention ends. More fields may
+-- follow.
+local function finish(q, id, state, now, retention, reason, ...)
   local bound = redis.call('HGET', q.task .. id, 'bound')
   local keep = number_or('retention_ms', retention, KEEP_FINISHED) or KEEP_FINISHED
   if bound then keep = math.max(keep, KEEP_TIED) end
@@ -14,21 +15,22 @@ local function finish(q, id, state, now, retention, reason)
     return
   end
   redis.call('ZADD', q.finished, now + keep, id)
-  local told = reason and reason ~= '' and {'reason', reason} or {}
+  local told = {...}
+  if reason and reason ~= '' then told[#told + 1], told[#told + 2] = 'reason', reason end
   redis.call('HSET', q.task .. id, 'state', state, 'finished_at', now, unpack(told))
   untie(q, id, now, bound)
 end
 
 -- A task past its start-by never starts.
-local function expire(q, id, now, retention, reason)
-  finish(q, id, 'expired', now, retention, reason)
+local function expire(q, id, now, retention, reason, ...)
+  finish(q, id, 'expired', now, retention, reason, ...)
   event(q, 'expired', id)
   count(q, now, 'expired', 1)
   return 'expired'
 end
 
-local function call_off(q, id, now, retention, reason)
-  finish(q, id, 'cancelled', now, retention, reason)
+local function call_off(q, id, now, retention, reason, ...)
+  finish(q, id, 'cancelled', now, retention, reason, ...)
   event(q, 'cancelled', id)
   count(q, now, 'cancelled', 1)
   return 'cancelled'

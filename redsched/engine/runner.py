@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import enum
 import inspect
 import logging
 import traceback
@@ -21,6 +20,7 @@ import msgspec
 from redsched.engine.app import PayloadMismatch, TaskType
 from redsched.engine.asked import Asked
 from redsched.engine.context import Context
+from redsched.engine.held import Held, NotBegun, Why, returned
 from redsched.model import trace
 from redsched.model.duration import duration_ms, duration_text
 from redsched.model.outcome import Cancelled, Completed, Dead, Outcome, OutcomeChosen, Retry, Snooze
@@ -30,39 +30,6 @@ from redsched.wire.protocol import Settlement, Started
 log = logging.getLogger("redsched.worker")
 MAX_RESULT_BYTES = 65_536
 MAX_TRACEBACK = 8_000
-
-
-class Why(enum.Enum):
-    """Why a run was stopped from outside."""
-
-    TIMEOUT = "timeout"
-    CANCEL = "cancel"
-    LOST = "lost"
-    SHUTDOWN = "shutdown"
-
-
-class Held:
-    """A claim that this worker holds: waiting in its buffer, or running."""
-
-    __slots__ = ("context", "lease_until", "renewed_at", "started", "task", "why")
-
-    def __init__(self, started: Started, *, renewed_at: float, lease_until: float) -> None:
-        self.started = started
-        self.renewed_at = renewed_at  # monotonic seconds
-        self.lease_until = lease_until
-        self.context: Context | None = None
-        self.task: asyncio.Task[None] | None = None  # the slot that runs it, while it may be cancelled
-        self.why: Why | None = None
-
-    def stop(self, why: Why) -> None:
-        """Stop the run from outside; the first reason counts. A plain function goes on in its thread."""
-        if self.context is not None:
-            self.context.lease_lost |= why is Why.LOST
-            self.context.cancel_requested |= why is Why.CANCEL
-        if self.why is None and (why is not Why.CANCEL or self.task is not None):
-            self.why = why
-            if self.task is not None:
-                self.task.cancel()
 
 
 class Runner:
@@ -96,6 +63,8 @@ class Runner:
             with span:
                 result = await self._call(held, task_type, arguments)
             outcome: Outcome = result if isinstance(result, Outcome) else Completed(result)
+        except NotBegun:
+            return _stopped(held, limit)
         except asyncio.CancelledError as error:
             if held.why is not None:
                 return _stopped(held, limit)
@@ -123,14 +92,15 @@ class Runner:
     async def _call(self, held: Held, task_type: TaskType, arguments: dict[str, Any]) -> Any:
         held.task = asyncio.current_task()
         if task_type.handler.is_async:
+            held.begin()
             return await task_type.handler.function(**arguments)
-        call = partial(_plain, task_type.handler.function, arguments)
+        call = partial(_plain, held, task_type.handler.function, arguments)
         future = self._pool.submit(contextvars.copy_context().run, call)
         wrapped = asyncio.wrap_future(future)
         try:
             result = await asyncio.shield(wrapped)
         except asyncio.CancelledError:
-            if not future.done():
+            if not future.cancel() and not future.done():
                 self.stragglers.add(future)
                 future.add_done_callback(self._straggler_ended)
                 wrapped.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, and of no use
@@ -146,7 +116,8 @@ class Runner:
         self._freed()
 
 
-def _plain(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+def _plain(held: Held, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    held.begin()
     try:
         return function(**arguments)
     except StopIteration as error:  # a future cannot carry it
@@ -166,6 +137,8 @@ def _forget_cancelling() -> None:
 
 
 def _stopped(held: Held, limit: int) -> tuple[str, Settlement | None]:
+    if held.begun_at is None and held.why is not Why.LOST:
+        return "returned", returned(held.started)  # Redis knows whether it was cancelled, or is past its start-by
     match held.why:
         case Why.TIMEOUT:
             text = f"TimeLimit: ran longer than its time limit of {duration_text(limit)}"
@@ -175,11 +148,6 @@ def _stopped(held: Held, limit: int) -> tuple[str, Settlement | None]:
         case Why.SHUTDOWN:
             return "returned", returned(held.started)
     return "lost", None
-
-
-def returned(started: Started, why: str = "") -> Settlement:
-    """Give a claim back: ready again at once, or after a while when ``why`` is ``unhandled``."""
-    return Settlement(started.queue, started.id, started.token, "return", why)
 
 
 def _named(outcome: Outcome) -> str:
@@ -246,8 +214,3 @@ def error_kind(error: str) -> str:
     whole is with the task."""
     kind, colon, _ = error.partition(": ")
     return kind if colon and kind.isidentifier() else error[:500]
-
-
-def about(started: Started) -> dict[str, Any]:
-    """What a log line tells of a run."""
-    return {"queue": started.queue, "task_id": started.id, "type": started.type, "attempt": started.attempt}

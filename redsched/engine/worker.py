@@ -10,7 +10,6 @@ import logging
 import os
 import socket
 import time
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,15 @@ from redsched.client import AsyncClient
 from redsched.engine.app import App
 from redsched.engine.asked import Asked
 from redsched.engine.bell import Doorbell
+from redsched.engine.claims import Claims
+from redsched.engine.elapsed import elapsed
+from redsched.engine.held import Why, about, returned
+from redsched.engine.leases import FRESH, MOST_ASKED, Leases
 from redsched.engine.loop import Loop, cancelled
 from redsched.engine.mover import Mover
 from redsched.engine.observer import Observer, Silent
 from redsched.engine.planned import put_schedules
-from redsched.engine.runner import Held, Runner, Why, about, error_kind, returned
+from redsched.engine.runner import Runner, error_kind
 from redsched.engine.spool import Spool
 from redsched.engine.tally import Tally
 from redsched.engine.watchdog import Watchdog
@@ -37,7 +40,6 @@ from redsched.wire.protocol import Bell, Call, Claimed, Settlement
 
 log = logging.getLogger("redsched.worker")
 QUEUES_A_CALL = 16
-BEAT = 1.0  # seconds between renewals, so that a cancelled task hears of it soon; never later than a third of the lease
 AHEAD = 0.05  # seconds of work that a busy worker holds beside what runs
 MOST_CLAIMED = 250  # by one call: while Redis works on it, the worker runs what it holds ahead
 TURN = 0.002  # seconds that handlers which never wait may hold the loop in one go
@@ -67,8 +69,8 @@ class Worker:
         keys = [queue_keys(self._client.cell, queue) for queue in settings.queues]
         self._keys = keys
         self._chunks = [keys[at : at + QUEUES_A_CALL] for at in range(0, len(keys), QUEUES_A_CALL)]
-        self._buffer: deque[Held] = deque()
-        self._held: dict[str, Held] = {}  # by token: buffered and running
+        self._claims = Claims(settings.lease_ms / 1_000, self._end)
+        self._leases = Leases(self._client, self._claims, settings.lease_ms, observer=self._observer)
         self._slots: set[asyncio.Task[None]] = set()
         self._ends: list[Settlement] = []
         self._sending: list[Settlement] = []
@@ -84,8 +86,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._trips = Loop("claim", self._trip, observer=self._observer, log=log)
         self._at_once = False
-        self._clock_offset = 0.0  # server ms less local monotonic ms
-        self._beat = min(BEAT, settings.lease_ms / 3_000)
+        self._clock_offset = 0.0  # server ms less those of ``elapsed``
         self._tally = Tally(self._observer)
         self._spool = Spool(Path(settings.data_dir or default_data_dir()) / "spool", settings.namespace)
 
@@ -100,14 +101,12 @@ class Worker:
         self._runner = Runner(self.settings.concurrency, Asked(self._client), self._trips.nudge)
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._bell = Doorbell(self._client, self._keys, self.consumer, self._rung)
-        beats = Loop("renew", self._renew, observer=self._observer, log=log)
-        leases = Loop("lease", self._watch_leases, observer=self._observer, log=log)
         mover = Mover(self.settings, client=self._client, observer=self._observer, at_home=self.settings.queues)
         await self._join()
         await self._tell_late()
         told = {"consumer": self.consumer, "queues": ",".join(self.settings.queues), "types": len(self.app.tasks)}
         log.info("worker.started", extra=told | {"concurrency": self.settings.concurrency})
-        background = [asyncio.create_task(beats.run()), asyncio.create_task(leases.run())]
+        background = [asyncio.create_task(loop.run()) for loop in self._leases.loops]
         if self._with_mover:
             background.append(asyncio.create_task(mover.run()))
         trips = asyncio.create_task(self._trips.run())
@@ -176,9 +175,9 @@ class Worker:
             self._settled(words)
         elif claim is not None:
             self._claimed(await self._client.transport.send(claim))
-        elif not self._held and (self._stopping.is_set() or (self._burst and await self._nothing_due())):
+        elif not self._claims.held and (self._stopping.is_set() or (self._burst and await self._nothing_due())):
             return None
-        ended = self._stopping.is_set() and not self._held
+        ended = self._stopping.is_set() and not self._claims.held
         if self._ends or ended or self._next_claim() is not None:
             await asyncio.sleep(0)
             return 0.0
@@ -187,7 +186,7 @@ class Worker:
         return 0.1 if self._burst else 30.0
 
     def _room(self) -> int:
-        return self.settings.concurrency + self._ahead - len(self._held) - len(self._runner.stragglers)
+        return self.settings.concurrency + self._ahead - len(self._claims.held) - len(self._runner.stragglers)
 
     def _next_claim(self) -> Call[Claimed] | None:
         """The claim to send now: the one without an answer, or a new one where there is room and may be work.
@@ -202,7 +201,7 @@ class Worker:
             room = 1
             if not self._bells:
                 return None
-        elif room <= 0 or (len(self._buffer) > self._ahead and room < full):
+        elif room <= 0 or (len(self._claims.waiting) > self._ahead and room < full):
             return None  # not worth a call yet: all that is to be held ahead is there
         if self._bells:
             names = {bell.queue for bell in self._bells}
@@ -215,33 +214,37 @@ class Worker:
         own = {keys.queue for keys in chunk}
         bells = [bell for bell in self._bells if bell.queue in own]
         self._bells = [bell for bell in self._bells if bell.queue not in own]
-        self._claim_made = time.monotonic()
+        self._claim_made = elapsed()
         self._claim = protocol.claim(
             chunk, consumer=self.consumer, count=min(room, MOST_CLAIMED), lease_ms=self.settings.lease_ms, bells=bells
         )
         return self._claim
 
     def _claimed(self, claimed: Claimed) -> None:
-        now = time.monotonic()
         self._claim = None
-        self._clock_offset = claimed.now - now * 1_000
+        self._clock_offset = claimed.now - elapsed() * 1_000
         if claimed.more or len(claimed.tasks) >= self.settings.concurrency:  # so busy that more has come meanwhile
             self._short = 0
         else:
             self._short += 1
             self._looking = (self._looking + 1) % len(self._chunks)
         for started in claimed.tasks:
-            # a claim that had to be repeated may have begun its lease long ago: then it is renewed at once
-            held = Held(started, renewed_at=self._claim_made, lease_until=now + self.settings.lease_ms / 1_000)
             if self._stopping.is_set():
                 self._ends.append(returned(started))
             elif started.type in self.app.tasks:
-                self._held[started.token + started.id] = held
-                self._buffer.append(held)
+                # from its first sending: a claim that had to be repeated may have begun its lease long ago
+                self._claims.take(started, sent=self._claim_made, server_ms=claimed.now)
             else:
                 self._ends.append(returned(started, "unhandled"))
                 log.warning("task.unhandled", extra=about(started))
         self._open_slots()
+
+    def _end(self, end: Settlement, name: str) -> None:
+        """Tell Redis of an end with the next round trip."""
+        self._ends.append(end)
+        if name != "completed":
+            self._names[end.token + end.task_id] = name
+        self._trips.nudge()
 
     def _rung(self, bells: list[Bell]) -> None:
         """The blocking read ended: with entries, or because its time was up."""
@@ -273,7 +276,7 @@ class Worker:
 
     def _open_slots(self) -> None:
         free = self.settings.concurrency - len(self._slots) - len(self._runner.stragglers)
-        for _ in range(min(free, len(self._buffer))):
+        for _ in range(min(free, len(self._claims.waiting))):
             slot = asyncio.create_task(self._slot())
             self._slots.add(slot)
             slot.add_done_callback(self._slot_ended)
@@ -292,31 +295,31 @@ class Worker:
             self._slots.discard(asyncio.current_task())
 
     async def _run_buffer(self) -> None:
-        while self._buffer:
-            held = self._buffer.popleft()
-            started = held.started
-            if held.why is not None:
-                continue  # lost or handed back while it waited
-            began = time.monotonic()
+        waiting = self._claims.waiting
+        while waiting:
+            held, began = waiting[0], elapsed()
+            if began - held.renewed_at > FRESH and held.asked < MOST_ASKED:
+                await self._leases.confirm()
+                continue
+            started = waiting.popleft().started
             late_ms = began * 1_000 + self._clock_offset - started.due_at
             self._tally.started(started.queue, started.type, started.attempt, late_ms)
+            self._leases.ran(held)
             outcome, end = await self._runner.run(held, self.app.tasks[started.type])
-            now = time.monotonic()
-            self._held.pop(started.token + started.id, None)
+            now = elapsed()
+            self._claims.held.pop(held.key, None)
             self._tally.finished(started.queue, started.type, outcome, now - began)
             self._done_in_window += 1
             if end is None:
                 log.warning("task.lost", extra=about(started))
+                self._trips.nudge()
             else:
-                self._ends.append(end)
-                if outcome != "completed":
-                    self._names[started.token + started.id] = outcome
-            self._trips.nudge()
+                self._end(end, outcome)
             if self._runner.stragglers and len(self._slots) + len(self._runner.stragglers) > self.settings.concurrency:
                 return
             if now - self._turn > TURN:  # of all slots together, or each would take one
                 await asyncio.sleep(0)
-                self._turn = time.monotonic()
+                self._turn = elapsed()
 
     def _measure(self) -> None:
         """Adapt how much is held ahead to the rate, and tell the observer in batches."""
@@ -328,39 +331,6 @@ class Worker:
             self._done_in_window, self._window = 0, now
         self._tally.tell()
         self._observer.slots(self.settings.concurrency, len(self._slots))
-
-    async def _renew(self) -> float:
-        now = time.monotonic()
-        due = [held for held in self._held.values() if now - held.renewed_at >= self._beat / 2 and held.why is None]
-        for at in range(0, len(due), 1_000):
-            part = due[at : at + 1_000]
-            sent = time.monotonic()
-            call = protocol.renew(self._client.cell, [held.started for held in part], lease_ms=self.settings.lease_ms)
-            words = await self._client.transport.send(call)
-            for held, word in zip(part, words, strict=True):
-                if held.started.token + held.started.id not in self._held:
-                    continue  # ended meanwhile
-                if word == "lost":
-                    self._give_up(held)
-                    continue
-                held.renewed_at, held.lease_until = sent, sent + self.settings.lease_ms / 1_000
-                if word == "cancel":
-                    held.stop(Why.CANCEL)
-        return self._beat
-
-    async def _watch_leases(self) -> float:
-        """Stop what was not renewed in time, however long Redis stays away: another worker may have it any moment."""
-        now = time.monotonic()
-        for held in list(self._held.values()):
-            if now > held.lease_until - self._beat / 2:
-                self._give_up(held)
-        return self._beat / 2 if self._held else self._beat
-
-    def _give_up(self, held: Held) -> None:
-        held.stop(Why.LOST)
-        if held in self._buffer:
-            self._held.pop(held.started.token + held.started.id, None)
-            log.warning("task.lost", extra=about(held.started))
 
     # the end
 
@@ -380,15 +350,11 @@ class Worker:
                     await self._client.transport.send(protocol.leave(chunk, self.consumer))
 
     async def _drain(self) -> None:
-        log.info("worker.draining", extra={"running": len(self._slots), "buffered": len(self._buffer)})
-        while self._buffer:
-            held = self._buffer.popleft()
-            held.why = Why.SHUTDOWN
-            self._held.pop(held.started.token + held.started.id, None)
-            self._ends.append(returned(held.started))
+        log.info("worker.draining", extra={"running": len(self._slots), "buffered": len(self._claims.waiting)})
+        self._claims.give_back_all()
         self._trips.nudge()
         grace = time.monotonic() + self.settings.shutdown_grace_ms / 1_000
-        while self._held and not self._at_once and time.monotonic() < grace:
+        while self._claims.held and not self._at_once and time.monotonic() < grace:
             await asyncio.wait(self._slots, timeout=0.05) if self._slots else await asyncio.sleep(0.01)
-        for held in list(self._held.values()):
+        for held in list(self._claims.held.values()):
             held.stop(Why.SHUTDOWN)

@@ -7,7 +7,6 @@ is excused only where its answer came while that fault lasted, or within the win
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -302,21 +301,19 @@ def _recoveries(tasks: dict[str, _Task], faults: _Faults, offset: float) -> tupl
     if any(event.word in (CLOCK_BACK, CLOCK_FORWARD) for event in faults.all):
         return found, 0  # the server's clock cannot tell how long anything took
     for task in tasks.values():
-        claims = sorted(task.claims, key=lambda claim: claim.attempt)
-        attempts = [claim.attempt for claim in claims]
-        for claim in claims:
+        claims = sorted(task.claims, key=lambda claim: (claim.attempt, claim.server_ms))
+        for at, claim in enumerate(claims, 1):
             killed = kills.get(claim.proc)
             if killed is None or claim.token in task.settled:
                 continue
-            at = bisect_left(attempts, claim.attempt + 1)
-            if at == len(attempts):
+            if at == len(claims):
                 continue
             took = claims[at].server_ms - offset - killed * 1_000
             end = killed + took / 1_000
             if took < 0:
                 continue
             if (
-                attempts[at] != claim.attempt + 1
+                claims[at].attempt != claim.attempt + 1  # also where no handler had begun
                 or faults.of_all(killed, end)
                 or any(event.at < end and event.until > killed for event in standing)
                 or faults.of_workers((claims[at].due_ms - offset) / 1_000, end)

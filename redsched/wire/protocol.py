@@ -233,12 +233,13 @@ def settle(cell: Cell, ends: Sequence[Settlement]) -> Call[list[str]]:
     return Call("settle", [queue_keys(cell, queue).due for queue in numbers], words, _words)
 
 
-def renew(cell: Cell, claims: Sequence[Started], *, lease_ms: int) -> Call[list[str]]:
-    """Extend the leases of 1..1000 claims; answers ``renewed``, ``cancel`` or ``lost`` for each."""
-    numbers: dict[str, int] = {}
-    words: list[Word] = [0, lease_ms]
-    for started in claims:
-        words += (numbers.setdefault(started.queue, len(numbers) + 1), started.id, started.token)
+def renew(cell: Cell, claims: Sequence[Started], *, lease_ms: int, begun: Sequence[Started] = ()) -> Call[list[str]]:
+    """Extend the leases of 1..1000 claims, ``begun`` being those whose handlers have, which is told; answers
+    ``renewed``, ``cancel`` or ``lost`` for each of ``claims`` and then of ``begun``."""
+    numbers, words = dict[str, int](), list[Word]((0, lease_ms))
+    for mark, some in (("", claims), ("begun/", begun)):
+        for started in some:
+            words += (numbers.setdefault(started.queue, len(numbers) + 1), started.id, mark + started.token)
     return Call("renew", [queue_keys(cell, queue).due for queue in numbers], words, _words)
 
 
@@ -261,8 +262,7 @@ def revive(keys: QueueKeys, ids: Sequence[str], *, due: Any = None, delay: Any =
 
 UPDATABLE = frozenset(
     ("payload", "priority", "max_attempts", "retry", "timeout", "expires_at", "expires_in", "key", "tags", "headers",
-     "retention", "keep", "conditions")
-)  # fmt: skip
+     "retention", "keep", "conditions"))  # fmt: skip
 _CLEARED = {"timeout": "timeout_ms", "retention": "retention_ms", "expires_in": "expires_at"}
 
 

@@ -38,7 +38,7 @@ class Held(NamedTuple):
     """A task that a worker held when it was killed. Times are monotonic seconds."""
 
     id: str
-    attempt: int
+    token: str
     killed: float
     renewed: float
 
@@ -52,10 +52,10 @@ def held_by(stage: Stage, connection: Transport, pid: int, killed: float) -> lis
         leases = stage.command("ZRANGE", f"{prefix}running:{queue}", 0, -1, "WITHSCORES")
         for task_id, ends in zip(leases[::2], leases[1::2], strict=True):
             key = f"{prefix}task:{queue}:{task_id.decode()}"
-            worker, attempt = stage.command("HMGET", key, "worker", "attempt")
-            if worker is not None and re.search(rf"-{pid}-[0-9a-f]+$", worker.decode()):
+            worker, token = stage.command("HMGET", key, "worker", "token")
+            if worker is not None and token is not None and re.search(rf"-{pid}-[0-9a-f]+$", worker.decode()):
                 renewed = (float(ends) - LEASE_MS - offset_ms) / 1_000
-                found.append(Held(task_id.decode(), int(attempt), killed, renewed))
+                found.append(Held(task_id.decode(), token.decode(), killed, renewed))
     return found
 
 
@@ -95,14 +95,14 @@ class Round:
     def until_running_again(self, held: list[Held]) -> None:
         """Wait until the server has started every one of them again, or has given up waiting."""
         deadline = time.monotonic() + LEASE_MS / 1_000 + 5
-        waiting = {(one.id, one.attempt) for one in held}
+        waiting = {(one.id, one.token) for one in held}
         prefix = self.stage.client.cell_keys.prefix
         while waiting and time.monotonic() < deadline:
-            for task_id, attempt in list(waiting):
+            for task_id, token in list(waiting):
                 queue = task_id.partition(":")[0]
-                state, now = self.stage.command("HMGET", f"{prefix}task:{queue}:{task_id}", "state", "attempt")
-                if int(now) > attempt and state != b"scheduled" and state != b"ready":
-                    waiting.discard((task_id, attempt))
+                now = self.stage.command("HGET", f"{prefix}task:{queue}:{task_id}", "token")
+                if now is not None and now.decode() != token:
+                    waiting.discard((task_id, token))
             self.stage.tend()
             time.sleep(0.1)
 
@@ -153,7 +153,8 @@ def measure(result: Result, path: Path, all_held: list[Held], rounds: int) -> No
             starts.setdefault(event.id, []).append(event)
     after_kill, after_renewal = [], []
     for held in all_held:
-        following = [start.at for start in starts.get(held.id, ()) if start.attempt > held.attempt]
+        following = [start.at for start in starts.get(held.id, ())
+                     if start.token != held.token and start.at > held.killed]  # fmt: skip
         result.require(bool(following), f"STUCK {held.id}: never started again")
         if following:
             after_kill.append((min(following) - held.killed) * 1_000)

@@ -128,6 +128,11 @@ class Queue:
         end = Settlement(started.queue, started.id, started.token, outcome, first, error, traceback)
         return self.send(protocol.settle(self.cell, [end]), now=now)[0]
 
+    def begin(self, started: Started, *, now: int | None = None) -> str:
+        """Tell that the handler of a claim has begun; the word it is answered with."""
+        call = protocol.renew(self.cell, [], begun=[started], lease_ms=LEASE)
+        return self.send(call, now=NOW if now is None else now)[0]
+
     def reap(self, *, now: int | None = None, limit: int = 100) -> protocol.Moved:
         """Take back what is past its lease."""
         return self.send(protocol.reap([self.keys], limit=limit), now=now).queues[0]

@@ -5,26 +5,148 @@ from __future__ import annotations
 import pytest
 
 from redsched.wire import protocol
-from redsched.wire.protocol import Moved
+from redsched.wire.protocol import Moved, Started
 from tests.lua.harness import HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
 
 ENDED = NOW + LEASE
 LEASE_LINE = "lease ended without an answer"
 
 
-def test_a_task_whose_lease_ended_waits_for_its_next_attempt(queue: Queue) -> None:
-    queue.running("a", retry="fixed 700")
+def again(queue: Queue, now: int, *, begins: bool = False) -> Started:
+    """The next claim of the one task that is due, its handler begun or not."""
+    queue.promote(now=now)
+    (started,) = queue.claim(now=now).tasks
+    if begins:
+        assert queue.begin(started, now=now) == "renewed"
+    return started
+
+
+def test_a_task_whose_worker_crashed_is_due_at_once_and_its_attempt_is_used_up(queue: Queue) -> None:
+    queue.begin(queue.running("a", retry="fixed 700"))
 
     assert queue.reap(now=ENDED) == Moved("q", 1, None, None)
 
-    assert queue.places() == {"due": {"a": ENDED + 700}}
+    assert queue.places() == {"due": {"a": ENDED}}
     assert queue.task("a") == {
         "type": "t", "payload": "{}", "retry": "fixed 700", "state": "scheduled", "entry": "normal/gone",
-        "due_at": str(NOW), "attempt": "1", "started_at": str(NOW), "worker": "w",
+        "due_at": str(NOW), "attempt": "1", "started_at": str(NOW), "worker": "w", "begun": queue.task("a")["begun"],
+        "crashes": "1 0",
     }  # fmt: skip
     assert queue.outcome("a") == {"error": LEASE_LINE, "traceback": "", "attempt:1": f"{ENDED} lease w {LEASE_LINE}"}
-    assert queue.events() == [f"reaped a due={ENDED + 700}"]
+    assert queue.events() == [f"reaped a due={ENDED}"]
     assert queue.totals()["reaped"] == 1
+
+
+def test_a_claim_that_no_handler_began_gives_its_attempt_back(queue: Queue) -> None:
+    queue.running("a", retry="fixed 700", max_attempts=1)
+
+    assert queue.reap(now=ENDED) == Moved("q", 1, None, None)
+
+    assert queue.places() == {"due": {"a": ENDED}}
+    assert queue.task("a") == {
+        "type": "t", "payload": "{}", "retry": "fixed 700", "max_attempts": "1", "state": "scheduled",
+        "entry": "normal/gone", "due_at": str(NOW), "attempt": "0", "started_at": str(NOW), "worker": "w",
+        "crashes": "0 1",
+    }  # fmt: skip
+    assert queue.outcome("a") == {}
+    assert queue.events() == [f"reaped a due={ENDED}"]
+
+
+def test_an_attempt_is_given_back_at_most_twice_in_a_row(queue: Queue) -> None:
+    queue.running("a", max_attempts=1)
+    for number in (1, 2):
+        queue.reap(now=NOW + number * LEASE)
+        assert queue.task("a")["crashes"] == f"0 {number}"
+        again(queue, NOW + number * LEASE)
+
+    queue.reap(now=NOW + 3 * LEASE)
+
+    assert queue.task("a")["reason"] == "lease"
+    assert queue.outcome("a")["attempt:1"] == f"{NOW + 3 * LEASE} lease w {LEASE_LINE}"
+
+
+@pytest.mark.parametrize("how", ["begun", "settled"])
+def test_a_claim_that_begins_or_is_settled_ends_the_row(queue: Queue, how: str) -> None:
+    queue.running("a", retry="fixed 0", max_attempts=3)
+    queue.reap(now=ENDED)
+    again(queue, ENDED)
+    queue.reap(now=ENDED + LEASE)
+    started = again(queue, ENDED + LEASE, begins=how == "begun")
+    if how == "settled":
+        queue.settle(started, "retry", now=ENDED + LEASE)
+    else:
+        queue.reap(now=ENDED + 2 * LEASE)
+    assert queue.task("a")["attempt"] == "1"
+
+    for number in (2, 3):
+        again(queue, ENDED + number * LEASE)
+        queue.reap(now=ENDED + (number + 1) * LEASE)
+
+    assert queue.task("a")["attempt"] == "1"
+
+
+def test_a_claim_is_not_taken_for_begun_because_an_earlier_one_was(queue: Queue) -> None:
+    started = queue.running("a", max_attempts=1)
+    queue.begin(started)
+    queue.settle(started, "snooze", "0")
+    again(queue, NOW)
+
+    queue.reap(now=ENDED)
+
+    assert (queue.task("a")["state"], queue.task("a")["attempt"]) == ("scheduled", "0")
+
+
+def test_a_task_that_crashed_its_worker_twice_in_a_row_waits_as_its_policy_says(queue: Queue) -> None:
+    queue.begin(queue.running("a", retry="list 100 700 900"))
+    queue.reap(now=ENDED)
+    again(queue, ENDED)
+    queue.reap(now=ENDED + LEASE)  # not begun: says nothing of the task
+    again(queue, ENDED + LEASE, begins=True)
+
+    queue.reap(now=ENDED + 2 * LEASE)
+    assert queue.places() == {"due": {"a": ENDED + 2 * LEASE + 700}}
+    again(queue, ENDED + 3 * LEASE, begins=True)
+    queue.reap(now=ENDED + 4 * LEASE)
+
+    assert queue.places() == {"due": {"a": ENDED + 4 * LEASE + 900}}
+
+
+@pytest.mark.parametrize(("outcome", "attempt"), [("retry", 2), ("snooze", 1), ("return", 1)])
+def test_an_answer_of_any_kind_ends_a_row_of_crashes(queue: Queue, outcome: str, attempt: int) -> None:
+    queue.begin(queue.running("a", retry="fixed 700"))
+    queue.reap(now=ENDED)
+    queue.settle(again(queue, ENDED, begins=True), outcome, "0" if outcome == "retry" else "", now=ENDED)
+    assert (queue.task("a")["attempt"], queue.task("a").get("crashes")) == (str(attempt), None)
+
+    again(queue, ENDED, begins=True)
+    queue.reap(now=ENDED + LEASE)
+
+    assert queue.places() == {"due": {"a": ENDED + LEASE}}
+
+
+@pytest.mark.parametrize("crashes", ["", "many", "-1 0", "1", "1 99", "1e9 0", "9" * 40 + " 0"])
+def test_a_count_of_crashes_that_is_none_counts_from_nothing(queue: Queue, crashes: str) -> None:
+    started = queue.running("a", crashes=crashes)
+    queue.begin(started)
+
+    queue.reap(now=ENDED)
+
+    assert queue.places() == {"due": {"a": ENDED}}
+    assert queue.task("a")["crashes"] == "1 0"
+
+
+@pytest.mark.parametrize("begins", [True, False])
+@pytest.mark.parametrize("end", ["expired", "cancelled"])
+def test_one_that_ends_with_its_lease_has_used_the_attempts_that_began(queue: Queue, end: str, begins: bool) -> None:
+    started = queue.running("a", **({"expires_at": ENDED} if end == "expired" else {}))
+    if begins:
+        queue.begin(started)
+    if end == "cancelled":
+        queue.send(protocol.cancel(queue.keys, ["a"]))
+
+    queue.reap(now=ENDED)
+
+    assert (queue.task("a")["state"], queue.task("a")["attempt"]) == (end, str(int(begins)))
 
 
 def test_a_task_whose_lease_goes_on_is_left_alone(queue: Queue) -> None:
@@ -37,11 +159,9 @@ def test_a_task_whose_lease_goes_on_is_left_alone(queue: Queue) -> None:
 
 
 def test_the_attempt_of_a_lost_lease_is_spent(queue: Queue) -> None:
-    queue.running("a", max_attempts=2, retry="fixed 0")
+    queue.begin(queue.running("a", max_attempts=2))
     queue.reap(now=ENDED)
-    queue.promote(now=ENDED)
-    (started,) = queue.claim(now=ENDED).tasks
-    assert started.attempt == 2
+    assert again(queue, ENDED, begins=True).attempt == 2
 
     queue.reap(now=ENDED + LEASE)
 
@@ -71,16 +191,18 @@ def test_a_task_whose_start_by_passed_is_expired(queue: Queue) -> None:
 
 
 def test_a_task_whose_start_by_passes_before_its_next_run_is_expired(queue: Queue) -> None:
-    queue.running("a", expires_at=ENDED + 500, retry="fixed 500")
-
+    queue.begin(queue.running("a", expires_at=ENDED + LEASE + 500, retry="fixed 500"))
     queue.reap(now=ENDED)
+    again(queue, ENDED, begins=True)
+
+    queue.reap(now=ENDED + LEASE)
 
     assert queue.task("a")["reason"] == "start-by passes before the next run"
 
 
 def test_a_task_with_a_malformed_policy_is_dead_and_those_behind_it_go_on(queue: Queue) -> None:
-    queue.running("a", retry="exponential 1 nan 2 0")
-    queue.running("b", retry="fixed 5")
+    for task_id, retry in (("a", "exponential 1 nan 2 0"), ("b", "fixed 5")):
+        queue.begin(queue.running(task_id, retry=retry, crashes="1 0"))
 
     assert queue.reap(now=ENDED).moved == 2
 

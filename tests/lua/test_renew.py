@@ -34,6 +34,34 @@ def test_a_task_that_was_asked_to_stop_is_renewed_and_told(queue: Queue) -> None
     assert queue.places() == {"running": {"a": NOW + 10_000 + LEASE}}
 
 
+def test_a_claim_is_told_to_have_begun(queue: Queue) -> None:
+    started, waits = queue.running("a"), queue.running("b")
+    before = queue.task("a")
+
+    call = protocol.renew(queue.cell, [waits], begun=[started], lease_ms=LEASE)
+    assert queue.send(call, now=NOW + 10_000) == ["renewed", "renewed"]
+
+    assert queue.places() == {"running": {"a": NOW + 10_000 + LEASE, "b": NOW + 10_000 + LEASE}}
+    assert queue.task("a") == before | {"begun": started.token}
+    assert "begun" not in queue.task("b")
+
+
+def test_one_that_has_begun_is_told_to_stop(queue: Queue) -> None:
+    started = queue.running("a")
+    queue.send(protocol.cancel(queue.keys, ["a"]))
+
+    assert queue.begin(started) == "cancel"
+
+
+def test_what_a_claim_left_of_its_begin_goes_with_its_payload(queue: Queue) -> None:
+    started = queue.running("a", crashes="1 1")
+    queue.begin(started)
+
+    queue.settle(started, "complete")
+
+    assert not {"begun", "crashes"} & queue.task("a").keys()
+
+
 def test_a_lease_that_ended_but_was_not_taken_back_goes_on(queue: Queue) -> None:
     started = queue.running("a")
 
@@ -54,6 +82,8 @@ def test_claims_that_are_not_the_workers_any_more_are_lost(queue: Queue) -> None
 
     bad_id = msgspec.structs.replace(again, id="a b")
     assert renew(queue, settled, reaped, gone, bad_id, msgspec.structs.replace(again, token="")) == ["lost"] * 5
+    assert [queue.begin(claim) for claim in (settled, reaped, gone, bad_id)] == ["lost"] * 4
+    assert queue.begin(msgspec.structs.replace(again, token="")) == "lost"
 
     assert queue.dump() == before
 

@@ -229,6 +229,35 @@ def test_a_returned_task_is_ready_again_at_once_in_its_stream(queue: Queue, prio
     assert [(task.id, task.attempt) for task in queue.claim().tasks] == [("a", 1)]
 
 
+@pytest.mark.parametrize("outcome", ["return", "snooze", "unhandled"])
+def test_a_returned_task_past_its_start_by_is_expired_at_once_and_used_no_attempt(queue: Queue, outcome: str) -> None:
+    started = queue.running("a", expires_at=LATER)
+    words = ("return", "unhandled") if outcome == "unhandled" else (outcome, "")
+
+    assert queue.settle(started, *words, now=LATER) == "expired"
+
+    assert queue.places() == {"finished": {"a": LATER + KEEP_FINISHED}}
+    assert queue.task("a")["attempt"] == "0"
+    assert queue.totals()["expired"] == 1
+
+
+def test_a_returned_task_past_its_start_by_without_retention_leaves_nothing(queue: Queue) -> None:
+    assert queue.settle(queue.running("a", expires_at=LATER, retention_ms=0), "return", now=LATER) == "expired"
+
+    assert (queue.places(), queue.task("a")) == ({}, {})
+
+
+def test_a_returned_task_that_was_asked_to_stop_is_cancelled_and_used_no_attempt(queue: Queue) -> None:
+    started = queue.running("a")
+    queue.send(protocol.cancel(queue.keys, ["a"], reason="paid"))
+
+    assert queue.settle(started, "return", now=LATER) == "cancelled"
+
+    assert queue.task("a") == RAN | {
+        "state": "cancelled", "attempt": "0", "reason": "paid", "cancel_requested": "paid", "finished_at": str(LATER),
+    }  # fmt: skip
+
+
 def test_a_task_without_a_handler_comes_back_after_5_10_20_40_and_60_seconds(queue: Queue) -> None:
     started = queue.running("a", max_attempts=1)
     for number, seconds in enumerate((5, 10, 20, 40, 60, 60), 1):

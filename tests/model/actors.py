@@ -144,7 +144,9 @@ class Worker(Actor):
         if self.tasks and kind <= 9:
             return self._settle()
         if self.tasks and kind <= 12:
-            return protocol.renew(self.cell, self.tasks, lease_ms=rng.choice(LEASES))
+            begun = [task for task in self.tasks if rng.random() < 0.4]
+            others = [task for task in self.tasks if task not in begun]
+            return protocol.renew(self.cell, others, begun=begun, lease_ms=rng.choice(LEASES))
         if self.tasks and kind == 13:
             task = rng.choice(self.tasks)
             return protocol.progress(self.keys(task.queue), task.id, task.token, {"n": 1})
@@ -194,5 +196,7 @@ class Worker(Actor):
                     self.answered = Settlement(task.queue, task.id, task.token, "complete")
             self.tasks = [task for task in self.tasks if (task.id, task.token) not in gone]
         elif call.verb == "renew":
-            lost = {task.token for task, word in zip(self.tasks, answer, strict=True) if word == "lost"}
-            self.tasks = [task for task in self.tasks if task.token not in lost or self.rng.random() < 0.2]
+            words = [text(word) for word in call.args[2:]]
+            claims = zip(words[1::3], words[2::3], answer, strict=True)
+            lost = {(task_id, token.removeprefix("begun/")) for task_id, token, word in claims if word == "lost"}
+            self.tasks = [task for task in self.tasks if (task.id, task.token) not in lost or self.rng.random() < 0.2]

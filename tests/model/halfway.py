@@ -89,12 +89,29 @@ class Scene(Run):
 
     def late(self, **options: Any) -> Call[Any]:
         """A reap of two tasks whose leases are over."""
-        cancelled = options.pop("cancelled", False)
-        self.running(2, **options)
+        cancelled, begun = options.pop("cancelled", False), options.pop("begun", True)
+        claims = self.running(2, **options)
+        if begun:
+            self.do(protocol.renew(self.cell, [], begun=claims, lease_ms=1_000))
         if cancelled:
             self.do(protocol.cancel(self.q, ["t0"]))
         self.now += 5_000
         return protocol.reap([self.q])
+
+    def late_again(self) -> Call[Any]:
+        """A reap of two tasks that crashed their worker before."""
+        self.do(self.late())
+        self.do(protocol.promote([self.q], mover="m"))
+        claims = list(self.do(self.claim()).tasks)
+        self.do(protocol.renew(self.cell, [], begun=claims, lease_ms=1_000))
+        self.now += 5_000
+        return protocol.reap([self.q])
+
+    def returned_late(self) -> Call[Any]:
+        """A return of two tasks whose start-by has passed."""
+        call = self.settled("return", expires_in=20)
+        self.now += 20
+        return call
 
     def late_for(self, step: Callable[..., None]) -> None:
         """Tasks whose start-by has passed."""
@@ -149,10 +166,13 @@ SCENARIOS: dict[str, Callable[[Scene], Call[Any]]] = {
     "settle: retry past the start-by": lambda s: s.settled("retry", "5000", expires_in=3_000),
     "settle: snooze": lambda s: s.settled("snooze", "50"),
     "settle: return": lambda s: s.settled("return"),
+    "settle: return past the start-by": Scene.returned_late,
     "settle: unhandled": lambda s: s.settled("return", "unhandled"),
     "settle: dead": lambda s: s.settled("dead", "x"),
     "settle: cancelled": lambda s: s.settled("cancelled", "x"),
     "reap": lambda s: s.late(),
+    "reap of one that has not begun": lambda s: s.late(begun=False, max_attempts=1),
+    "reap of one that crashed before": Scene.late_again,
     "reap of the last attempt": lambda s: s.late(max_attempts=1),
     "reap past the start-by": lambda s: s.late(expires_in=2_000),
     "reap of one that was cancelled": lambda s: s.late(cancelled=True),
@@ -169,6 +189,7 @@ SCENARIOS: dict[str, Callable[[Scene], Call[Any]]] = {
     "revive": lambda s: s.dead("revive"),
     "drop": lambda s: s.dead("drop"),
     "renew": lambda s: protocol.renew(s.cell, s.running(), lease_ms=9_000),
+    "renew of one that has begun": lambda s: protocol.renew(s.cell, [], begun=s.running(), lease_ms=9_000),
     "sweep": Scene.swept,
 }  # fmt: skip
 

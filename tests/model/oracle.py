@@ -58,6 +58,7 @@ class Ledger:
     settled: dict[str, str] = field(default_factory=dict)  # id and token -> first accepted answer
     acknowledged: set[TaskKey] = field(default_factory=set)  # created, by the answer
     ended: dict[TaskKey, str] = field(default_factory=dict)  # -> last state, of those that are over
+    given_back: dict[TaskKey, int] = field(default_factory=dict)  # attempts in a row, of claims that had not begun
     runs: int = 0
 
 
@@ -290,6 +291,7 @@ class Oracle:
             _require(answer not in ("lost", "already") and accepted is answer, f"{task} {token}: {accepted}, {answer}")
             state = is_.get("state") if is_ else answer
             _require(state == answer, f"{task} is {state}, the answer {answer}")
+            self.ledger.given_back.pop(task, None)
             self._outcome(task, outcome, first, answer, now, was, new)
         _require(not moved, f"settle changed {moved} without their tokens")
 
@@ -308,7 +310,8 @@ class Oracle:
         elif outcome == "retry" and spent:
             _require(answer == "dead", f"{task} has no attempt left and is {answer}")
         elif outcome == "return" and not first:
-            _require(answer == "ready", f"{task} was returned and is {answer}")
+            over = expires <= now
+            _require(answer == ("expired" if over else "ready"), f"{task} was returned and is {answer}")
         else:
             _require(answer in ("scheduled", "expired"), f"{outcome} of {task}: {answer}")
         if answer == "scheduled":
@@ -327,7 +330,20 @@ class Oracle:
                 continue
             _require(lease <= now, f"{task} was taken back at {now}, its lease ends at {lease}")
             state = is_.get("state") if is_ else None
-            spent = _number(was, "attempt", 1) >= _number(was, "max_attempts", 5)
+            begun = has_begun(was)
+            crashed, given_back = _crashes(was)
+            free = not begun and given_back < 2
+            spent = not free and _number(was, "attempt", 1) >= _number(was, "max_attempts", 5)
+            in_a_row = self.ledger.given_back.get(task, 0) + 1
+            self.ledger.given_back[task] = 0 if begun else in_a_row if free else in_a_row - 1
+            _require(not free or in_a_row <= 2 or task in self.loose or self.halted, f"{task} is free for ever: {was}")
+            used = _number(was, "attempt", 1) - free
+            _require(not is_ or _number(is_, "attempt", 0) == max(used, 0), f"{task} was {was} and is {is_}")
+            if state == "scheduled" and is_:
+                due = new.places[task[0], "due"][task[1]]
+                _require(due == now or (crashed and not free), f"{task} is due {due} after a crash at {now}: {was}")
+                row = (crashed + 1, 0 if begun else given_back) if not free else (crashed, given_back + 1)
+                _require(_crashes(is_) == row, f"{task} counts {is_['crashes']} after {was}")
             if "cancel_requested" in was:
                 _require(state in ("cancelled", None), f"{task} was asked to stop and is {state}")
             elif _number(was, "expires_at", NEVER) <= now:
@@ -344,8 +360,11 @@ class Oracle:
     def _renew(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
         args = [text(word) for word in call.args]
         for at, answer in zip(range(2, len(args), 3), [text(word) for word in reply], strict=True):
-            task, token = (queues[int(args[at]) - 1], args[at + 1]), args[at + 2]
+            task, token = (queues[int(args[at]) - 1], args[at + 1]), args[at + 2].removeprefix("begun/")
             was = old.tasks.get(task, {})
+            if answer != "lost" and token != args[at + 2]:
+                self.ledger.given_back.pop(task, None)
+                _require(new.tasks[task].get("begun") == token, f"{task} has begun and is {new.tasks[task]}")
             if was.get("state") != "running" or was.get("token") != token:
                 _require(answer == "lost", f"renew of {task} {token} answered {answer}: {was}")
             else:
@@ -452,6 +471,18 @@ def _number(fields: dict[str, str], name: str, default: float) -> float:
         return float(fields.get(name, default))
     except ValueError:
         return default
+
+
+def has_begun(task: dict[str, str]) -> bool:
+    """Whether its worker told that the handler of this claim has begun; a stop half-way may have taken the token."""
+    begun, token = task.get("begun", ""), task.get("token")
+    return begun == token or (token is None and begun.partition(".")[0] == task.get("attempt"))
+
+
+def _crashes(task: dict[str, str]) -> tuple[int, int]:
+    """Leases in a row that ended without an answer: of claims that had begun, and of others."""
+    crashed, _, given_back = task.get("crashes", "0 0").partition(" ")
+    return int(crashed), int(given_back)
 
 
 def _unexpired(task: TaskKey, fields: dict[str, str], now: int) -> None:

