@@ -99,8 +99,8 @@ class Site:
 
     def until_begun(self, ids: Iterable[str], queue: str = "default") -> None:
         """Wait until their worker has told that their handlers have begun: from then on a crash uses up an attempt."""
-        for task_id in ids:
-            until(lambda: self.store.redis.hget(self.store.key(f"task:{queue}:{task_id}"), "begun"))
+        keys = [self.store.key(f"task:{queue}:{task_id}") for task_id in ids]
+        until(lambda: all(self.store.redis.hget(key, "begun") for key in keys))
 
     def until_state(self, task_id: str, *states: str, queue: str = "default", seconds: float = 20) -> TaskView:
         """The task, once it is in one of these states; without any, in a final one."""
