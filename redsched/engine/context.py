@@ -51,7 +51,7 @@ class Context:
 
     @property
     def attempt(self) -> int:
-        """1 for the first run; a run that a crash cut short counts."""
+        """1 for the first run; a run that a crash cut short counts, unless that came within its first moments."""
         return self._started.attempt
 
     @property
