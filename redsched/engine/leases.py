@@ -13,7 +13,7 @@ from redsched.client import AsyncClient
 from redsched.engine.claims import Claims
 from redsched.engine.elapsed import elapsed
 from redsched.engine.held import Held, Why
-from redsched.engine.loop import Loop
+from redsched.engine.loop import Loop, cancelled
 from redsched.engine.observer import Observer
 from redsched.model.errors import RedschedError
 from redsched.model.task import MAX_BATCH
@@ -39,6 +39,13 @@ class Leases:
         self._confirming: asyncio.Task[None] | None = None
         self._renewals = Loop("renew", self._renew, observer=observer, log=log)
         self.loops = (self._renewals, Loop("lease", self._watch, observer=observer, log=log))
+
+    async def close(self) -> None:
+        """Ask and tell nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._confirming is not None:
+            await cancelled((self._confirming,))
 
     def ran(self, held: Held) -> None:
         """A run begins: if it lasts, Redis is told."""

@@ -120,6 +120,7 @@ class Worker:
         finally:
             mover.stop()
             await self._bell.close()
+            await self._leases.close()
             self.stragglers = await cancelled((*background, trips, *self._slots)) + len(self._runner.stragglers)
             self._runner.close()
             if self._own_client:

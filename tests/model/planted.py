@@ -35,6 +35,9 @@ BUGS = (
     Bug("reap does not look at the lease", "reap.lua", "q.running, '-inf', now,", "q.running, '-inf', '+inf',"),
     Bug("a repeated claim starts more", "claim.lua", "if answered then", "if false then"),
     Bug("claim does not look at the start-by", "lib/start.lua", "elseif expires <= now then", "elseif false then"),
+    Bug("reap gives every attempt back", "reap.lua", "if counts then", "if false then"),
+    Bug("reap delays a first crash", "reap.lua", "if crashed > 1 then", "if crashed > 0 then"),
+    Bug("claim once begun is begun for ever", "reap.lua", "(begun == token or", "(token and begun or"),
     Bug("cancel forgets the due set", "lib/stop.lua", "    redis.call('ZREM', q.due, id)\n", ""),
     Bug("settle leaves running before the next place", "settle.lua", _SETTLE + _ZREM, _ZREM + _SETTLE),
 )  # fmt: skip
