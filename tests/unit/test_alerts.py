@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import redsched
 from redsched.embedded import EmbeddedServer
+from redsched.engine.leases import Leases
 from redsched.engine.mover import Mover
 from redsched.engine.worker import Worker
 from redsched.observe.metrics import PrometheusObserver, ServerState
@@ -111,7 +112,7 @@ def test_the_loops_that_the_rules_watch_are_those_of_worker_and_mover() -> None:
     watched = {name for rule in RULES for names in re.findall(r'loop=~"([^"]*)"', rule["expr"])
                for name in names.split("|")}  # fmt: skip
     named = set()
-    for module in (Mover, Worker):
+    for module in (Mover, Worker, Leases):
         source = Path(sys.modules[module.__module__].__file__ or "").read_text()
         named |= set(re.findall(r'Loop\("(\w+)"', source))
 
