@@ -4,31 +4,39 @@
 -- KEYS   agenda  zset  {namespace}:agenda
 -- ARGV   now     int   0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   limit   int   1..500, bounds how long Redis is held: a task looked at alone counts as two, one of a crowd as one
--- REPLY  {now, done, next}  ms; how much of the limit was used; when there is more to do, ms (0: at once; -1: nothing is left)
+-- ARGV   skip    int   may be missing: how many items at the head of the agenda are left out, as an earlier call could not
+--                      do them
+-- REPLY  {now, done, next, left}  ms; how much of the limit was used; when there is more to do, ms (0: at once; -1: nothing is
+--                      left); items that this caller may not carry out, which stay for one who may: 128 where more may follow
 -- FLAGS  allow-oom
--- USES   clock, keys, read, drain, agenda
+-- USES   clock, keys, read, trouble, drain, agenda
 
-local agenda, limit = KEYS[1], math.max(1, math.min(tonumber(ARGV[2]), 500))
+local agenda, limit, skip = KEYS[1], math.max(1, math.min(tonumber(ARGV[2]), 500)), tonumber(ARGV[3] or '') or 0
 local prefix = string.match(agenda, '^({[^{}]+}:)agenda$')
 if not prefix then return redis.error_reply('RS_KEYS the key must be {namespace}:agenda') end
-local now, done = clock(prefix, ARGV[1]), 0
+local now, done, left = clock(prefix, ARGV[1]), 0, 0
+local A_PAGE, MOST_LEFT, LEFT = 32, 128, -1
 drain(open(prefix .. 'due:default'))
 
--- What concerns a key of a wrong type waits a minute, what concerns no queue goes: neither holds up the rest.
+-- What concerns a key of a wrong type, or fails in another way of its own, waits a minute; what concerns no queue goes; what
+-- this caller has no right to stays: none of them holds up the rest.
 local function looked_at(look, ...)
   local ok, used, again = pcall(look, ...)
   if ok then return used, again end
-  local problem = type(used) == 'table' and tostring(used.err) or tostring(used)
-  if string.find(problem, 'RS_KEYS', 1, true) then return 1 end
-  if not string.find(problem, 'WRONGTYPE', 1, true) then error(used) end
+  if is_everybodys(used) then error(used, 0) end
+  if is_denied(used) then return 0, LEFT end
+  if string.find(problem_of(used), 'RS_KEYS', 1, true) then return 1 end
   return 1, now + 60000
 end
 
-for _, item in ipairs(redis.call('ZRANGE', agenda, '-inf', now, 'BYSCORE', 'LIMIT', 0, 32)) do
+local function attend_item(item)
   local kind, what = string.match(item, '^(%a+)/(.+)$')
   local used, again = 0, nil
-  if done >= limit then break end
   if AGENDA[kind or ''] then used, again = looked_at(AGENDA[kind], prefix, what, limit - done, now) end
+  if again == LEFT then
+    left = left + 1
+    return
+  end
   done = done + math.max(used, 1)
   if again then
     redis.call('ZADD', agenda, text(again), item)       -- behind those that came meanwhile
@@ -36,4 +44,14 @@ for _, item in ipairs(redis.call('ZRANGE', agenda, '-inf', now, 'BYSCORE', 'LIMI
     redis.call('ZREM', agenda, item)
   end
 end
-return {now, done, earliest(agenda)}
+
+repeat
+  local before = left
+  local items = redis.call('ZRANGE', agenda, '-inf', now, 'BYSCORE', 'LIMIT', skip + left, A_PAGE)
+  for _, item in ipairs(items) do
+    if done < limit then attend_item(item) end
+  end
+until #items == 0 or left - before < #items or left >= MOST_LEFT
+if skip + left == 0 then return {now, done, earliest(agenda), 0} end
+local first = redis.call('ZRANGE', agenda, skip + left, skip + left, 'WITHSCORES')
+return {now, done, first[2] and math.floor(math.max(0, math.min(tonumber(first[2]), 9e15))) or -1, left}

@@ -10,7 +10,7 @@
 -- REPLY  {now, more, task...}  more: 1 where there may be more to claim; each task {number of the queue, id, attempt,
 --                          due_at, type, payload, timeout_ms, headers, traceparent, content_type, max_attempts, expires_at}
 -- FLAGS  allow-oom
--- USES   clock, keys, drain, ready, start, claimed
+-- USES   clock, keys, read, drain, ready, isolate, start, claimed
 
 local queues, consumer, nonce = open_all(KEYS), ARGV[2], ARGV[3]
 local want, lease = math.min(tonumber(ARGV[4]), 1000), math.max(1000, math.min(tonumber(ARGV[5]), 3600000))
@@ -26,11 +26,12 @@ if answered then
 end
 
 local looks, starts = 2 * want + 64, {}
-local rung, read_to = {}, {}                          -- by stream: entries of bells; the last entry read from its head
+local rung, read_to, home = {}, {}, {}                -- by stream: entries of bells; the last read from its head; its queue
 local function look(number, entry, id, asked)
   looks = looks - 1
-  local task = startable(queues[number], id, entry, now, asked)
-  if not task then return end
+  local ok, task = pcall(startable, queues[number], id, entry, now, asked)
+  if not ok then set_aside_or_raise(queues[number], id, now, task) end
+  if not ok or not task then return end
   task.q, task.number, task.id = queues[number], number, id
   starts[#starts + 1] = task
 end
@@ -38,7 +39,7 @@ end
 for i = 6, #ARGV, 3 do
   local number, priority, at = tonumber(ARGV[i]), string.match(ARGV[i + 1], '^(%a+)/(%d+%-%d+)$')
   local stream = stream_of(queues[number], priority)
-  rung[stream] = rung[stream] or {}
+  rung[stream], home[stream] = rung[stream] or {}, queues[number]
   if not rung[stream][at] then look(number, ARGV[i + 1], ARGV[i + 2], true) end
   rung[stream][at] = true
 end
@@ -47,11 +48,11 @@ for _, priority in ipairs(PRIORITIES) do
     local stream, from, short = stream_of(q, priority), '-', false
     while not short and #starts < want and looks > 0 do
       local most = math.min(want - #starts, looks)
-      local entries = redis.call('XRANGE', stream, from, '+', 'COUNT', most)
+      local entries = soft('XRANGE', stream, from, '+', 'COUNT', most) or {}
       for _, entry in ipairs(entries) do
         local at = entry[1]
         if not (rung[stream] and rung[stream][at]) then look(number, priority .. '/' .. at, entry[2][2], entry[2][3]) end
-        read_to[stream] = at
+        read_to[stream], home[stream] = at, q
       end
       short = #entries < most
       from = '(' .. (read_to[stream] or '0')
@@ -62,13 +63,15 @@ if #starts >= want or looks <= 0 then reply[2] = 1 end
 
 begin(starts, now, lease, nonce, consumer, reply)
 for stream, at in pairs(read_to) do                   -- everything up to there was looked at in this call
-  redis.call('XTRIM', stream, 'MINID', at)
-  redis.call('XDEL', stream, at)
+  if not home[stream].stuck then
+    redis.call('XTRIM', stream, 'MINID', at)
+    redis.call('XDEL', stream, at)
+  end
 end
 for stream, bells in pairs(rung) do
-  for at in pairs(bells) do
-    redis.call('XDEL', stream, at)
-    redis.call('XACK', stream, 'workers', at)
+  for at in pairs(home[stream].stuck and {} or bells) do
+    soft('XDEL', stream, at)
+    soft('XACK', stream, 'workers', at)
   end
 end
 if #starts > 0 then

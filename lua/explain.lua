@@ -22,7 +22,7 @@ for word, set in pairs({due = q.due, held = q.held, lease = q.running}) do
   local score = soft('ZSCORE', set, id)
   if score then tell(word, math.floor(math.max(0, math.min(tonumber(score), 9e15)))) end
 end
-for _, reason in ipairs({'missing', 'wrong type', 'bad id', 'bad time'}) do
+for _, reason in ipairs({'missing', 'wrong type', 'bad id', 'bad time', 'malformed'}) do
   if soft('ZSCORE', q.quarantine, reason .. ':' .. string.sub(id, 1, 128)) then tell('quarantined', reason) end
 end
 local about = f and read(q.task .. id, 'type', 'key') or {}

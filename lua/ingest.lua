@@ -7,7 +7,7 @@
 -- REPLY  {now, created, refused, left, ...}  three numbers per queue: tasks made; entries whose id went into the
 --                      quarantine, for a field that cannot be used or an id of another task; entries left
 -- FLAGS  allow-oom
--- USES   clock, keys, event, stats, drain, finish, retry, submit, create
+-- USES   clock, keys, trouble, event, stats, drain, finish, retry, submit, create
 
 local queues, limit = open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
 local now = clock(queues[1].prefix, ARGV[1])
@@ -57,10 +57,17 @@ for number, q in ipairs(queues) do
     if not string.find(tostring(entries.err), 'WRONGTYPE', 1, true) then error(entries) end
     entries = {}                                        -- what somebody else keeps there is left alone
   end
-  for i, entry in ipairs(entries) do
-    local made, bad = take(q, number, entry[2])
-    created, refused, gone[i] = created + made, refused + bad, entry[1]
-  end
+  for_each(#entries, 1, function(i)
+    local made, bad = take(q, number, entries[i][2])
+    created, refused, gone[i] = created + made, refused + bad, entries[i][1]
+  end, function(i, trouble)                             -- half made it is a due task, and promote judges it
+    local fault, words = whose(q, trouble), words_of(entries[i][2], number)
+    if fault == 'everybody' or fault == 'shared' then error(trouble, 0) end
+    if not is_id(words[2]) or not redis.call('ZSCORE', q.due, words[2]) then
+      quarantine(q, words[2], now, fault == 'denied' and 'inbox denied' or 'inbox conditions')
+    end
+    refused, gone[i] = refused + 1, entries[i][1]
+  end)
   count_created(q, now, created)
   tell_aside(q, now)
   if #gone > 0 then redis.call('XDEL', q.inbox, unpack(gone)) end   -- after the rest: a stop half-way repeats

@@ -16,13 +16,13 @@ local prefix = queues[1].prefix
 local now = clock(prefix, ARGV[1])
 drain(queues[1])
 
-local acting = redis.call('GET', prefix .. 'mover')
+local acting = soft('GET', prefix .. 'mover')         -- SET replaces a key of any type
 if not acting or acting == mover then redis.call('SET', prefix .. 'mover', mover, 'PX', 1000) end
 local reply = {now, (not acting or acting == mover) and 1 or 0}
 
 local hungry = {}
 for i, q in ipairs(queues) do
-  q.seen, q.ready_now, q.moved, q.trouble = {}, 0, 0, nil
+  q.seen, q.ready_now, q.moved, q.left, q.trouble = {}, 0, 0, 0, nil
   local part = math.ceil(limit / (#queues - i + 1))     -- one that has many due does not keep the others waiting
   local work = look_at_oldest(q, part, now)
   limit = limit - work
@@ -41,8 +41,8 @@ for _, q in ipairs(queues) do
   trouble = trouble or q.trouble
   recover_pending(q)
   reply[#reply + 1] = q.moved
-  reply[#reply + 1] = earliest(q.due)
+  reply[#reply + 1] = due_after(q, now)
   reply[#reply + 1] = earliest(q.running)
 end
-if trouble then error(trouble) end
+if trouble then error(trouble, 0) end
 return reply

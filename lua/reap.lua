@@ -5,7 +5,7 @@
 -- ARGV   limit    int     1..500, most tasks taken back by one call, shared by the queues
 -- REPLY  {now, reaped, next_lease, ...}  two numbers per queue: tasks taken back; earliest end of a lease left (ms; -1: none)
 -- FLAGS  allow-oom
--- USES   clock, keys, read, drain, finish, outcome, rerun
+-- USES   clock, keys, read, trouble, drain, finish, isolate, outcome, rerun
 
 local queues, limit = open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
 local now = clock(queues[1].prefix, ARGV[1])
@@ -50,10 +50,13 @@ end
 local reply = {now}
 for _, q in ipairs(queues) do
   local ended = limit > 0 and redis.call('ZRANGE', q.running, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit) or {}
-  for _, id in ipairs(ended) do
-    take_back(q, id)
-    redis.call('ZREM', q.running, id)
-  end
+  for_each(#ended, 1, function(i)
+    take_back(q, ended[i])
+    redis.call('ZREM', q.running, ended[i])
+  end, function(i, trouble)
+    set_aside_or_raise(q, ended[i], now, trouble)
+    redis.call('ZREM', q.running, ended[i])
+  end)
   limit = limit - #ended
   for _, id in ipairs(redis.call('ZRANGE', q.running, '(' .. text(now + LONGEST), '+inf', 'BYSCORE', 'LIMIT', 0, 100)) do
     redis.call('ZADD', q.running, 'XX', now + LONGEST, id)

@@ -15,7 +15,7 @@ local due = due_time(ARGV[2], now)
 if not due then return redis.error_reply('RS_INVALID 1 due must be ms since the epoch, 0 or +ms') end
 if due == 0 then due = now end
 
-local REASONS = {'missing', 'wrong type', 'bad time'}   -- an id of no form can never be a task's
+local REASONS = {'missing', 'wrong type', 'bad time', 'malformed'}   -- an id of no form can never be a task's
 local function members_of(id)
   local members, there = {}, false
   for i, reason in ipairs(REASONS) do members[i] = reason .. ':' .. id end

@@ -16,10 +16,10 @@ local reply, found = {''}, {}
 if #ARGV > 2 then
   for i = 3, math.min(#ARGV, 1002) do
     found[#found + 1] = ARGV[i]
-    found[#found + 1] = redis.call('HGET', rules, ARGV[i])
+    found[#found + 1] = soft('HGET', rules, ARGV[i]) or false
   end
 else
-  local page = redis.call('HSCAN', rules, cursor == '' and '0' or cursor, 'COUNT', limit)
+  local page = soft('HSCAN', rules, string.match(cursor, '^%d+$') or '0', 'COUNT', limit) or {'0', {}}
   found = page[2]
   if page[1] ~= '0' then reply[1] = page[1] end
 end

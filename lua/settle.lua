@@ -10,7 +10,7 @@
 --                         or already (this claim was settled before) | lost (not this worker's any more): nothing was written;
 --                         error RS_INVALID <claim, from 1> outcome <why> before anything is written
 -- FLAGS  allow-oom
--- USES   clock, keys, check, read, stats, drain, ended, finish, rerun
+-- USES   clock, keys, check, read, trouble, stats, drain, ended, finish, isolate, rerun
 
 local queues = open_all(KEYS)
 local now = clock(queues[1].prefix, ARGV[1])
@@ -50,14 +50,21 @@ for at = 2, #ARGV, 7 do
       list.finished[#list.finished + 1] = id
     end
   else
-    answers[n] = settle_run(q, id, now, outcome, ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
+    local ok, word = pcall(settle_run, q, id, now, outcome, ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
+    if not ok then set_aside_or_raise(q, id, now, word) end
+    answers[n] = ok and word or 'dead'
     redis.call('ZREM', q.running, id)
   end
 end
 
 for q, list in pairs(done) do
   if #list.finished > 0 then redis.call('ZADD', q.finished, unpack(list.finished)) end
-  for i, id in ipairs(list.ids) do complete(q, id, stamp, list.kept[i], ARGV[list.from[i] + 4], list.bound[i]) end
+  for_each(#list.ids, 1, function(i)
+    complete(q, list.ids[i], stamp, list.kept[i], ARGV[list.from[i] + 4], list.bound[i])
+  end, function(i, trouble)                             -- what it is entered in cannot be undone: it has ended all the same
+    if whose(q, trouble) ~= 'own' then error(trouble, 0) end
+    redis.call('HSET', q.task .. list.ids[i], 'state', 'completed', 'finished_at', stamp)
+  end)
   redis.call('ZREM', q.running, unpack(list.ids))
   count(q, now, 'completed', #list.ids)
 end

@@ -5,12 +5,11 @@
 -- REPLY  {task...}      for each: {fields of its hash (field, value, ...), score in due, score in running, fields of its
 --                       outcome}; scores '' where it is not there; {} where there is no such task, or its key is no hash
 -- FLAGS  no-writes
--- USES   keys
+-- USES   keys, read
 
 local q = open(KEYS[1])
 local function score(set, id)
-  local found = redis.call('ZSCORE', set, id)
-  return found or ''
+  return soft('ZSCORE', set, id) or ''
 end
 
 local reply = {}

@@ -23,10 +23,11 @@ local function counted_of(value) return whole(value or '', 0, 1e15) or 0 end
 
 -- When the oldest task that could run by now became due; nil where none is.
 local function oldest_due(q, now)
-  local next_due = earliest(q.due)
+  local sound, next_due = pcall(earliest, q.due)
+  if not sound then next_due = -1 end
   local oldest = next_due >= 1e11 and next_due <= now and next_due or nil
   for _, priority in ipairs(PRIORITIES) do
-    local entry = redis.call('XRANGE', stream_of(q, priority), '-', '+', 'COUNT', 1)[1]
+    local entry = (soft('XRANGE', stream_of(q, priority), '-', '+', 'COUNT', 1) or {})[1]
     if entry then
       local found = is_id(entry[2][2]) and read(q.task .. entry[2][2], 'due_at')
       local due_at = found and whole(found[1] or '', 1e11, 4e12) or tonumber(string.match(entry[1], '^%d+'))
@@ -36,10 +37,12 @@ local function oldest_due(q, now)
   return oldest and math.max(now - oldest, 0) or -1, next_due
 end
 
+local function size(set) return soft('ZCARD', set) or 0 end
+
 local reply = {}
 for i, q in ipairs(queues) do
   local ready = 0
-  for _, priority in ipairs(PRIORITIES) do ready = ready + redis.call('XLEN', stream_of(q, priority)) end
+  for _, priority in ipairs(PRIORITIES) do ready = ready + (soft('XLEN', stream_of(q, priority)) or 0) end
   local age, next_due = oldest_due(q, now)
   local minute = math.floor(now / 60000)
   local fields, current = lateness(q, minute)
@@ -50,8 +53,7 @@ for i, q in ipairs(queues) do
     late[#late + 1] = fields[n]
     late[#late + 1] = counted_of(current[n]) + counted_of(last[n])
   end
-  reply[i] = {redis.call('ZCARD', q.due), redis.call('ZCARD', q.held), ready, redis.call('ZCARD', q.running),
-    redis.call('ZCARD', q.finished), redis.call('ZCARD', q.dead), redis.call('ZCARD', q.quarantine), age, next_due,
-    totals, late}
+  reply[i] = {size(q.due), size(q.held), ready, size(q.running), size(q.finished), size(q.dead), size(q.quarantine), age,
+    next_due, totals, late}
 end
 return reply

@@ -7,7 +7,7 @@
 -- ARGV   most_dead      int   dead tasks kept in a queue
 -- REPLY  {removed, more}      tasks removed; 1 where there may be more to remove
 -- FLAGS  allow-oom
--- USES   clock, keys, read, drain, ready, ended, finish
+-- USES   clock, keys, read, trouble, drain, ready, ended, finish
 
 local queues, limit = open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
 local now, most_finished, most_dead = clock(queues[1].prefix, ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -29,7 +29,8 @@ local function sweep_set(q, set, most, is_final)
     else
       leaving[#leaving + 1] = id
       if over then                                            -- one that is live again only leaves the set
-        forget(q, id, now, found[2], gone)
+        local ok, trouble = pcall(forget, q, id, now, found[2], gone)   -- goes, though what it is entered in be unusable
+        if not ok and whose(q, trouble) ~= 'own' then error(trouble, 0) end
         n = n + 1
       end
     end

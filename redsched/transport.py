@@ -332,8 +332,8 @@ class AsyncTransport:
         except (Unreached, Unanswered, Refused):
             return await self.send(first), await self.send(second)
         return (
-            await self.send(first) if isinstance(found[0], Refused) else first.read(found[0]),
-            await self.send(second) if isinstance(found[1], Refused) else second.read(found[1]),
+            await self.send(first) if isinstance(found[0], Refused) else replies.read_answer(first, found[0]),
+            await self.send(second) if isinstance(found[1], Refused) else replies.read_answer(second, found[1]),
         )
 
     async def command(self, *words: Any, timeout: float | None = None) -> Any:

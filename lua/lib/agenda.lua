@@ -9,9 +9,12 @@ local function alone(limit) return math.ceil(limit / 2) end
 AGENDA.hold = function(prefix, queue, limit, now)
   local q = open(prefix .. 'due:' .. queue)
   local ids = redis.call('ZRANGE', q.held, '-inf', now, 'BYSCORE', 'LIMIT', 0, alone(limit))
-  for _, id in ipairs(ids) do
-    if is_id(id) then release_task(q, id, now) else redis.call('ZREM', q.held, id) end
-  end
+  for_each(#ids, 1, function(i)
+    if is_id(ids[i]) then release_task(q, ids[i], now) else redis.call('ZREM', q.held, ids[i]) end
+  end, function(i, trouble)
+    set_aside_or_raise(q, ids[i], now, trouble)
+    redis.call('ZREM', q.held, ids[i])
+  end)
   local after = earliest(q.held)
   return 2 * #ids, after >= 0 and after < NO_END and after or nil
 end
@@ -44,11 +47,11 @@ AGENDA.rules = function(prefix, what, limit, now)
   return 2 * #made, last and now
 end
 
--- ended/<state>/<queue>/<id>: a task that others come after.
+-- ended/<state>/<queue>/<id>: a task that others come after; a further /<queue>: only those of that queue.
 AGENDA.ended = function(prefix, what, limit, now)
-  local item, state, parent = 'ended/' .. what, string.match(what, '^(%a+)/(.+)$')
+  local item, state, parent, only = 'ended/' .. what, string.match(what, '^(%a+)/([^/]+/[^/]+)/?(.*)$')
   if not state then return 0 end
-  local told, last = tell_children(prefix, state, parent, cursor_of(prefix, item), alone(limit), now)
+  local told, last = tell_children(prefix, state, parent, cursor_of(prefix, item), alone(limit), now, only)
   keep_cursor(prefix, item, last)
   return 2 * told, last and now
 end
@@ -67,10 +70,14 @@ AGENDA.resume = function(prefix, name, limit, now)
     event(q, 'resumed', what)
   end
   local ids = redis.call('ZRANGE', q.stopped .. what, 0, alone(limit) - 1)
-  for _, id in ipairs(ids) do
-    local blocked = is_id(id) and soft('HGET', q.task .. id, 'blocked')
-    if blocked == 'pause:' .. what then release_task(q, id, now) end
-    redis.call('ZREM', q.stopped .. what, id)
-  end
+  for_each(#ids, 1, function(i)
+    local blocked = is_id(ids[i]) and soft('HGET', q.task .. ids[i], 'blocked')
+    if blocked == 'pause:' .. what then release_task(q, ids[i], now) end
+    redis.call('ZREM', q.stopped .. what, ids[i])
+  end, function(i, trouble)
+    set_aside_or_raise(q, ids[i], now, trouble)
+    redis.call('ZREM', q.held, ids[i])
+    redis.call('ZREM', q.stopped .. what, ids[i])
+  end)
   return 2 * #ids, #ids == alone(limit) and now or nil
 end

@@ -22,7 +22,7 @@ local function claimed_before(key, nonce, queues, now)
         expire(queues[number], id, now, found[13], nil, 'attempt', text(math.max((tonumber(found[5]) or 1) - 1, 0)))
         redis.call('ZREM', queues[number].running, id)
       else
-        answers[#answers + 1] = claim_answer(number, id, found, tonumber(found[5]), tonumber(found[9]))
+        answers[#answers + 1] = claim_answer(number, id, found, tonumber(found[5]), whole(found[9] or '', 1e11, 4e12) or now)
       end
     end
   end

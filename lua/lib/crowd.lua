@@ -38,7 +38,8 @@ local function tell_together(prefix, fate, q, list, name, now)
   if pcall(FATE[fate], q, name, list, now) then return false end
   local failed = false
   for _, task in ipairs(list) do
-    if not pcall(hear, prefix, task.member, name, now) then failed = true end
+    local ok, trouble = pcall(hear, prefix, task.member, name, now)
+    failed = failed or not ok and is_left(prefix, task.member, now, trouble)
   end
   return failed
 end
@@ -52,7 +53,7 @@ local function tell_listeners(prefix, name, last, limit, since, now)
     for i, member in ipairs(page) do
       if used >= limit or i > 1 and is_over(8 * limit) then break end
       local ok, work = pcall(tell_one, together, prefix, member, name, since, now)
-      used, told, failed = used + (ok and work or 2), i, failed or not ok
+      used, told, failed = used + (ok and work or 2), i, failed or not ok and is_left(prefix, member, now, work)
     end
     for fate, lists in pairs(together) do
       for q, list in pairs(lists) do failed = tell_together(prefix, fate, q, list, name, now) or failed end

@@ -7,9 +7,12 @@ local function named(prefix, member)
   if queue and is_name(queue) and is_id(id) then return open(prefix .. 'due:' .. queue), id end
 end
 
--- A page of a set whose members all have the score 0, after a member.
-local function page_after(key, last, limit)
-  return soft('ZRANGE', key, last == '' and '-' or '(' .. last, '+', 'BYLEX', 'LIMIT', 0, limit) or {}
+-- A page of a set whose members all have the score 0, after a member; only: those of that queue.
+local function page_after(key, last, limit, only)
+  local first, past = '-', '+'
+  if only and only ~= '' then first, past = '[' .. only .. '/', '(' .. only .. '0' end    -- 0 follows /
+  if last ~= '' then first = '(' .. last end
+  return soft('ZRANGE', key, first, past, 'BYLEX', 'LIMIT', 0, limit) or {}
 end
 
 local function is_among(names, name)
@@ -46,16 +49,34 @@ local function tell_child(prefix, member, parent, state, result, now)
   consider(q, id, now)
 end
 
--- Tell the children of a task that has ended; answers how many, and the last where there may be more. gone: it is removed, and with it what named its children.
-local function tell_children(prefix, state, parent, last, limit, now)
+-- Whether one that could not be told has to be told later: its queue is to blame, or the rights of the caller. Any other is
+-- set aside.
+local function is_left(prefix, member, now, trouble)
+  local q, id = named(prefix, member)
+  if not q or set_aside(q, id, now, trouble) ~= 'own' then return true end
+  redis.call('ZREM', q.held, id)
+  redis.call('ZREM', q.due, id)
+  return false
+end
+
+-- Tell the children of a task that has ended; answers how many, and the last where there may be more. gone: it is removed, and
+-- with it what named its children. only: '', or the queue whose children are told.
+local function tell_children(prefix, state, parent, last, limit, now, only)
   local q, id = named(prefix, parent)
   local now_is = q and soft('HGET', q.task .. id, 'state')
   if not q or now_is and LIVE[now_is] then return 0 end -- it goes on: revived, or its end was not written after all
-  local page = page_after(q.children .. id, last, limit)
+  local page, kept = page_after(q.children .. id, last, limit, only), false
   local result = state == 'completed' and soft('HGET', q.outcome .. id, 'result') or ''
   if #result > RESULT then result = '' end
-  for _, member in ipairs(page) do tell_child(prefix, member, parent, state, result, now) end
+  for_each(#page, 1, function(i) tell_child(prefix, page[i], parent, state, result, now) end, function(i, trouble)
+    if is_everybodys(trouble) then error(trouble, 0) end
+    if is_left(prefix, page[i], now, trouble) then
+      if only ~= '' then error(trouble, 0) end
+      kept = true
+      remind(prefix, 'ended/' .. state .. '/' .. parent .. '/' .. string.match(page[i], '^[^/]*'), 0)
+    end
+  end)
+  if state == 'gone' and not kept and #page > 0 then redis.call('ZREM', q.children .. id, unpack(page)) end
   if #page == limit then return #page, page[limit] end
-  if state == 'gone' then redis.call('UNLINK', q.children .. id) end
   return #page
 end

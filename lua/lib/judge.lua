@@ -38,9 +38,8 @@ local function judge(q, id, told, now)
     return true
   elseif found[6] then
     local ok, leaves, again = pcall(decide, q, id, due_at, now)
-    if not ok then                                      -- a key that its conditions name has a wrong type
-      local problem = tostring(type(leaves) == 'table' and leaves.err or leaves)
-      if not string.find(problem, 'WRONGTYPE', 1, true) then error(leaves) end
+    if not ok then                                      -- a key that its conditions name has a wrong type, say
+      if whose(q, leaves) ~= 'own' then error(leaves) end
       bury(q, id, now, 'malformed')
       return true
     end

@@ -6,6 +6,7 @@ local function open(due)
   local known = OPENED[due]
   if known then
     known.grouped, known.aside, known.stops, known.planned, known.released = {}, {}, nil, 0, nil
+    known.sound = nil
     return known
   end
   local prefix, name = string.match(due or '', '^({[^{}]+}:)due:([A-Za-z0-9][A-Za-z0-9._@+-]*)$')

@@ -45,7 +45,8 @@ local function join(q, id, open, digest, f, into, now)
   local grace, bytes = digest.grace or 60000, whole(into.digest_bytes or '', 0, 1e12) or 0
   local n = redis.call('HLEN', q.items .. open) + 1
   if redis.call('HSETNX', q.items .. open, id, n .. ' ' .. f.payload) == 1 then
-    bytes = redis.call('HINCRBY', q.task .. open, 'digest_bytes', #f.payload)
+    bytes = bytes + #f.payload
+    redis.call('HSET', q.task .. open, 'digest_bytes', bytes)
   end
   local longest = (whole(into.digest_since or '', 1e11, 4e12) or now) + (digest.longest or 10 * grace)
   local due = math.min(now + grace, longest)

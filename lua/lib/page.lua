@@ -6,17 +6,18 @@ local function set_page(set, cursor, limit, latest_first)
   local from, seen = string.match(cursor, '^([^ ]+) (%d+)$')
   local score = tonumber(from or '')
   if score and score == score then                      -- not nan
-    first, seen = from, math.min(tonumber(seen), redis.call('ZCOUNT', set, from, from))   -- some may have left since
+    first, seen = from, math.min(tonumber(seen), soft('ZCOUNT', set, from, from) or 0)   -- some may have left since
   else
     seen = 0
   end
   local raw
   if latest_first then
-    raw = redis.call('ZRANGE', set, first, last, 'BYSCORE', 'REV', 'LIMIT', seen, limit, 'WITHSCORES')
+    raw = soft('ZRANGE', set, first, last, 'BYSCORE', 'REV', 'LIMIT', seen, limit, 'WITHSCORES')
   else
-    raw = redis.call('ZRANGE', set, first, last, 'BYSCORE', 'LIMIT', seen, limit, 'WITHSCORES')
+    raw = soft('ZRANGE', set, first, last, 'BYSCORE', 'LIMIT', seen, limit, 'WITHSCORES')
   end
   local found, same = {}, 0
+  raw = raw or {}                                       -- a key of another type: nothing is there
   for i = 1, #raw, 2 do
     found[#found + 1] = {raw[i], raw[i + 1]}
     same = (raw[i + 1] == raw[i - 1]) and same + 1 or 1
@@ -35,7 +36,7 @@ local function stream_page(q, cursor, limit)
     local first = '-'
     if priority == after then started, first = true, '(' .. ms .. '-' .. n end
     if started and #found < limit then
-      for _, entry in ipairs(redis.call('XRANGE', stream_of(q, priority), first, '+', 'COUNT', limit - #found)) do
+      for _, entry in ipairs(soft('XRANGE', stream_of(q, priority), first, '+', 'COUNT', limit - #found) or {}) do
         found[#found + 1] = {entry[2][2] or '', priority .. '/' .. entry[1]}
       end
     end

@@ -47,7 +47,8 @@ local function claim_answer(number, id, found, attempt, due_at)
   return {number, id, attempt, due_at, found[3], found[4], found[7], found[10], found[11], found[12], found[6], found[8]}
 end
 
--- Put the tasks into running with their leases, then write their hashes. Appends one answer each to reply.
+-- Put the tasks into running with their leases, then write their hashes. Appends one answer each to reply. A queue whose
+-- running is no set is stuck: nothing of it starts.
 local function begin(starts, now, lease, nonce, consumer, reply)
   local leases, late, words = {}, {}, {}
   local stamp, ends = text(now), text(now + lease)    -- numbers are dear to convert
@@ -57,16 +58,18 @@ local function begin(starts, now, lease, nonce, consumer, reply)
     list[#list + 1] = ends
     list[#list + 1] = start.id
   end
-  for q, list in pairs(leases) do redis.call('ZADD', q.running, unpack(list)) end
+  for q, list in pairs(leases) do q.stuck = soft('ZADD', q.running, unpack(list)) == nil end
   for _, task in ipairs(starts) do
     local q, word = task.q, words[task.attempt] or tostring(task.attempt)
     words[task.attempt] = word
-    redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', word .. '.' .. nonce,
-      'started_at', stamp, 'worker', consumer)
-    reply[#reply + 1] = claim_answer(task.number, task.id, task, task.attempt, task.due_at)
-    late[q] = late[q] or {}
-    local bucket = lateness_bucket(now - task.due_at)
-    late[q][bucket] = (late[q][bucket] or 0) + 1
+    if not q.stuck then
+      redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', word .. '.' .. nonce,
+        'started_at', stamp, 'worker', consumer)
+      reply[#reply + 1] = claim_answer(task.number, task.id, task, task.attempt, task.due_at)
+      late[q] = late[q] or {}
+      local bucket = lateness_bucket(now - task.due_at)
+      late[q][bucket] = (late[q][bucket] or 0) + 1
+    end
   end
   for q, buckets in pairs(late) do
     count(q, now, 'started', #leases[q] / 2)

@@ -29,7 +29,7 @@ local function view_of(q, id)
   end
   if v.valid then v.kind = type_of(q.task .. id) end
   if v.places == 0 then
-    for _, reason in ipairs({'missing', 'wrong type', 'bad id', 'bad time'}) do
+    for _, reason in ipairs({'missing', 'wrong type', 'bad id', 'bad time', 'malformed'}) do
       v.aside = v.aside or soft('ZSCORE', q.quarantine, reason .. ':' .. string.sub(id, 1, 128))
     end
   end

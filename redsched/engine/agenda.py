@@ -18,6 +18,7 @@ STANDBY = 0.15  # seconds after a time at which a mover that does not act looks
 IDLE = 30.0
 PAUSE = 0.001  # seconds between calls while there is more: others come in between
 BLIND = 0.1  # seconds between looks without tracking
+PAGE_LEFT = 128  # so many left in one call: there may be more behind them
 
 
 class Agenda:
@@ -29,6 +30,7 @@ class Agenda:
         self.armed = False
         self.nudge: Callable[[], None] = lambda: None
         self._later: asyncio.TimerHandle | None = None
+        self._skip = 0  # items that these credentials may not carry out: they stay for a mover that may
 
     def told(self) -> None:
         """Somebody wrote the agenda: look now, or, where another mover acts, in a moment, as it may be gone."""
@@ -44,7 +46,10 @@ class Agenda:
     async def step(self) -> float:
         """Look once; answers the seconds until the next look."""
         asked = time.monotonic()
-        found = await self._client.transport.send(events.attend(self._client.cell_keys))
+        found = await self._client.transport.send(events.attend(self._client.cell_keys, skip=self._skip))
+        self._skip = self._skip + found.left if found.left >= PAGE_LEFT else 0
+        if self._skip:
+            return PAUSE
         wait = IDLE if self.armed else BLIND
         if found.next_look is not None:
             offset = found.now / 1_000 - (asked + time.monotonic()) / 2

@@ -7,32 +7,47 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from redsched.client import AsyncClient
-from redsched.model.errors import RedschedError
+from redsched.engine.isolation import Refusals
+from redsched.model.errors import RedschedError, StoreError
 from redsched.wire import install as installing
 from redsched.wire.codec import text_of
 from redsched.wire.keys import GROUP, PRIORITIES, QueueKeys
 from redsched.wire.protocol import Bell
-from redsched.wire.replies import Refused, Unanswered, Unreached
+from redsched.wire.replies import Refused, Unanswered, Unreached, refusal
 
 log = logging.getLogger("redsched.worker")
 BLOCK_MS = 10_000
 PATIENCE = 5.0  # seconds beyond BLOCK_MS after which the answer is taken for lost
 
 
+async def join(client: AsyncClient, queues: Sequence[QueueKeys], refusals: Refusals) -> None:
+    """Make the groups of queues; those that Redis refuses are left out and tried again later."""
+    problems = await client.transport.steps("join", installing.join(queues, client.cell_keys))
+    for keys in queues:
+        problem = problems.get(keys.queue)
+        if problem is None:
+            refusals.accept(keys.queue)
+        else:
+            error = refusal("join", problem)
+            refusals.refuse(keys.queue, error if isinstance(error, StoreError) else StoreError("join", problem))
+
+
 class Doorbell:
     """Waits for an entry in the ready streams of some queues, at most once at a time."""
 
     def __init__(
-        self, client: AsyncClient, queues: Sequence[QueueKeys], consumer: str, rung: Callable[[list[Bell]], None]
-    ) -> None:
+        self, client: AsyncClient, queues: Sequence[QueueKeys], consumer: str, rung: Callable[[list[Bell]], None],
+        refusals: Refusals,
+    ) -> None:  # fmt: skip
         self._client = client
         self._queues = queues
         self._rung = rung
+        self._consumer = consumer
         self._streams = {keys.stream(p): (keys.queue, p) for p in PRIORITIES for keys in queues}
-        self._command = ("XREADGROUP", "GROUP", GROUP, consumer, "COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS",
-                         *self._streams, *(">" for _ in self._streams))  # fmt: skip
+        self._refusals = refusals
         self._reading: asyncio.Task[None] | None = None
         self._mending = False  # refused, and told of it
 
@@ -51,7 +66,7 @@ class Doorbell:
         asked = time.monotonic()
         bells: list[Bell] = []
         try:
-            reply = await self._client.transport.command(*self._command, timeout=BLOCK_MS / 1_000 + PATIENCE)
+            reply = await self._wait()
             for stream, entries in reply or ():
                 queue, priority = self._streams[text_of(stream)]
                 for at, fields in entries:
@@ -70,6 +85,21 @@ class Doorbell:
         self._reading = None
         self._rung(bells)
 
+    async def _wait(self) -> Any:
+        """The answer of the blocking read, over the streams of those queues that Redis does not refuse."""
+        again = [keys for keys in self._queues if keys.queue in self._refusals.until]
+        if any(not self._refusals.waits(keys.queue) for keys in again):
+            await join(self._client, again, self._refusals)
+        streams = [name for name, (queue, _) in self._streams.items() if queue not in self._refusals.until]
+        soonest = min(self._refusals.until.values(), default=float("inf")) - time.monotonic()
+        block_ms = max(100, min(BLOCK_MS, int(min(soonest, BLOCK_MS) * 1_000)))
+        if not streams:
+            await asyncio.sleep(block_ms / 1_000)
+            return None
+        words = ("XREADGROUP", "GROUP", GROUP, self._consumer, "COUNT", 1, "BLOCK", block_ms, "STREAMS", *streams)
+        wait = block_ms / 1_000 + PATIENCE
+        return await self._client.transport.command(*words, *(">" for _ in streams), timeout=wait)
+
     async def _mend(self, problem: str) -> None:
         """The streams or their groups are gone (flushed, or a stream was deleted): make them again."""
         if not self._mending:
@@ -77,4 +107,4 @@ class Doorbell:
         self._mending = True
         await asyncio.sleep(0.2)
         with contextlib.suppress(RedschedError):
-            await self._client.transport.steps("join", installing.join(self._queues, self._client.cell_keys))
+            await join(self._client, self._queues, self._refusals)

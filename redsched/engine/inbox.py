@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable
 
 from redsched.client import AsyncClient
-from redsched.model.errors import StoreError
+from redsched.engine.isolation import Isolation
+from redsched.engine.observer import Observer
 from redsched.wire import care
 from redsched.wire.keys import QueueKeys, queue_keys
 
@@ -27,8 +29,9 @@ BLIND = 1.0  # seconds between looks without tracking
 class Inboxes:
     """The step of the loop ``ingest``."""
 
-    def __init__(self, client: AsyncClient, known: Collection[str]) -> None:
+    def __init__(self, client: AsyncClient, known: Collection[str], observer: Observer) -> None:
         self._client = client
+        self._ingests = Isolation("ingest", client.transport, observer)
         self._known = known
         self._told: set[str] = set()  # queues whose inbox somebody wrote
         self._turn: list[str] = []
@@ -45,9 +48,10 @@ class Inboxes:
 
     async def step(self) -> float:
         """Take from up to 16 inboxes; answers the seconds until the next look."""
+        self._told.update(queue for queue, at in self._ingests.refused.items() if at <= time.monotonic())
         if not self._told:
             if self.armed:
-                return IDLE
+                return self._wait()
             self._turn = self._turn or list(self._known)
             self._told.update(self._turn[:QUEUES_A_CALL])
             del self._turn[:QUEUES_A_CALL]
@@ -56,26 +60,24 @@ class Inboxes:
         await asyncio.sleep(DEBOUNCE if self.acting else STANDBY)
         names = [self._told.pop() for _ in range(min(len(self._told), QUEUES_A_CALL))]
         await self._take([queue_keys(self._client.cell, name) for name in names])
-        return 0.0 if self._told else IDLE if self.armed else BLIND
+        return 0.0 if self._told else self._wait()
 
     async def _take(self, queues: list[QueueKeys]) -> None:
         try:
-            found = await self._client.transport.send(care.ingest(queues, limit=BATCH))
-        except StoreError as error:
-            if type(error) is not StoreError:
-                self._told.update(keys.queue for keys in queues)
-                raise
-            if len(queues) == 1:  # its keys are of a wrong type, say: until it is written again
-                log.error("ingest.refused", extra={"queue": queues[0].queue, "error": str(error)})
-                return
-            for keys in queues:
-                await self._take([keys])
-            return
+            answers = await self._ingests.send(queues, lambda some: care.ingest(some, limit=BATCH))
         except BaseException:
             self._told.update(keys.queue for keys in queues)
             raise
-        for inbox in found:
+        for inbox in (inbox for found in answers for inbox in found):
             if inbox.refused:
                 log.warning("inbox.refused", extra={"queue": inbox.queue, "n": inbox.refused})
             if inbox.left:
                 self._told.add(inbox.queue)
+
+    def _wait(self) -> float:
+        """Until those that Redis refused are tried again, if there are any."""
+        wait = IDLE if self.armed else BLIND
+        return max(0.0, min([self._next_refused() - time.monotonic(), wait]))
+
+    def _next_refused(self) -> float:
+        return min(self._ingests.refused.values(), default=float("inf"))

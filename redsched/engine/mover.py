@@ -15,12 +15,13 @@ from collections.abc import Sequence
 
 from redsched.client import AsyncClient
 from redsched.engine.agenda import Agenda
-from redsched.engine.apart import Apart
 from redsched.engine.firing import Schedules
 from redsched.engine.inbox import Inboxes
+from redsched.engine.isolation import Isolation, Refusals, is_its_own
 from redsched.engine.loop import Loop
 from redsched.engine.observer import Observer, Silent
 from redsched.engine.stranded import Stranded
+from redsched.model.errors import StoreError
 from redsched.settings import Settings
 from redsched.wire import install as installing
 from redsched.wire import protocol
@@ -75,13 +76,14 @@ class Mover:
         self._epoch: str | None = None
         self._restart = True  # whether the scan has to begin again
         self._whole = True  # whether it goes on until its end
-        self._inboxes = Inboxes(self._client, self._known)
+        self._inboxes = Inboxes(self._client, self._known, self._observer)
         self._stranded = Stranded(self._client)
         self._schedules = Schedules(self._client, self._observer, lambda: self._acting)
         self._agenda = Agenda(self._client, lambda: self._acting)
-        self._promotes = Apart("promote", self._client.transport, self._observer)
-        self._reaps = Apart("reap", self._client.transport, self._observer)
-        self._sweeps = Apart("sweep", self._client.transport, self._observer)
+        self._promotes = Isolation("promote", self._client.transport, self._observer)
+        self._reaps = Isolation("reap", self._client.transport, self._observer)
+        self._sweeps = Isolation("sweep", self._client.transport, self._observer)
+        self._lists = Refusals("queues", self._observer, log, "key")
         self._sweep_at = 0.0  # when every queue is swept again
         self._to_sweep: list[QueueKeys] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -293,7 +295,7 @@ class Mover:
         """Find the due sets that exist: all of them at the start and whenever pushes may have been missed, then a few
         steps a minute."""
         await self._watch_epoch()
-        self._learn(set(await self._client.queues()))
+        self._learn(await self._listed())
         while True:
             if self._restart:
                 self._restart, self._whole, self._scan = False, True, "0"
@@ -306,6 +308,19 @@ class Mover:
             if not self._whole and not self._restart:
                 stranded = self._acting and await self._stranded.step()
                 return SCAN_SOON if stranded else SCAN_EVERY
+
+    async def _listed(self) -> set[str]:
+        """The queues that are listed; none where the list cannot be read: a scan finds them as well."""
+        key = self._client.cell_keys.queues
+        try:
+            found = set(await self._client.queues())
+        except StoreError as error:
+            if not is_its_own(error):
+                raise
+            self._lists.refuse(key, error)
+            return set()
+        self._lists.accept(key)
+        return found
 
     async def _watch_epoch(self) -> None:
         """A namespace that was emptied (flushed, or its server restarted without its data) goes on, but never

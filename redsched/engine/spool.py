@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from redsched.wire.codec import TASK_ID, is_name
 from redsched.wire.protocol import Settlement
 
 log = logging.getLogger("redsched.worker")
+OUTCOMES = ("complete", "retry", "snooze", "return", "dead", "cancelled")
 MAX_BYTES = 16_777_216  # of the file; what does not fit is told in the log
 
 
@@ -64,17 +67,18 @@ class Spool:
         mine = self.path.with_suffix(f".{os.getpid()}")
         try:
             self.path.rename(mine)
-            text = mine.read_bytes()
+            text = _content(mine)
         except FileNotFoundError:
             return []
         except OSError as error:
             log.error("answers.unreadable", extra={"file": str(self.path), "error": str(error)})
             return []
-        ends = []
-        for line in text.splitlines():
-            with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):  # a line cut short by a crash
-                found = msgspec.json.decode(line, type=_Line)
-                ends.append(Settlement(**msgspec.structs.asdict(found)))
+        ends, lines = [], text.split(b"\n")
+        for line in filter(None, lines):
+            with contextlib.suppress(ValueError, RecursionError):  # a line cut short by a crash, or by anybody
+                ends.append(_settlement(line))
+        if len(ends) < sum(map(bool, lines)):
+            log.error("answers.malformed", extra={"file": str(self.path), "n": sum(map(bool, lines)) - len(ends)})
         return ends
 
     def told(self) -> None:
@@ -85,3 +89,25 @@ class Spool:
 def _line(end: Settlement) -> _Line:
     first = end.first.decode() if isinstance(end.first, bytes) else str(end.first)
     return _Line(end.queue, end.task_id, end.token, end.outcome, first, end.error, end.traceback)
+
+
+def _content(path: Path) -> bytes:
+    """What a plain file holds.
+
+    Raises:
+        OSError: it is no plain file, or longer than one of ours.
+    """
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(file, "rb") as opened:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
+            raise OSError(f"{path} is no file of answers")
+        return opened.read(MAX_BYTES)
+
+
+def _settlement(line: bytes) -> Settlement:
+    """One answer; raises ValueError where the line holds none that Redis would take."""
+    found = msgspec.json.decode(line, type=_Line)
+    if not is_name(found.queue) or TASK_ID.fullmatch(found.task_id) is None or found.outcome not in OUTCOMES:
+        raise ValueError("no answer")
+    return Settlement(**msgspec.structs.asdict(found))

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from redsched.client import AsyncClient
+from redsched.engine.isolation import is_its_own
 from redsched.model.errors import StoreDenied, StoreError
 from redsched.wire import checkup
 from redsched.wire.checkup import PAGE, Fault
@@ -59,12 +60,12 @@ class Stranded:
         return found
 
     async def _send(self, call: Call[T]) -> T | None:
-        """None where Redis refuses: a key of the queue is of a wrong type, say, which promote and the doctor tell."""
+        """None where Redis refuses: a key of the queue is of a wrong type, say, or another user's."""
         await asyncio.sleep(PAUSE)
         try:
             return await self._client.transport.send(call)
         except StoreError as error:
-            if type(error) is not StoreError:
+            if not is_its_own(error):
                 raise
             return None
 

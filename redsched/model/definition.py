@@ -175,7 +175,7 @@ def schedule_of(value: bytes | Mapping[str, Any]) -> Schedule:
             code = "invalid_schedule" if known else "unknown_field"
             raise InvalidSchedule(field, "is required" if known else "is no field of it", code=code) from None
         raise InvalidSchedule(field or "schedule", problem) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidSchedule("schedule", str(error)) from None
 
 

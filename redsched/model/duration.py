@@ -17,6 +17,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 EARLIEST_MS = 100_000_000_000  # 1973; anything lower is seconds by mistake
 LATEST_MS = 4_000_000_000_000  # 2096; anything higher is microseconds by mistake
+LAST_MS = 253_402_300_799_000  # the end of the year 9999, the last that a datetime can hold
 
 
 def duration_ms(value: timedelta | int | str) -> int:
@@ -88,8 +89,9 @@ def instant_ms(value: datetime | int | str) -> int:
 
 
 def instant(milliseconds: int) -> datetime:
-    """The aware UTC datetime of ms since the epoch."""
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    """The aware UTC datetime of ms since the epoch; the nearest there is where no datetime can hold it, since anybody
+    may have written it."""
+    return _EPOCH + timedelta(milliseconds=max(0, min(milliseconds, LAST_MS)))
 
 
 def duration_text(milliseconds: float) -> str:

@@ -23,6 +23,12 @@ class Rule(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fiel
     bind: dict[str, str] | None = None
 
 
+class BrokenRule(Rule, kw_only=True, forbid_unknown_fields=True):
+    """A rule that makes no tasks, for ``problem``: somebody wrote it by hand."""
+
+    problem: str
+
+
 class RulePage(msgspec.Struct, frozen=True):
     """One page of rules; ``next_cursor`` is None on the last one."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from redsched.model.task import Task
-from redsched.wire.codec import text_of
+from redsched.wire.codec import count_of, text_of
 from redsched.wire.keys import CellKeys
 from redsched.wire.protocol import Call
 
@@ -42,7 +42,12 @@ def reserve(keys: CellKeys, key: str, body: str) -> Call[Reserved]:
 
     def read(reply: list[Any]) -> Reserved:
         word = text_of(reply[0])
-        return Reserved(word, int(reply[1]), text_of(reply[2]), reply[3]) if word == "done" else Reserved(word)
+        if word != "done":
+            return Reserved(word)
+        status = count_of(reply[1])
+        if not 200 <= status <= 599:  # somebody wrote what is no answer: until it lapses
+            return Reserved("in flight")
+        return Reserved(word, status, text_of(reply[2]), reply[3])
 
     # a repeat after a lost answer would find its own reservation in flight
     return Call("reserve", (keys.answer(key),), (body, LAPSE_MS), read, repeatable=False)

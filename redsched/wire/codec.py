@@ -17,7 +17,7 @@ from redsched.model.duration import duration_ms, instant, instant_ms
 from redsched.model.errors import InvalidTask
 from redsched.model.retry import retry_wire
 from redsched.model.task import MAX_TAGS, PRIORITIES, Attempt, Enqueued, Task, TaskView
-from redsched.wire.strict import check_value
+from redsched.wire.strict import check_depth, check_value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}", re.ASCII)
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}", re.ASCII)
@@ -223,13 +223,30 @@ def _moment(found: Mapping[str, Any], field: str) -> Any:
     return instant(number) if number is not None and 0 <= number <= 253_402_300_799_000 else None
 
 
+def count_of(value: Any) -> int:
+    """A counter that anybody may have written; 0 where it is no whole number of at most 15 digits."""
+    text = text_of(value)
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
+
+
+def stored_json(value: Any) -> Any:
+    """What stored JSON says.
+
+    Raises:
+        ValueError: it is none, or nested more deeply than anything that a client may submit.
+    """
+    raw = value.encode() if isinstance(value, str) else bytes(value)
+    check_depth(raw)
+    return msgspec.json.decode(raw)
+
+
 def _json_value(found: Mapping[str, Any], field: str) -> Any:
     value = found.get(field)
     if value is None:
         return None
     try:
-        return msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return stored_json(value)
+    except ValueError:
         return text_of(value)
 
 
@@ -290,7 +307,7 @@ def _history(outcome: Mapping[str, Any]) -> list[Attempt] | None:
     for field, line in outcome.items():
         word, _, number = field.partition(":")
         parts = text_of(line).split(" ", 3)
-        if word == "attempt" and number.isdigit() and len(parts) >= 3 and parts[0].isdigit():
+        if word == "attempt" and count_of(number) and len(parts) >= 3 and count_of(parts[0]):
             attempts.append(
                 Attempt(
                     attempt=int(number), at=instant(int(parts[0])), outcome=parts[1],

@@ -9,12 +9,23 @@ from typing import Any
 import msgspec
 
 from redsched.model.condition import FACT, KEY, LONGEST_MS, MAX_MEMBERS, REF, fact_name
+from redsched.model.definition import TaskTemplate
 from redsched.model.duration import duration_ms, instant
 from redsched.model.errors import InvalidSchedule, InvalidTask
 from redsched.model.explain import Told
 from redsched.model.happening import Emitted, Kin, KinPage, Paused
-from redsched.model.rule import Rule, RulePage
-from redsched.wire.codec import Word, check_id, check_name, due_word, json_bytes, pairs, reason_word, text_of
+from redsched.model.rule import BrokenRule, Rule, RulePage
+from redsched.wire.codec import (
+    Word,
+    check_id,
+    check_name,
+    due_word,
+    json_bytes,
+    pairs,
+    reason_word,
+    stored_json,
+    text_of,
+)
 from redsched.wire.ids import nonce
 from redsched.wire.keys import CellKeys, QueueKeys
 from redsched.wire.protocol import Call
@@ -29,11 +40,13 @@ _JSON = msgspec.json.Encoder(order="deterministic")
 
 
 class Attended(msgspec.Struct, frozen=True):
-    """``now``: the server's clock, ms; tasks looked at; when there is more to do, ms (None: nothing is left)."""
+    """``now``: the server's clock, ms; tasks looked at; when there is more to do, ms (None: nothing is left); items
+    that this caller may not carry out."""
 
     now: int
     done: int
     next_look: int | None
+    left: int = 0
 
 
 def emit(
@@ -57,13 +70,13 @@ def emit(
     return Call("emit", (keys.fact(name),), (0, json_bytes("data", data, MAX_DATA_BYTES), ttl_ms, event_id), read)
 
 
-def attend(keys: CellKeys, limit: int = AT_ONCE) -> Call[Attended]:
-    """Work off a part of the agenda."""
+def attend(keys: CellKeys, limit: int = AT_ONCE, skip: int = 0) -> Call[Attended]:
+    """Work off a part of the agenda, but for ``skip`` items at its head."""
 
     def read(reply: list[int]) -> Attended:
-        return Attended(reply[0], reply[1], None if reply[2] < 0 else reply[2])
+        return Attended(reply[0], reply[1], None if reply[2] < 0 else reply[2], *reply[3:4])
 
-    return Call("attend", (keys.agenda,), (0, limit), read)
+    return Call("attend", (keys.agenda,), (0, limit, skip), read)
 
 
 def confirm(keys: QueueKeys, ids: Sequence[str], token: str, *, action: str) -> Call[dict[str, str]]:
@@ -102,8 +115,8 @@ def _kin(words: Sequence[Any]) -> Kin:
     result = None
     if words[3]:
         try:
-            result = msgspec.json.decode(words[3])
-        except msgspec.DecodeError:
+            result = stored_json(words[3])
+        except ValueError:
             result = text_of(words[3])
     return Kin(queue=queue, id=task_id, state=text_of(words[1]), type=text_of(words[2]), result=result)
 
@@ -209,21 +222,30 @@ def rules(keys: CellKeys, ids: Sequence[str] = (), *, cursor: str | None = None,
     """A page of the rules, or those named that are there."""
 
     def read(reply: list[Any]) -> RulePage:
-        return RulePage([_rule(*map(text_of, words)) for words in reply[1:]], text_of(reply[0]) or None)
+        found = [_rule(text_of(words[0]), text_of(words[1]), words[2]) for words in reply[1:]]
+        return RulePage(found, text_of(reply[0]) or None)
 
     words: list[Word] = [cursor or "", limit, *(check_name("id", one) for one in ids)]
     return Call("rules", (keys.rules,), words, read)
 
 
-def _rule(rule_id: str, event: str, text: str) -> Rule:
-    found: Mapping[str, Any] = msgspec.json.decode(text)
+def _rule(rule_id: str, event: str, text: Any) -> Rule:
+    try:
+        return _read_rule(rule_id, event, stored_json(text))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:  # somebody wrote what is no rule
+        return BrokenRule(id=rule_id, on=event, task=TaskTemplate(type=""), problem=str(error)[:200])
+
+
+def _read_rule(rule_id: str, event: str, found: Any) -> Rule:
     fields = {f"task:{name}": str(value).encode() for name, value in dict(found.get("fields", {})).items()}
     fields["queue"] = str(found.get("queue", "default")).encode()
     delay = str(found.get("due", "0"))
-    return Rule(
+    rule = Rule(
         id=rule_id, on=event, task=template_of(Stored(rule_id, fields)), task_id=found.get("id"),
-        bind=found.get("bind"), delay=int(delay[1:]) if delay.startswith("+") else None,
+        bind=found.get("bind"), delay=int(delay[1:16]) if delay.startswith("+") else None,
     )  # fmt: skip
+    msgspec.convert((rule.task_id, rule.bind), tuple[str | None, dict[str, str] | None])
+    return rule
 
 
 def explain(keys: QueueKeys, task_id: str) -> Call[Told]:

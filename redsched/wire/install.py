@@ -89,11 +89,16 @@ def install(mode: Mode, keys: CellKeys) -> Generator[Command, Any, Installed]:
 
 
 def queues(keys: CellKeys) -> Generator[Command, Any, list[str]]:
-    """The names of all queues seen, sorted."""
+    """The names of all queues seen, sorted; none where somebody put something else in place of the set."""
     found: set[str] = set()
     cursor = "0"
     while True:
-        reply = yield ("SSCAN", keys.queues, cursor, "COUNT", 1_000)
+        try:
+            reply = yield ("SSCAN", keys.queues, cursor, "COUNT", 1_000)
+        except Refused as refused:
+            if "WRONGTYPE" not in str(refused):
+                raise
+            return []
         found.update(text_of(name) for name in reply[1])
         cursor = text_of(reply[0])
         if cursor == "0":
@@ -115,16 +120,37 @@ def epoch(keys: CellKeys) -> Generator[Command, Any, str | None]:
     return None if found is None else text_of(found)
 
 
-def join(queues_joined: Sequence[QueueKeys], keys: CellKeys) -> Generator[Command, Any, None]:
-    """Make the consumer groups of queues that a worker is about to serve, so that it can wait for their entries."""
-    yield ("SADD", keys.queues, *(queue.queue for queue in queues_joined))
+def join(queues_joined: Sequence[QueueKeys], keys: CellKeys) -> Generator[Command, Any, dict[str, str]]:
+    """Make the consumer groups of queues that a worker is about to serve, so that it can wait for their entries.
+
+    Answers why not, by queue, where the keys of one are of a wrong type, or not for these credentials.
+    """
+    for queue in queues_joined:
+        try:
+            yield ("SADD", keys.queues, queue.queue)
+        except Refused as refused:  # it only helps others to find the queue
+            if not _is_about_keys(refused):
+                raise
+    problems: dict[str, str] = {}
     for queue in queues_joined:
         for priority in PRIORITIES:
             try:
                 yield ("XGROUP", "CREATE", queue.stream(priority), GROUP, "0", "MKSTREAM")
             except Refused as refused:
-                if "already exists" not in str(refused) and not str(refused).startswith("BUSYGROUP"):
+                if "already exists" in str(refused) or str(refused).startswith("BUSYGROUP"):
+                    continue
+                if not _is_about_keys(refused):
                     raise
+                problems[queue.queue] = str(refused)
+    return problems
+
+
+def _is_about_keys(refused: Refused) -> bool:
+    """Whether an error is about the keys of the command: a wrong type, or no right to them."""
+    problem = str(refused)
+    return "WRONGTYPE" in problem or (
+        sort_error(problem) is Kind.DENIED and not problem.startswith(("NOAUTH", "WRONGPASS"))
+    )
 
 
 def scan_due(keys: CellKeys, cursor: str, steps: int) -> Generator[Command, Any, tuple[str, set[str], set[str]]]:

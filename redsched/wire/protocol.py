@@ -20,6 +20,7 @@ from redsched.wire.codec import (
     Word,
     check_id,
     check_name,
+    count_of,
     due_word,
     enqueued_of,
     json_bytes,
@@ -216,10 +217,10 @@ def _started(
     content: bytes | None = None, most: bytes | None = None, expires: bytes | None = None,
 ) -> Started:  # fmt: skip
     return Started(
-        queues[number - 1].queue, task_id.decode(), attempt, due_at, type_.decode(), payload,
-        None if timeout is None else int(timeout), headers, None if trace is None else text_of(trace),
-        None if content is None else text_of(content), 5 if most is None else int(most),
-        None if expires is None else int(expires), f"{attempt}.{fresh}",
+        queues[number - 1].queue, text_of(task_id), attempt, due_at, text_of(type_), payload,
+        None if timeout is None else count_of(timeout), headers, None if trace is None else text_of(trace),
+        None if content is None else text_of(content), 5 if most is None else count_of(most),
+        None if expires is None else count_of(expires), f"{attempt}.{fresh}",
     )  # fmt: skip
 
 
@@ -358,14 +359,14 @@ def stats(queues: Sequence[QueueKeys]) -> Call[list[QueueStats]]:
 
 def _queue_stats(queue: str, words: list[Any]) -> QueueStats:
     totals = pairs(words[9])
-    late = {name.removeprefix("late_"): int(value) for name, value in pairs(words[10]).items()}
+    late = {name.removeprefix("late_"): count_of(value) for name, value in pairs(words[10]).items()}
     return QueueStats(
         queue=queue, scheduled=words[0], held=words[1], ready=words[2], running=words[3], finished=words[4],
         dead=words[5], quarantined=words[6], oldest_due_age_ms=None if words[7] < 0 else words[7],
         next_due=None if not 0 <= words[8] <= 4_000_000_000_000 else instant(words[8]),
-        totals={name: int(value) for name, value in totals.items() if not name.startswith("late_")},
+        totals={name: count_of(value) for name, value in totals.items() if not name.startswith("late_")},
         lateness=late,
-        lateness_totals={bucket: int(totals.get(f"late_{bucket}", 0)) for bucket in late},
+        lateness_totals={bucket: count_of(totals.get(f"late_{bucket}", 0)) for bucket in late},
     )  # fmt: skip
 
 

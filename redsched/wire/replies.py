@@ -212,7 +212,7 @@ def exchange(
                     raise reply[0]
             else:
                 reply = yield mode.command(call)
-            return call.read(reply)
+            return read_answer(call, reply)
         except Unreached as trouble:
             problem, error = str(trouble), StoreUnavailable
         except Unanswered as trouble:
@@ -243,6 +243,23 @@ def exchange(
             raise error(call.verb, problem, reads=_only_reads(call.verb))
         yield min(pause * (0.5 + random.random()), left)
         pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def read_answer(call: Call[T], reply: Any) -> T:
+    """What a reply says.
+
+    Raises:
+        RedschedError: nobody can tell, for somebody wrote what is read there.
+    """
+    try:
+        return call.read(reply)
+    except RedschedError:
+        raise
+    except Exception as error:
+        problem = f"an answer that cannot be read ({type(error).__name__})"
+        if _only_reads(call.verb):
+            raise StoreError(call.verb, problem, reads=True) from error
+        raise OutcomeUnknown(call.verb, problem) from error
 
 
 def refusal(verb: str, problem: str) -> RedschedError:

@@ -20,7 +20,17 @@ from redsched.model.retry import retry_of
 from redsched.model.task import DEFAULT_QUEUE
 from redsched.model.views import SchedulePut
 from redsched.wire.cells import Cell
-from redsched.wire.codec import Word, check_name, is_name, json_bytes, option_words, pairs, reason_word, text_of
+from redsched.wire.codec import (
+    Word,
+    check_name,
+    is_name,
+    json_bytes,
+    option_words,
+    pairs,
+    reason_word,
+    stored_json,
+    text_of,
+)
 from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.protocol import Call
 
@@ -132,8 +142,8 @@ def definition_of(stored: Stored) -> Schedule:
         InvalidSchedule: somebody wrote what is none.
     """
     try:
-        found = msgspec.json.decode(stored.fields.get("spec", b"null"))
-    except msgspec.DecodeError as error:
+        found = stored_json(stored.fields.get("spec", b"null"))
+    except ValueError as error:
         raise InvalidSchedule("spec", str(error)) from None
     if not isinstance(found, dict):
         raise InvalidSchedule("spec", "is no JSON object")
@@ -150,7 +160,7 @@ def template_of(stored: Stored) -> TaskTemplate:
         found["queue"] = stored.queue
     for name, at, read in _READ:
         if at in fields:
-            with contextlib.suppress(ValueError, msgspec.DecodeError):
+            with contextlib.suppress(ValueError):
                 found[name] = read(fields[at])
     return TaskTemplate(**found)
 
@@ -160,17 +170,38 @@ def _policy(line: str) -> dict[str, Any]:
     return {"kind": policy.__struct_config__.tag, **msgspec.structs.asdict(policy)}
 
 
+def _of(kind: Any) -> Callable[[str], Any]:
+    return lambda text: msgspec.convert(stored_json(text), kind)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or len(text) > 15:
+        raise ValueError("is no whole number")
+    return int(text)
+
+
 _READ: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
-    ("payload", "payload", msgspec.json.decode), ("priority", "priority", str), ("key", "key", str),
-    ("max_attempts", "max_attempts", int), ("timeout", "timeout_ms", int), ("retention", "retention_ms", int),
-    ("expires_in", "expires_at", lambda text: int(text.removeprefix("+"))), ("retry", "retry", _policy),
-    ("tags", "tags", msgspec.json.decode), ("headers", "headers", msgspec.json.decode), ("keep", "keep", bool),
-    ("conditions", "conditions", msgspec.json.decode),
+    ("payload", "payload", stored_json), ("priority", "priority", str), ("key", "key", str),
+    ("max_attempts", "max_attempts", _whole), ("timeout", "timeout_ms", _whole), ("retention", "retention_ms", _whole),
+    ("expires_in", "expires_at", lambda text: _whole(text.removeprefix("+"))), ("retry", "retry", _policy),
+    ("tags", "tags", _of(list[str])), ("headers", "headers", _of(dict[str, str])), ("keep", "keep", bool),
+    ("conditions", "conditions", _of(dict[str, Any])),
 )  # fmt: skip
 
 
 def policy_of(schedule: Schedule) -> Policy:
-    """The part that decides about slots of the past."""
+    """The part that decides about slots of the past.
+
+    Raises:
+        InvalidSchedule: a duration or an instant is none.
+    """
+    try:
+        return _policy_of(schedule)
+    except ValueError as error:
+        raise InvalidSchedule("catch_up_window, start or end", str(error)) from None
+
+
+def _policy_of(schedule: Schedule) -> Policy:
     return Policy(
         catch_up=schedule.catch_up, window_ms=duration_ms(schedule.catch_up_window),
         after_completion=schedule.after_completion is not None,
@@ -278,5 +309,5 @@ def calendars(keys: CellKeys) -> Call[Mapping[str, list[str]]]:
 def _dates(text: Any) -> list[str]:
     try:
         return msgspec.json.decode(text, type=list[str])
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return []  # somebody wrote what is no list; as if it were empty

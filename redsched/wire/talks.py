@@ -14,7 +14,7 @@ from redsched.model.schedule import Plan, check
 from redsched.model.views import Applied, Backfill, RecentRun, SchedulePage, SchedulePut, ScheduleView
 from redsched.wire import schedules as wire
 from redsched.wire.calls import Verbs
-from redsched.wire.codec import is_name, json_bytes
+from redsched.wire.codec import count_of, is_name, json_bytes
 from redsched.wire.protocol import Call
 from redsched.wire.schedules import MAX_SLOTS, Shown, Stored, task_words
 
@@ -102,10 +102,11 @@ class Talks:
         try:
             schedule = wire.definition_of(stored)
             plan = yield from self._plan(schedule, known)
+            wire.policy_of(schedule)
             runs = [] if stored.text("ended") else _next_runs(plan, schedule, stored, now)
-        except InvalidSchedule as error:
+        except Exception as error:  # somebody wrote it by hand: it is shown with what is wrong, and the others with it
             schedule = Schedule(id=stored.id, task=wire.template_of(stored))
-            problem = str(error)
+            problem = str(error) or type(error).__name__
         until = stored.number("paused_until")
         state = "ended" if stored.text("ended") else "paused" if stored.text("paused") else "active"
         return ScheduleView(
@@ -287,8 +288,8 @@ def _recent(stored: Stored, run: tuple[str, str, str, str]) -> RecentRun:
     line, state, started, due = run
     suffix, _, fired = line.partition("/")
     slot = suffix.partition(".")[0]
-    lateness = int(started) - int(due) if started.isdecimal() and due.isdecimal() else None
+    lateness = count_of(started) - count_of(due) if count_of(started) and count_of(due) else None
     return RecentRun(
-        id=f"{stored.id}@{suffix}", slot=instant(int(slot)) if slot.isdecimal() else None,
-        fired_at=instant(int(fired)), state=state, lateness_ms=lateness,
+        id=f"{stored.id}@{suffix}", slot=instant(count_of(slot)) if count_of(slot) else None,
+        fired_at=instant(count_of(fired)), state=state, lateness_ms=lateness,
     )  # fmt: skip

@@ -282,11 +282,11 @@ def test_a_key_of_a_wrong_type_makes_one_task_dead_and_delays_nobody(real_queue:
         queue.seed(f"t{at}", conditions=json.dumps(one), key="k")
     queue.seed("good", due=NOW + 1)
     queue.redis.zadd(queue.key("agenda"), {"hold/q": NOW, "hold/no name": NOW, "what/ever": NOW, "nothing": NOW})
-    queue.redis.rpush(queue.key("held:q"), "mine")
 
     reply = queue.run("promote", [queue.keys.due], [NOW + 1, 100, "m"])
     assert reply[2] == 5  # the digest took its key and waits for others
     assert queue.redis.hget(queue.keys.task("good"), "state") == "ready"
     assert queue.redis.hget(queue.keys.task("t0"), "state") == "dead"
+    queue.redis.rpush(queue.key("held:q"), "mine")
     queue.run("attend", [queue.key("agenda")], [NOW + 1, 64])
     assert queue.redis.zrange(queue.key("agenda"), 0, -1, withscores=True) == [("hold/q", NOW + 60_001)]

@@ -20,16 +20,17 @@ from redsched.wire.keys import PRIORITIES
 Entry = tuple[str, str]  # queue, priority/stream id
 TaskKey = tuple[str, str]  # queue, id
 
-# Makes a script stop with an error before its n-th write, as an error of Redis half-way through would.
-_HALT = """local LIBRARY, HALT_AT = redis, 0
+# Makes a script stop before its n-th write: that and each later one fails, as on a server that is full half-way through.
+_HALT = """local LIBRARY, HALT_AT, HALTED = redis, 0, false
 local WRITES = {HSET = 1, HDEL = 1, HINCRBY = 1, ZADD = 1, ZREM = 1, ZREMRANGEBYRANK = 1, XADD = 1, XACK = 1, XDEL = 1,
   XTRIM = 1, XREADGROUP = 1, XGROUP = 1, SET = 1, SADD = 1, UNLINK = 1, RPUSH = 1, HSETNX = 1,
   PEXPIRE = 1, PERSIST = 1, RENAME = 1}
 local function halt(command)
   if HALT_AT > 0 and WRITES[command] then
     HALT_AT = HALT_AT - 1
-    if HALT_AT == 0 then error({err = 'RS_HALT stopped half-way'}) end
+    if HALT_AT == 0 then HALTED = true end
   end
+  if HALTED and WRITES[command] then error({err = 'OOM RS_HALT stopped half-way'}) end
 end
 local function halting_call(command, ...) halt(command) return redis.call(command, ...) end
 local function halting_pcall(command, ...) halt(command) return redis.pcall(command, ...) end
