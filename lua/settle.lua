@@ -10,7 +10,7 @@
 --                         or already (this claim was settled before) | lost (not this worker's any more): nothing was written;
 --                         error RS_INVALID <claim, from 1> outcome <why> before anything is written
 -- FLAGS  allow-oom
--- USES   clock, keys, check, read, trouble, stats, drain, ended, finish, isolate, rerun
+-- USES   clock, keys, check, read, trouble, stats, drain, ended, finish, rerun
 
 local queues = open_all(KEYS)
 local now = clock(queues[1].prefix, ARGV[1])
@@ -50,9 +50,7 @@ for at = 2, #ARGV, 7 do
       list.finished[#list.finished + 1] = id
     end
   else
-    local ok, word = pcall(settle_run, q, id, now, outcome, ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
-    if not ok then set_aside_or_raise(q, id, now, word) end
-    answers[n] = ok and word or 'dead'
+    answers[n] = settle_run(q, id, now, outcome, ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])
     redis.call('ZREM', q.running, id)
   end
 end

@@ -44,9 +44,3 @@ local function fire_slots(q, s, slots, now)
   set_field(s, 'fired', taken + fired > 0 and text(fired + taken))
   return taken
 end
-
--- One that cannot be carried out makes nothing more until somebody mends and resumes it.
-local function give_up(q, s, now, why)
-  suspend(q, s, now, 'malformed: ' .. (why or ''))
-  save_schedule(s)
-end

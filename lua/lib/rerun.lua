@@ -45,7 +45,7 @@ local function give_back(q, id, now, run, attempt)
   return 'ready'
 end
 
-local function settle_run(q, id, now, outcome, first, problem, traceback)
+local function carry_out(q, id, now, outcome, first, problem, traceback)
   local run = read_run(q, id)
   local delay = first ~= '' and whole(first, 0, 31536000000) or nil
   local earlier = text(math.max(run.attempt - 1, 0))
@@ -67,6 +67,13 @@ local function settle_run(q, id, now, outcome, first, problem, traceback)
     return later(q, id, now, run, math.min(5000 * 2 ^ math.min(run.unhandled, 4), 60000), 'unhandled',
       'attempt', earlier, 'unhandled', run.unhandled + 1)
   end
+end
+
+-- The state that it has by its end; one that fails through its own fault is dead.
+local function settle_run(q, id, now, ...)
+  local ok, word = pcall(carry_out, q, id, now, ...)
+  if not ok then set_aside_or_raise(q, id, now, word) end
+  return ok and word or 'dead'
 end
 
 -- kept: whole, part (without what only its run needed) or false.

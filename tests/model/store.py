@@ -132,7 +132,7 @@ class Build:
         text = text.replace(f"function_name = '{scripts.PREFIX}", f"function_name = '{name}_")
         text += (
             f"LIBRARY.register_function{{function_name = '{name}_halt', "
-            "callback = function(_, argv) HALT_AT = tonumber(argv[1]) end, flags = {'no-writes'}}\n"
+            "callback = function(_, argv) HALT_AT, HALTED = tonumber(argv[1]), false end, flags = {'no-writes'}}\n"
         )
         line("FUNCTION", "LOAD", "REPLACE", text)
         return cls(name)

@@ -1,0 +1,226 @@
+"""One bad record is set aside with its reason, in every verb that works through many, and those behind it go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import pytest
+import redis
+
+from redsched.wire import care, events, protocol
+from redsched.wire.keys import CellKeys
+from redsched.wire.protocol import Call
+from tests.lua.harness import LEASE, NOW, Queue
+
+T = TypeVar("T")
+
+
+def answer(queue: Queue, call: Call[T], now: int = NOW) -> T:
+    """Send a call without the check of the whole state: a test here has put things where they must not be."""
+    return call.read(queue.run(call.verb, call.keys, [now, *call.args[1:]]))
+
+
+def promote(queue: Queue, now: int = NOW) -> protocol.Promoted:
+    return answer(queue, protocol.promote([queue.keys], mover="m"), now)
+
+
+def claim(queue: Queue, *others: Queue) -> list[str]:
+    keys = [one.keys for one in (queue, *others)]
+    return [run.id for run in answer(queue, protocol.claim(keys, consumer="w", count=9, lease_ms=LEASE)).tasks]
+
+
+def conditions(**given: Any) -> str:
+    return json.dumps(given)
+
+
+def state(queue: Queue, task_id: str) -> str | None:
+    return queue.redis.hget(queue.keys.task(task_id), "state")
+
+
+def garble_parents(queue: Queue, task_id: str) -> None:
+    """The counts of a child's parents are no numbers: Lua cannot compare them."""
+    queue.redis.hset(queue.key(f"parents:q:{task_id}"), mapping={":left": "x", ":failed": "y"})
+    queue.redis.hset(queue.keys.task(task_id), mapping={"conditions": conditions(after={"ids": ["p"]}), "bound": "p"})
+
+
+def garble_held(queue: Queue, task_id: str) -> None:
+    """What it is entered in has another type."""
+    queue.redis.rpush(queue.key(f"parents:q:{task_id}"), "mine")
+    queue.redis.hset(queue.keys.task(task_id), mapping={"conditions": conditions(after={"ids": ["p"]}), "bound": "p"})
+
+
+@pytest.mark.parametrize("garble", [garble_parents, garble_held])
+def test_promote_sets_one_aside_that_fails_in_any_way(
+    real_queue: Queue, garble: Callable[[Queue, str], None]
+) -> None:
+    queue = real_queue
+    queue.seed("p", due=NOW + 50_000)
+    queue.seed("bad", due=NOW)
+    queue.seed("good", due=NOW + 1)
+    garble(queue, "bad")
+
+    promoted = promote(queue, NOW + 1)
+
+    assert promoted.moved == 2
+    assert state(queue, "good") == "ready"
+    assert state(queue, "bad") == "dead"
+    assert queue.redis.hget(queue.keys.task("bad"), "reason") == "malformed"
+
+
+def test_a_digest_whose_count_of_bytes_is_no_number_goes_on_merging(queue: Queue) -> None:
+    digest = {"digest": {"key": "d", "grace": 1_000}}
+    queue.plan("opener", digest)
+    queue.redis.hset(queue.keys.task("opener"), "digest_bytes", "x")
+
+    assert queue.plan("second", digest) == "merged opener"
+    queue.seed("raw", due=NOW, conditions=json.dumps(digest))
+    queue.seed("good", due=NOW + 1)
+    queue.promote(now=NOW + 1)
+
+    assert (state(queue, "raw"), state(queue, "good")) == ("skipped", "ready")
+    assert queue.redis.hget(queue.keys.task("opener"), "digest_bytes") == "4"
+
+
+def test_a_key_that_all_tasks_of_a_queue_share_is_no_fault_of_any(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.redis.rpush(queue.keys.ready, "mine")
+    queue.seed("a", due=NOW)
+    queue.seed("urgent", due=NOW, priority="high")
+
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        promote(queue)
+
+    assert (state(queue, "a"), state(queue, "urgent")) == (None, "ready")
+    assert queue.places()["due"] == {"a": NOW}
+    queue.redis.delete(queue.keys.ready)
+    assert queue.promote(now=NOW).moved == 1
+    assert state(queue, "a") == "ready"
+
+
+def test_claim_sets_one_aside_that_cannot_be_started(real_queue: Queue) -> None:
+    queue = real_queue
+    for task_id in ("bad", "good"):
+        queue.plan(task_id, {"unless": {"fact": "x"}}, key=f"k{task_id}")
+    queue.redis.hset(queue.key("paused:q"), "key:kbad", "0 0 x")
+    queue.redis.set(queue.key("stopped:q:key:kbad"), "mine")
+
+    assert claim(queue) == ["good"]
+    assert state(queue, "bad") == "dead"
+    assert queue.redis.xlen(queue.keys.ready) == 0
+
+
+def test_claim_serves_the_queues_whose_streams_are_streams(real_queue: Queue) -> None:
+    queue, other = real_queue, real_queue.other("r")
+    queue.ready("a")
+    other.ready("b")
+    queue.redis.delete(queue.keys.ready)
+    queue.redis.set(queue.keys.ready, "mine")
+
+    assert claim(queue, other) == ["b"]
+
+
+def test_claim_starts_nothing_of_a_queue_whose_leases_have_no_place(real_queue: Queue) -> None:
+    queue, other = real_queue, real_queue.other("r")
+    queue.ready("a")
+    other.ready("b")
+    queue.redis.set(queue.key("running:q"), "mine")
+
+    assert claim(queue, other) == ["b"]
+    assert state(queue, "a") == "ready"
+    queue.redis.delete(queue.key("running:q"))
+    assert claim(queue) == ["a"]
+
+
+def test_one_item_of_an_inbox_that_fails_is_set_aside(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.seed("p", due=NOW + 500_000)
+    queue.redis.set(queue.key("children:q:p"), "mine")
+    bad = {"id": "bad", "type": "t", "payload": "{}", "conditions": conditions(after={"ids": ["p"]})}
+    queue.redis.xadd(queue.key("inbox:q"), bad)
+    queue.redis.xadd(queue.key("inbox:q"), {"id": "good", "type": "t", "payload": "{}"})
+
+    answer(queue, care.ingest([queue.keys]))
+    promote(queue)
+
+    assert queue.redis.xlen(queue.key("inbox:q")) == 0
+    assert (state(queue, "good"), state(queue, "bad")) == ("ready", "dead")
+
+
+def break_wait(queue: Queue, task_id: str) -> None:
+    """A held task that cannot be looked at again."""
+    both = conditions(wait_for={"all": ["x"]}, after={"ids": ["p"]})
+    queue.redis.hset(queue.keys.task(task_id), "conditions", both)
+    queue.redis.set(queue.key(f"parents:q:{task_id}"), "mine")
+
+
+@pytest.mark.parametrize("count", [2, 40], ids=["told at once", "told by the mover"])
+def test_an_event_reaches_all_but_the_one_that_cannot_be_told(real_queue: Queue, count: int) -> None:
+    queue = real_queue
+    ids = [f"t{number:02}" for number in range(count)]
+    for task_id in ids:
+        queue.plan(task_id, {"wait_for": {"all": ["x"]}})
+    break_wait(queue, "t00")
+
+    answer(queue, events.emit(CellKeys(queue.cell), "x", "", data=None, ttl=None, event_id="e"))
+    for _ in range(4):
+        answer(queue, events.attend(CellKeys(queue.cell)))
+
+    assert state(queue, "t00") == "dead"
+    assert {state(queue, task_id) for task_id in ids[1:]} <= {"scheduled", "ready"}
+    assert queue.redis.zcard(queue.key("held:q")) == 0
+
+
+def test_the_end_of_a_parent_reaches_all_but_the_one_that_cannot_be_told(real_queue: Queue) -> None:
+    queue = real_queue
+    parent = queue.running("p")
+    for task_id in ("bad", "good"):
+        queue.plan(task_id, {"after": {"ids": ["p"]}})
+    queue.redis.hset(queue.keys.task("bad"), "blocked", "pause:type:t")
+    queue.redis.set(queue.key("stopped:q:type:t"), "mine")
+
+    answer(queue, protocol.settle(queue.cell, [Settlement("q", "p", parent.token, "dead", "x")]))
+    answer(queue, events.attend(CellKeys(queue.cell)))
+
+    assert (state(queue, "bad"), state(queue, "good")) == ("dead", "cancelled")
+    assert queue.redis.zcard(queue.key("held:q")) == 0
+
+
+def test_one_hold_that_cannot_end_is_set_aside(real_queue: Queue) -> None:
+    queue = real_queue
+    for name in ("bad", "good"):
+        queue.plan(name, {"hold": {"token": "x", "within": 1_000}})
+    queue.redis.hset(queue.keys.task("bad"), "blocked", "pause:type:t")
+    queue.redis.set(queue.key("stopped:q:type:t"), "mine")
+
+    answer(queue, events.attend(CellKeys(queue.cell)), NOW + 1_000)
+
+    assert (state(queue, "bad"), state(queue, "good")) == ("dead", "scheduled")
+    assert queue.redis.zcard(queue.key("held:q")) == 0
+
+
+def test_a_mover_key_of_another_type_stops_nothing(queue: Queue) -> None:
+    queue.redis.rpush(queue.key("mover"), "mine")
+    queue.seed("a", due=NOW)
+
+    promoted = queue.promote(now=NOW)
+
+    assert (promoted.moved, promoted.acting) == (1, True)
+    assert queue.redis.get(queue.key("mover")) == "m"
+
+
+def test_readers_show_a_queue_whatever_its_keys_are(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.seed("a", due=NOW + 5)
+    for place in ("held", "running", "finished", "dead", "quarantine"):
+        queue.redis.rpush(queue.key(f"{place}:q"), "mine")
+    queue.redis.set(queue.keys.ready, "mine")
+
+    (found,) = answer(queue, protocol.stats([queue.keys]))
+    assert (found.scheduled, found.ready, found.dead) == (1, 0, 0)
+    for which in ("held", "running", "finished", "dead", "quarantined", "ready"):
+        call = protocol.list_tasks(queue.keys, state=which)
+        assert call.read(queue.run("list", call.keys, call.args)).items == []
+    shown = protocol.show(queue.keys, ["a"])
+    assert shown.read(queue.run("show", shown.keys, shown.args))["a"] is not None
