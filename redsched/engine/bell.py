@@ -77,7 +77,7 @@ class Doorbell:
             self._mending = False
         except Refused as refused:
             await self._mend(str(refused))
-        except (Unreached, Unanswered):
+        except (Unreached, Unanswered, RedschedError):
             await asyncio.sleep(0.2)  # the claim that follows tells of it, and waits for Redis
         except Exception:
             log.exception("bell.failed")  # an answer that makes no sense: without a bell, the claims go on

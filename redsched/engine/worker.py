@@ -18,11 +18,12 @@ from typing import Any
 from redsched.client import AsyncClient
 from redsched.engine.app import App
 from redsched.engine.asked import Asked
-from redsched.engine.bell import Doorbell
+from redsched.engine.bell import Doorbell, join
 from redsched.engine.claims import Claims
 from redsched.engine.elapsed import elapsed
 from redsched.engine.ending import error_kind
 from redsched.engine.held import Why, about, returned
+from redsched.engine.isolation import Refusals
 from redsched.engine.leases import FRESH, MOST_ASKED, Leases
 from redsched.engine.loop import Loop, cancelled
 from redsched.engine.mover import Mover
@@ -35,7 +36,6 @@ from redsched.engine.tally import Tally
 from redsched.engine.watchdog import Watchdog
 from redsched.model.errors import RedschedError
 from redsched.settings import Settings, default_data_dir
-from redsched.wire import install as installing
 from redsched.wire import protocol
 from redsched.wire.ids import nonce
 from redsched.wire.keys import queue_keys
@@ -79,6 +79,7 @@ class Worker:
         self._names: dict[str, str] = {}
         self._claim: Call[Claimed] | None = None  # a claim without an answer is repeated as it was
         self._claim_made = 0.0
+        self._refusals = Refusals("claim", self._observer, log)  # queues that Redis refuses
         self._bells: list[Bell] = []
         self._looking = 0  # the chunk that is claimed from next
         self._short = 0  # chunks in a row that had nothing more
@@ -102,7 +103,7 @@ class Worker:
         """Work until ``stop``; answers 0, or 1 where something broke that never should (it is logged)."""
         self._runner = Runner(self.settings.concurrency, Asked(self._client), self._trips.nudge)
         self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._bell = Doorbell(self._client, self._keys, self.consumer, self._rung)
+        self._bell = Doorbell(self._client, self._keys, self.consumer, self._rung, self._refusals)
         mover = Mover(self.settings, client=self._client, observer=self._observer, at_home=self.settings.queues)
         await self._join()
         await self._tell_late()
@@ -156,7 +157,7 @@ class Worker:
 
     async def _join_once(self) -> None:
         if not self._stopping.is_set():
-            await self._client.transport.steps("join", installing.join(self._keys, self._client.cell_keys))
+            await join(self._client, self._keys, self._refusals)
             await put_schedules(self._client, self._schedules)
 
     # one round trip: settle what ended, claim what fits

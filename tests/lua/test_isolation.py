@@ -11,7 +11,7 @@ import redis
 
 from redsched.wire import care, events, protocol
 from redsched.wire.keys import CellKeys
-from redsched.wire.protocol import Call
+from redsched.wire.protocol import Call, Settlement
 from tests.lua.harness import LEASE, NOW, Queue
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from redsched.wire.keys import PRIORITIES
 Entry = tuple[str, str]  # queue, priority/stream id
 TaskKey = tuple[str, str]  # queue, id
 
-# Makes a script stop before its n-th write: that and each later one fails, as on a server that is full half-way through.
+# Makes a script stop before its n-th write: that and each later one fails, as where a server is full half-way.
 _HALT = """local LIBRARY, HALT_AT, HALTED = redis, 0, false
 local WRITES = {HSET = 1, HDEL = 1, HINCRBY = 1, ZADD = 1, ZREM = 1, ZREMRANGEBYRANK = 1, XADD = 1, XACK = 1, XDEL = 1,
   XTRIM = 1, XREADGROUP = 1, XGROUP = 1, SET = 1, SADD = 1, UNLINK = 1, RPUSH = 1, HSETNX = 1,
