@@ -8,7 +8,7 @@ local function stops_of(q, ...)
 end
 
 local function is_stopped(line, now)
-  local till = line and tonumber(string.match(line, '^(%d+) ') or 0)
+  local till = line and tonumber(string.match(line, '^(%d+) ') or '')   -- a line of another form pauses nothing
   return till ~= nil and (till == 0 or till > now)
 end
 

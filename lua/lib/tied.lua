@@ -10,7 +10,7 @@ end
 -- Until when a thing is paused, ms (0: until it is resumed); nil where it is not.
 local function paused_till(q, what)
   local line = soft('HGET', q.paused, what)
-  return line and tonumber(string.match(line, '^(%d+) ') or 0) or nil
+  return line and tonumber(string.match(line, '^(%d+) ') or '') or nil
 end
 
 -- Whether its plan knows what it is held for: else nobody lets it go.

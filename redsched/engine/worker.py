@@ -23,7 +23,7 @@ from redsched.engine.claims import Claims
 from redsched.engine.elapsed import elapsed
 from redsched.engine.ending import error_kind
 from redsched.engine.held import Why, about, returned
-from redsched.engine.isolation import Refusals
+from redsched.engine.isolation import Refusals, is_its_own
 from redsched.engine.leases import FRESH, MOST_ASKED, Leases
 from redsched.engine.loop import Loop, cancelled
 from redsched.engine.mover import Mover
@@ -34,11 +34,11 @@ from redsched.engine.settlements import Settlements, tell_some
 from redsched.engine.spool import Spool
 from redsched.engine.tally import Tally
 from redsched.engine.watchdog import Watchdog
-from redsched.model.errors import RedschedError
+from redsched.model.errors import RedschedError, StoreError
 from redsched.settings import Settings, default_data_dir
 from redsched.wire import protocol
 from redsched.wire.ids import nonce
-from redsched.wire.keys import queue_keys
+from redsched.wire.keys import QueueKeys, queue_keys
 from redsched.wire.protocol import Bell, Call, Claimed, Settlement
 
 log = logging.getLogger("redsched.worker")
@@ -80,6 +80,8 @@ class Worker:
         self._claim: Call[Claimed] | None = None  # a claim without an answer is repeated as it was
         self._claim_made = 0.0
         self._refusals = Refusals("claim", self._observer, log)  # queues that Redis refuses
+        self._asked: list[QueueKeys] = []  # of the claim that is out
+        self._alone: list[QueueKeys] = []  # asked one by one, since a claim of several was refused
         self._bells: list[Bell] = []
         self._looking = 0  # the chunk that is claimed from next
         self._short = 0  # chunks in a row that had nothing more
@@ -87,7 +89,7 @@ class Worker:
         self._done_in_window, self._window = 0, 0.0
         self._turn = 0.0  # when the slots last let others run
         self._stopping = asyncio.Event()
-        self._trips = Loop("claim", self._trip, observer=self._observer, log=log)
+        self._trips = Loop("claim", self._step, observer=self._observer, log=log)
         self._at_once = False
         self._clock_offset = 0.0  # server ms less those of ``elapsed``
         self._tally = Tally(self._observer)
@@ -162,6 +164,20 @@ class Worker:
 
     # one round trip: settle what ended, claim what fits
 
+    async def _step(self) -> float | None:
+        """A round trip; where Redis refuses the claim, its queues are asked one by one, and who is refused so later."""
+        try:
+            return await self._trip()
+        except StoreError as error:
+            if self._claim is None or error.verb != "claim" or not is_its_own(error):
+                raise
+            self._claim = None
+            if len(self._asked) == 1:
+                self._refusals.refuse(self._asked[0].queue, error)
+            else:
+                self._alone += self._asked
+            return 0.0
+
     async def _trip(self) -> float | None:
         self._measure()
         self._open_slots()
@@ -208,7 +224,9 @@ class Worker:
             )
         elif self._short >= len(self._chunks):
             return None  # nothing there; the bell will tell
-        chunk = self._chunks[self._looking]
+        chunk = self._queues_to_ask()
+        if not chunk:
+            return None
         own = {keys.queue for keys in chunk}
         bells = [bell for bell in self._bells if bell.queue in own]
         self._bells = [bell for bell in self._bells if bell.queue not in own]
@@ -218,14 +236,32 @@ class Worker:
         )
         return self._claim
 
+    def _queues_to_ask(self) -> list[QueueKeys]:
+        """Those of the chunk whose turn it is, or one by itself that Redis refused with others or a while ago; none:
+        it refuses them all."""
+        chunk, refused = self._chunks[self._looking], self._refusals.until
+        if refused:
+            if not self._alone:
+                self._alone = [keys for keys in chunk if keys.queue in refused and not self._refusals.waits(keys.queue)]
+            chunk = [keys for keys in chunk if keys.queue not in refused]
+        self._asked = [self._alone.pop()] if self._alone else chunk
+        if not self._asked:
+            self._next_turn()
+        return self._asked
+
+    def _next_turn(self) -> None:
+        self._short += 1
+        self._looking = (self._looking + 1) % len(self._chunks)
+
     def _claimed(self, claimed: Claimed) -> None:
         self._claim = None
+        if len(self._asked) == 1:
+            self._refusals.accept(self._asked[0].queue)
         self._clock_offset = claimed.now - elapsed() * 1_000
-        if claimed.more or len(claimed.tasks) >= self.settings.concurrency:  # so busy that more has come meanwhile
-            self._short = 0
+        if self._alone or claimed.more or len(claimed.tasks) >= self.settings.concurrency:
+            self._short = 0  # so busy that more has come meanwhile, or not all were asked
         else:
-            self._short += 1
-            self._looking = (self._looking + 1) % len(self._chunks)
+            self._next_turn()
         for started in claimed.tasks:
             if self._stopping.is_set():
                 self._ends.append(returned(started))

@@ -365,8 +365,7 @@ def _queue_stats(queue: str, words: list[Any]) -> QueueStats:
         dead=words[5], quarantined=words[6], oldest_due_age_ms=None if words[7] < 0 else words[7],
         next_due=None if not 0 <= words[8] <= 4_000_000_000_000 else instant(words[8]),
         totals={name: count_of(value) for name, value in totals.items() if not name.startswith("late_")},
-        lateness=late,
-        lateness_totals={bucket: count_of(totals.get(f"late_{bucket}", 0)) for bucket in late},
+        lateness=late, lateness_totals={bucket: count_of(totals.get(f"late_{bucket}", 0)) for bucket in late},
     )  # fmt: skip
 
 
