@@ -32,7 +32,7 @@ local function halt(q, id, word, more, f, due_at, now)
   return true
 end
 
--- true: it leaves due; false: it stays there; nil: it runs, and whether its tests are asked once more when it starts.
+-- true: it leaves due; false: it stays there; nil: it runs, and whether its conditions are asked once more when it starts.
 local function decide(q, id, due_at, now)
   q.planned = q.planned + 1
   local f = read_planned(q, id)
@@ -52,5 +52,5 @@ local function decide(q, id, due_at, now)
   elseif not complete_payload(q, id, plan, f) then
     return halt(q, id, 'dead', 'malformed', f, due_at, now)
   end
-  return nil, plan.only_if ~= nil or plan.unless ~= nil
+  return nil, plan.only_if ~= nil or plan.unless ~= nil or plan.cancel_on ~= nil
 end
