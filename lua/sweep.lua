@@ -29,7 +29,7 @@ local function sweep_set(q, set, most, is_final)
     else
       leaving[#leaving + 1] = id
       if over then                                            -- one that is live again only leaves the set
-        local ok, trouble = pcall(forget, q, id, now, found[2], gone)   -- goes, though what it is entered in be unusable
+        local ok, trouble = pcall(forget, q, id, now, found[1], found[2], gone)   -- goes, though what it is entered in be unusable
         if not ok and whose(q, trouble) ~= 'own' then error(trouble, 0) end
         n = n + 1
       end

@@ -47,14 +47,20 @@ AGENDA.rules = function(prefix, what, limit, now)
   return 2 * #made, last and now
 end
 
--- ended/<state>/<queue>/<id>: a task that others come after; a further /<queue>: only those of that queue.
-AGENDA.ended = function(prefix, what, limit, now)
-  local item, state, parent, only = 'ended/' .. what, string.match(what, '^(%a+)/([^/]+/[^/]+)/?(.*)$')
+-- A further /<queue> at the end of the item: only the children of that queue.
+local function tell_of_end(kind, prefix, what, limit, now)
+  local item, state, parent, only = kind .. '/' .. what, string.match(what, '^(%a+)/([^/]+/[^/]+)/?(.*)$')
   if not state then return 0 end
-  local told, last = tell_children(prefix, state, parent, cursor_of(prefix, item), alone(limit), now, only)
+  local told, last = tell_children(prefix, state, parent, cursor_of(prefix, item), alone(limit), now, kind == 'removed', only)
   keep_cursor(prefix, item, last)
   return 2 * told, last and now
 end
+
+-- ended/<state>/<queue>/<id>: a task that others come after.
+AGENDA.ended = function(...) return tell_of_end('ended', ...) end
+
+-- removed/<gone or completed>/<queue>/<id>: one of which nothing is left; another may have its id.
+AGENDA.removed = function(...) return tell_of_end('removed', ...) end
 
 -- resume/<queue>/<what>: tasks that a pause set aside.
 AGENDA.resume = function(prefix, name, limit, now)

@@ -59,24 +59,33 @@ local function is_left(prefix, member, now, trouble)
   return false
 end
 
--- Tell the children of a task that has ended; answers how many, and the last where there may be more. gone: it is removed, and
--- with it what named its children. only: '', or the queue whose children are told.
-local function tell_children(prefix, state, parent, last, limit, now, only)
+-- Tell the children of a task that has ended in this state; answers how many, and the last where there may be more.
+-- removed: nothing is left of it, and they have left the key that a later task of its id has; else gone means that its hash
+-- is not there. only: '', or the queue whose children are told.
+local function tell_children(prefix, state, parent, last, limit, now, removed, only)
   local q, id = named(prefix, parent)
-  local now_is = q and soft('HGET', q.task .. id, 'state')
-  if not q or now_is and LIVE[now_is] then return 0 end -- it goes on: revived, or its end was not written after all
-  local page, kept = page_after(q.children .. id, last, limit, only), false
+  local found = q and not removed and read(q.task .. id, 'state')
+  if not q or found and state_of(found[1]) ~= state then return 0 end   -- it goes on, or its end is told by another item
+  local key = removed and q.children .. id .. '/' .. state or q.children .. id
+  local page, told = page_after(key, last, limit, only), {}
   local result = state == 'completed' and soft('HGET', q.outcome .. id, 'result') or ''
   if #result > RESULT then result = '' end
-  for_each(#page, 1, function(i) tell_child(prefix, page[i], parent, state, result, now) end, function(i, trouble)
+  for_each(#page, 1, function(i)
+    local is_of_later = removed and soft('ZSCORE', q.children .. id, page[i])
+    if not is_of_later then tell_child(prefix, page[i], parent, state, result, now) end
+    told[#told + 1] = page[i]
+  end, function(i, trouble)
     if is_everybodys(trouble) then error(trouble, 0) end
-    if is_left(prefix, page[i], now, trouble) then
-      if only ~= '' then error(trouble, 0) end
-      kept = true
-      remind(prefix, 'ended/' .. state .. '/' .. parent .. '/' .. string.match(page[i], '^[^/]*'), 0)
+    if not is_left(prefix, page[i], now, trouble) then
+      told[#told + 1] = page[i]
+    elseif only ~= '' then
+      error(trouble, 0)
+    else
+      local item = (removed and 'removed/' or 'ended/') .. state .. '/' .. parent
+      remind(prefix, item .. '/' .. string.match(page[i], '^[^/]*'), 0)
     end
   end)
-  if state == 'gone' and not kept and #page > 0 then redis.call('ZREM', q.children .. id, unpack(page)) end
+  if (removed or state == 'gone') and #told > 0 then redis.call('ZREM', key, unpack(told)) end
   if #page == limit then return #page, page[limit] end
   return #page
 end

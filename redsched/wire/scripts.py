@@ -27,11 +27,11 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 # a part may name only parts before it
 _PARTS = ("budget", "clock", "keys", "check", "read", "trouble", "event", "stats", "drain", "ready", "json",
-          "inside", "plan", "conditions", "facts", "hold", "tie", "ended", "finish", "isolate", "retry", "outcome",
-          "stop", "wait", "stops", "decide", "late", "unique", "planned", "replan", "field", "submit", "rerun",
-          "judge", "due", "create", "start", "claimed", "page", "view", "tied", "fault", "family", "loose",
-          "amiss", "retie", "amend", "target", "mend", "schedule", "pause", "run", "overlap", "turn", "firing",
-          "rule", "heard", "fate", "crowd", "agenda")  # fmt: skip
+          "inside", "plan", "conditions", "facts", "hold", "tie", "circle", "ended", "finish", "isolate", "retry",
+          "outcome", "stop", "wait", "stops", "decide", "late", "unique", "planned", "replan", "field", "submit",
+          "rerun", "judge", "due", "create", "whole", "start", "claimed", "page", "view", "tied", "fault", "family",
+          "loose", "amiss", "retie", "amend", "target", "mend", "schedule", "pause", "run", "overlap", "turn",
+          "firing", "rule", "heard", "fate", "crowd", "agenda")  # fmt: skip
 
 
 class Header(msgspec.Struct, frozen=True):
