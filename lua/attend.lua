@@ -28,7 +28,11 @@ for _, item in ipairs(redis.call('ZRANGE', agenda, '-inf', now, 'BYSCORE', 'LIMI
   local kind, what = string.match(item, '^(%a+)/(.+)$')
   local used, again = 0, nil
   if done >= limit then break end
-  if AGENDA[kind or ''] then used, again = looked_at(AGENDA[kind], prefix, what, limit - done, now) end
+  if AGENDA[kind or ''] then
+    used, again = looked_at(AGENDA[kind], prefix, what, limit - done, now)
+  elseif kind then
+    again = now + 60000                                 -- a newer redsched may know what it is
+  end
   done = done + math.max(used, 1)
   if again then
     redis.call('ZADD', agenda, text(again), item)       -- behind those that came meanwhile

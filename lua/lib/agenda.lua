@@ -17,7 +17,7 @@ AGENDA.hold = function(prefix, queue, limit, now)
 end
 
 -- heard/<fact>: an event that has more listeners than one call tells. Who could not be told, as a key of its queue has a
--- wrong type, is told again after a minute.
+-- wrong type or only a newer redsched knows what it waits for, is told again after a minute.
 AGENDA.heard = function(prefix, name, limit, now)
   local item = 'heard/' .. name
   local cursor = cursor_of(prefix, item)
@@ -48,9 +48,9 @@ end
 AGENDA.ended = function(prefix, what, limit, now)
   local item, state, parent = 'ended/' .. what, string.match(what, '^(%a+)/(.+)$')
   if not state then return 0 end
-  local told, last = tell_children(prefix, state, parent, cursor_of(prefix, item), alone(limit), now)
+  local told, last, again = tell_children(prefix, state, parent, cursor_of(prefix, item), alone(limit), now)
   keep_cursor(prefix, item, last)
-  return 2 * told, last and now
+  return 2 * told, last and now or again and now + NEWER_LATER
 end
 
 -- resume/<queue>/<what>: tasks that a pause set aside.

@@ -71,6 +71,13 @@ local function settle_again(task, now)
   if due and task.plan then settle_in(task, due, now) end
 end
 
+-- One whose conditions only a newer redsched knows: promote leaves it to that.
+local function create_for_newer(task, words, conditions, now)
+  redis.call('ZADD', task.q.due, text(math.max(task.due, now)), task.id)
+  redis.call('HSET', task.hash, 'created_at', text(now), 'conditions', conditions, unpack(words, task.first, task.last))
+  return 'created'
+end
+
 local function create(task, words, now, stamp, placed)
   if task.plan then return create_planned(task, words, now, stamp) end
   write_task(task, words, now, stamp, placed)

@@ -19,11 +19,13 @@ local function is_among(names, name)
   return false
 end
 
+-- Answers whether it has to be told again, by a newer redsched that knows what the event is to it.
 local function hear(prefix, member, name, now)
   local key = prefix .. 'listeners:' .. name
   local q, id = named(prefix, member)
   local found = q and read(q.task .. id, 'state', 'conditions')
-  local state, plan = found and state_of(found[1]), found and found[2] and plan_of(found[2])
+  local state, plan, newer = found and state_of(found[1]), nil, false
+  if found and found[2] then plan, newer = known_plan(found[2]) end
   if not plan or not LIVE[state] then
     redis.call('ZREM', key, member)
   elseif is_among(plan.cancel_on, name) then
@@ -31,12 +33,16 @@ local function hear(prefix, member, name, now)
   elseif state == 'held' then
     consider(q, id, now)
   end
+  return newer and LIVE[state] and not is_among(facts_of(plan), name)
 end
 
+-- Like hear.
 local function tell_child(prefix, member, parent, state, result, now)
   local q, id = named(prefix, member)
   local found = q and read(q.task .. id, 'conditions')
-  local plan = found and found[1] and plan_of(found[1])
+  local plan, newer = nil, false
+  if found and found[1] then plan, newer = known_plan(found[1]) end
+  if newer and not plan.after then return true end
   if not plan or not plan.after or soft('HGET', q.parents .. id, parent) ~= '' then return end
   local failed, after = state ~= 'completed', plan.after
   if failed and state ~= 'gone' and after.otherwise == 'wait' and (after.on or 'success') == 'success' then return end
@@ -46,7 +52,8 @@ local function tell_child(prefix, member, parent, state, result, now)
   consider(q, id, now)
 end
 
--- Tell the children of a task that has ended; answers how many, and the last where there may be more. gone: it is removed, and with it what named its children.
+-- Tell the children of a task that has ended; answers how many, the last where there may be more, and whether some have to be
+-- told again. gone: it is removed, and with it what named its children.
 local function tell_children(prefix, state, parent, last, limit, now)
   local q, id = named(prefix, parent)
   local now_is = q and soft('HGET', q.task .. id, 'state')
@@ -54,8 +61,9 @@ local function tell_children(prefix, state, parent, last, limit, now)
   local page = page_after(q.children .. id, last, limit)
   local result = state == 'completed' and soft('HGET', q.outcome .. id, 'result') or ''
   if #result > RESULT then result = '' end
-  for _, member in ipairs(page) do tell_child(prefix, member, parent, state, result, now) end
+  local again = false
+  for _, member in ipairs(page) do again = tell_child(prefix, member, parent, state, result, now) or again end
   if #page == limit then return #page, page[limit] end
-  if state == 'gone' then redis.call('UNLINK', q.children .. id) end
-  return #page
+  if state == 'gone' and not again then redis.call('UNLINK', q.children .. id) end
+  return #page, nil, again
 end

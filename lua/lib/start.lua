@@ -7,9 +7,17 @@ local FIELDS = {'state', 'entry', 'type', 'payload', 'attempt', 'max_attempts', 
 -- would do it.
 local function still_met(q, id, now)
   local f = read_planned(q, id)
-  local plan = f.conditions and plan_of(f.conditions)
-  if not plan or is_met(q.prefix, plan) then return true end
-  turn_down(q, id, plan, f, now)
+  local plan, newer = nil, false
+  if f.conditions then plan, newer = known_plan(f.conditions) end
+  if newer then
+    postpone(q, id, now, 'state', 'scheduled')
+  elseif f.conditions and not plan then
+    bury(q, id, now, 'malformed')
+  elseif not plan or is_met(q.prefix, plan) then
+    return true
+  else
+    turn_down(q, id, plan, f, now)
+  end
   return false
 end
 
