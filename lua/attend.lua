@@ -32,7 +32,11 @@ end
 local function attend_item(item)
   local kind, what = string.match(item, '^(%a+)/(.+)$')
   local used, again = 0, nil
-  if AGENDA[kind or ''] then used, again = looked_at(AGENDA[kind], prefix, what, limit - done, now) end
+  if AGENDA[kind or ''] then
+    used, again = looked_at(AGENDA[kind], prefix, what, limit - done, now)
+  elseif kind then
+    again = now + 60000                                 -- a newer redsched may know what it is
+  end
   if again == LEFT then
     left = left + 1
     return

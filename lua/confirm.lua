@@ -19,7 +19,7 @@ local answers = {}
 for i = 4, #ARGV do
   local id, answer = ARGV[i], 'missing'
   local f = is_id(id) and read_planned(q, id)
-  local plan = f and f.conditions and plan_of(f.conditions)
+  local plan = f and f.conditions and known_plan(f.conditions)
   if f and not LIVE[f.state] then
     answer = f.confirmed and action == 'confirm' and 'confirmed' or string.sub(f.state, 1, 20)
   elseif f and not (plan and plan.hold and plan.hold.token == token) then

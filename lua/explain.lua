@@ -7,8 +7,8 @@
 --                     tell: {due, ms} · {held, ms} · {lease, ms} · {quarantined, reason} · {stop, what, until, since, reason} ·
 --                     {fact, name, value or '', 1 where it is there} · {unless or only_if, 1 where it holds} ·
 --                     {line, name, first, how many before it} · {parents, left, failed, first that failed, one that is left} ·
---                     {digest, tasks merged so far} · {ready, entries in the queue} · {running, how many} · {mover, 1 where one
---                     acts} · {event, ms, name, field, value, ...}, latest first
+--                     {digest, tasks merged so far} · {ready, entries in the queue} · {running, how many} · {newer, conditions} (only a newer
+--                     redsched knows them all) · {mover, 1 where one acts} · {event, ms, name, field, value, ...}, latest first
 -- FLAGS  no-writes
 -- USES   clock, keys, read, event, ready, conditions, facts, tie, finish, wait, stops
 
@@ -37,7 +37,9 @@ local function tell_test(test)
   local value = fact_of(q.prefix, test.fact, test.field)
   tell('fact', test.field and test.fact .. '#' .. test.field or test.fact, string.sub(value or '', 1, 200), value and 1 or 0)
 end
-local plan = f and f.conditions and plan_of(f.conditions)
+local plan, newer = nil, false
+if f and f.conditions then plan, newer = known_plan(f.conditions) end
+if newer then tell('newer', 'conditions') end
 if plan then
   for _, name in ipairs(facts_of(plan)) do tell_test({fact = name}) end
   for _, which in ipairs({'unless', 'only_if'}) do

@@ -20,7 +20,7 @@ for i = 2, math.min(#ARGV, 1001) do
 end
 local f = is_id(id) and read_planned(q, id)
 if not f then return 'missing' end
-local plan = f.conditions and plan_of(f.conditions)
+local plan = f.conditions and known_plan(f.conditions)
 if f.state ~= 'held' or f.blocked ~= 'confirm' or not plan or not plan.after then return 'refused' end
 if circle_of(q, id, refs, {}, MOST_WALKED) then return redis.error_reply('RS_INVALID 1 after names a task that comes after this one') end
 follow(q, id, refs)

@@ -4,7 +4,7 @@
 -- ARGV   now      int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   limit    int     1..500, most ids looked at by one call, shared by the queues (25 more of a queue whose oldest are all
 --                         bad, from its latest), one with conditions counts as eight; bounds how long Redis is held
--- ARGV   mover    string  who is calling; the first to say so acts for a second, the others stand by
+-- ARGV   mover    string  who is calling; the first to say so acts for a second, the others stand by; a newer build takes it over
 -- REPLY  {now, acting, moved, next_due, next_lease, ...}  ms; 1 or 0; then three numbers per queue: ids that left due,
 --                         earliest due time left and earliest end of a lease (ms; -1: none)
 -- FLAGS  allow-oom
@@ -16,9 +16,10 @@ local prefix = queues[1].prefix
 local now = clock(prefix, ARGV[1])
 drain(queues[1])
 
-local acting = soft('GET', prefix .. 'mover')         -- SET replaces a key of any type
-if not acting or acting == mover then redis.call('SET', prefix .. 'mover', mover, 'PX', 1000) end
-local reply = {now, (not acting or acting == mover) and 1 or 0}
+local acting, build = string.match(soft('GET', prefix .. 'mover') or '', '^(%S+) ?(%d*)$')   -- SET replaces a key of any type
+local acts = not acting or acting == mover or (tonumber(build) or 0) < BUILD
+if acts then redis.call('SET', prefix .. 'mover', mover .. ' ' .. BUILD, 'PX', 1000) end
+local reply = {now, acts and 1 or 0}
 
 local hungry = {}
 for i, q in ipairs(queues) do

@@ -23,7 +23,7 @@ for i = 3, #ARGV do
     redis.call('ZADD', q.due, due, id)
     redis.call('HSET', key, 'state', 'scheduled', 'attempt', 0)
     redis.call('HDEL', key, 'token', 'entry', 'worker', 'started_at', 'finished_at', 'reason', 'cancel_requested', 'unhandled', 'deferred',
-      'begun', 'crashes')
+      'begun', 'crashes', 'postponed')
     redis.call('ZREM', q.dead, id)
     event(q, 'revived', id)
     count(q, now, 'revived', 1)

@@ -20,7 +20,7 @@ AGENDA.hold = function(prefix, queue, limit, now)
 end
 
 -- heard/<fact>: an event that has more listeners than one call tells. Who could not be told, as a key of its queue has a
--- wrong type, is told again after a minute.
+-- wrong type or only a newer redsched knows what it waits for, is told again after a minute.
 AGENDA.heard = function(prefix, name, limit, now)
   local item = 'heard/' .. name
   local cursor = cursor_of(prefix, item)
@@ -51,9 +51,9 @@ end
 local function tell_of_end(kind, prefix, what, limit, now)
   local item, state, parent, only = kind .. '/' .. what, string.match(what, '^(%a+)/([^/]+/[^/]+)/?(.*)$')
   if not state then return 0 end
-  local told, last = tell_children(prefix, state, parent, cursor_of(prefix, item), alone(limit), now, kind == 'removed', only)
+  local told, last, again = tell_children(prefix, state, parent, cursor_of(prefix, item), alone(limit), now, kind == 'removed', only)
   keep_cursor(prefix, item, last)
-  return 2 * told, last and now
+  return 2 * told, last and now or again and now + NEWER_LATER
 end
 
 -- ended/<state>/<queue>/<id>: a task that others come after.

@@ -9,7 +9,8 @@ local MEMBER = {
   end,
   only_if = is_test, unless = is_test,
   otherwise = function(value)
-    return value == 'skip' or object_of({again = is_pause, within = is_span}, 'again')(value)
+    if type(value) == 'string' then return one_of('skip')(value) end
+    return object_of({again = is_pause, within = is_span}, 'again')(value)
   end,
   late = function(value)
     if type(value) ~= 'table' or #value > 0 or not has_at_most(value, MOST_MEMBERS) then return false end
@@ -33,29 +34,43 @@ local function checked_plan(text)
   if #text > LONGEST_PLAN then return nil, 'are too long' end
   local ok, plan = pcall(cjson.decode, text)
   if not ok or type(plan) ~= 'table' or #plan > 0 then return nil, 'must be a JSON object' end
+  local part, why = {}, nil
   for member, value in pairs(plan) do
-    if not MEMBER[member] then return nil, 'hold a member that is unknown' end
-    if not MEMBER[member](value) then return nil, 'hold a ' .. member .. ' that cannot be used' end
+    strange.met = not MEMBER[member]
+    if MEMBER[member] and MEMBER[member](value) then
+      part[member] = value
+    else
+      why = 'hold a ' .. (MEMBER[member] and member .. ' that cannot be used' or 'member that is unknown')
+      if not strange.met then return nil, why end
+    end
   end
-  if tests_in(plan.unless) + tests_in(plan.only_if) > MOST_TESTS then return nil, 'hold more than 32 tests' end
-  if plan.fifo and plan.digest then return nil, 'hold fifo and digest, which do not go together' end
+  if tests_in(part.unless) + tests_in(part.only_if) > MOST_TESTS then return nil, 'hold more than 32 tests' end
+  if part.fifo and part.digest then return nil, 'hold fifo and digest, which do not go together' end
   local unique = plan.unique
-  if unique and unique.release == 'ttl' and not unique.ttl then return nil, 'hold a unique without its ttl' end
+  if part.unique and unique.release == 'ttl' and not unique.ttl then return nil, 'hold a unique without its ttl' end
+  if why then return nil, why, part end
   return plan
 end
 
 local MOST_KNOWN, LONGEST_KNOWN = 64, 2048
 local known_plans, plans_known = {}, 0
 
--- The plan, which nobody changes; or nil and why it cannot be used. Many tasks have the same text.
+-- The plan, which nobody changes; or nil and why it cannot be used, with the members that can, where a newer redsched may know
+-- the others. Many tasks have the same text.
 local function plan_of(text)
   local known = known_plans[text]
   if known then return known end
-  local plan, why = checked_plan(text)
-  if not plan or #text > LONGEST_KNOWN then return plan, why end
+  local plan, why, part = checked_plan(text)
+  if not plan or #text > LONGEST_KNOWN then return plan, why, part end
   if plans_known >= MOST_KNOWN then known_plans, plans_known = {}, 0 end
   known_plans[text], plans_known = plan, plans_known + 1
   return plan
+end
+
+-- What holds of a plan in any case, and whether a newer redsched knows more of it: that may not run, nor count as untied.
+local function known_plan(text)
+  local plan, _, part = plan_of(text)
+  return plan or part, not plan and part ~= nil
 end
 
 -- The facts that a task listens for.

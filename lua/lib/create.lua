@@ -77,6 +77,13 @@ local function settle_again(task, now, lost)
   if due and task.plan then settle_in(task, due, now, lost) end
 end
 
+-- One whose conditions only a newer redsched knows: promote leaves it to that.
+local function create_for_newer(task, words, conditions, now)
+  redis.call('ZADD', task.q.due, text(math.max(task.due, now)), task.id)
+  redis.call('HSET', task.hash, 'created_at', text(now), 'conditions', conditions, unpack(words, task.first, task.last))
+  return 'created'
+end
+
 -- lost: what became of those that this call did not make.
 local function create(task, words, now, stamp, placed, lost)
   if task.plan then return create_planned(task, words, now, stamp, lost) end

@@ -14,7 +14,7 @@ local function lone_fate(plan, bound, state, blocked, name)
 end
 
 -- What becomes of one listener, where the event alone decides; the others are told here. Who came after the event has
--- looked for its fact when it was entered. Answers how much of the limit that used.
+-- looked for its fact when it was entered. Answers how much of the limit that used, and whether it has to be told again.
 local function tell_one(together, prefix, member, name, since, now)
   local q, id = named(prefix, member)
   local f = q and read(q.task .. id, 'state', 'conditions', 'bound', 'blocked', 'retention_ms', 'due_at', 'delay_ms', 'type',
@@ -23,8 +23,7 @@ local function tell_one(together, prefix, member, name, since, now)
   local plan = f and f[2] and plan_of(f[2])
   local fate = plan and lone_fate(plan, f[3], state_of(f[1]), f[4], name)
   if not fate then
-    hear(prefix, member, name, now)
-    return 2
+    return 2, hear(prefix, member, name, now)
   end
   local list = together[fate][q] or {}
   together[fate][q] = list
@@ -52,8 +51,9 @@ local function tell_listeners(prefix, name, last, limit, since, now)
   while_it_happens(name, function()
     for i, member in ipairs(page) do
       if used >= limit or i > 1 and is_over(8 * limit) then break end
-      local ok, work = pcall(tell_one, together, prefix, member, name, since, now)
-      used, told, failed = used + (ok and work or 2), i, failed or not ok and is_left(prefix, member, now, work)
+      local ok, work, again = pcall(tell_one, together, prefix, member, name, since, now)
+      if not ok then again = is_left(prefix, member, now, work) end
+      used, told, failed = used + (ok and work or 2), i, failed or again
     end
     for fate, lists in pairs(together) do
       for q, list in pairs(lists) do failed = tell_together(prefix, fate, q, list, name, now) or failed end

@@ -17,7 +17,7 @@ local function consider(q, id, now)
     redis.call('ZREM', q.held, id)                      -- a call that stopped half-way left it there
     return
   end
-  local plan = f.conditions and plan_of(f.conditions)
+  local plan = f.conditions and known_plan(f.conditions)
   local word, till = nil, nil
   if plan then word, till = blocked_by(q, id, plan, f, now) end
   if FINISHED[word] then

@@ -11,7 +11,7 @@ end
 local function untie(q, id, now, bound)
   if not bound or not string.find(bound, '[pt]') then return end
   local found = read(q.task .. id, 'conditions', 'key')
-  local plan = found and found[1] and plan_of(found[1])
+  local plan = found and found[1] and known_plan(found[1])
   if plan and plan.digest then
     redis.call('UNLINK', q.items .. id)
     if soft('GET', q.digest .. plan.digest.key) == id then redis.call('UNLINK', q.digest .. plan.digest.key) end

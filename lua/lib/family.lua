@@ -8,7 +8,7 @@ end
 -- Counted again; nil where it is no live child. open: the parents that have not told of their end.
 local function count_parents(q, id)
   local found = is_id(id) and read(q.task .. id, 'state', 'conditions', 'bound')
-  local plan = found and LIVE[state_of(found[1])] and found[2] and plan_of(found[2])
+  local plan = found and LIVE[state_of(found[1])] and found[2] and known_plan(found[2])
   local flat = plan and plan.after and (soft('HGETALL', q.parents .. id) or {})
   if not flat then return nil end
   local c = {state = state_of(found[1]), bound = found[3] or '', after = plan.after, open = {}, failed = 0, first = false, left = 0, failures = 0, n = #flat / 2}

@@ -22,11 +22,13 @@ local function is_among(names, name)
   return false
 end
 
+-- Answers whether it has to be told again, by a newer redsched that knows what the event is to it.
 local function hear(prefix, member, name, now)
   local key = prefix .. 'listeners:' .. name
   local q, id = named(prefix, member)
   local found = q and read(q.task .. id, 'state', 'conditions')
-  local state, plan = found and state_of(found[1]), found and found[2] and plan_of(found[2])
+  local state, plan, newer = found and state_of(found[1]), nil, false
+  if found and found[2] then plan, newer = known_plan(found[2]) end
   if not plan or not LIVE[state] then
     redis.call('ZREM', key, member)
   elseif is_among(plan.cancel_on, name) then
@@ -34,12 +36,16 @@ local function hear(prefix, member, name, now)
   elseif state == 'held' then
     consider(q, id, now)
   end
+  return newer and LIVE[state] and not is_among(facts_of(plan), name)
 end
 
+-- Like hear.
 local function tell_child(prefix, member, parent, state, result, now)
   local q, id = named(prefix, member)
   local found = q and read(q.task .. id, 'conditions')
-  local plan = found and found[1] and plan_of(found[1])
+  local plan, newer = nil, false
+  if found and found[1] then plan, newer = known_plan(found[1]) end
+  if newer and not plan.after then return true end
   if not plan or not plan.after or soft('HGET', q.parents .. id, parent) ~= '' then return end
   local failed, after = state ~= 'completed', plan.after
   if failed and state ~= 'gone' and after.otherwise == 'wait' and (after.on or 'success') == 'success' then return end
@@ -59,9 +65,9 @@ local function is_left(prefix, member, now, trouble)
   return false
 end
 
--- Tell the children of a task that has ended in this state; answers how many, and the last where there may be more.
--- removed: nothing is left of it, and they have left the key that a later task of its id has; else gone means that its hash
--- is not there. only: '', or the queue whose children are told.
+-- Tell the children of a task that has ended in this state; answers how many, the last where there may be more, and whether
+-- some have to be told again. removed: nothing is left of it, and they have left the key that a later task of its id has;
+-- else gone means that its hash is not there. only: '', or the queue whose children are told.
 local function tell_children(prefix, state, parent, last, limit, now, removed, only)
   local q, id = named(prefix, parent)
   local found = q and not removed and read(q.task .. id, 'state')
@@ -70,10 +76,14 @@ local function tell_children(prefix, state, parent, last, limit, now, removed, o
   local page, told = page_after(key, last, limit, only), {}
   local result = state == 'completed' and soft('HGET', q.outcome .. id, 'result') or ''
   if #result > RESULT then result = '' end
+  local again = false
   for_each(#page, 1, function(i)
     local is_of_later = removed and soft('ZSCORE', q.children .. id, page[i])
-    if not is_of_later then tell_child(prefix, page[i], parent, state, result, now) end
-    told[#told + 1] = page[i]
+    if not is_of_later and tell_child(prefix, page[i], parent, state, result, now) then
+      again = true
+    else
+      told[#told + 1] = page[i]
+    end
   end, function(i, trouble)
     if is_everybodys(trouble) then error(trouble, 0) end
     if not is_left(prefix, page[i], now, trouble) then
@@ -87,5 +97,5 @@ local function tell_children(prefix, state, parent, last, limit, now, removed, o
   end)
   if (removed or state == 'gone') and #told > 0 then redis.call('ZREM', key, unpack(told)) end
   if #page == limit then return #page, page[limit] end
-  return #page
+  return #page, nil, again
 end

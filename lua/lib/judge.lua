@@ -23,6 +23,10 @@ local function judge(q, id, told, now)
     return true
   end
   local expires = number_or('expires_at', found[4], 4e12)
+  if state ~= 'scheduled' and string.find(state, '^%l+$') and is_made(q, id) then
+    postpone(q, id, now)                                -- a state that only a newer redsched knows
+    return false
+  end
   if state ~= 'scheduled' or not is_name(found[2]) or not PRIORITY[priority] or not expires then
     bury(q, id, now, 'malformed')
     return true

@@ -3,14 +3,17 @@
 local MOST_LOOSE = 500                                  -- members of one key
 local ITEMS = {hold = true, heard = true, rules = true, ended = true, removed = true, resume = true}
 
--- The plan and the key of a live task.
+-- The plan of a live task, whether a newer redsched knows more of it, and its key.
 local function live_plan(q, id)
   local found = is_id(id) and read(q.task .. id, 'state', 'conditions', 'key')
-  return found and LIVE[state_of(found[1])] and found[2] and plan_of(found[2]) or nil, found and found[3] or nil
+  if not (found and LIVE[state_of(found[1])] and found[2]) then return nil, false end
+  local plan, newer = known_plan(found[2])
+  return plan, newer, found[3] or nil
 end
 
 local function is_standing(q, id, name)
-  local plan, key = live_plan(q, id)
+  local plan, newer, key = live_plan(q, id)
+  if newer then return true end
   for _, line in ipairs(plan and lines_of(plan, key) or {}) do
     if line == name then return true end
   end
@@ -18,15 +21,17 @@ local function is_standing(q, id, name)
 end
 
 local function is_locking(q, id, name)
-  local plan = live_plan(q, id)
-  return plan ~= nil and plan.unique ~= nil and plan.unique.key == name
+  local plan, newer = live_plan(q, id)
+  return newer or plan ~= nil and plan.unique ~= nil and plan.unique.key == name
 end
 
 -- Whether a task that waits keeps a digest open.
 local function is_open(q, id, name)
   local found = is_id(id) and read(q.task .. id, 'state', 'conditions', 'frozen')
-  local state, plan = found and state_of(found[1]), found and found[2] and plan_of(found[2])
-  return (state == 'scheduled' or state == 'held') and not found[3] and plan and plan.digest and plan.digest.key == name
+  local state, plan, newer = found and state_of(found[1]), nil, false
+  if found and found[2] then plan, newer = known_plan(found[2]) end
+  if state ~= 'scheduled' and state ~= 'held' or found[3] then return false end
+  return newer or plan and plan.digest and plan.digest.key == name
 end
 
 local LOOSE = {}

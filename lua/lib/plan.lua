@@ -34,10 +34,16 @@ local function is_ref(value)
   return is_id(id or value) and (not queue or is_name(queue))
 end
 
+local strange = {met = false}                           -- whether a check met a word that a newer redsched may know
+
 local function one_of(...)
   local known, words = {}, {...}
   for i = 1, #words do known[words[i]] = true end       -- no ipairs yet while a library is loaded
-  return function(value) return type(value) == 'string' and known[value] == true end
+  return function(value)
+    if type(value) ~= 'string' then return false end
+    if not known[value] then strange.met = true end
+    return known[value] == true
+  end
 end
 
 local function list_of(check, most)
@@ -55,13 +61,13 @@ local function object_of(checks, ...)
   local needed = {...}
   return function(value)
     if type(value) ~= 'table' then return false end
+    local good = true
     for name, one in pairs(value) do
-      if not checks[name] or not checks[name](one) then return false end
+      if not checks[name] then strange.met, good = true, false
+      elseif not checks[name](one) then good = false end
     end
-    for _, name in ipairs(needed) do
-      if value[name] == nil then return false end
-    end
-    return true
+    for _, name in ipairs(needed) do good = good and value[name] ~= nil end
+    return good
   end
 end
 

@@ -40,7 +40,11 @@ end
 local function decide(q, id, due_at, now)
   q.planned = q.planned + 1
   local f = read_planned(q, id)
-  local plan = plan_of(f.conditions)
+  local plan, _, part = plan_of(f.conditions)
+  if part and f.created_at then
+    postpone(q, id, now)
+    return false
+  end
   if not plan or not f.payload or plan.fifo and not is_key(f.key) then return halt(q, id, 'dead', 'malformed', f, due_at, now) end
   local word, more = nil, nil
   if not string.find(f.bound or '', 'p', 1, true) then word, more = enter(q, id, plan, f, tonumber(due_at), now) end

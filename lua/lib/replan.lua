@@ -27,7 +27,7 @@ end
 
 -- old: its fields before the change. The hash has the new ones already.
 local function replan(q, id, old, now)
-  local before = old.conditions and string.find(old.bound or '', '[pt]') and plan_of(old.conditions)
+  local before = old.conditions and string.find(old.bound or '', '[pt]') and known_plan(old.conditions)
   if before then
     redis.call('HSET', q.task .. id, 'bound', string.find(old.bound, 'c', 1, true) and 'c' or '-')
     untie_plan(q, id, before, old.key, now)

@@ -88,5 +88,5 @@ local function complete(q, id, stamp, kept, result, bound)
   redis.call('HSET', key, 'state', 'completed', 'finished_at', stamp)
   if bound then untie(q, id, tonumber(stamp), bound) end
   if kept == 'part' then redis.call('HDEL', key, 'payload', 'headers', 'entry', 'worker', 'unhandled', 'begun', 'crashes') end
-  if kept == 'part' and bound then redis.call('HDEL', key, 'conditions') end
+  if kept == 'part' and bound then redis.call('HDEL', key, 'conditions', 'postponed') end
 end

@@ -43,9 +43,10 @@ end
 -- A hold that nobody would end.
 local function rehold(q, id, now)
   local v, f = view_of(q, id), read_planned(q, id)
-  local plan, what = f.conditions and plan_of(f.conditions), string.match(f.blocked or '', '^pause:(.+)$')
+  local plan, newer, what = nil, false, string.match(f.blocked or '', '^pause:(.+)$')
+  if f.conditions then plan, newer = known_plan(f.conditions) end
   if f.state ~= 'held' or not v.score.held then return end
-  if not is_held_for(v, plan) then
+  if not is_held_for(v, plan, newer) then
     if f.blocked == 'line' then release_task(q, id, now) end
   elseif v.score.held < NO_END then
     remind(q.prefix, 'hold/' .. q.name, v.score.held)
@@ -60,7 +61,7 @@ end
 
 local function retie(q, id, broken, now)
   local f = read_planned(q, id)
-  local plan = LIVE[f.state] and f.conditions and plan_of(f.conditions)
+  local plan = LIVE[f.state] and f.conditions and known_plan(f.conditions)
   if plan and (is_bound(f.bound) or is_judged(f.state, f.blocked)) then
     local fact = first_fact(q.prefix, plan.cancel_on)
     bind(q.task .. id, 'p')

@@ -67,11 +67,22 @@ local function happening(fact, id, data)
   return {words = {event = event_name, subject = subject, id = id}, data = data}
 end
 
+-- The conditions of its task where only a newer redsched knows them: then they are taken out of the rule, which is made without.
+local function newer_conditions(rule, happened)
+  local text = rule.fields.conditions and filled(rule.fields.conditions, happened)
+  local plan, _, part = nil, nil, nil
+  if text then plan, _, part = plan_of(text) end
+  if plan or not part then return nil end
+  rule.fields.conditions = nil
+  return text
+end
+
 -- Make what one rule says; answers <queue>/<id> of a task that was made, or nil and the field and why none can be.
 local function follow_rule(prefix, key, name, happened, now)
   local line = redis.call('HGET', key, name)
   local rule = #line <= 65536 and rule_of(line) or {fields = {}}
   local q = open(prefix .. 'due:' .. (rule.queue or 'default'))
+  local asked = newer_conditions(rule, happened)
   local words, field, why = words_by(rule, name, happened)
   weigh(4 + #line / 512 + (words and #words[6] / 4096 or 0))
   if not words then return nil, field, why end
@@ -82,7 +93,7 @@ local function follow_rule(prefix, key, name, happened, now)
   if why then return nil, 'conditions', why end
   if known_as(task) then
     settle_again(task, now)
-  elseif string.byte(create(task, words, now, text(now))) ~= 114 then
+  elseif string.byte(asked and create_for_newer(task, words, asked, now) or create(task, words, now, text(now))) ~= 114 then
     count_created(q, now, 1)
     return q.name .. '/' .. task.id
   end

@@ -7,14 +7,20 @@ local FIELDS = {'state', 'entry', 'type', 'payload', 'attempt', 'max_attempts', 
 -- would do it.
 local function still_met(q, id, now)
   local f = read_planned(q, id)
-  local plan = f.conditions and plan_of(f.conditions)
+  local plan, newer = nil, false
+  if f.conditions then plan, newer = known_plan(f.conditions) end
   local fact = plan and first_fact(q.prefix, plan.cancel_on)   -- of many listeners it may not have been told yet
   if fact then
     conclude(q, id, 'cancelled', now, f, 'event ' .. fact)
-    return false
+  elseif newer then
+    postpone(q, id, now, 'state', 'scheduled')
+  elseif f.conditions and not plan then
+    bury(q, id, now, 'malformed')
+  elseif not plan or is_met(q.prefix, plan) then
+    return true
+  else
+    turn_down(q, id, plan, f, now)
   end
-  if not plan or is_met(q.prefix, plan) then return true end
-  turn_down(q, id, plan, f, now)
   return false
 end
 

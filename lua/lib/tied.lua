@@ -14,16 +14,16 @@ local function paused_till(q, what)
 end
 
 -- Whether its plan knows what it is held for: else nobody lets it go.
-local function is_held_for(v, plan)
+local function is_held_for(v, plan, newer)
   local why = v.blocked or ''
-  if string.find(why, '^pause:.') then return true end
+  if newer or string.find(why, '^pause:.') then return true end
   if not plan then return false end
   if why == 'line' then return #lines_of(plan, v.key) > 0 end
   return (why == 'confirm' and plan.hold or why == 'facts' and plan.wait_for or why == 'parents' and plan.after) and true or false
 end
 
-local function hold_faults(q, v, plan, now, broken)
-  if not is_held_for(v, plan) then
+local function hold_faults(q, v, plan, newer, now, broken)
+  if not is_held_for(v, plan, newer) then
     broken[#broken + 1] = 'unblocked'
     return
   end
@@ -57,10 +57,12 @@ local function is_deaf(q, id, plan)
 end
 
 local function tied_faults(q, v, now, broken)
-  local plan = v.conditions and LIVE[v.state] and plan_of(v.conditions) or nil
+  local plan, newer = nil, false
+  if v.conditions and LIVE[v.state] then plan, newer = known_plan(v.conditions) end
   local score = v.state == 'held' and v.score.held
-  if score and is_time(math.floor(score)) then hold_faults(q, v, plan, now, broken) end
+  if score and is_time(math.floor(score)) then hold_faults(q, v, plan, newer, now, broken) end
   if not plan then return end
+  if newer then broken[#broken + 1] = 'newer' end
   if not is_bound(v.bound) then
     if is_judged(v.state, v.blocked) then broken[#broken + 1] = 'unbound' end
     return

@@ -294,6 +294,7 @@ class Mover:
     async def _look_around(self) -> float:
         """Find the due sets that exist: all of them at the start and whenever pushes may have been missed, then a few
         steps a minute."""
+        self._client.transport.mode.check_library()
         await self._watch_epoch()
         self._learn(await self._listed())
         while True:

@@ -89,6 +89,9 @@ def _scheduled(told: Told) -> tuple[str, str, int | None]:
         if aside:
             return "quarantined", f"it was set aside as unusable: {aside[0]}.", None
         return "lost", "it is in no place; redsched doctor --fix puts it right.", None
+    if told.one("newer"):
+        text = "its conditions name what only a newer redsched knows: a newer redsched must decide this"
+        return "needs_newer", f"{text}. It is looked at again at {_stamp(due[0])}.", None
     late, retried = told.now - due[0], _number(told, "attempt")
     if late < 0:
         again = f" for attempt {retried + 1}" if retried else ""

@@ -72,7 +72,7 @@ def ping(mode: Mode) -> Generator[Command, Any, ServerInfo]:
 
 def install(mode: Mode, keys: CellKeys) -> Generator[Command, Any, Installed]:
     """Load the Lua; write ``meta`` where it is missing; raise the listpack setting where that is allowed."""
-    build = yield from load(mode)
+    build = yield from load(mode, replace=True)
     for field, value in (("contract", scripts.CONTRACT), ("cells", 1), ("tags", keys.cell.tag), ("epoch", nonce())):
         yield ("HSETNX", keys.meta, field, value)
     try:

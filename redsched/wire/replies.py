@@ -130,6 +130,11 @@ class Mode:
         self.loaded = False
         self.reads_only = False  # these credentials may only read: FCALL asks for the right to write
 
+    def check_library(self) -> None:
+        """Before the next call, see to it that the library is no older than this process: another may have loaded it
+        at the same moment, or a copy of the server came back with it."""
+        self.loaded = self.loaded and not self.functions
+
     def command(self, call: Call[Any]) -> Command:
         """The words of a call."""
         only = "_RO" if self.reads_only and "no-writes" in scripts.header(call.verb).flags else ""
@@ -138,15 +143,17 @@ class Mode:
         return ("EVALSHA" + only, scripts.sha1(call.verb), len(call.keys), *call.keys, *call.args)
 
 
-def load(mode: Mode) -> Generator[Command, Any, int]:
+def load(mode: Mode, *, replace: bool = False) -> Generator[Command, Any, int]:
     """Load the library or, without functions, the scripts; never replaces a newer build. Answers the build that is
     there.
+
+    ``replace``: another text of the same build is replaced too. By itself only a tree that somebody works on does that.
 
     Yields commands; a driver sends the reply back or throws Refused.
     """
     if mode.functions:
         try:
-            build = yield from _load_library()
+            build = yield from _load_library(replace or not scripts.is_released())
         except Refused as refused:
             if sort_error(str(refused)) is not Kind.NO_FUNCTIONS:
                 raise
@@ -160,7 +167,7 @@ def load(mode: Mode) -> Generator[Command, Any, int]:
     return scripts.BUILD
 
 
-def _load_library() -> Generator[Command, Any, int]:
+def _load_library(replace: bool) -> Generator[Command, Any, int]:
     try:
         build, found = yield ("FCALL", scripts.PREFIX + "version", 0)
     except Refused as refused:
@@ -174,7 +181,7 @@ def _load_library() -> Generator[Command, Any, int]:
             build, found = -1, b""  # another process was faster, or a library without a version
         else:
             return scripts.BUILD
-    if build > scripts.BUILD or (build == scripts.BUILD and text_of(found) == scripts.digest()):
+    if build > scripts.BUILD or (build == scripts.BUILD and (not replace or text_of(found) == scripts.digest())):
         return int(build)
     if build == -1:
         try:
@@ -200,7 +207,7 @@ def exchange(
         RedschedError: what the answer means, or that none came.
     """
     deadline = clock() + retry_for
-    pause, loads, unanswered = FIRST_PAUSE, 0, ""
+    pause, loads, unanswered, checked = FIRST_PAUSE, 0, "", False
     error: type[StoreError]
     while True:
         try:
@@ -224,6 +231,9 @@ def exchange(
             kind = sort_error(problem)
             if kind is Kind.LOAD and loads < 3:
                 loads, mode.loaded = loads + 1, False
+                continue
+            if problem.startswith("RS_INVALID ") and mode.functions and not checked:
+                checked, mode.loaded = True, False  # an older library may have come back, which knows less
                 continue
             if kind is Kind.NO_FUNCTIONS and mode.functions:
                 mode.functions, mode.loaded = False, False

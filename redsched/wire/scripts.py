@@ -17,21 +17,21 @@ from pathlib import Path
 import msgspec
 
 CONTRACT = 1  # the contract's major: it is in the names of the library and of its functions
-BUILD = 1  # grows with every released change of the Lua; inside a major, changes only add
 LIBRARY = f"redsched{CONTRACT}"
 PREFIX = f"rs{CONTRACT}_"
 FEW = 6  # verbs that use a part which the others need not see
 
+_BUILD_LINE = re.compile(r"^([1-9][0-9]{0,8}) ([0-9a-f]{16})$", re.MULTILINE)
 _DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, [A-Z_]+)*)", re.MULTILINE)
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 # a part may name only parts before it
 _PARTS = ("budget", "clock", "keys", "check", "read", "trouble", "event", "stats", "drain", "ready", "json",
-          "inside", "plan", "conditions", "facts", "hold", "tie", "circle", "ended", "finish", "isolate", "retry",
-          "outcome", "stop", "wait", "stops", "decide", "late", "unique", "planned", "replan", "field", "submit",
-          "rerun", "judge", "due", "create", "whole", "start", "claimed", "page", "view", "tied", "fault", "family",
-          "loose", "amiss", "retie", "amend", "target", "mend", "schedule", "pause", "run", "overlap", "turn",
-          "firing", "rule", "heard", "fate", "crowd", "agenda")  # fmt: skip
+          "inside", "plan", "conditions", "facts", "hold", "newer", "tie", "circle", "ended", "finish", "isolate",
+          "retry", "outcome", "stop", "wait", "stops", "decide", "late", "unique", "planned", "replan", "field",
+          "submit", "rerun", "judge", "due", "create", "whole", "start", "claimed", "page", "view", "tied", "fault",
+          "family", "loose", "amiss", "retie", "amend", "target", "mend", "schedule", "pause", "run", "overlap",
+          "turn", "firing", "rule", "heard", "fate", "crowd", "agenda")  # fmt: skip
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -53,6 +53,11 @@ def _root() -> Traversable:
 @cache
 def _source(name: str) -> str:
     return (_root() / name).read_text(encoding="utf-8")
+
+
+def builds_in(text: str) -> tuple[tuple[int, str], ...]:
+    """The builds that a text such as ``lua/BUILDS`` names, each with the digest of its tree."""
+    return tuple((int(build), digest) for build, digest in _BUILD_LINE.findall(text))
 
 
 @cache
@@ -151,6 +156,15 @@ def digest() -> str:
     """The first 16 hex digits of the SHA-256 of the whole tree."""
     names = [f"lib/{part}.lua" for part in _PARTS] + [f"{verb}.lua" for verb in verbs()]
     return hashlib.sha256("\0".join(_source(name) for name in names).encode()).hexdigest()[:16]
+
+
+# Grows with every released change of the Lua; inside a major, changes only add. See wire/builds.py.
+BUILD, _RELEASED = builds_in(_source("BUILDS"))[-1]
+
+
+def is_released() -> bool:
+    """Whether the tree is the text of its build, and not one that somebody works on."""
+    return digest() == _RELEASED
 
 
 def _constants(evalsha: bool) -> str:

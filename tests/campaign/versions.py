@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import shutil
 import subprocess
 import sys
@@ -42,8 +41,7 @@ def older_tree(folder: Path) -> Path:
     old = folder / "older"
     shutil.copytree(ROOT / "redsched", old / "redsched", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "lua", old / "lua")
-    file = old / "redsched" / "wire" / "scripts.py"
-    file.write_text(re.sub(r"^BUILD = \d+", f"BUILD = {scripts.BUILD - 1}", file.read_text(), flags=re.MULTILINE))
+    (old / "lua" / "BUILDS").write_text(f"{scripts.BUILD - 1} {'0' * 16}\n")
     renew = old / "lua" / "renew.lua"
     renew.write_text(renew.read_text() + "-- the build before\n")
     return old

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from redsched.client import Client
-from redsched.model.errors import StoreDenied
+from redsched.model.errors import InvalidTask, StoreDenied
 from redsched.wire import scripts
 from tests import servers
 from tests.contract.conftest import Connect
@@ -61,12 +61,40 @@ def test_an_older_build_is_replaced(own_url: str, connect: Connect) -> None:
     assert loaded(own_url) == MINE
 
 
-def test_another_text_of_the_same_build_is_replaced(own_url: str, connect: Connect) -> None:
+def test_another_text_of_the_same_build_is_replaced_only_by_who_installs_it(
+    own_url: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripts, "is_released", lambda: True)
+    load(own_url, library(scripts.BUILD))
+    client = connect(own_url)
+
+    assert client.enqueue("t").status == "created"
+    assert loaded(own_url) == [scripts.BUILD, "other"]
+
+    assert client.install().build == scripts.BUILD
+    assert loaded(own_url) == MINE
+
+
+def test_a_tree_that_somebody_works_on_replaces_its_earlier_text(
+    own_url: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripts, "is_released", lambda: False)
     load(own_url, library(scripts.BUILD))
 
     connect(own_url).enqueue("t")
 
     assert loaded(own_url) == MINE
+
+
+def test_a_client_puts_its_library_back_where_an_older_one_refuses_a_task(own_url: str, connect: Connect) -> None:
+    client = connect(own_url)
+    client.enqueue("t")
+    load(own_url, library(scripts.BUILD - 1).replace(" unless = is_test,", ""))
+
+    assert client.enqueue("t", conditions={"unless": "paid:o"}).status == "created"
+    assert loaded(own_url) == MINE
+    with pytest.raises(InvalidTask, match="not there"):
+        client.enqueue("t", conditions={"after": ["nobody"]})
 
 
 def test_a_library_of_the_name_that_tells_no_version_is_replaced(own_url: str, connect: Connect) -> None:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from redsched.wire import protocol
+from redsched.wire import protocol, scripts
 from tests.lua.harness import HOUR, KEEP_DEAD, NOW, Queue
 
 SEED = {"type": "t", "payload": "{}"}
@@ -103,8 +103,17 @@ def test_the_first_mover_acts_and_the_others_stand_by(queue: Queue) -> None:
     assert not queue.promote(mover="two").acting
     assert queue.promote(mover="one").acting
 
-    assert queue.redis.get(queue.key("mover")) == "one"
+    assert queue.redis.get(queue.key("mover")) == f"one {scripts.BUILD}"
     assert 0 < queue.redis.pttl(queue.key("mover")) <= 1_000
+
+
+@pytest.mark.parametrize("older", ["old", f"old {scripts.BUILD - 1}", "no mover at all"])
+def test_a_newer_build_takes_over_from_an_older_one(queue: Queue, older: str) -> None:
+    queue.redis.set(queue.key("mover"), older)
+
+    assert queue.promote(mover="new").acting
+    queue.redis.set(queue.key("mover"), f"newer {scripts.BUILD + 1}")
+    assert not queue.promote(mover="new").acting
 
 
 def test_a_standby_promotes_too(queue: Queue) -> None:

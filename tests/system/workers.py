@@ -47,16 +47,20 @@ class Site:
         plain = Settings(redis_url=self.url, namespace=self.store.namespace)
         return msgspec.structs.replace(plain, **changes)
 
-    def start(self, command: str, *arguments: str, **environment: str) -> Redsched:
-        """``redsched <command> ...`` on this store."""
+    def start(self, command: str, *arguments: str, tree: Path | None = None, **environment: str) -> Redsched:
+        """``redsched <command> ...`` on this store, of this version or of another tree."""
+        if tree is not None:
+            environment |= {"PYTHONPATH": str(tree)}
         variables = {LEDGER: str(self.ledger.path), "REDSCHED_LOG_FORMAT": "text"} | environment
         return self._stack.enter_context(
-            Redsched("-r", self.url, "--namespace", self.store.namespace, command, *arguments, env=variables)
+            Redsched("-r", self.url, "--namespace", self.store.namespace, command, *arguments, env=variables, cwd=tree)
         )
 
-    def worker(self, *arguments: str, ready: bool = True, **environment: str) -> Redsched:
+    def worker(
+        self, *arguments: str, ready: bool = True, tree: Path | None = None, **environment: str
+    ) -> Redsched:
         """A worker of the queue ``default`` with a lease of 2 s; later arguments win."""
-        worker = self.start("worker", APP, "-q", "default", "--lease", "2s", *arguments, **environment)
+        worker = self.start("worker", APP, "-q", "default", "--lease", "2s", *arguments, tree=tree, **environment)
         if ready:
             worker.wait_for_error("worker.started")
         return worker

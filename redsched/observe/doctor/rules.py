@@ -134,6 +134,10 @@ RULES: dict[str, Rule] = {
         "a task comes after one that has ended or is gone, and nobody tells it", "it would wait for ever",
         "has it told",
     ),
+    "newer": Rule(
+        "its conditions name what only a newer redsched knows", "no process of this version will let it run",
+        by_hand="start a newer redsched, or redsched task update ID --conditions JSON", level="WARN",
+    ),
     "stray_item": Rule("the agenda has an item of no known kind", "it is looked at for nothing", "removes it"),
     "stale_cursor": Rule(
         "a cursor belongs to nothing on the agenda", "the next of its name would begin in the middle", "removes it",
