@@ -40,8 +40,7 @@ for i, task in ipairs(tasks) do
     answers[i] = create(task, ARGV, now, stamp, placed)
     if string.byte(answers[i]) ~= 114 then created[q] = (created[q] or 0) + 1 end   -- not rejected
   elseif answers[i] == 'repeated' then
-    settle_again(task, now)
-    answers[i] = 'created'
+    answers[i] = settle_again(task, now)
   end
 end
 for q, n in pairs(created) do count_created(q, now, n) end

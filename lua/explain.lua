@@ -7,7 +7,7 @@
 --                     tell: {due, ms} · {held, ms} · {lease, ms} · {quarantined, reason} · {stop, what, until, since, reason} ·
 --                     {fact, name, value or '', 1 where it is there} · {unless or only_if, 1 where it holds} ·
 --                     {line, name, first, how many before it} · {parents, left, failed, first that failed, one that is left} ·
---                     {digest, tasks merged so far} · {ready, entries in the queue} · {running, how many} · {mover, 1 where one
+--                     {digest, other tasks in it so far, the one that they are merged into} · {ready, entries in the queue} · {running, how many} · {mover, 1 where one
 --                     acts} · {event, ms, name, field, value, ...}, latest first
 -- FLAGS  no-writes
 -- USES   clock, keys, read, event, ready, conditions, facts, tie, finish, wait, stops
@@ -58,7 +58,10 @@ if plan then
     end
     tell('parents', tonumber(found[1] or 0), tonumber(found[2] or 0), found[3] or '', one)
   end
-  if plan.digest then tell('digest', soft('HLEN', q.items .. id) or 0) end
+  if plan.digest then
+    local others = f.into and (soft('ZCARD', q.digest_members .. f.into) or 0) - 1 or 0
+    tell('digest', math.max(others, 0), f.into and soft('ZRANGE', q.digest_members .. f.into, 0, 0)[1] or id)
+  end
 end
 local waiting = 0
 for _, priority in ipairs(PRIORITIES) do waiting = waiting + (soft('XLEN', stream_of(q, priority)) or 0) end

@@ -13,6 +13,9 @@ local function amend_loose(q, name, broken, stray, now)
   elseif kind == 'children' then
     remind(q.prefix, 'ended/gone/' .. q.name .. '/' .. rest, 1)
     return 'reminded'
+  elseif kind == 'items' or kind == 'members' then
+    remind(q.prefix, 'digest/' .. q.name .. '/' .. rest, 0)
+    return 'reminded'
   elseif broken == 'parents' or broken == 'untold' then
     recount(q, rest, now)
     return 'recounted'

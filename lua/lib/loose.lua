@@ -1,7 +1,7 @@
 -- loose: the rules of the keys that tie tasks to one another: whoever they name is there, and is told.
 
 local MOST_LOOSE = 500                                  -- members of one key
-local ITEMS = {hold = true, heard = true, rules = true, ended = true, resume = true}
+local ITEMS = {hold = true, heard = true, rules = true, ended = true, resume = true, digest = true}
 
 -- The plan and the key of a live task.
 local function live_plan(q, id)
@@ -20,10 +20,11 @@ local function is_locking(q, id, name)
 end
 
 -- Whether a task that waits keeps a digest open.
-local function is_open(q, id, name)
+local function is_open(q, digest, key)
+  local id = (soft('ZRANGE', q.digest_members .. digest, 0, 0) or {})[1]
   local found = is_id(id) and read(q.task .. id, 'state', 'conditions', 'frozen')
   local state, plan = found and state_of(found[1]), found and found[2] and plan_of(found[2])
-  return (state == 'scheduled' or state == 'held') and not found[3] and plan and plan.digest and plan.digest.key == name
+  return (state == 'scheduled' or state == 'held') and not found[3] and plan and plan.digest and plan.digest.key == key
 end
 
 local LOOSE = {}
@@ -41,7 +42,10 @@ function LOOSE.unique(q, name)
   return redis.call('PTTL', key) < 0 and not is_locking(q, holder, name) and 'stale_unique'
 end
 
-function LOOSE.items(q, id) return type_of(q.task .. id) == 'none' and 'orphan' end
+-- The mover goes on with each digest, or drops what is left of it.
+function LOOSE.items(q, digest) return not is_reminded(q.prefix, 'digest/' .. q.name .. '/' .. digest) and 'orphan' end
+
+LOOSE.members = LOOSE.items
 
 function LOOSE.children(q, id)
   return type_of(q.task .. id) == 'none' and not is_reminded(q.prefix, 'ended/gone/' .. q.name .. '/' .. id) and 'orphan'

@@ -4,13 +4,17 @@ local FIELDS = {'state', 'entry', 'type', 'payload', 'attempt', 'max_attempts', 
   'headers', 'traceparent', 'content_type', 'retention_ms'}
 
 -- Whether the tests of a ready task still hold, as they did when it became ready; where not, it is turned down as promote
--- would do it.
-local function still_met(q, id, now)
+-- would do it. Of a digest the items are put into what starts.
+local function still_met(q, id, now, starting)
   local f = read_planned(q, id)
   local plan = f.conditions and plan_of(f.conditions)
-  if not plan or is_met(q.prefix, plan) then return true end
-  turn_down(q, id, plan, f, now)
-  return false
+  if plan and not is_met(q.prefix, plan) then
+    turn_down(q, id, plan, f, now)
+    return false
+  elseif plan and plan.digest and not f.frozen then
+    starting[4], starting.digest = MERGE.payload(q, id, f), f.into or ''
+  end
+  return true
 end
 
 -- The fields of a task that this entry may start; nil where the entry is stale or the task ends here. An id that is none
@@ -34,7 +38,7 @@ local function startable(q, id, entry, now, asked)
     local stop = stopped_by(q, found[3], id, now)
     if stop then
       hold_stopped(q, id, stop, text(found.due_at), expires)
-    elseif not asked or still_met(q, id, now) then
+    elseif not asked or still_met(q, id, now, found) then
       return found
     end
   end
@@ -61,8 +65,14 @@ local function begin(starts, now, lease, nonce, consumer, reply)
   for _, task in ipairs(starts) do
     local q, word = task.q, words[task.attempt] or tostring(task.attempt)
     words[task.attempt] = word
-    redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', word .. '.' .. nonce,
-      'started_at', stamp, 'worker', consumer)
+    if task.digest then
+      MERGE.start(q, task.id, task.digest)
+      redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', word .. '.' .. nonce,
+        'started_at', stamp, 'worker', consumer, 'payload', task[4], 'frozen', 1)
+    else
+      redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', word .. '.' .. nonce,
+        'started_at', stamp, 'worker', consumer)
+    end
     reply[#reply + 1] = claim_answer(task.number, task.id, task, task.attempt, task.due_at)
     late[q] = late[q] or {}
     local bucket = lateness_bucket(now - task.due_at)
