@@ -23,7 +23,7 @@ end
 
 function DIGESTS.remove(q, name, id)
   redis.call('ZREM', q.digest_members .. name, id)             -- first: an item without a member counts for nothing
-  soft('HINCRBY', q.items .. name, ':bytes', -(soft('HSTRLEN', q.items .. name, id) or 0))
+  soft('HINCRBY', q.items .. name, ':bytes', 0 - (soft('HSTRLEN', q.items .. name, id) or 0))
   soft('HDEL', q.items .. name, id)
 end
 

@@ -20,8 +20,8 @@ TYPES = {
     "dead": "zset", "quarantine": "zset", "outcome": "hash", "claimed": "string", "events": "stream", "stats": "hash",
     "queues": "set", "meta": "hash", "mover": "string", "inbox": "stream", "answer": "hash", "durable": "string",
     "schedules": "zset", "schedule": "hash", "calendars": "hash", "fact": None, "listeners": "zset", "line": "zset",
-    "unique": "string", "digest": "string", "items": "hash", "members": "zset", "parents": "hash", "children": "zset", "paused": "hash",
-    "stopped": "zset", "agenda": "zset", "cursors": "hash", "rules": "hash",
+    "unique": "string", "digest": "string", "items": "hash", "members": "zset", "parents": "hash", "children": "zset",
+    "paused": "hash", "stopped": "zset", "agenda": "zset", "cursors": "hash", "rules": "hash",
 }  # fmt: skip
 TIED = ("listeners", "line", "digest", "items", "members", "parents", "children", "stopped", "agenda", "cursors")
 TOKEN = re.compile(r"(\d+)\.[0-9a-f]+")

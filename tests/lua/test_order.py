@@ -198,7 +198,8 @@ def test_a_digest_whose_tasks_are_cancelled_leaves_nothing_behind(queue: Queue) 
     queue.run("cancel", [queue.keys.due], [NOW, "", "a", "b"])
     queue.check()
 
-    assert not [key for key in queue.dump() if any(kind in key for kind in (":items:", ":members:", ":digest:", ":agenda"))]
+    kinds = (":items:", ":members:", ":digest:", ":agenda")
+    assert not [key for key in queue.dump() if any(kind in key for kind in kinds)]
     assert digest(queue, "c", 2) == "created"
 
 
