@@ -42,8 +42,7 @@ for i, task in ipairs(tasks) do
     answers[i] = create(task, ARGV, now, stamp, placed, lost)
     if string.byte(answers[i]) == 114 then lost[task.hash] = 'rejected' else created[q] = (created[q] or 0) + 1 end
   elseif answers[i] == 'repeated' then
-    settle_again(task, now, lost)
-    answers[i] = 'created'
+    answers[i] = settle_again(task, now, lost)
   end
 end
 for q, n in pairs(created) do count_created(q, now, n) end

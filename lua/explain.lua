@@ -7,8 +7,8 @@
 --                     tell: {due, ms} · {held, ms} · {lease, ms} · {quarantined, reason} · {stop, what, until, since, reason} ·
 --                     {fact, name, value or '', 1 where it is there} · {unless or only_if, 1 where it holds} ·
 --                     {line, name, first, how many before it} · {parents, left, failed, first that failed, one that is left} ·
---                     {digest, tasks merged so far} · {ready, entries in the queue} · {running, how many} · {newer, conditions} (only a newer
---                     redsched knows them all) · {mover, 1 where one acts} · {event, ms, name, field, value, ...}, latest first
+--                     {digest, other tasks in it so far, the one that they are merged into} · {newer, conditions} (only a newer redsched
+--                     knows them all) · {ready, entries in the queue} · {running, how many} · {mover, 1 where one acts} · {event, ms, ...}
 -- FLAGS  no-writes
 -- USES   clock, keys, read, event, ready, conditions, facts, tie, finish, wait, stops
 
@@ -17,7 +17,6 @@ local now = clock(q.prefix, ARGV[1])
 local f = is_id(id) and read_planned(q, id)
 local reply = {now, f and redis.call('HGETALL', q.task .. id) or {}}
 local function tell(...) reply[#reply + 1] = {...} end
-
 for word, set in pairs({due = q.due, held = q.held, lease = q.running}) do
   local score = soft('ZSCORE', set, id)
   if score then tell(word, math.floor(math.max(0, math.min(tonumber(score), 9e15)))) end
@@ -61,11 +60,14 @@ if plan then
     end
     tell('parents', tonumber(found[1] or 0), tonumber(found[2] or 0), found[3] or '', one)
   end
-  if plan.digest then tell('digest', soft('HLEN', q.items .. id) or 0) end
+  if plan.digest then
+    local others = f.into and (soft('ZCARD', q.digest_members .. f.into) or 0) - 1 or 0
+    tell('digest', math.max(others, 0), f.into and soft('ZRANGE', q.digest_members .. f.into, 0, 0)[1] or id)
+  end
 end
-local waiting = 0
-for _, priority in ipairs(PRIORITIES) do waiting = waiting + (soft('XLEN', stream_of(q, priority)) or 0) end
-tell('ready', waiting)
+local waiting = {}
+for i, priority in ipairs(PRIORITIES) do waiting[i] = soft('XLEN', stream_of(q, priority)) or 0 end
+tell('ready', waiting[1] + waiting[2] + waiting[3])
 tell('running', soft('ZCARD', q.running) or 0)
 tell('mover', redis.call('EXISTS', q.prefix .. 'mover'))
 for _, entry in ipairs(soft('XREVRANGE', q.prefix .. 'events', '+', '-', 'COUNT', 1000) or {}) do

@@ -8,11 +8,11 @@
 -- REPLY  {word...}         updated | running | finished | missing, in order; error RS_INVALID 1 <field> <why> before
 --                          anything is written
 -- FLAGS  none
--- USES   clock, keys, check, read, event, ready, circle, finish, wait, replan, field
+-- USES   clock, keys, check, read, event, ready, digest, circle, finish, wait, merge, replan, field
 
 local q = open(KEYS[1])
 local now, n = clock(q.prefix, ARGV[1]), tonumber(ARGV[2])
-local set, drop, given, priority, plans = {}, {}, {}, nil, nil
+local set, drop, given, priority, plans, payload = {}, {}, {}, nil, nil, nil
 for i = 3, 1 + 2 * n, 2 do
   local field, value = ARGV[i], ARGV[i + 1]
   local keep, why = usable(field, value, now)
@@ -25,6 +25,7 @@ for i = 3, 1 + 2 * n, 2 do
     set[#set + 1], set[#set + 2] = field, keep
   end
   if field == 'conditions' or field == 'key' then plans, given[field] = plans or field, value end
+  if field == 'payload' then payload = keep end
   if field == 'priority' then priority = value ~= '' and value or 'normal' end
 end
 
@@ -39,12 +40,12 @@ end
 local answers = {}
 for i = 3 + 2 * n, #ARGV do
   local id, key, answer = ARGV[i], q.task .. ARGV[i], 'updated'
-  local found = is_id(id) and read(key, 'state', 'entry', 'priority', 'conditions')
+  local found = is_id(id) and read(key, 'state', 'entry', 'priority', 'conditions', 'bound')
   local state = found and state_of(found[1])
   local old = plans and found and read_planned(q, id)
   if not found then
     answer = 'missing'
-  elseif state == 'running' or FINISHED[state] then
+  elseif state == 'running' or FINISHED[state] or DIGESTS.has(found[5]) and DIGESTS.merged_into(q, id) then
     answer = state == 'running' and 'running' or 'finished'
   else
     if #set > 0 then redis.call('HSET', key, unpack(set)) end
@@ -57,6 +58,7 @@ for i = 3 + 2 * n, #ARGV do
       redis.call('HSET', key, 'entry', add_entry(q, id, priority or was, found[4]))
       drop_entry(q, found[2])
     end
+    if payload and DIGESTS.has(found[5]) then MERGE.replace(q, id, payload) end
     event(q, 'updated', id)
   end
   answers[#answers + 1] = answer

@@ -62,6 +62,32 @@ AGENDA.ended = function(...) return tell_of_end('ended', ...) end
 -- removed/<gone or completed>/<queue>/<id>: one of which nothing is left; another may have its id.
 AGENDA.removed = function(...) return tell_of_end('removed', ...) end
 
+-- digest/<queue>/<digest>: the tasks of one that has started end as part of it. One that waits is looked at after it was to
+-- close: its first task may be gone.
+AGENDA.digest = function(prefix, what, limit, now)
+  local queue, name = string.match(what, '^([^/]+)/(.+)$')
+  if not queue or not is_name(queue) then return 0 end
+  local q = open(prefix .. 'due:' .. queue)
+  local starter, most = DIGESTS.started_by(q, name), alone(limit)
+  if starter then
+    local ids = redis.call('ZRANGE', q.digest_members .. name, 0, most)
+    for _, id in ipairs(ids) do
+      if id ~= starter and not MERGE.end_merged(q, id, now) then redis.call('ZREM', q.digest_members .. name, id) end
+    end
+    if #ids > most then return 2 * #ids, now end
+    DIGESTS.drop(q, name)
+    return 2 * #ids
+  end
+  local first = DIGESTS.first(q, name)
+  if first then
+    DIGESTS.lead(q, first, now, now)
+    return 2, math.max(tonumber(redis.call('ZSCORE', q.due, first) or '') or now + 60000, now) + 1000
+  end
+  if redis.call('ZCARD', q.digest_members .. name) > 0 then return 100, now end
+  DIGESTS.drop(q, name)
+  return 1
+end
+
 -- resume/<queue>/<what>: tasks that a pause set aside.
 AGENDA.resume = function(prefix, name, limit, now)
   local queue, what = string.match(name, '^([^/]+)/(.+)$')

@@ -20,6 +20,9 @@ local function amend_loose(q, name, broken, stray, now)
     redis.call('ZREM', q.held, rest)
     redis.call('ZREM', q.due, rest)
     return 'dead'
+  elseif kind == 'items' or kind == 'members' then
+    remind(q.prefix, 'digest/' .. q.name .. '/' .. rest, 0)
+    return 'reminded'
   elseif broken == 'parents' or broken == 'untold' then
     recount(q, rest, now)
     return 'recounted'

@@ -54,6 +54,12 @@ local function settle_in(task, due, now, lost)
   if leaves then redis.call('ZREM', q.due, id) end
 end
 
+-- What enqueue says of one that is there.
+local function answer_of(task, plan)
+  local opener = plan and plan.digest and DIGESTS.opener_of(task.q, task.id)
+  return opener and 'merged ' .. opener or 'created'
+end
+
 -- Its place first: a call that stops half-way leaves a due task, which promote judges.
 local function create_planned(task, words, now, stamp, lost)
   local q, id, plan, due, holder = task.q, task.id, task.plan, math.max(task.due, now), nil
@@ -65,8 +71,7 @@ local function create_planned(task, words, now, stamp, lost)
   redis.call('ZADD', q.due, text(due), id)
   redis.call('HSET', task.hash, 'created_at', stamp, 'bound', 't', unpack(words, task.first, task.last))
   settle_in(task, due, now, lost)
-  local into = plan.digest and string.match(redis.call('HGET', task.hash, 'reason') or '', '^merged into (.*)$')
-  return into and 'merged ' .. into or 'created'
+  return answer_of(task, plan)
 end
 
 -- A call that is repeated because it stopped half-way may find a task that is entered nowhere yet.
@@ -75,6 +80,7 @@ local function settle_again(task, now, lost)
   local due = f and f.state == 'scheduled' and tonumber(redis.call('ZSCORE', task.q.due, task.id) or '')
   task.plan, task.key = f and f.conditions and plan_of(f.conditions), f and f.key
   if due and task.plan then settle_in(task, due, now, lost) end
+  return answer_of(task, task.plan)
 end
 
 -- One whose conditions only a newer redsched knows: promote leaves it to that.

@@ -12,7 +12,7 @@ end
 -- Look at a held task again, because something that it may wait for has happened.
 local function consider(q, id, now)
   local f = read_planned(q, id)
-  if not f then return end
+  if not f or f.blocked == 'digest' then return end     -- who takes it from a digest cancels it
   if f.state ~= 'held' then
     redis.call('ZREM', q.held, id)                      -- a call that stopped half-way left it there
     return
@@ -45,6 +45,7 @@ local function turn_down(q, id, plan, f, now)
     conclude(q, id, 'skipped', now, f, reason_of(q, plan))
     return true
   end
+  if DIGESTS.has(f.bound) then DIGESTS.leave(q, id, now) end   -- the others do not wait for it
   redis.call('ZADD', q.due, text(now + again.again), id)
   redis.call('HSET', q.task .. id, 'state', 'scheduled', 'deferred', text(first))
   event(q, 'deferred', id, 'due', text(now + again.again))

@@ -7,15 +7,17 @@ local function announce(q, id, state, bound)
   if bound and string.find(bound, 'c', 1, true) then remind(q.prefix, 'ended/' .. state .. '/' .. q.name .. '/' .. id, 0) end
 end
 
+-- The same of an end that is no run's: its digest goes on without it.
+local function announce_unrun(q, id, state, bound, now)
+  if DIGESTS.has(bound) then DIGESTS.leave(q, id, now) end
+  announce(q, id, state, bound)
+end
+
 -- After the state was written.
 local function untie(q, id, now, bound)
   if not bound or not string.find(bound, '[pt]') then return end
   local found = read(q.task .. id, 'conditions', 'key')
   local plan = found and found[1] and known_plan(found[1])
-  if plan and plan.digest then
-    redis.call('UNLINK', q.items .. id)
-    if soft('GET', q.digest .. plan.digest.key) == id then redis.call('UNLINK', q.digest .. plan.digest.key) end
-  end
   if plan then untie_plan(q, id, plan, found[2], now) end
   redis.call('HSET', q.task .. id, 'bound', string.find(bound, 'c', 1, true) and 'c' or '-')
 end
@@ -45,5 +47,4 @@ local function forget(q, id, now, state, bound, gone)
   redis.call('ZREM', q.held, id)
   if string.find(bound, 'c', 1, true) then leave_children(q, id, state) end
   gone[#gone + 1] = q.parents .. id
-  gone[#gone + 1] = q.items .. id
 end

@@ -30,10 +30,10 @@ local function hash_field(fact, field)
 end
 
 -- The value of a fact, or of its field (of a JSON object or a hash), as text; nil where there is none, false where it is
--- too long to be read.
+-- too long to be read. And whether it is no more than text: what a hash holds is no JSON.
 local function fact_of(prefix, name, field)
   local fact = read_fact(prefix, name)
-  if fact.kind == 'other' then return not field and ANYTHING or hash_field(fact, field) end
+  if fact.kind == 'other' then return not field and ANYTHING or hash_field(fact, field), field ~= nil end
   if fact.kind == 'missing' then return nil end
   if not field then return fact.text end
   return fact.text and member_of(fact.text, field) or nil

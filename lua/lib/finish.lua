@@ -9,7 +9,7 @@ local function finish(q, id, state, now, retention, reason, ...)
   local bound = redis.call('HGET', q.task .. id, 'bound')
   local keep = number_or('retention_ms', retention, KEEP_FINISHED) or KEEP_FINISHED
   if bound then keep = math.max(keep, KEEP_TIED) end
-  announce(q, id, state, bound)
+  announce_unrun(q, id, state, bound, now)
   if keep == 0 then
     redis.call('UNLINK', q.task .. id, q.outcome .. id)
     return
@@ -39,7 +39,7 @@ end
 -- Make a task a dead letter: it never runs again by itself, and it can be revived.
 local function bury(q, id, now, reason)
   local bound = redis.call('HGET', q.task .. id, 'bound')
-  announce(q, id, 'dead', bound)
+  announce_unrun(q, id, 'dead', bound, now)
   redis.call('ZADD', q.dead, now + KEEP_DEAD, id)
   redis.call('HSET', q.task .. id, 'state', 'dead', 'finished_at', now, 'reason', reason)
   untie(q, id, now, bound)

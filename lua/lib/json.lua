@@ -1,4 +1,69 @@
 -- json: the members of a JSON object as their own texts, so that a number or an empty list comes back as it was written.
+-- What others wrote counts as JSON only where it keeps its grammar, which cjson does not ask for.
+
+-- Well-formed sequences of more than one byte (RFC 3629).
+local UTF8 = {'[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]', '[\225-\236][\128-\191][\128-\191]',
+  '\237[\128-\159][\128-\191]', '[\238-\239][\128-\191][\128-\191]', '\240[\144-\191][\128-\191][\128-\191]',
+  '[\241-\243][\128-\191][\128-\191][\128-\191]', '\244[\128-\143][\128-\191][\128-\191]'}
+
+local function is_utf8(text)
+  if not string.find(text, '[\128-\255]') then return true end
+  for i = 1, #UTF8 do text = string.gsub(text, UTF8[i], '.') end
+  return not string.find(text, '[\128-\255]')
+end
+
+-- The text with U+FFFD in place of each byte that is no UTF-8.
+local function as_utf8(text)
+  return (string.gsub(text, '[\128-\255]+', function(run)
+    local at, parts = 1, {}
+    while at <= #run do
+      local past = nil
+      for i = 1, #UTF8 do past = past or string.match(run, '^' .. UTF8[i] .. '()', at) end
+      parts[#parts + 1] = past and string.sub(run, at, past - 1) or '\239\191\189'
+      at = past or at + 1
+    end
+    return table.concat(parts)
+  end))
+end
+
+-- What numbers may not look like, in a text without strings and words, between spaces.
+local NO_NUMBERS = {'[^%d.eE+%-,:%[%]{} \t\r\n]', '%-%D', '[^eE]%+', '%+%D', '%.%D', '%D%.', '%D[eE]', '[eE][^%d+%-]',
+  '[^%d.eE+%-]%-?0%d'}
+
+-- Whether the numbers of a JSON text, of which cjson takes more than there are, are numbers, and in the range of a double.
+local function are_numbers(text)
+  if not string.find(text, '[^%d,:%[%]{} \t\r\n]') and not string.find(text, '0%d') and #text < 300 then return true end
+  text = ' ' .. string.gsub(string.gsub(string.gsub(text, 'true', ' '), 'false', ' '), 'null', ' ') .. ' '
+  for i = 1, #NO_NUMBERS do
+    if string.find(text, NO_NUMBERS[i]) then return false end
+  end
+  if not string.find(text, '[eE]%+?%d%d') and not string.find(text, string.rep('%d', 300)) then return true end
+  for number in string.gmatch(text, '[%d.eE+%-]+') do
+    if math.abs(tonumber(number)) == math.huge then return false end
+  end
+  return true
+end
+
+-- Whether a text is one JSON value, in UTF-8.
+local function is_json(text)
+  local ok, value = pcall(cjson.decode, '[' .. text .. ']')
+  if not ok or type(value) ~= 'table' or #value ~= 1 or not is_utf8(text) then return false end
+  if string.find(text, '\\', 1, true) then text = string.gsub(text, '\\.', '') end
+  text = string.gsub(text, '"[^"\1-\31]*"', '')       -- a quotation mark that is left stands before a control character
+  return not string.find(text, '"', 1, true) and are_numbers(text)
+end
+
+local function json_string(text) return cjson.encode(as_utf8(text)) end
+
+-- A number as JSON: a whole one without an exponent, another as short as it can be.
+local function number_text(value)
+  if value % 1 == 0 and math.abs(value) < 1e21 then return string.format('%.0f', value) end
+  for _, shape in ipairs({'%.15g', '%.16g'}) do
+    local short = string.format(shape, value)
+    if tonumber(short) == value then return short end
+  end
+  return string.format('%.17g', value)
+end
 
 -- What stands after the string that begins at a place.
 local function after_string(text, at)
@@ -48,10 +113,7 @@ local function members(text)
 end
 
 -- A text as it stands in JSON: what is no JSON already becomes a string.
-local function as_json(text)
-  if scalar(text) ~= nil or text == 'null' then return text end
-  return cjson.encode(text)
-end
+local function as_json(text) return is_json(text) and text or json_string(text) end
 
 -- The object with these members (name -> JSON text) in place of those of the same name; nil where it is none.
 local function with_members(text, values)

@@ -30,6 +30,7 @@ local function open(due)
     parents = prefix .. 'parents:' .. name .. ':',
     children = prefix .. 'children:' .. name .. ':',
     items = prefix .. 'items:' .. name .. ':',
+    digest_members = prefix .. 'members:' .. name .. ':',
     line = prefix .. 'line:' .. name .. ':',
     unique = prefix .. 'unique:' .. name .. ':',
     digest = prefix .. 'digest:' .. name .. ':',

@@ -1,7 +1,7 @@
 -- loose: the rules of the keys that tie tasks to one another: whoever they name is there, and is told.
 
 local MOST_LOOSE = 500                                  -- members of one key
-local ITEMS = {hold = true, heard = true, rules = true, ended = true, removed = true, resume = true}
+local ITEMS = {hold = true, heard = true, rules = true, ended = true, removed = true, resume = true, digest = true}
 
 -- The plan of a live task, whether a newer redsched knows more of it, and its key.
 local function live_plan(q, id)
@@ -26,12 +26,13 @@ local function is_locking(q, id, name)
 end
 
 -- Whether a task that waits keeps a digest open.
-local function is_open(q, id, name)
+local function is_open(q, digest, key)
+  local id = (soft('ZRANGE', q.digest_members .. digest, 0, 0) or {})[1]
   local found = is_id(id) and read(q.task .. id, 'state', 'conditions', 'frozen')
   local state, plan, newer = found and state_of(found[1]), nil, false
   if found and found[2] then plan, newer = known_plan(found[2]) end
   if state ~= 'scheduled' and state ~= 'held' or found[3] then return false end
-  return newer or plan and plan.digest and plan.digest.key == name
+  return newer or plan and plan.digest and plan.digest.key == key
 end
 
 local LOOSE = {}
@@ -49,7 +50,10 @@ function LOOSE.unique(q, name)
   return redis.call('PTTL', key) < 0 and not is_locking(q, holder, name) and 'stale_unique'
 end
 
-function LOOSE.items(q, id) return type_of(q.task .. id) == 'none' and 'orphan' end
+-- The mover goes on with each digest, or drops what is left of it.
+function LOOSE.items(q, digest) return not is_reminded(q.prefix, 'digest/' .. q.name .. '/' .. digest) and 'orphan' end
+
+LOOSE.members = LOOSE.items
 
 function LOOSE.children(q, rest)
   local id, word = string.match(rest, '^([^/]*)/?(%a*)$')

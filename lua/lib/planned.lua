@@ -53,11 +53,11 @@ local function decide(q, id, due_at, now)
   if not is_first_in_lines(q, id, plan, f.key) then return halt(q, id, 'line', now + 60000, f, due_at, now) end
   if not is_met(q.prefix, plan) then return turn_down(q, id, plan, f, now) end
   if plan.digest and not f.frozen then
-    local word, into = merge(q, id, plan.digest, f, now)
-    if word == 'merged' then return halt(q, id, 'skipped', 'merged into ' .. into, f, due_at, now) end
+    word, more = MERGE.join_or_close(q, id, plan, f, now)
     if word == 'open' then return false end
+    if word then return halt(q, id, word, more, f, due_at, now) end
   elseif not complete_payload(q, id, plan, f) then
     return halt(q, id, 'dead', 'malformed', f, due_at, now)
   end
-  return nil, plan.only_if ~= nil or plan.unless ~= nil or plan.cancel_on ~= nil
+  return nil, plan.only_if ~= nil or plan.unless ~= nil or plan.cancel_on ~= nil or plan.digest ~= nil
 end

@@ -15,25 +15,15 @@ local function settle_anew(q, id, plan, f, delay, bound, now)
   redis.call('ZREM', q.due, id)
 end
 
--- Its digest has no other home than its payload: what was merged into it goes on with it.
-local function leave_digest(q, id, digest)
-  if redis.call('HLEN', q.items .. id) > 0 then
-    close_digest(q, id, digest, redis.call('HGET', q.task .. id, 'payload'))
-  elseif soft('GET', q.digest .. digest.key) == id then
-    redis.call('UNLINK', q.digest .. digest.key)
-  end
-  redis.call('HDEL', q.task .. id, 'digest_since', 'digest_bytes')
-end
-
 -- old: its fields before the change. The hash has the new ones already.
 local function replan(q, id, old, now)
   local before = old.conditions and string.find(old.bound or '', '[pt]') and known_plan(old.conditions)
+  if DIGESTS.has(old.bound) then DIGESTS.leave(q, id, now) end
   if before then
     redis.call('HSET', q.task .. id, 'bound', string.find(old.bound, 'c', 1, true) and 'c' or '-')
     untie_plan(q, id, before, old.key, now)
     redis.call('UNLINK', q.parents .. id)
   end
-  if before and before.digest and not old.frozen then leave_digest(q, id, before.digest) end
   redis.call('HDEL', q.task .. id, 'heard', 'deferred')
   if not LIVE[old.state] then return end
   local delay = redis.call('HGET', q.task .. id, 'delay_ms')

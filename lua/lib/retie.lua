@@ -41,13 +41,15 @@ local function recount(q, id, now)
 end
 
 -- A hold that nobody would end.
-local function rehold(q, id, now)
+local function rehold(q, id, broken, now)
   local v, f = view_of(q, id), read_planned(q, id)
   local plan, newer, what = nil, false, string.match(f.blocked or '', '^pause:(.+)$')
   if f.conditions then plan, newer = known_plan(f.conditions) end
   if f.state ~= 'held' or not v.score.held then return end
   if not is_held_for(v, plan, newer) then
-    if f.blocked == 'line' then release_task(q, id, now) end
+    if f.blocked == 'line' or f.blocked == 'digest' then release_task(q, id, now) end
+  elseif broken.undigested then
+    release_task(q, id, now)                            -- promote judges it: it joins again
   elseif v.score.held < NO_END then
     remind(q.prefix, 'hold/' .. q.name, v.score.held)
   end
@@ -70,5 +72,5 @@ local function retie(q, id, broken, now)
     if plan.after then recount(q, id, now) end
     if fact and broken.deaf then stop_task(q, id, now, 'event ' .. fact) end
   end
-  rehold(q, id, now)
+  rehold(q, id, broken, now)
 end

@@ -4,8 +4,8 @@ local FIELDS = {'state', 'entry', 'type', 'payload', 'attempt', 'max_attempts', 
   'headers', 'traceparent', 'content_type', 'retention_ms'}
 
 -- Whether a ready task may still run: its tests hold, as they did when it became ready; where not, it is turned down as promote
--- would do it.
-local function still_met(q, id, now)
+-- would do it. Of a digest the items are put into what starts.
+local function still_met(q, id, now, starting)
   local f = read_planned(q, id)
   local plan, newer = nil, false
   if f.conditions then plan, newer = known_plan(f.conditions) end
@@ -16,10 +16,13 @@ local function still_met(q, id, now)
     postpone(q, id, now, 'state', 'scheduled')
   elseif f.conditions and not plan then
     bury(q, id, now, 'malformed')
-  elseif not plan or is_met(q.prefix, plan) then
-    return true
-  else
+  elseif plan and not is_met(q.prefix, plan) then
     turn_down(q, id, plan, f, now)
+  else
+    if plan and plan.digest and not f.frozen then
+      starting[4], starting.digest = MERGE.payload(q, id, f), f.into or ''
+    end
+    return true
   end
   return false
 end
@@ -45,7 +48,7 @@ local function startable(q, id, entry, now, asked)
     local stop = stopped_by(q, found[3], id, now)
     if stop then
       hold_stopped(q, id, stop, text(found.due_at), expires)
-    elseif not asked or still_met(q, id, now) then
+    elseif not asked or still_met(q, id, now, found) then
       return found
     end
   end
@@ -74,8 +77,14 @@ local function begin(starts, now, lease, nonce, consumer, reply)
     local q, word = task.q, words[task.attempt] or tostring(task.attempt)
     words[task.attempt] = word
     if not q.stuck then
-      redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', word .. '.' .. nonce,
-        'started_at', stamp, 'worker', consumer)
+      if task.digest then
+        MERGE.start(q, task.id, task.digest)
+        redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', word .. '.' .. nonce,
+          'started_at', stamp, 'worker', consumer, 'payload', task[4], 'frozen', 1)
+      else
+        redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', word .. '.' .. nonce,
+          'started_at', stamp, 'worker', consumer)
+      end
       reply[#reply + 1] = claim_answer(task.number, task.id, task, task.attempt, task.due_at)
       late[q] = late[q] or {}
       local bucket = lateness_bucket(now - task.due_at)

@@ -3,7 +3,7 @@
 -- cancelled | requested (running: its worker is told at the next renewal) | finished | missing. at_once: a running one ends now,
 -- and its worker's claim is lost.
 local function stop_task(q, id, now, reason, at_once)
-  local found = is_id(id) and read(q.task .. id, 'state', 'entry', 'retention_ms', 'cancel_requested')
+  local found = is_id(id) and read(q.task .. id, 'state', 'entry', 'retention_ms', 'cancel_requested', 'bound')
   local state = found and state_of(found[1])
   if not found then return 'missing' end
   if state == 'running' and not at_once then
@@ -12,6 +12,8 @@ local function stop_task(q, id, now, reason, at_once)
       event(q, 'cancel_requested', id)
     end
     return 'requested'
+  elseif state ~= 'running' and DIGESTS.has(found[5]) and DIGESTS.merged_into(q, id) then
+    return 'finished'                                   -- its item runs already; the mover ends it
   elseif state == 'scheduled' or state == 'held' or state == 'ready' or state == 'running' then
     if state == 'held' then
       leave_stop(q, id, redis.call('HGET', q.task .. id, 'blocked'))

@@ -19,7 +19,13 @@ local function is_held_for(v, plan, newer)
   if newer or string.find(why, '^pause:.') then return true end
   if not plan then return false end
   if why == 'line' then return #lines_of(plan, v.key) > 0 end
+  if why == 'digest' then return plan.digest ~= nil end
   return (why == 'confirm' and plan.hold or why == 'facts' and plan.wait_for or why == 'parents' and plan.after) and true or false
+end
+
+-- Whether it is among the tasks of its digest, and the mover looks at that.
+local function is_digested(q, v)
+  return v.into and soft('ZSCORE', q.digest_members .. v.into, v.id) and is_reminded(q.prefix, 'digest/' .. q.name .. '/' .. v.into)
 end
 
 local function hold_faults(q, v, plan, newer, now, broken)
@@ -31,6 +37,7 @@ local function hold_faults(q, v, plan, newer, now, broken)
   if v.score.held < NO_END and not is_reminded(q.prefix, 'hold/' .. q.name, v.score.held) then
     broken[#broken + 1] = 'no_reminder'
   end
+  if v.blocked == 'digest' and not is_digested(q, v) then broken[#broken + 1] = 'undigested' end
   if v.blocked == 'parents' and (tonumber(soft('HGET', q.parents .. v.id, ':left') or '') or 0) < 1 then
     broken[#broken + 1] = 'parents'
   elseif what then

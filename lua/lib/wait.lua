@@ -1,7 +1,7 @@
 -- wait: for what a task with conditions has to wait before its due time means anything.
 
 local PLANNED = {'state', 'conditions', 'key', 'bound', 'created_at', 'confirmed', 'heard', 'expires_at', 'payload',
-  'retention_ms', 'frozen', 'deferred', 'blocked', 'digest_since', 'due_at', 'into', 'digest_bytes'}
+  'retention_ms', 'frozen', 'deferred', 'blocked', 'due_at', 'into'}
 
 -- Its fields by their names; nil where there is no such task.
 local function read_planned(q, id)

@@ -127,7 +127,8 @@ class Unique(msgspec.Struct, frozen=True, kw_only=True):
 
 class Digest(msgspec.Struct, frozen=True, kw_only=True):
     """Merged with others of ``key`` into one task, whose payload is ``{"items": [payload, ...]}``: it runs ``grace``
-    after the last, at most ``longest`` after the first, or when it has ``size``."""
+    after the last, at most ``longest`` after the first, or when it has ``size``. Until it starts, what ends one of them
+    takes its payload out; where the first ends, the next takes its place."""
 
     key: str
     grace: Duration = "1m"

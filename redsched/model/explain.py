@@ -117,6 +117,9 @@ def _held(told: Told) -> tuple[str, str, int | None]:
     if blocked == "line":
         name, first, before = told.one("line") or ["", "", 0]
         return "in_line", f"it stands in the line of key {name}: {first} is first, {before} are before it.", None
+    if blocked == "digest":
+        others, first = told.one("digest") or [0, ""]
+        return "in_digest", f"it is one of {others + 1} tasks that become {first}, when their digest closes.", None
     if blocked.startswith("pause:"):
         over = f"{blocked.removeprefix('pause:')} was paused; it is about to go on"
         return "paused", f"{_stops(told) or over}{till}.", None

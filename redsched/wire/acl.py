@@ -150,7 +150,7 @@ def _whole(queue: QueueKeys, right: str) -> list[str]:
 
 def _tied(queue: QueueKeys, right: str) -> list[str]:
     """What tasks with conditions are entered in."""
-    kinds = ("parents", "children", "items", "line", "unique", "digest", "stopped")
+    kinds = ("parents", "children", "items", "members", "line", "unique", "digest", "stopped")
     return [f"{right}{queue.index(kind)}:*" for kind in kinds]
 
 

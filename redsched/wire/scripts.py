@@ -8,7 +8,9 @@ another part, in a fixed order; nothing else is shared between verbs.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -19,7 +21,7 @@ import msgspec
 CONTRACT = 1  # the contract's major: it is in the names of the library and of its functions
 LIBRARY = f"redsched{CONTRACT}"
 PREFIX = f"rs{CONTRACT}_"
-FEW = 6  # verbs that use a part which the others need not see
+FEW = 10  # verbs that use a part which the others need not see
 
 _BUILD_LINE = re.compile(r"^([1-9][0-9]{0,8}) ([0-9a-f]{16})$", re.MULTILINE)
 _DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, [A-Z_]+)*)", re.MULTILINE)
@@ -27,11 +29,19 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 # a part may name only parts before it
 _PARTS = ("budget", "clock", "keys", "check", "read", "trouble", "event", "stats", "drain", "ready", "json",
-          "inside", "plan", "conditions", "facts", "hold", "newer", "tie", "circle", "ended", "finish", "isolate",
-          "retry", "outcome", "stop", "wait", "stops", "decide", "late", "unique", "planned", "replan", "field",
-          "submit", "rerun", "judge", "due", "create", "whole", "start", "claimed", "page", "view", "tied", "fault",
-          "family", "loose", "amiss", "retie", "amend", "target", "mend", "schedule", "pause", "run", "overlap",
-          "turn", "firing", "rule", "heard", "fate", "crowd", "agenda")  # fmt: skip
+          "inside", "plan", "conditions", "facts", "hold", "newer", "tie", "digest", "circle", "ended", "finish",
+          "isolate", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "merge", "unique", "planned",
+          "replan", "field", "submit", "rerun", "judge", "due", "create", "whole", "start", "claimed", "page", "view",
+          "tied", "fault", "family", "loose", "amiss", "retie", "amend", "target", "mend", "schedule", "pause", "run",
+          "overlap", "turn", "firing", "rule", "heard", "fate", "crowd", "agenda")  # fmt: skip
+
+# Parts of one concept: what only they use of each other is not seen outside.
+_ROOMS = (
+    ("plan", "conditions"),
+    ("view", "tied", "fault", "family", "loose", "amiss", "retie", "amend", "target", "mend"),
+    ("heard", "fate", "crowd", "agenda"),
+    ("schedule", "pause", "run", "overlap", "turn", "firing"),
+)
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -102,20 +112,50 @@ def _words(name: str) -> frozenset[str]:
     return frozenset(_WORD.findall(_NO_NAMES.sub("", _source(name))))
 
 
+def _room_of(part: str) -> tuple[str, ...]:
+    return next((room for room in _ROOMS if part in room), (part,))
+
+
 @cache
-def _part(part: str) -> str:
-    """A part as a block: only what others use of it stays visible, since Lua allows a chunk 200 local names."""
-    others = [f"lib/{other}.lua" for other in _PARTS if other != part] + [f"{verb}.lua" for verb in verbs()]
-    used = frozenset[str]().union(*map(_words, others))
+def _used_by_others(group: tuple[str, ...]) -> frozenset[str]:
+    others = [f"lib/{other}.lua" for other in _PARTS if other not in group] + [f"{verb}.lua" for verb in verbs()]
+    return frozenset[str]().union(*map(_words, others))
+
+
+def _block(part: str, shown: frozenset[str]) -> tuple[list[str], list[str]]:
+    """The lines of a part as a block from which the ``shown`` names can be seen, and those names."""
     lines: list[str] = []
-    shared: list[str] = []
+    names: list[str] = []
     for line in _source(f"lib/{part}.lua").splitlines():
         found = _DEFINED.match(line)
-        names = found[1].split(", ") if found else []
-        if used.intersection(names):
-            shared += names
-        lines.append(line.removeprefix("local ") if used.intersection(names) else line)
-    return "\n".join([f"local {', '.join(shared)}", "do", *lines, "end", ""])
+        defined = shown.intersection(found[1].split(", ")) if found else ()
+        if found and defined:
+            names += found[1].split(", ")
+        lines.append(line.removeprefix("local ") if defined else line)
+    return ["do", *lines, "end"], names
+
+
+@cache
+def _room(wanted: tuple[str, ...]) -> str:
+    """Parts of one room as a block: only what others use of them stays visible, since Lua allows a chunk 200 local
+    names."""
+    outside = _used_by_others(_room_of(wanted[0]))
+    lines: list[str] = []
+    inner: list[str] = []
+    for part in wanted:
+        block, names = _block(part, _used_by_others((part,)))
+        lines += block
+        inner += names
+    outer = [name for name in inner if name in outside]
+    hidden = [name for name in inner if name not in outside]
+    lines = [f"local {', '.join(outer)}"] * bool(outer) + ["do"] + [f"local {', '.join(hidden)}"] * bool(hidden) + lines
+    return "\n".join([*lines, "end", ""])
+
+
+def _rooms(wanted: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """These parts by rooms, in their order."""
+    for _, room in itertools.groupby(wanted, _room_of):
+        yield tuple(room)
 
 
 @cache
@@ -175,7 +215,7 @@ def _constants(evalsha: bool) -> str:
 def script(verb: str) -> str:
     """One verb as a script for EVALSHA."""
     header(verb)
-    parts = "".join(_part(part) for part in _closure(verb))
+    parts = "".join(map(_room, _rooms(_closure(verb))))
     return f"{_constants(evalsha=True)}{parts}{_body(verb)}return {verb}_verb(KEYS, ARGV)\n"
 
 
@@ -185,17 +225,17 @@ def sha1(verb: str) -> str:
     return hashlib.sha1(script(verb).encode(), usedforsecurity=False).hexdigest()
 
 
-def _families() -> list[tuple[list[str], list[str]]]:
-    """Verbs that share parts which few use, with those parts: a chunk may not have more than 200 local names."""
-    users = {part: [verb for verb in verbs() if part in _closure(verb)] for part in _PARTS}
+def _families() -> list[tuple[list[tuple[str, ...]], list[str]]]:
+    """Verbs that share rooms which few use, with those rooms: a chunk may not have more than 200 local names."""
+    users = {room: [verb for verb in verbs() if set(room) & set(_closure(verb))] for room in _rooms(_PARTS)}
     families: list[set[str]] = []
     for few in (found for found in users.values() if 0 < len(found) <= FEW):
         met = [family for family in families if family.intersection(few)]
         families = [family for family in families if family not in met] + [set(few).union(*met)]
     return [
-        ([part for part in _PARTS if users[part] and set(users[part]) <= family and len(users[part]) <= FEW],
-         sorted(family)) for family in families
-    ]  # fmt: skip
+        ([room for room, of in users.items() if of and set(of) <= family and len(of) <= FEW], sorted(family))
+        for family in families
+    ]
 
 
 def _registered(verb: str) -> str:
@@ -208,10 +248,10 @@ def _registered(verb: str) -> str:
 def library() -> str:
     """All verbs as one function library, for FUNCTION LOAD."""
     families = _families()
-    apart = {part for parts_, _ in families for part in parts_}
+    apart = {room for rooms, _ in families for room in rooms}
     text = [f"#!lua name={LIBRARY}\n", _constants(evalsha=False)]
-    text += [_part(part) for part in _PARTS if part not in apart]
-    for parts_, family in families:
-        text += ["do\n", *map(_part, parts_), *map(_registered, family), "end\n"]
+    text += [_room(room) for room in _rooms(_PARTS) if room not in apart]
+    for rooms, family in families:
+        text += ["do\n", *map(_room, rooms), *map(_registered, family), "end\n"]
     named = {verb for _, family in families for verb in family}
     return "".join(text + [_registered(verb) for verb in verbs() if verb not in named])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import redis
@@ -20,10 +20,10 @@ TYPES = {
     "dead": "zset", "quarantine": "zset", "outcome": "hash", "claimed": "string", "events": "stream", "stats": "hash",
     "queues": "set", "meta": "hash", "mover": "string", "inbox": "stream", "answer": "hash", "durable": "string",
     "schedules": "zset", "schedule": "hash", "calendars": "hash", "fact": None, "listeners": "zset", "line": "zset",
-    "unique": "string", "digest": "string", "items": "hash", "parents": "hash", "children": "zset", "paused": "hash",
-    "stopped": "zset", "agenda": "zset", "cursors": "hash", "rules": "hash",
+    "unique": "string", "digest": "string", "items": "hash", "members": "zset", "parents": "hash", "children": "zset",
+    "paused": "hash", "stopped": "zset", "agenda": "zset", "cursors": "hash", "rules": "hash",
 }  # fmt: skip
-TIED = ("listeners", "line", "digest", "items", "parents", "children", "stopped", "agenda", "cursors")
+TIED = ("listeners", "line", "digest", "items", "members", "parents", "children", "stopped", "agenda", "cursors")
 TOKEN = re.compile(r"(\d+)\.[0-9a-f]+")
 
 
@@ -116,11 +116,10 @@ def _check_ties(
     for rest, members in ties["line"].items():
         for member, _ in members:
             assert live(rest.partition(":")[0], member), f"{member} stands in line {rest} and is no more"
-    for rest, opener in ties["digest"].items():
-        assert live(rest.partition(":")[0], opener), f"digest {rest} is that of {opener}, which is no more"
-    for rest in [*ties["parents"], *ties["items"]]:
+    _check_digests(tasks, ties, agenda, live)
+    for rest in ties["parents"]:
         queue, _, task_id = rest.partition(":")
-        assert (queue, task_id) in tasks, f"{rest} has parents or items and is no more"
+        assert (queue, task_id) in tasks, f"{rest} has parents and is no more"
     for rest in ties["children"]:
         queue, _, task_id = rest.partition(":")
         task_id, _, removed = task_id.partition("/")
@@ -138,6 +137,30 @@ def _check_ties(
     for (queue, task_id), task in tasks.items():
         assert ("blocked" in task) <= (task.get("state") == "held"), f"{task_id} is blocked and {task.get('state')}"
         assert (queue, task_id) in held or task.get("state") != "held"
+
+
+def _check_digests(
+    tasks: dict[tuple[str, str], dict[str, Any]], ties: dict[str, dict[str, Any]], agenda: Collection[str],
+    live: Callable[[str, str], bool],
+) -> None:  # fmt: skip
+    """A digest that has not started has an item for each of its tasks; only the first of them is not held for it."""
+    waiting = {place for place, task in tasks.items() if task.get("blocked") == "digest"}
+    for rest, name in ties["digest"].items():
+        assert f"{rest.partition(':')[0]}:{name}" in ties["members"], f"nobody is in digest {rest}"
+    assert ties["items"].keys() == ties["members"].keys()
+    for rest, members in ties["members"].items():
+        queue, _, name = rest.partition(":")
+        ids = [task_id for task_id, _ in sorted(members, key=lambda member: member[1])]
+        starter = ties["items"][rest].get(":started", "")
+        assert f"digest/{queue}/{name}" in agenda, f"nobody looks at digest {rest}"
+        if not starter or (live(queue, starter) and "frozen" not in tasks[queue, starter]):
+            assert set(ids) == {field for field in ties["items"][rest] if field[0] != ":"}
+            for task_id in ids:
+                assert tasks[queue, task_id]["into"] == name
+                assert tasks[queue, task_id].get("state", "scheduled") in ("scheduled", "held", "ready")
+            assert tasks[queue, ids[0]].get("blocked") != "digest", f"nobody closes digest {rest}"
+        waiting -= {(queue, task_id) for task_id in ids}
+    assert not waiting, f"held for a digest in which they are not: {waiting}"
 
 
 def _check_task(task_id: str, task: dict[str, str], places: Counter[str]) -> None:

@@ -10,6 +10,7 @@ from redsched.wire import events
 from tests.lua.harness import HOUR, NOW, Queue
 
 FIFO = {"fifo": True}
+NO_END = 4 * 10**12  # the score of a hold that only its reason ends
 
 
 def run(queue: Queue, *, now: int = NOW) -> list[str]:
@@ -158,10 +159,11 @@ def digest(queue: Queue, name: str, n: int, *, now: int = NOW, **more: int) -> s
 def test_tasks_of_a_digest_are_merged_into_the_first(queue: Queue) -> None:
     answers = [digest(queue, name, n, now=NOW + n * 500) for n, name in enumerate("abc")]
     assert answers == ["created", "merged a", "merged a"]
-    assert queue.places()["due"] == {"a": NOW + 2000}
+    assert queue.places() == {"due": {"a": NOW + 2000}, "held": {"b": NO_END, "c": NO_END}}
 
     queue.promote(now=NOW + 2000)
     (started,) = queue.claim(now=NOW + 2000).tasks
+    queue.attend(now=NOW + 2000)
 
     assert json.loads(started.payload) == {"items": [{"n": 0}, {"n": 1}, {"n": 2}]}
     assert (queue.task("b")["state"], queue.task("b")["reason"]) == ("skipped", "merged into a")
@@ -186,17 +188,18 @@ def test_the_same_id_is_merged_once(queue: Queue) -> None:
     digest(queue, "b", 1)
     assert digest(queue, "b", 1) == "existing"
 
-    assert queue.redis.hlen(queue.key("items:q:a")) == 1
+    assert queue.redis.zrange(queue.key(f"members:q:a/{NOW}"), 0, -1) == ["a", "b"]
 
 
-def test_a_digest_that_is_cancelled_leaves_nothing_behind(queue: Queue) -> None:
+def test_a_digest_whose_tasks_are_cancelled_leaves_nothing_behind(queue: Queue) -> None:
     digest(queue, "a", 0)
     digest(queue, "b", 1)
 
-    queue.run("cancel", [queue.keys.due], [NOW, "", "a"])
+    queue.run("cancel", [queue.keys.due], [NOW, "", "a", "b"])
     queue.check()
 
-    assert not [key for key in queue.dump() if ":items:" in key or ":digest:" in key]
+    kinds = (":items:", ":members:", ":digest:", ":agenda")
+    assert not [key for key in queue.dump() if any(kind in key for kind in kinds)]
     assert digest(queue, "c", 2) == "created"
 
 
@@ -215,15 +218,15 @@ def test_a_digest_that_was_paused_when_it_was_due_loses_nothing(queue: Queue) ->
     assert sorted(item["n"] for items in found for item in items) == [0, 1, 2]
 
 
-def test_a_digest_whose_conditions_change_takes_with_it_what_was_merged(queue: Queue) -> None:
+def test_a_task_whose_conditions_change_leaves_its_digest_to_the_others(queue: Queue) -> None:
     digest(queue, "a", 0)
     digest(queue, "b", 1)
     queue.run("update", [queue.keys.due], [NOW, 1, "conditions", "", "a"])
-    assert digest(queue, "c", 2) == "created"
+    assert digest(queue, "c", 2) == "merged b"
     queue.promote(now=NOW + 1000)
 
-    found = [json.loads(task.payload)["items"] for task in queue.claim(now=NOW + 1000).tasks]
-    assert sorted(found, key=len) == [[{"n": 2}], [{"n": 0}, {"n": 1}]]
+    found = {task.id: json.loads(task.payload) for task in queue.claim(now=NOW + 1000).tasks}
+    assert found == {"a": {"n": 0}, "b": {"items": [{"n": 1}, {"n": 2}]}}
 
 
 def test_a_digest_of_raw_tasks_is_one_task_too(queue: Queue) -> None:

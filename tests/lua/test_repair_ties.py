@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -295,15 +296,12 @@ def test_a_line_goes_on_where_its_first_is_no_more(queue: Queue) -> None:
 
 @pytest.mark.parametrize(
     ("name", "rule"),
-    [("digest:q:k", "stale_digest"), ("unique:q:k", "stale_unique"), ("items:q:nobody", "orphan"),
-     ("parents:q:nobody", "orphan")],
-)  # fmt: skip
+    [("digest:q:k", "stale_digest"), ("unique:q:k", "stale_unique"), ("parents:q:nobody", "orphan")],
+)
 def test_keys_of_tasks_that_are_gone_are_removed(queue: Queue, name: str, rule: str) -> None:
     kind = name.partition(":")[0]
     queue.broken.add("nobody")
-    if kind == "items":
-        queue.redis.hset(queue.key(name), "t", "1 {}")
-    elif kind == "parents":
+    if kind == "parents":
         queue.redis.hset(queue.key(name), "q/a", "")
     else:
         queue.redis.set(queue.key(name), "nobody" if kind == "digest" else f"nobody {NOW}")
@@ -311,6 +309,61 @@ def test_keys_of_tasks_that_are_gone_are_removed(queue: Queue, name: str, rule: 
     assert mends(queue, "key", name, rule) == "dropped"
 
     assert queue.key(name) not in queue.dump()
+
+
+def test_a_digest_that_nobody_looks_at_goes_on(queue: Queue) -> None:
+    name = f"q/a/{NOW}"
+    queue.plan("a", {"digest": {"key": "d"}})
+    queue.plan("b", {"digest": {"key": "d"}})
+    queue.redis.delete(queue.keys.task("a"))
+    queue.broken.add("a")
+    queue.redis.zrem(queue.key("agenda"), f"digest/{name}")
+
+    assert {("key", f"members:q:a/{NOW}", "orphan"), ("key", f"items:q:a/{NOW}", "orphan")} <= faults(queue)
+
+    assert mend(queue, ("key", f"members:q:a/{NOW}")) == ["reminded"]
+    queue.redis.zrem(queue.keys.due, "a")
+    queue.broken.clear()
+    queue.attend()
+
+    assert (queue.places(), faults(queue)) == ({"due": {"b": NOW}}, set())
+
+
+@pytest.mark.parametrize("kind", ["items", "members"])
+def test_what_is_left_of_a_digest_without_tasks_goes(queue: Queue, kind: str) -> None:
+    queue.broken.add("nobody")
+    if kind == "items":
+        queue.redis.hset(queue.key("items:q:nobody/1"), "nobody", "1")
+    else:
+        queue.redis.zadd(queue.key("members:q:nobody/1"), {"nobody": 1})
+
+    assert mends(queue, "key", f"{kind}:q:nobody/1", "orphan") == "reminded"
+    queue.attend()
+
+    assert not [key for key in queue.dump() if ":nobody/1" in key]
+
+
+@pytest.mark.parametrize("lost", ["members", "agenda", "into"])
+def test_a_task_that_its_digest_does_not_know_joins_it_again(queue: Queue, lost: str) -> None:
+    for name in "abc":
+        queue.plan(name, {"digest": {"key": "d"}}, payload=f'"{name}"')
+    queue.broken.add("b")
+    if lost == "members":
+        queue.redis.zrem(queue.key(f"members:q:a/{NOW}"), "b")
+    elif lost == "agenda":
+        queue.redis.zrem(queue.key("agenda"), f"digest/q/a/{NOW}")
+    else:
+        queue.redis.hdel(queue.keys.task("b"), "into")
+    assert ("task", "b", "undigested") in faults(queue)
+
+    queue.run("repair", [queue.keys.due], [NOW, "task", "b"])
+    queue.promote()
+
+    assert queue.task("b")["blocked"] == "digest"
+    queue.promote(now=NOW + HOUR)
+    (started,) = queue.claim(now=NOW + HOUR).tasks
+    items = json.loads(started.payload)["items"]
+    assert sorted(items) == ["a", "b", "c"]
 
 
 def test_locks_of_tasks_that_live_or_that_expire_stay(queue: Queue) -> None:

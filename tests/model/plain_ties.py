@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 TIES = {
     "listeners": "zset", "line": "zset", "children": "zset", "stopped": "zset", "agenda": "zset", "parents": "hash",
-    "paused": "hash", "cursors": "hash", "rules": "hash", "items": "hash", "unique": "string", "digest": "string",
+    "paused": "hash", "cursors": "hash", "rules": "hash", "items": "hash", "members": "zset",
+    "unique": "string", "digest": "string",
 }  # fmt: skip
 LIVE = ("scheduled", "held", "ready", "running")
 NO_END = 4 * 10**12
-KINDS = ("hold", "heard", "ended", "removed", "resume")
+KINDS = ("hold", "heard", "ended", "removed", "resume", "digest")
 
 
 class Ties:
@@ -117,13 +118,17 @@ def of_task(raw: Raw, queue: str, task_id: str, score: float | None) -> set[str]
 def _hold(ties: Ties, queue: str, task_id: str, score: float) -> set[str]:
     task, plan, found = ties.task(queue, task_id), ties.plan(queue, task_id) or {}, set()
     why = task.get("blocked", "")
-    member = {"confirm": "hold", "facts": "wait_for", "parents": "after"}.get(why)
+    member = {"confirm": "hold", "facts": "wait_for", "parents": "after", "digest": "digest"}.get(why)
     paused = why.startswith("pause:") and len(why) > 6
     known = paused or (member in plan if member else why == "line" and ties.lines(queue, task_id))
     if not known:
         return {"unblocked"}
     if score < NO_END and ties.agenda.get(f"hold/{queue}", math.inf) > score:
         found.add("no_reminder")
+    if why == "digest":
+        name = task.get("into", "")
+        among = task_id in (ties.value(f"members:{queue}:{name}", "zset") or {})
+        found |= set() if among and f"digest/{queue}/{name}" in ties.agenda else {"undigested"}
     if why == "parents":
         left = (ties.value(f"parents:{queue}:{task_id}", "hash") or {}).get(":left", "0")
         if int(left) < 1:
@@ -164,8 +169,10 @@ def _of_key(ties: Ties, kind: str, name: str, queue: str, rest: str) -> str | No
         first = min(value, key=lambda member: (value[member], member))
         return None if rest in ties.lines(queue, first) else "stale_line"
     if kind == "digest":
-        task = ties.task(queue, value)
-        opened = (ties.plan(queue, value) or {}).get("digest", {}).get("key") == rest
+        members = ties.value(f"members:{queue}:{value}", "zset") or {"": 0}
+        first = min(members, key=lambda member: (members[member], member))
+        task = ties.task(queue, first)
+        opened = (ties.plan(queue, first) or {}).get("digest", {}).get("key") == rest
         waits = task.get("state", "scheduled") in ("scheduled", "held") and "frozen" not in task
         return None if opened and waits else "stale_digest"
     if kind == "unique":
@@ -176,7 +183,9 @@ def _of_key(ties: Ties, kind: str, name: str, queue: str, rest: str) -> str | No
         return None if f"removed/{word}/{queue}/{parent}" in ties.agenda else "orphan"
     if kind == "children" and not there:
         return None if f"ended/gone/{queue}/{rest}" in ties.agenda else "orphan"
-    if kind in ("items", "parents") and not there:
+    if kind in ("items", "members"):
+        return None if f"digest/{queue}/{rest}" in ties.agenda else "orphan"
+    if kind == "parents" and not there:
         return "orphan"
     return _of_parents(ties, queue, rest, value) if kind == "parents" else None
 

@@ -19,8 +19,8 @@ from redsched.wire.keys import queue_keys
 MOST_FAULTS = 10_000  # of one look
 _LASTING = (*SETS, "quarantine", "ready")
 _PLAIN = (b"queues", b"events", b"schedules", b"calendars", b"agenda", b"cursors", b"rules")
-_OF_QUEUE = ("outcome", "stats", "inbox", "config", "line", "children", "parents", "items", "unique", "digest",
-             "paused", "stopped")  # fmt: skip
+_OF_QUEUE = ("outcome", "stats", "inbox", "config", "line", "children", "parents", "items", "members", "unique",
+             "digest", "paused", "stopped")  # fmt: skip
 _AGAIN = {"task": "tasks", "entry": "entries", "pending": "pendings", "key": "keys"}
 
 

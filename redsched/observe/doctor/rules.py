@@ -123,12 +123,17 @@ RULES: dict[str, Rule] = {
     "stale_digest": Rule(
         "the open digest of a key is that of no task that waits", "nothing would close it", "removes it",
     ),
+    "undigested": Rule(
+        "a task is held for a digest that does not know it, or that nobody looks at", "it would wait for ever",
+        "has it judged anew: it joins again",
+    ),
     "stale_unique": Rule(
         "a lock without a TTL names no live task that has it", "memory, and a name that means nothing", "removes it",
     ),
     "orphan": Rule(
-        "a key belongs to a task that is gone", "memory; its children would wait for ever",
-        "removes it, or has the children told first",
+        "a key belongs to a task that is gone, or to a digest that nobody looks at",
+        "memory; its children, or the tasks of the digest, would wait for ever",
+        "removes it, has the children told first, or has the digest looked at",
     ),
     "untold": Rule(
         "a task comes after one that has ended or is gone, and nobody tells it", "it would wait for ever",

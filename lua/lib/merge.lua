@@ -1,0 +1,164 @@
+-- merge: how a task joins a digest, what becomes of its tasks when it closes, and its payload when it starts.
+
+local MOST_MERGED = 200000                              -- bytes of items that close a digest
+local JUDGED_AT_ONCE = 25                                      -- tasks judged by one look at a digest that closes
+
+local MERGE = {}
+
+local function item_of(payload) return #payload <= MOST_LATE and as_json(payload) or nil end
+
+-- Put a task among those of a digest; what names it there comes before that.
+local function add_member(q, id, name, item)
+  redis.call('HSET', q.task .. id, 'into', name)
+  bind(q.task .. id, 'd')
+  local place = redis.call('HINCRBY', q.items .. name, ':last', 1)
+  local bytes = redis.call('HINCRBY', q.items .. name, ':bytes', #item)
+  redis.call('HSET', q.items .. name, id, item)
+  redis.call('ZADD', q.digest_members .. name, place, id)
+  return place, bytes
+end
+
+local function open_digest(q, id, digest, item, now)
+  local since, name = now, nil
+  repeat
+    name, since = id .. '/' .. text(since), since + 1   -- an id may have opened one in this very ms
+  until redis.call('EXISTS', q.digest_members .. name, q.items .. name) == 0
+  local is_full = digest.size == 1
+  local due = is_full and now or now + (digest.grace or 60000)
+  redis.call('HSET', q.items .. name, ':key', digest.key, ':since', text(now))
+  remind(q.prefix, 'digest/' .. q.name .. '/' .. name, due + 1000)
+  redis.call('ZADD', q.due, text(due), id)
+  add_member(q, id, name, item)
+  if not is_full then redis.call('SET', q.digest .. digest.key, name) end
+end
+
+local function join(q, id, name, first, digest, item, now)
+  local grace, since = digest.grace or 60000, whole(redis.call('HGET', q.items .. name, ':since') or '', 1e11, 4e12) or now
+  local _, bytes = add_member(q, id, name, item)
+  local due = math.min(now + grace, since + (digest.longest or 10 * grace))
+  if redis.call('ZCARD', q.digest_members .. name) >= (digest.size or 1000) or bytes > MOST_MERGED then
+    redis.call('UNLINK', q.digest .. digest.key)
+    due = now
+  end
+  redis.call('ZADD', q.due, 'XX', text(due), first)
+end
+
+-- The end of one that waits in a digest.
+local function end_member(q, id, f, word, reason, now)
+  leave_stop(q, id, f.blocked)
+  redis.call('HDEL', q.task .. id, 'blocked')
+  if word == 'dead' then
+    bury(q, id, now, reason)
+  elseif word == 'expired' then
+    expire(q, id, now, f.retention_ms)
+  elseif word == 'deferred' then
+    turn_down(q, id, reason, f, now)
+  else
+    conclude(q, id, word, now, f, reason)
+  end
+  if redis.call('HGET', q.task .. id, 'state') ~= 'scheduled' then redis.call('ZREM', q.due, id) end
+  redis.call('ZREM', q.held, id)
+end
+
+-- Its item as facts say now; false where it has none.
+local function renew_item(q, name, id, plan, payload)
+  if not plan.late then return true end
+  local made = from_facts(q.prefix, plan.late, payload)
+  if made then redis.call('HSET', q.items .. name, id, made) end
+  return made ~= nil
+end
+
+-- Another payload for a task that waits in a digest; one that has no item is judged by what it has.
+function MERGE.replace(q, id, payload)
+  local name, item = redis.call('HGET', q.task .. id, 'into'), item_of(payload)
+  if not item or not name or not soft('ZSCORE', q.digest_members .. name, id) then return end
+  redis.call('HINCRBY', q.items .. name, ':bytes', #item - redis.call('HSTRLEN', q.items .. name, id))
+  redis.call('HSET', q.items .. name, id, item)
+end
+
+-- One of the others when its digest closes: its item stays, or it has an end of its own.
+local function judge_member(q, name, id, now)
+  local f = read_planned(q, id)
+  if not f or f.state ~= 'held' and f.state ~= 'scheduled' then DIGESTS.remove(q, name, id) return end
+  local plan, newer = known_plan(f.conditions or '')
+  local fact = plan and first_fact(q.prefix, plan.cancel_on)
+  if newer then                                         -- promote leaves it to one that knows
+    DIGESTS.leave(q, id, now)
+    release_task(q, id, now)
+  elseif not plan or not f.payload then
+    end_member(q, id, f, 'dead', 'malformed', now)
+  elseif f.expires <= now then
+    end_member(q, id, f, 'expired', nil, now)
+  elseif fact then
+    end_member(q, id, f, 'cancelled', 'event ' .. fact, now)
+  elseif not is_met(q.prefix, plan) then
+    end_member(q, id, f, 'deferred', plan, now)
+  elseif not renew_item(q, name, id, plan, f.payload) then
+    end_member(q, id, f, 'dead', 'malformed', now)
+  end
+end
+
+-- No other joins it from here on, and the others are judged, some a call. Answers whether all were.
+local function close_digest(q, name, digest, now)
+  if soft('GET', q.digest .. digest.key) == name then redis.call('UNLINK', q.digest .. digest.key) end
+  local judged = redis.call('HGET', q.items .. name, ':judged')
+  local from = judged or redis.call('ZRANGE', q.digest_members .. name, 0, 0, 'WITHSCORES')[2]
+  local page = redis.call('ZRANGE', q.digest_members .. name, '(' .. from, '+inf', 'BYSCORE', 'LIMIT', 0, JUDGED_AT_ONCE, 'WITHSCORES')
+  for i = 1, #page, 2 do judge_member(q, name, page[i], now) end
+  q.planned = q.planned + #page / 2
+  if #page > 0 then redis.call('HSET', q.items .. name, ':judged', page[#page]) end
+  return #page < 2 * JUDGED_AT_ONCE
+end
+
+-- What becomes of one task of a digest: nil where it is to run with the items of all; open where it waits for others, or for
+-- their judgement; or a hold or an end, and its reason.
+function MERGE.join_or_close(q, id, plan, f, now)
+  local digest, name = plan.digest, f.into
+  if not name or not soft('ZSCORE', q.digest_members .. name, id) then
+    local item, open = item_of(f.payload), soft('GET', q.digest .. digest.key)
+    if not item then return 'dead', 'malformed' end
+    local first = open and not DIGESTS.started_by(q, open) and DIGESTS.first(q, open)
+    if not first then
+      open_digest(q, id, digest, item, now)
+      return 'open'
+    end
+    join(q, id, open, first, digest, item, now)
+    return 'digest', NO_END
+  end
+  local starter, first = DIGESTS.started_by(q, name), nil
+  if starter then return 'skipped', 'merged into ' .. starter end
+  first = DIGESTS.first(q, name)
+  if first ~= id then
+    DIGESTS.lead(q, first, now, now)
+    return 'digest', NO_END
+  end
+  if not close_digest(q, name, digest, now) then return 'open' end
+  if not renew_item(q, name, id, plan, f.payload) then return 'dead', 'malformed' end
+end
+
+-- The end of one whose item runs; answers whether it is such a one.
+function MERGE.end_merged(q, id, now)
+  local starter = DIGESTS.merged_into(q, id)
+  local f = starter and read_planned(q, id)
+  if not f or f.state ~= 'held' and f.state ~= 'scheduled' then return false end
+  end_member(q, id, f, 'skipped', 'merged into ' .. starter, now)
+  return true
+end
+
+-- {"items": [...]}: the payload of a digest, in the order in which its tasks came.
+function MERGE.payload(q, id, f)
+  local items, ids = {}, f.into and soft('ZRANGE', q.digest_members .. f.into, 0, -1) or {}
+  for at = 1, #ids, 500 do
+    local page = redis.call('HMGET', q.items .. f.into, unpack(ids, at, math.min(at + 499, #ids)))
+    for i = 1, math.min(500, #ids - at + 1) do items[#items + 1] = page[i] or nil end
+  end
+  if #items == 0 then items[1] = item_of(f.payload or '') or 'null' end
+  return '{"items":[' .. table.concat(items, ',') .. ']}'
+end
+
+-- Before it runs: from then on its items are in that run, and the mover ends the others.
+function MERGE.start(q, id, name)
+  if not soft('ZSCORE', q.digest_members .. name, id) then return end
+  redis.call('HSET', q.items .. name, ':started', id)
+  remind(q.prefix, 'digest/' .. q.name .. '/' .. name, 0)
+end
