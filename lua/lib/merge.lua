@@ -11,9 +11,11 @@ local function item_of(payload) return #payload <= MOST_LATE and as_json(payload
 local function add_member(q, id, name, item)
   redis.call('HSET', q.task .. id, 'into', name)
   bind(q.task .. id, 'd')
-  local place = redis.call('HINCRBY', q.items .. name, ':last', 1)
-  local bytes = redis.call('HINCRBY', q.items .. name, ':bytes', #item)
-  redis.call('HSET', q.items .. name, id, item)
+  local sums, last = redis.call('HMGET', q.items .. name, ':last', ':bytes'), nil
+  last = redis.call('ZRANGE', q.digest_members .. name, -1, -1, 'WITHSCORES')[2]
+  local place = math.max(whole(sums[1] or '', 0, 1e12) or 0, tonumber(last or 0)) + 1
+  local bytes = (whole(sums[2] or '', 0, 1e12) or 0) + #item
+  redis.call('HSET', q.items .. name, ':last', place, ':bytes', bytes, id, item)
   redis.call('ZADD', q.digest_members .. name, place, id)
   return place, bytes
 end

@@ -21,7 +21,7 @@ import msgspec
 CONTRACT = 1  # the contract's major: it is in the names of the library and of its functions
 LIBRARY = f"redsched{CONTRACT}"
 PREFIX = f"rs{CONTRACT}_"
-FEW = 10  # verbs that use a part which the others need not see
+FEW = 12  # verbs that use a part which the others need not see
 
 _BUILD_LINE = re.compile(r"^([1-9][0-9]{0,8}) ([0-9a-f]{16})$", re.MULTILINE)
 _DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, [A-Z_]+)*)", re.MULTILINE)
@@ -39,7 +39,7 @@ _PARTS = ("budget", "clock", "keys", "check", "read", "trouble", "event", "stats
 _ROOMS = (
     ("plan", "conditions"),
     ("view", "tied", "fault", "family", "loose", "amiss", "retie", "amend", "target", "mend"),
-    ("heard", "fate", "crowd", "agenda"),
+    ("fate", "crowd", "agenda"),
     ("schedule", "pause", "run", "overlap", "turn", "firing"),
 )
 
@@ -165,9 +165,10 @@ def parts_named(text: str) -> tuple[str, ...]:
     return tuple(part for part in _PARTS if named & _defined(part))
 
 
-def _closure(verb: str) -> list[str]:
+def _closure(name: str) -> list[str]:
+    """The parts that a verb, or a part named ``lib/<part>``, loads."""
     wanted: set[str] = set()
-    pending = list(parts_named(_source(f"{verb}.lua")))
+    pending = list(parts_named(_source(f"{name}.lua")))
     while pending:
         part = pending.pop()
         if part not in wanted:
@@ -227,7 +228,12 @@ def sha1(verb: str) -> str:
 
 def _families() -> list[tuple[list[tuple[str, ...]], list[str]]]:
     """Verbs that share rooms which few use, with those rooms: a chunk may not have more than 200 local names."""
-    users = {room: [verb for verb in verbs() if set(room) & set(_closure(verb))] for room in _rooms(_PARTS)}
+    needs = {room: {part for own in room for part in _closure(f"lib/{own}")} for room in _rooms(_PARTS)}
+    users = {room: [verb for verb in verbs() if set(room) & set(_closure(verb))] for room in needs}
+    for room in reversed(needs):  # whoever loads a room loads all that any part of it names
+        for other in needs:
+            if other != room and needs[room].intersection(other):
+                users[other] = sorted({*users[other], *users[room]})
     families: list[set[str]] = []
     for few in (found for found in users.values() if 0 < len(found) <= FEW):
         met = [family for family in families if family.intersection(few)]

@@ -75,9 +75,12 @@ def test_a_task_that_was_merged_has_ended_without_completing_for_those_after_it(
     queue.enqueue(("first", 0, digest))
 
     answers = queue.enqueue(("a", 0, digest), ("b", 0, after("a")), ("c", 0, after("a", on="either")))
-    queue.attend()
-
     assert answers == ["merged first", "created", "created"]
+    queue.promote(now=NOW + 1_000)
+    queue.claim(now=NOW + 1_000)
+    queue.attend(now=NOW + 1_000)
+    queue.attend(now=NOW + 1_000)
+
     assert states(queue, "b", "c") == ["cancelled after q/a skipped", "scheduled"]
 
 
