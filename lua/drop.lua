@@ -21,7 +21,7 @@ local function drop_task(id)
   if not found then return 'missing' end
   if state ~= 'dead' and not FINISHED[state] then return string.sub(state, 1, 20) end
   redis.call('ZREM', q.due, id)                         -- a duplicate, if it is there: it must not name a missing hash
-  forget(q, id, now, found[2], gone)
+  forget(q, id, now, state, found[2], gone)
   redis.call('UNLINK', unpack(gone))
   redis.call('ZREM', state == 'dead' and q.dead or q.finished, id)
   event(q, 'dropped', id, 'state', state)

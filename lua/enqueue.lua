@@ -6,10 +6,11 @@
 --                         then n times field, value. due: ms since the epoch, 0 (now) or +ms (from now).
 --                         expires_at may be +ms too. Fields: lua/README.md
 -- REPLY  {status...}      created | existing (same type and payload) | conflict (another task has the id) | merged <id> (it is
---                         part of that digest) | rejected <id> (that one holds what has to be unique), in order;
+--                         part of that digest) | rejected <id> (that one holds what has to be unique) | refused <id> (it comes
+--                         after that one or before it, directly or not, and that one is in conflict), in order;
 --                         error RS_INVALID <task, from 1> <field> <why> before anything is written
 -- FLAGS  none
--- USES   clock, keys, stats, submit, create
+-- USES   clock, keys, stats, submit, create, whole
 
 local queues, now = open_all(KEYS), nil
 now = clock(queues[1].prefix, ARGV[1])
@@ -25,22 +26,23 @@ while at <= #ARGV do
     why = trouble_of(task, known, refs)
     if why then return redis.error_reply('RS_INVALID ' .. #tasks .. ' conditions ' .. why) end
   end
-  known[task.hash] = true
+  known[task.hash] = known[task.hash] or #tasks
   if #tasks > 1000 then return redis.error_reply('RS_INVALID 1001 tasks more than 1000 in one call') end
   at = task.last + 1
 end
 
-local answers, created, stamp, fresh = {}, {}, text(now), all_fresh(tasks)
+local created, lost, stamp, fresh = {}, {}, text(now), all_fresh(tasks)
+local answers = refs.together and not fresh and refused_of(tasks) or {}
 local placed = fresh and #tasks > 1
 if placed then put_in_due(tasks, now) end
 for i, task in ipairs(tasks) do
   local q = task.q
-  answers[i] = not fresh and known_as(task) or nil
+  answers[i] = answers[i] or not fresh and known_as(task) or nil
   if not answers[i] then
-    answers[i] = create(task, ARGV, now, stamp, placed)
-    if string.byte(answers[i]) ~= 114 then created[q] = (created[q] or 0) + 1 end   -- not rejected
+    answers[i] = create(task, ARGV, now, stamp, placed, lost)
+    if string.byte(answers[i]) == 114 then lost[task.hash] = 'rejected' else created[q] = (created[q] or 0) + 1 end
   elseif answers[i] == 'repeated' then
-    answers[i] = settle_again(task, now)
+    answers[i] = settle_again(task, now, lost)
   end
 end
 for q, n in pairs(created) do count_created(q, now, n) end

@@ -46,9 +46,10 @@ if plan then
       tell(which, holds(q.prefix, plan[which]) and 1 or 0)
     end
   end
-  local line = line_of(plan, f.key)
-  local rank = line and soft('ZRANK', q.line .. line, id)
-  if rank then tell('line', line, redis.call('ZRANGE', q.line .. line, 0, 0)[1], rank) end
+  for _, line in ipairs(lines_of(plan, f.key)) do
+    local rank = soft('ZRANK', q.line .. line, id)
+    if rank then tell('line', line, redis.call('ZRANGE', q.line .. line, 0, 0)[1], rank) end
+  end
   if plan.after then
     local found = redis.call('HMGET', q.parents .. id, ':left', ':failed', ':first')
     local one = ''

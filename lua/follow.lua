@@ -4,9 +4,9 @@
 -- ARGV   id      string  the task; it was submitted with hold and after
 -- ARGV   ref...  string  1..1000 ids, or <queue>/<id>
 -- REPLY  word            followed | refused (it does not wait for its confirmation, or comes after none) | missing; error
---                        RS_INVALID <ref, from 1> after <why> before anything is written
+--                        RS_INVALID <ref, from 1> after <why> before anything is written: not there, or it comes after the task
 -- FLAGS  none
--- USES   keys, plan, conditions, tie, wait
+-- USES   keys, plan, conditions, tie, circle, wait
 
 local q, id = open(KEYS[1]), ARGV[1]
 local refs = {}
@@ -22,5 +22,6 @@ local f = is_id(id) and read_planned(q, id)
 if not f then return 'missing' end
 local plan = f.conditions and plan_of(f.conditions)
 if f.state ~= 'held' or f.blocked ~= 'confirm' or not plan or not plan.after then return 'refused' end
+if circle_of(q, id, refs, {}, MOST_WALKED) then return redis.error_reply('RS_INVALID 1 after names a task that comes after this one') end
 follow(q, id, refs)
 return 'followed'

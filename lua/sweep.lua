@@ -29,7 +29,7 @@ local function sweep_set(q, set, most, is_final)
     else
       leaving[#leaving + 1] = id
       if over then                                            -- one that is live again only leaves the set
-        forget(q, id, now, found[2], gone)
+        forget(q, id, now, found[1], found[2], gone)
         n = n + 1
       end
     end

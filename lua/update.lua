@@ -8,11 +8,11 @@
 -- REPLY  {word...}         updated | running | finished | missing, in order; error RS_INVALID 1 <field> <why> before
 --                          anything is written
 -- FLAGS  none
--- USES   clock, keys, check, read, event, ready, digest, finish, wait, merge, replan, field
+-- USES   clock, keys, check, read, event, ready, circle, digest, finish, wait, merge, replan, field
 
 local q = open(KEYS[1])
 local now, n = clock(q.prefix, ARGV[1]), tonumber(ARGV[2])
-local set, drop, priority, plans, payload = {}, {}, nil, nil, nil
+local set, drop, given, priority, plans, payload = {}, {}, {}, nil, nil, nil
 for i = 3, 1 + 2 * n, 2 do
   local field, value = ARGV[i], ARGV[i + 1]
   local keep, why = usable(field, value, now)
@@ -24,9 +24,17 @@ for i = 3, 1 + 2 * n, 2 do
   else
     set[#set + 1], set[#set + 2] = field, keep
   end
-  if field == 'conditions' or field == 'key' then plans = plans or field end
+  if field == 'conditions' or field == 'key' then plans, given[field] = plans or field, value end
   if field == 'payload' then payload = keep end
   if field == 'priority' then priority = value ~= '' and value or 'normal' end
+end
+
+local left = MOST_WALKED
+for i = 3 + 2 * n, plans and #ARGV or 0 do
+  local why, looked
+  if is_id(ARGV[i]) then why, looked = circle_by(q, ARGV[i], given.conditions, given.key, left) end
+  left = left - (looked or 0)
+  if why then return redis.error_reply('RS_INVALID 1 ' .. plans .. ' name a task that comes after this one') end
 end
 
 local answers = {}

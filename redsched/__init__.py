@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         StoreUnavailable,
         TaskConflict,
         TaskNotFound,
+        WorkflowIncomplete,
     )
     from redsched.model.outcome import (
         Cancelled,
@@ -79,7 +80,7 @@ _HOME = {
     "redsched.model.errors": (
         "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "NotDurable",
         "OutcomeUnknown", "RedschedError", "ScheduleNotFound", "StoreDenied", "StoreError", "StoreFull",
-        "StoreReadOnly", "StoreUnavailable", "TaskConflict", "TaskNotFound",
+        "StoreReadOnly", "StoreUnavailable", "TaskConflict", "TaskNotFound", "WorkflowIncomplete",
     ),
     "redsched.model.outcome": (
         "Cancelled", "Completed", "Dead", "Reject", "Retry", "RetryLater", "Snooze", "SnoozeFor", "Stop",
@@ -98,7 +99,7 @@ __all__ = [
     "OutcomeUnknown", "Page", "QueueStats", "RedschedError", "Reject", "Retry", "RetryLater", "Rule", "Schedule",
     "ScheduleNotFound", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreDenied", "StoreError", "StoreFull",
     "StoreReadOnly", "StoreUnavailable", "Task", "TaskConflict", "TaskNotFound", "TaskTemplate", "TaskType",
-    "TaskView", "Unique", "WaitFor", "Worker", "all_of", "any_of", "fact",
+    "TaskView", "Unique", "WaitFor", "Worker", "WorkflowIncomplete", "all_of", "any_of", "fact",
 ]  # fmt: skip
 
 

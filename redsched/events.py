@@ -144,9 +144,11 @@ class EventVerbs(_Shared):
     def chain(self, tasks: Sequence[Task], *, otherwise: str = "cancel") -> builtins.list[Enqueued]:
         """Create tasks each of which runs when the one before it has completed; up to 1000 in one atomic call.
 
-        ``otherwise``: what becomes of the rest when one fails: ``cancel``, ``skip``, ``run`` or ``wait``.
+        ``otherwise``: what becomes of the rest when one fails, or is not made because another task has its unique key:
+        ``cancel``, ``skip``, ``run`` or ``wait``.
 
         Raises:
+            WorkflowIncomplete: some of them were not made.
             As ``enqueue``.
         """
         return talk(self._transport, workflow.chain(self.cell, self._workflow_enqueue, tasks, otherwise))
@@ -155,9 +157,11 @@ class EventVerbs(_Shared):
         self, tasks: Sequence[Task], then: Task, *, on: str = "success", otherwise: str = "cancel"
     ) -> builtins.list[Enqueued]:
         """Create tasks that run side by side and one, ``then``, that runs when all of them have ended; its answer is
-        the last. More than 500 take several calls: ``then`` is held meanwhile, and expires where they break off.
+        the last. More than 500 take several calls: ``then`` is held meanwhile. It expires where they break off, and is
+        cancelled where one of them is not made.
 
         Raises:
+            WorkflowIncomplete: some of them were not made.
             As ``enqueue``.
         """
         steps = workflow.group(self.cell, self._workflow_enqueue, tasks, then, on, otherwise)

@@ -44,14 +44,19 @@ AGENDA.rules = function(prefix, what, limit, now)
   return 2 * #made, last and now
 end
 
--- ended/<state>/<queue>/<id>: a task that others come after.
-AGENDA.ended = function(prefix, what, limit, now)
-  local item, state, parent = 'ended/' .. what, string.match(what, '^(%a+)/(.+)$')
+local function tell_of_end(kind, prefix, what, limit, now)
+  local item, state, parent = kind .. '/' .. what, string.match(what, '^(%a+)/(.+)$')
   if not state then return 0 end
-  local told, last = tell_children(prefix, state, parent, cursor_of(prefix, item), alone(limit), now)
+  local told, last = tell_children(prefix, state, parent, cursor_of(prefix, item), alone(limit), now, kind == 'removed')
   keep_cursor(prefix, item, last)
   return 2 * told, last and now
 end
+
+-- ended/<state>/<queue>/<id>: a task that others come after.
+AGENDA.ended = function(...) return tell_of_end('ended', ...) end
+
+-- removed/<gone or completed>/<queue>/<id>: one of which nothing is left; another may have its id.
+AGENDA.removed = function(...) return tell_of_end('removed', ...) end
 
 -- digest/<queue>/<digest>: the tasks of one that has started end as part of it. One that waits is looked at after it was to
 -- close: its first task may be gone.

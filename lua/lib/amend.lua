@@ -11,11 +11,18 @@ local function amend_loose(q, name, broken, stray, now)
     advance(q, rest, now)
     return 'advanced'
   elseif kind == 'children' then
-    remind(q.prefix, 'ended/gone/' .. q.name .. '/' .. rest, 1)
+    local id, word = string.match(rest, '^([^/]*)/(%a+)$')
+    remind(q.prefix, id and 'removed/' .. word .. '/' .. q.name .. '/' .. id or 'ended/gone/' .. q.name .. '/' .. rest, 1)
     return 'reminded'
   elseif kind == 'items' or kind == 'members' then
     remind(q.prefix, 'digest/' .. q.name .. '/' .. rest, 0)
     return 'reminded'
+  elseif broken == 'circle' then
+    bury(q, rest, now, 'malformed')                     -- those that come after it are told, so that all of them end
+    redis.call('HDEL', q.task .. rest, 'blocked', 'delay_ms')
+    redis.call('ZREM', q.held, rest)
+    redis.call('ZREM', q.due, rest)
+    return 'dead'
   elseif broken == 'parents' or broken == 'untold' then
     recount(q, rest, now)
     return 'recounted'

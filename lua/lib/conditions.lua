@@ -38,6 +38,7 @@ local function checked_plan(text)
     if not MEMBER[member](value) then return nil, 'hold a ' .. member .. ' that cannot be used' end
   end
   if tests_in(plan.unless) + tests_in(plan.only_if) > MOST_TESTS then return nil, 'hold more than 32 tests' end
+  if plan.fifo and plan.digest then return nil, 'hold fifo and digest, which do not go together' end
   local unique = plan.unique
   if unique and unique.release == 'ttl' and not unique.ttl then return nil, 'hold a unique without its ttl' end
   return plan

@@ -2,7 +2,8 @@
 
 local MOST_PARENTS = 2000                               -- named by the tasks of one call
 
--- Why the plan of a task cannot be carried out; known: keys of the tasks that the same call makes before it.
+-- Why the plan of a task cannot be carried out; known: hash of a task that the same call makes before it -> its number. Those
+-- that it comes after are noted in its field named.
 local function trouble_of(task, known, refs)
   local plan = task.plan
   if not refs.asked then redis.call('EXISTS', task.q.prefix .. 'agenda') end   -- refused without the rights, before any write
@@ -12,7 +13,12 @@ local function trouble_of(task, known, refs)
     local home, id = ref_of(task.q, ref)
     if refs.n >= MOST_PARENTS then return 'name more than 2000 tasks in one call' end
     if home.prefix ~= task.q.prefix then return 'name a task of another namespace' end
+    if home.task .. id == task.hash then return 'name the task itself' end
     if not known[home.task .. id] and redis.call('EXISTS', home.task .. id) == 0 then return 'name a task that is not there' end
+    if known[home.task .. id] then
+      refs.together, task.named = true, task.named or {}
+      task.named[#task.named + 1] = known[home.task .. id]
+    end
     refs.n = refs.n + 1
   end
 end
@@ -31,10 +37,10 @@ local function put_in_due(tasks, now)
   for q, list in pairs(scores) do redis.call('ZADD', q.due, unpack(list)) end
 end
 
--- Enter a task that is written and due, and put it where its conditions say.
-local function settle_in(task, due, now)
+-- Enter a task that is written and due, and put it where its conditions say. lost: as in follow.
+local function settle_in(task, due, now, lost)
   local q, id, plan = task.q, task.id, task.plan
-  tie(q, id, plan, task.key)
+  tie(q, id, plan, task.key, lost or {})
   local f = read_planned(q, id)
   bind(task.hash, 'p', f.bound)                         -- last: who stops before it enters it when it is due
   local word, more = blocked_by(q, id, plan, f, now)
@@ -55,7 +61,7 @@ local function answer_of(task, plan)
 end
 
 -- Its place first: a call that stops half-way leaves a due task, which promote judges.
-local function create_planned(task, words, now, stamp)
+local function create_planned(task, words, now, stamp, lost)
   local q, id, plan, due, holder = task.q, task.id, task.plan, math.max(task.due, now), nil
   if plan.digest then due = now end
   if plan.unique then
@@ -64,21 +70,22 @@ local function create_planned(task, words, now, stamp)
   end
   redis.call('ZADD', q.due, text(due), id)
   redis.call('HSET', task.hash, 'created_at', stamp, 'bound', 't', unpack(words, task.first, task.last))
-  settle_in(task, due, now)
+  settle_in(task, due, now, lost)
   return answer_of(task, plan)
 end
 
 -- A call that is repeated because it stopped half-way may find a task that is entered nowhere yet.
-local function settle_again(task, now)
+local function settle_again(task, now, lost)
   local f = task.plan and read_planned(task.q, task.id)
   local due = f and f.state == 'scheduled' and tonumber(redis.call('ZSCORE', task.q.due, task.id) or '')
   task.plan, task.key = f and f.conditions and plan_of(f.conditions), f and f.key
-  if due and task.plan then settle_in(task, due, now) end
+  if due and task.plan then settle_in(task, due, now, lost) end
   return answer_of(task, task.plan)
 end
 
-local function create(task, words, now, stamp, placed)
-  if task.plan then return create_planned(task, words, now, stamp) end
+-- lost: what became of those that this call did not make.
+local function create(task, words, now, stamp, placed, lost)
+  if task.plan then return create_planned(task, words, now, stamp, lost) end
   write_task(task, words, now, stamp, placed)
   return 'created'
 end

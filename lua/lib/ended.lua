@@ -22,13 +22,29 @@ local function untie(q, id, now, bound)
   redis.call('HSET', q.task .. id, 'bound', string.find(bound, 'c', 1, true) and 'c' or '-')
 end
 
+-- Those who come after a task that is removed are told by a name that no later task of the same id has: as of one that has
+-- completed, or is gone.
+local function leave_children(q, id, state)
+  local word = state == 'completed' and state or 'gone'
+  local item, key, left = 'removed/' .. word .. '/' .. q.name .. '/' .. id, q.children .. id, q.children .. id .. '/' .. word
+  if redis.call('EXISTS', key) == 0 then return end
+  remind(q.prefix, item, 1)                             -- before: nobody is left behind where this stops
+  if redis.call('EXISTS', left) == 0 then
+    redis.call('RENAME', key, left)
+  else                                                  -- those of an earlier one have not been told yet
+    redis.call('HDEL', q.prefix .. 'cursors', item)
+    soft('ZUNIONSTORE', left, 2, left, key)
+    redis.call('UNLINK', key)
+  end
+end
+
 -- The keys that go with a task when it is removed, appended to gone. What a call that stopped half-way left undone is done.
-local function forget(q, id, now, bound, gone)
+local function forget(q, id, now, state, bound, gone)
   gone[#gone + 1] = q.task .. id
   gone[#gone + 1] = q.outcome .. id
   if not bound then return end
   untie(q, id, now, bound)
   redis.call('ZREM', q.held, id)
-  if string.find(bound, 'c', 1, true) then remind(q.prefix, 'ended/gone/' .. q.name .. '/' .. id, 1) end
+  if string.find(bound, 'c', 1, true) then leave_children(q, id, state) end
   gone[#gone + 1] = q.parents .. id
 end

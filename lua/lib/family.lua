@@ -7,11 +7,11 @@ end
 
 -- Counted again; nil where it is no live child. open: the parents that have not told of their end.
 local function count_parents(q, id)
-  local found = is_id(id) and read(q.task .. id, 'state', 'conditions')
+  local found = is_id(id) and read(q.task .. id, 'state', 'conditions', 'bound')
   local plan = found and LIVE[state_of(found[1])] and found[2] and plan_of(found[2])
   local flat = plan and plan.after and (soft('HGETALL', q.parents .. id) or {})
   if not flat then return nil end
-  local c = {after = plan.after, open = {}, failed = 0, first = false, left = 0, failures = 0, n = #flat / 2}
+  local c = {state = state_of(found[1]), bound = found[3] or '', after = plan.after, open = {}, failed = 0, first = false, left = 0, failures = 0, n = #flat / 2}
   for i = 1, #flat, 2 do
     local name, value = flat[i], flat[i + 1]
     if name == ':left' then
@@ -27,20 +27,42 @@ local function count_parents(q, id)
   return c
 end
 
--- One that has not told yet: what is wrong with that (parents, untold or false), its queue, its id and its state.
+-- What became of a parent that was removed and left this child to be told of it: gone or completed.
+local function removed_as(home, parent, member)
+  for _, word in ipairs({'gone', 'completed'}) do
+    if soft('ZSCORE', home.children .. parent .. '/' .. word, member) then return word end
+  end
+end
+
+-- One that has not told yet: what is wrong with that (parents, untold or false), its queue, its id and its state; and what
+-- became of it where it was removed, whatever has its id now.
 local function parent_fault(q, id, name, after)
   if not is_ref(name) then return 'parents' end
   local home, parent = ref_of(q, name)
   local found = read(home.task .. parent, 'state', 'bound')
   local state = found and state_of(found[1])
-  local broken = false
-  if not soft('ZSCORE', home.children .. parent, q.name .. '/' .. id) or found and not string.find(found[2] or '', 'c', 1, true) then
+  local member, broken = q.name .. '/' .. id, false
+  local is_named = soft('ZSCORE', home.children .. parent, member)
+  local removed = not is_named and removed_as(home, parent, member)
+  if removed then
+    broken = not is_reminded(q.prefix, 'removed/' .. removed .. '/' .. name) and 'untold'
+  elseif not is_named or found and not string.find(found[2] or '', 'c', 1, true) then
     broken = 'parents'
   elseif not LIVE[state or ''] and not (found and is_patient(after, state)) then
     local there = is_reminded(q.prefix, 'ended/' .. (state or 'gone') .. '/' .. name)
     if not there and not is_reminded(q.prefix, 'ended/gone/' .. name) then broken = 'untold' end
   end
-  return broken, home, parent, state
+  return broken, home, parent, state, removed
+end
+
+local MOST_INSPECTED = 64                               -- looked at for one child
+
+-- Whether it waits for itself; and how much was looked at for that. Nobody waits for one without children.
+local function circle_fault(q, id, c)
+  local waits = c.state == 'held' or c.state == 'scheduled'
+  if not waits or #c.open == 0 or not string.find(c.bound, 'c', 1, true) then return false, 0 end
+  local found, looked = circle_of(q, id, c.open, {}, MOST_INSPECTED)
+  return found == 'circle' and found, looked
 end
 
 -- Of the hash of a child: the first rule that it breaks, or false, and how many parents were looked at.
@@ -50,5 +72,7 @@ local function parents_fault(q, id)
   if not c then return false end
   local broken = (c.left ~= #c.open or c.failures ~= c.failed) and 'parents'
   for _, name in ipairs(c.open) do broken = broken or parent_fault(q, id, name, c.after) end
-  return broken, c.n
+  if broken then return broken, c.n end
+  local circle, looked = circle_fault(q, id, c)
+  return circle, c.n + looked
 end

@@ -46,16 +46,22 @@ local function tell_child(prefix, member, parent, state, result, now)
   consider(q, id, now)
 end
 
--- Tell the children of a task that has ended; answers how many, and the last where there may be more. gone: it is removed, and with it what named its children.
-local function tell_children(prefix, state, parent, last, limit, now)
+-- Tell the children of a task that has ended in this state; answers how many, and the last where there may be more.
+-- removed: nothing is left of it, and they have left the key that a later task of its id has; else gone means that its hash
+-- is not there.
+local function tell_children(prefix, state, parent, last, limit, now, removed)
   local q, id = named(prefix, parent)
-  local now_is = q and soft('HGET', q.task .. id, 'state')
-  if not q or now_is and LIVE[now_is] then return 0 end -- it goes on: revived, or its end was not written after all
-  local page = page_after(q.children .. id, last, limit)
+  local found = q and not removed and read(q.task .. id, 'state')
+  if not q or found and state_of(found[1]) ~= state then return 0 end   -- it goes on, or its end is told by another item
+  local key = removed and q.children .. id .. '/' .. state or q.children .. id
+  local page = page_after(key, last, limit)
   local result = state == 'completed' and soft('HGET', q.outcome .. id, 'result') or ''
   if #result > RESULT then result = '' end
-  for _, member in ipairs(page) do tell_child(prefix, member, parent, state, result, now) end
+  for _, member in ipairs(page) do
+    local is_of_later = removed and soft('ZSCORE', q.children .. id, member)
+    if not is_of_later then tell_child(prefix, member, parent, state, result, now) end
+  end
   if #page == limit then return #page, page[limit] end
-  if state == 'gone' then redis.call('UNLINK', q.children .. id) end
+  if removed or state == 'gone' then redis.call('UNLINK', key) end
   return #page
 end

@@ -1,7 +1,7 @@
 -- loose: the rules of the keys that tie tasks to one another: whoever they name is there, and is told.
 
 local MOST_LOOSE = 500                                  -- members of one key
-local ITEMS = {hold = true, heard = true, rules = true, ended = true, resume = true, digest = true}
+local ITEMS = {hold = true, heard = true, rules = true, ended = true, removed = true, resume = true, digest = true}
 
 -- The plan and the key of a live task.
 local function live_plan(q, id)
@@ -11,7 +11,10 @@ end
 
 local function is_standing(q, id, name)
   local plan, key = live_plan(q, id)
-  return plan ~= nil and line_of(plan, key) == name
+  for _, line in ipairs(plan and lines_of(plan, key) or {}) do
+    if line == name then return true end
+  end
+  return false
 end
 
 local function is_locking(q, id, name)
@@ -47,8 +50,10 @@ function LOOSE.items(q, digest) return not is_reminded(q.prefix, 'digest/' .. q.
 
 LOOSE.members = LOOSE.items
 
-function LOOSE.children(q, id)
-  return type_of(q.task .. id) == 'none' and not is_reminded(q.prefix, 'ended/gone/' .. q.name .. '/' .. id) and 'orphan'
+function LOOSE.children(q, rest)
+  local id, word = string.match(rest, '^([^/]*)/?(%a*)$')
+  if word and word ~= '' then return not is_reminded(q.prefix, 'removed/' .. word .. '/' .. q.name .. '/' .. id) and 'orphan' end
+  return type_of(q.task .. rest) == 'none' and not is_reminded(q.prefix, 'ended/gone/' .. q.name .. '/' .. rest) and 'orphan'
 end
 
 LOOSE.parents = parents_fault

@@ -2,10 +2,14 @@
 
 -- Enter it where its plan says. Answers nothing, or the final state that it has by that, and why.
 local function enter(q, id, plan, f, due, now)
+  local bound = f.bound or ''
+  if string.find(bound, 'c', 1, true) and circle_of(q, id, plan.after and plan.after.ids or {}, lines_of(plan, f.key), MOST_WALKED) then
+    return 'dead', 'malformed'
+  end
   if not f.created_at then redis.call('HSET', q.task .. id, 'created_at', text(now)) end
   f.created_at = f.created_at or text(now)
   bind(q.task .. id, 't')
-  local tied = tie(q, id, plan, f.key)
+  local tied = tie(q, id, plan, f.key, string.find(bound, 't', 1, true) and {})   -- rs1_enqueue has seen all of its parents
   bind(q.task .. id, 'p')                               -- last: who stops before it enters it once more
   if not tied then return 'dead', 'malformed' end
   if not plan.unique then return end
@@ -42,8 +46,7 @@ local function decide(q, id, due_at, now)
   if not string.find(f.bound or '', 'p', 1, true) then word, more = enter(q, id, plan, f, tonumber(due_at), now) end
   if not word then word, more = blocked_by(q, id, plan, f, now) end
   if word then return halt(q, id, word, more, f, due_at, now) end
-  local line = line_of(plan, f.key)
-  if line and first_in_line(q, line) ~= id then return halt(q, id, 'line', now + 60000, f, due_at, now) end
+  if not is_first_in_lines(q, id, plan, f.key) then return halt(q, id, 'line', now + 60000, f, due_at, now) end
   if not is_met(q.prefix, plan) then return turn_down(q, id, plan, f, now) end
   if plan.digest and not f.frozen then
     word, more = MERGE.join_or_close(q, id, plan, f, now)

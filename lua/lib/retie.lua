@@ -22,8 +22,11 @@ local function recount(q, id, now)
   end
   local left = 0
   for _, name in ipairs(c.open) do
-    local broken, home, parent, state = parent_fault(q, id, name, c.after)
-    if home then
+    local broken, home, parent, state, removed = parent_fault(q, id, name, c.after)
+    if removed then
+      left = left + 1
+      if broken then remind(q.prefix, 'removed/' .. removed .. '/' .. name, 1) end
+    elseif home then
       left = left + 1
       soft('ZADD', home.children .. parent, 0, q.name .. '/' .. id)
       if state then bind(home.task .. parent, 'c') end
@@ -61,10 +64,10 @@ local function retie(q, id, broken, now)
   local f = read_planned(q, id)
   local plan = LIVE[f.state] and f.conditions and plan_of(f.conditions)
   if plan and (is_bound(f.bound) or is_judged(f.state, f.blocked)) then
-    local line, fact = line_of(plan, f.key), first_fact(q.prefix, plan.cancel_on)
+    local fact = first_fact(q.prefix, plan.cancel_on)
     bind(q.task .. id, 'p')
     for _, name in ipairs(facts_of(plan)) do soft('ZADD', q.prefix .. 'listeners:' .. name, 0, q.name .. '/' .. id) end
-    if line then stand_in_line(q, id, line) end
+    stand_in_lines(q, id, lines_of(plan, f.key))
     if plan.after then recount(q, id, now) end
     if fact and broken.deaf then stop_task(q, id, now, 'event ' .. fact) end
   end

@@ -2,15 +2,24 @@
 -- the lock of what has to be unique. The field bound says so: t while it is being entered, then p; c, of children that wait
 -- for its end.
 
--- The name of the line in which it stands; nil where it stands in none.
-local function line_of(plan, key)
-  if plan.fifo then return key end
-  if plan.unique and plan.unique.mode == 'keep_last' then return '~' .. plan.unique.key end
+-- The names of the lines in which it stands: that of its key, and that of its unique key where the last one is kept.
+local function lines_of(plan, key)
+  local names = {}
+  if plan.fifo then names[1] = key end
+  if plan.unique and plan.unique.mode == 'keep_last' then names[#names + 1] = '~' .. plan.unique.key end
+  return names
 end
 
-local function stand_in_line(q, id, name)
-  local last = redis.call('ZRANGE', q.line .. name, -1, -1, 'WITHSCORES')
-  redis.call('ZADD', q.line .. name, 'NX', text((tonumber(last[2] or '') or 0) + 1), id)
+-- Last in all of them, unless it stands in each already: two tasks that stand in two lines have the same order in both,
+-- or they would wait for each other.
+local function stand_in_lines(q, id, names)
+  local is_in_all = true
+  for _, name in ipairs(names) do is_in_all = is_in_all and redis.call('ZSCORE', q.line .. name, id) ~= false end
+  if is_in_all then return end
+  for _, name in ipairs(names) do
+    local last = redis.call('ZRANGE', q.line .. name, -1, -1, 'WITHSCORES')
+    redis.call('ZADD', q.line .. name, text((tonumber(last[2] or '') or 0) + 1), id)
+  end
 end
 
 local LIVE = {scheduled = true, held = true, ready = true, running = true}
@@ -26,50 +35,67 @@ local function first_in_line(q, name)
   end
 end
 
+local function is_first_in_lines(q, id, plan, key)
+  for _, name in ipairs(lines_of(plan, key)) do
+    if first_in_line(q, name) ~= id then return false end
+  end
+  return true
+end
+
 local function bind(key, letter, old)
   old = old or redis.call('HGET', key, 'bound') or ''
   if string.find(old, letter, 1, true) then return end
   redis.call('HSET', key, 'bound', string.gsub(old, letter == 'p' and '[t-]' or '-', '') .. letter)
 end
 
--- Enter a child at its parents. A parent that has ended counts at once. Answers false where one is not there.
-local function follow(q, id, refs)
-  local parents = q.parents .. id
+-- A parent that is not there has ended without completing.
+local function count_lost(parents, name, state, failed)
+  redis.call('HSET', parents, name, state .. ' ', ':failed', (tonumber(failed or '') or 0) + 1)
+  redis.call('HSETNX', parents, ':first', name .. ' ' .. state)
+end
+
+-- Enter a child at all of its parents. One that has ended counts at once. lost: hash -> what became of a parent that is
+-- not there (gone, where nothing is said). Without it, answers false where one is not there, or is the child itself.
+local function follow(q, id, refs, lost)
+  local parents, is_whole = q.parents .. id, true
   for _, ref in ipairs(refs) do
     local home, parent = ref_of(q, ref)
-    local name = home.name .. '/' .. parent
-    local found = read(home.task .. parent, 'state')
-    if not found then return false end
-    local known = redis.call('HMGET', parents, name, ':left')
-    if not known[1] then
+    local name, hash = home.name .. '/' .. parent, home.task .. parent
+    local found = hash ~= q.task .. id and read(hash, 'state')
+    local known = redis.call('HMGET', parents, name, ':left', ':failed')
+    if not found and (not lost or hash == q.task .. id) then
+      is_whole = false
+    elseif not found and not known[1] then
+      count_lost(parents, name, lost[hash] or 'gone', known[3])
+    elseif not known[1] then
       local state = state_of(found[1])
-      bind(home.task .. parent, 'c')
+      bind(hash, 'c')
       redis.call('ZADD', home.children .. parent, 0, q.name .. '/' .. id)
       redis.call('HSET', parents, name, '', ':left', (tonumber(known[2] or '') or 0) + 1)
       if not LIVE[state] then remind(q.prefix, 'ended/' .. state .. '/' .. name, 0) end
     end
   end
-  return true
+  return is_whole
 end
 
--- Answers false where a parent is not there; what it is entered in until then does no harm.
-local function tie(q, id, plan, key)
+-- Answers false where a parent is not there (see follow); what it is entered in until then does no harm.
+local function tie(q, id, plan, key, lost)
   for _, name in ipairs(facts_of(plan)) do
     redis.call('ZADD', q.prefix .. 'listeners:' .. name, 0, q.name .. '/' .. id)
   end
-  local line = line_of(plan, key)
-  if line then stand_in_line(q, id, line) end
-  return not plan.after or follow(q, id, plan.after.ids)
+  stand_in_lines(q, id, lines_of(plan, key))
+  return not plan.after or follow(q, id, plan.after.ids, lost)
 end
 
 -- Take it from all of them; whose turn it is in its line may go on.
 local function untie_plan(q, id, plan, key, now)
   for _, name in ipairs(facts_of(plan)) do soft('ZREM', q.prefix .. 'listeners:' .. name, q.name .. '/' .. id) end
-  local unique, line = plan.unique, line_of(plan, key)
+  local unique = plan.unique
   if unique and unique.release ~= 'ttl' and string.match(soft('GET', q.unique .. unique.key) or '', '^%S+') == id then
     redis.call('UNLINK', q.unique .. unique.key)
   end
-  if not line or soft('ZREM', q.line .. line, id) ~= 1 then return end
-  local first = first_in_line(q, line)
-  if first and redis.call('HGET', q.task .. first, 'blocked') == 'line' then release_task(q, first, now) end
+  for _, name in ipairs(lines_of(plan, key)) do
+    local first = soft('ZREM', q.line .. name, id) == 1 and first_in_line(q, name)
+    if first and redis.call('HGET', q.task .. first, 'blocked') == 'line' then release_task(q, first, now) end
+  end
 end

@@ -18,7 +18,7 @@ local function is_held_for(v, plan)
   local why = v.blocked or ''
   if string.find(why, '^pause:.') then return true end
   if not plan then return false end
-  if why == 'line' then return line_of(plan, v.key) ~= nil end
+  if why == 'line' then return #lines_of(plan, v.key) > 0 end
   if why == 'digest' then return plan.digest ~= nil end
   return (why == 'confirm' and plan.hold or why == 'facts' and plan.wait_for or why == 'parents' and plan.after) and true or false
 end
@@ -72,7 +72,11 @@ local function tied_faults(q, v, now, broken)
     if is_judged(v.state, v.blocked) then broken[#broken + 1] = 'unbound' end
     return
   end
-  local line = line_of(plan, v.key)
   if is_deaf(q, v.id, plan) then broken[#broken + 1] = 'deaf' end
-  if line and not soft('ZSCORE', q.line .. line, v.id) then broken[#broken + 1] = 'out_of_line' end
+  for _, name in ipairs(lines_of(plan, v.key)) do
+    if not soft('ZSCORE', q.line .. name, v.id) then
+      broken[#broken + 1] = 'out_of_line'
+      break
+    end
+  end
 end

@@ -18,6 +18,7 @@ from redsched.model.errors import (
     StoreUnavailable,
     TaskConflict,
     TaskNotFound,
+    WorkflowIncomplete,
 )
 
 EXIT_CODES: dict[type[RedschedError], int] = {
@@ -27,6 +28,7 @@ EXIT_CODES: dict[type[RedschedError], int] = {
     TaskNotFound: NOT_FOUND,
     ScheduleNotFound: NOT_FOUND,
     TaskConflict: CONFLICT,
+    WorkflowIncomplete: CONFLICT,
     InvalidState: CONFLICT,
     StoreUnavailable: UNREACHABLE,
 }

@@ -245,6 +245,8 @@ def wire_conditions(given: Conditions | Mapping[str, Any], index: int | None = N
     if sum(tests.values()) > MAX_TESTS:
         worst = max(tests, key=tests.__getitem__)
         raise reader.wrong(worst, f"unless and only_if have {sum(tests.values())} tests; at most {MAX_TESTS} are taken")
+    if "fifo" in made and "digest" in made:
+        raise reader.wrong("fifo", "does not go together with digest")
     return made
 
 

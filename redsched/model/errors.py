@@ -7,6 +7,7 @@ RedschedError
 ├── TaskNotFound         no such task; nothing changed
 ├── ScheduleNotFound     no such schedule; nothing changed
 ├── TaskConflict         the id belongs to a task with another type or payload; nothing was written
+├── WorkflowIncomplete   tasks of a workflow were not made; those that were made stay
 ├── InvalidState         the task's state does not allow the verb; nothing changed
 ├── LeaseLost            another worker holds a newer attempt; nothing was written
 ├── NotDurable           the task is stored, but not as durably as asked
@@ -21,6 +22,10 @@ RedschedError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from redsched.model.task import Enqueued
 
 
 class RedschedError(Exception):
@@ -86,6 +91,21 @@ class TaskConflict(RedschedError):
         )
         self.task_id = task_id
         self.queue = queue
+
+
+class WorkflowIncomplete(RedschedError):
+    """Tasks of a workflow were not made. Those that were made stay: those that come after a missing one end, or run, as
+    their ``otherwise`` says; ``then`` of a group that took several calls is cancelled.
+
+    ``missing`` has an answer for each task that was not made, ``made`` for each of the others, in order.
+    """
+
+    def __init__(self, missing: Sequence[Enqueued], made: Sequence[Enqueued]) -> None:
+        names = ", ".join(f"{one.id!r} ({one.status})" for one in missing[:5])
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        super().__init__(f"of the workflow these were not made: {names}{more}; the other {len(made)} are stored")
+        self.missing = missing
+        self.made = made
 
 
 class InvalidState(RedschedError):

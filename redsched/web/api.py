@@ -85,7 +85,7 @@ class Api:
             (answer,) = await self.client.enqueue_many([task], durability=durability)
         except InvalidTask as error:
             raise InvalidTask(error.field, error.problem, code=error.code) from None  # no batch, so no index
-        if answer.status == "conflict":
+        if answer.status in ("conflict", "refused"):
             raise TaskConflict(answer.id, answer.queue)
         if answer.status != "created":
             return Json(answer)

@@ -19,8 +19,8 @@ from redsched.wire.cells import Cell
 
 
 class Result(msgspec.Struct, omit_defaults=True):
-    """What became of the task at ``index``: created, existing, merged, rejected (``other`` says by which), conflict or
-    invalid."""
+    """What became of the task at ``index``: created, existing, merged, rejected or refused (``other`` says by which),
+    conflict or invalid."""
 
     index: int
     status: str
@@ -30,7 +30,7 @@ class Result(msgspec.Struct, omit_defaults=True):
 
 
 class Answer(msgspec.Struct):
-    """A result for each task, in order, and how many of each kind; ``failed`` is conflict and invalid."""
+    """A result for each task, in order, and how many of each kind; ``failed`` is conflict, refused and invalid."""
 
     results: list[Result]
     created: int
@@ -69,8 +69,9 @@ class Batch:
         for index, problem in self._problems.items():
             results[index] = Result(index, "invalid", problem=problem.body())
         counts = Counter(result.status for result in results.values())
+        failed = counts["conflict"] + counts["refused"] + counts["invalid"]
         ordered = [results[index] for index in range(len(results))]
-        return Answer(ordered, counts["created"], counts["existing"], counts["conflict"] + counts["invalid"])
+        return Answer(ordered, counts["created"], counts["existing"], failed)
 
     async def _write(self, client: AsyncClient, atomic: bool, durability: str | None) -> dict[int, Result]:
         """One call for all; where it names a bad one, each is judged and one call more writes the rest."""

@@ -27,6 +27,7 @@ from redsched.model.errors import (
     StoreUnavailable,
     TaskConflict,
     TaskNotFound,
+    WorkflowIncomplete,
 )
 from redsched.model.task import FINISHED
 
@@ -47,6 +48,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "method_not_allowed": (405, "The resource does not take this method"),
     "request_timeout": (408, "The body did not arrive in time"),
     "task_exists": (409, "The id belongs to another task"),
+    "workflow_incomplete": (409, "Tasks of the workflow were not made"),
     "invalid_state": (409, "The task's state does not allow this"),
     "already_finished": (409, "The task has already finished"),
     "lease_lost": (409, "Another worker holds a newer attempt"),
@@ -78,6 +80,7 @@ CODES: dict[type[RedschedError], str] = {
     TaskNotFound: "task_not_found",
     ScheduleNotFound: "schedule_not_found",
     TaskConflict: "task_exists",
+    WorkflowIncomplete: "workflow_incomplete",
     InvalidState: "invalid_state",
     LeaseLost: "lease_lost",
     OutcomeUnknown: "outcome_unknown",
@@ -173,6 +176,9 @@ def of_error(error: RedschedError) -> Problem:
             where = pointer(error.field, error.index)
             return Problem(error.code, str(error), errors=[FieldError(error.code, error.problem, where)])
         return field_problem(error.field, error.problem, code=error.code, index=error.index)
+    if isinstance(error, WorkflowIncomplete):
+        errors = [FieldError(one.status, f"task {one.id!r} in queue {one.queue!r}") for one in error.missing]
+        return Problem(code, str(error), errors=errors)
     if isinstance(error, InvalidSchedule):
         code = error.code if error.code in TITLES else code
         return Problem(code, str(error), errors=[FieldError(error.code, error.problem, _scheduled(error))])

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from redsched.model.errors import InvalidTask, NotDurable
-from redsched.model.task import Enqueued
+from redsched.model.task import STORED, Enqueued
 from redsched.wire.codec import text_of
 from redsched.wire.ids import nonce
 from redsched.wire.keys import CellKeys
@@ -60,7 +60,7 @@ def with_durability(
         enqueued = call.read(reply[0])
         reached, problem = _fsynced(reply[1]) if replicas is None else _replicated(reply[2], int(replicas[1]))
         if problem:
-            stored = [answer.id for answer in enqueued if answer.status != "conflict"]
+            stored = [answer.id for answer in enqueued if answer.status in STORED]
             if stored:
                 raise NotDurable(stored, durability, reached, problem)
         return [msgspec.structs.replace(answer, durability=reached) for answer in enqueued]

@@ -26,12 +26,12 @@ _DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, [A-Z_]+)*)", re.MUL
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 # a part may name only parts before it
-_PARTS = ("budget", "clock", "keys", "check", "read", "event", "stats", "drain", "ready", "json", "inside",
-          "plan", "conditions", "facts", "hold", "tie", "digest", "ended", "finish", "retry", "outcome",
-          "stop", "wait", "stops", "decide", "late", "merge", "unique", "planned", "replan", "field",
-          "submit", "rerun", "judge", "due", "create", "start", "claimed", "page", "view", "tied", "fault",
-          "family", "loose", "amiss", "retie", "amend", "target", "mend", "schedule", "pause", "run",
-          "overlap", "turn", "firing", "rule", "heard", "fate", "crowd", "agenda")  # fmt: skip
+_PARTS = ("budget", "clock", "keys", "check", "read", "event", "stats", "drain", "ready", "json", "inside", "plan",
+          "conditions", "facts", "hold", "tie", "circle", "digest", "ended", "finish", "retry", "outcome", "stop",
+          "wait", "stops", "decide", "late", "merge", "unique", "planned", "replan", "field", "submit", "rerun",
+          "judge", "due", "create", "whole", "start", "claimed", "page", "view", "tied", "fault", "family", "loose",
+          "amiss", "retie", "amend", "target", "mend", "schedule", "pause", "run", "overlap", "turn", "firing",
+          "rule", "heard", "fate", "crowd", "agenda")  # fmt: skip
 
 
 class Header(msgspec.Struct, frozen=True):

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from redsched.model.condition import MAX_PARENTS, After, Conditions, Hold
-from redsched.model.errors import InvalidTask, TaskConflict, TaskNotFound
+from redsched.model.errors import InvalidTask, TaskConflict, TaskNotFound, WorkflowIncomplete
 from redsched.model.happening import Branch, Kin
-from redsched.model.task import MAX_BATCH, Enqueued, Task
+from redsched.model.task import MAX_BATCH, STORED, Enqueued, Task
 from redsched.wire import events, protocol
 from redsched.wire.cells import Cell
 from redsched.wire.codec import check_name
@@ -37,8 +37,12 @@ def chain(cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], otherwise: str) -
         named[at] = _after(named[at], [f"{before.queue}/{before.id}"], otherwise)
     answers: list[Enqueued] = []
     for at in range(0, len(named), MAX_BATCH):
-        answers += _whole((yield enqueue(named[at : at + MAX_BATCH])))
-    return answers
+        answers += _checked((yield enqueue(named[at : at + MAX_BATCH])), answers)
+        if answers[-1].status not in STORED:  # nothing can come after it
+            answers += [Enqueued(task.id or "", task.queue, "refused", other=answers[-1].id) for task in
+                        named[len(answers) :]]  # fmt: skip
+            break
+    return _whole(answers)
 
 
 def group(
@@ -51,13 +55,20 @@ def group(
     join, token = _after(last, refs[:first], otherwise, on), nonce()
     if len(named) > first:  # it is held until all of them are there
         join.conditions = {**_members(join.conditions), "hold": Hold(token=token, within=HELD_FOR)}
-    *answers, joined = _whole((yield enqueue([*named[:first], join])))
+    *answers, joined = _checked((yield enqueue([*named[:first], join])), [])
+    if len(named) == first:
+        return _whole([*answers, joined])
+    keys = queue_keys(cell, last.queue)
     for at in range(first, len(named), A_CALL):
-        answers += _whole((yield enqueue(named[at : at + A_CALL])))
-        yield events.follow(queue_keys(cell, last.queue), joined.id, refs[at : at + A_CALL])
-    if len(named) > first:
-        yield events.confirm(queue_keys(cell, last.queue), [joined.id], token, action="confirm")
-    return [*answers, joined]
+        if not all(answer.status in STORED for answer in [*answers, joined]):
+            break
+        answers += yield enqueue(named[at : at + A_CALL])
+        if all(answer.status in STORED for answer in answers):
+            yield events.follow(keys, joined.id, refs[at : at + A_CALL])
+    is_whole = all(answer.status in STORED for answer in [*answers, joined])
+    yield events.confirm(keys, [joined.id], token, action="confirm" if is_whole else "abandon")
+    answers += [Enqueued(task.id or "", task.queue, "refused", other=joined.id) for task in named[len(answers) :]]
+    return _whole([*answers, joined])
 
 
 def _named(cell: Cell, tasks: Sequence[Task]) -> list[Task]:
@@ -82,10 +93,20 @@ def _after(task: Task, refs: list[str], otherwise: str, on: str = "success") -> 
     return msgspec.structs.replace(task, conditions={**members, "after": after})
 
 
-def _whole(answers: list[Enqueued]) -> list[Enqueued]:
+def _checked(answers: list[Enqueued], before: list[Enqueued]) -> list[Enqueued]:
+    """The answers of a call; raises TaskConflict where nothing of the workflow was written."""
+    if any(answer.status in STORED for answer in [*before, *answers]):
+        return answers
     for answer in answers:
         if answer.status == "conflict":
             raise TaskConflict(answer.id, answer.queue)
+    return answers
+
+
+def _whole(answers: list[Enqueued]) -> list[Enqueued]:
+    missing = [answer for answer in answers if answer.status not in STORED]
+    if missing:
+        raise WorkflowIncomplete(missing, [answer for answer in answers if answer.status in STORED])
     return answers
 
 

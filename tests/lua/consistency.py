@@ -122,8 +122,10 @@ def _check_ties(
         assert (queue, task_id) in tasks, f"{rest} has parents and is no more"
     for rest in ties["children"]:
         queue, _, task_id = rest.partition(":")
-        told = f"ended/gone/{queue}/{task_id}" in agenda
-        assert (queue, task_id) in tasks or told, f"children of {rest}, which is gone"
+        task_id, _, removed = task_id.partition("/")
+        item = f"removed/{removed}/{queue}/{task_id}" if removed else f"ended/gone/{queue}/{task_id}"
+        is_there = not removed and (queue, task_id) in tasks
+        assert is_there or item in agenda, f"children of {rest}, which is gone"
     for rest, members in ties["stopped"].items():
         queue, _, what = rest.partition(":")
         for member, _ in members:

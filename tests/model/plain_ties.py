@@ -19,7 +19,7 @@ TIES = {
 }  # fmt: skip
 LIVE = ("scheduled", "held", "ready", "running")
 NO_END = 4 * 10**12
-KINDS = ("hold", "heard", "ended", "resume", "digest")
+KINDS = ("hold", "heard", "ended", "removed", "resume", "digest")
 
 
 class Ties:
@@ -50,10 +50,46 @@ class Ties:
             return None
         return found if isinstance(found, dict) and self.live(queue, task_id) else None
 
-    def line(self, queue: str, task_id: str) -> str | None:
-        """The line in which it has to stand."""
+    def lines(self, queue: str, task_id: str) -> list[str]:
+        """The lines in which it has to stand."""
         plan = self.plan(queue, task_id) or {}
-        return self.task(queue, task_id).get("key") if plan.get("fifo") else None
+        found = [self.task(queue, task_id).get("key", "")] if plan.get("fifo") else []
+        unique = plan.get("unique", {})
+        return found + (["~" + unique["key"]] if unique.get("mode") == "keep_last" else [])
+
+    def waits_for(self, queue: str, task_id: str) -> list[tuple[str, str]]:
+        """The tasks that must have ended before it runs: its parents, and who stands before it."""
+        task = self.task(queue, task_id)
+        try:
+            plan = json.loads(task.get("conditions", ""))
+        except ValueError:
+            return []
+        if not isinstance(plan, dict) or not (self.live(queue, task_id) or task.get("state") == "dead"):
+            return []
+        told = self.value(f"parents:{queue}:{task_id}", "hash") or {}
+        names = plan.get("after", {}).get("ids", [])
+        if "p" in task.get("bound", "") and names:
+            names = [name for name, value in told.items() if value == "" and not name.startswith(":")]
+        found = [tuple(name.split("/", 1)) if "/" in name else (queue, name) for name in names]
+        for line in self.lines(queue, task_id):
+            members = sorted((self.value(f"line:{queue}:{line}", "zset") or {}).items(), key=lambda one: one[::-1])
+            order = [member for member, _ in members]
+            if task_id in order[1:]:
+                found.append((queue, order[order.index(task_id) - 1]))
+        return found  # type: ignore[return-value]
+
+    def is_in_circle(self, queue: str, task_id: str) -> bool:
+        """Whether it waits for itself."""
+        seen: set[tuple[str, str]] = set()
+        pending = self.waits_for(queue, task_id)
+        while pending:
+            one = pending.pop()
+            if one == (queue, task_id):
+                return True
+            if one not in seen:
+                seen.add(one)
+                pending += self.waits_for(*one)
+        return False
 
 
 def of_task(raw: Raw, queue: str, task_id: str, score: float | None) -> set[str]:
@@ -74,8 +110,7 @@ def of_task(raw: Raw, queue: str, task_id: str, score: float | None) -> set[str]
     for name in [*plan.get("cancel_on", []), *wait.get("all", wait.get("any", []))]:
         if f"{queue}/{task_id}" not in (ties.value(f"listeners:{name}", "zset") or {}):
             found.add("deaf")
-    line = ties.line(queue, task_id)
-    if line and task_id not in (ties.value(f"line:{queue}:{line}", "zset") or {}):
+    if any(task_id not in (ties.value(f"line:{queue}:{line}", "zset") or {}) for line in ties.lines(queue, task_id)):
         found.add("out_of_line")
     return found
 
@@ -85,7 +120,7 @@ def _hold(ties: Ties, queue: str, task_id: str, score: float) -> set[str]:
     why = task.get("blocked", "")
     member = {"confirm": "hold", "facts": "wait_for", "parents": "after", "digest": "digest"}.get(why)
     paused = why.startswith("pause:") and len(why) > 6
-    known = paused or (member in plan if member else why == "line" and ties.line(queue, task_id))
+    known = paused or (member in plan if member else why == "line" and ties.lines(queue, task_id))
     if not known:
         return {"unblocked"}
     if score < NO_END and ties.agenda.get(f"hold/{queue}", math.inf) > score:
@@ -132,7 +167,7 @@ def _of_key(ties: Ties, kind: str, name: str, queue: str, rest: str) -> str | No
     value, there = ties.raw.values[name], f"task:{queue}:{rest}" in ties.raw.types
     if kind == "line":
         first = min(value, key=lambda member: (value[member], member))
-        return None if ties.line(queue, first) == rest else "stale_line"
+        return None if rest in ties.lines(queue, first) else "stale_line"
     if kind == "digest":
         members = ties.value(f"members:{queue}:{value}", "zset") or {"": 0}
         first = min(members, key=lambda member: (members[member], member))
@@ -143,6 +178,9 @@ def _of_key(ties: Ties, kind: str, name: str, queue: str, rest: str) -> str | No
     if kind == "unique":
         has = (ties.plan(queue, value.split()[0]) or {}).get("unique", {}).get("key") == rest
         return None if has or name in ties.raw.expiring else "stale_unique"
+    if kind == "children" and "/" in rest:
+        parent, _, word = rest.partition("/")
+        return None if f"removed/{word}/{queue}/{parent}" in ties.agenda else "orphan"
     if kind == "children" and not there:
         return None if f"ended/gone/{queue}/{rest}" in ties.agenda else "orphan"
     if kind in ("items", "members"):
@@ -165,13 +203,18 @@ def _of_parents(ties: Ties, queue: str, child: str, told: dict[str, str]) -> str
     for name in told:  # the first in the order of the hash
         if name in left:
             broken = broken or _of_parent(ties, queue, child, name)
-    return broken
+    task = ties.task(queue, child)
+    waits = left and task.get("state", "scheduled") in ("scheduled", "held") and "c" in task.get("bound", "")
+    return broken or ("circle" if waits and ties.is_in_circle(queue, child) else None)
 
 
 def _of_parent(ties: Ties, queue: str, child: str, name: str) -> str | None:
     home, parent = name.split("/", 1)
     task = ties.task(home, parent)
     if f"{queue}/{child}" not in (ties.value(f"children:{home}:{parent}", "zset") or {}):
+        for word in ("gone", "completed"):
+            if f"{queue}/{child}" in (ties.value(f"children:{home}:{parent}/{word}", "zset") or {}):
+                return None if f"removed/{word}/{name}" in ties.agenda else "untold"
         return "parents"
     if task and "c" not in task.get("bound", ""):
         return "parents"

@@ -24,7 +24,7 @@ TaskKey = tuple[str, str]  # queue, id
 _HALT = """local LIBRARY, HALT_AT = redis, 0
 local WRITES = {HSET = 1, HDEL = 1, HINCRBY = 1, ZADD = 1, ZREM = 1, ZREMRANGEBYRANK = 1, XADD = 1, XACK = 1, XDEL = 1,
   XTRIM = 1, XREADGROUP = 1, XGROUP = 1, SET = 1, SADD = 1, UNLINK = 1, RPUSH = 1, HSETNX = 1,
-  PEXPIRE = 1, PERSIST = 1, RENAME = 1}
+  PEXPIRE = 1, PERSIST = 1, RENAME = 1, ZUNIONSTORE = 1}
 local function halt(command)
   if HALT_AT > 0 and WRITES[command] then
     HALT_AT = HALT_AT - 1

@@ -119,6 +119,23 @@ def test_a_chain_and_a_group_are_made_in_one_call_and_shown_as_a_tree(api: ApiSe
     assert api.post("/v1/workflows", {"then": {"type": "t"}}).status == 422
 
 
+def test_a_workflow_of_which_a_task_is_not_made_says_which(api: ApiServer) -> None:
+    submit(api, "holder", {"unique": "u"}, delay="1h")
+    rejected = {"id": "a", "type": "t", "conditions": {"unique": "u"}}
+
+    told = api.post("/v1/workflows", {"chain": [rejected, {"id": "b", "type": "t"}]})
+
+    assert (told.status, told.json["code"]) == (409, "workflow_incomplete")
+    assert told.json["errors"] == [{"code": "rejected", "detail": "task 'a' in queue 'default'"}]
+    assert state(api, "b") == "cancelled"
+    conflict = api.post("/v1/workflows", {"chain": [{"id": "b", "type": "u"}, {"id": "c", "type": "t"}]})
+    assert (conflict.status, conflict.json["code"]) == (409, "task_exists")
+    batch = [{"id": "b", "type": "u"}, {"id": "c", "type": "t", "conditions": {"after": "b"}}]
+    answer = api.post("/v1/tasks:batch", batch).json
+    assert [(one["status"], one.get("other")) for one in answer["results"]] == [("conflict", None), ("refused", "b")]
+    assert answer["failed"] == 2
+
+
 def test_an_event_and_a_workflow_are_safe_to_repeat_with_a_key(api: ApiServer) -> None:
     api.put("/v1/rules/dun", {"on": "failed", "task": {"type": "dun", "payload": {}}})
     key = {"idempotency-key": "k1", "content-type": "application/json"}

@@ -92,6 +92,10 @@ RULES: dict[str, Rule] = {
         "what a task says of those that it comes after is not so", "it would wait for one that has told already",
         "counts them again, and has it told of those that have ended or are gone",
     ),
+    "circle": Rule(
+        "a task comes after another that comes after it", "both would wait for ever",
+        "makes it dead; those that come after it end as they ask for",
+    ),
     "unstopped": Rule(
         "a task that a pause set aside is not among those of that pause", "it would not go on when that is resumed",
         "puts it there",
