@@ -403,6 +403,7 @@ def test_the_doctor_finds_what_is_broken_and_mends_it(
         damage.strike()
 
         expected = broken(Raw(text, namespace))
+        text.unlink(queue.key("mover"))  # it expires by itself
         before = queue.dump()
         assert told(examine(client, pause=0)) == expected, damage.log
         assert queue.dump() == before, "looking wrote something"

@@ -16,7 +16,7 @@ SEEDS = 15
 BUGS = (
     Bug("promote does not look at cancel_on", "lib/wait.lua", "if fact then return", "if false then return"),
     Bug("an event does not tell who is held", "lib/heard.lua", "elseif state == 'held' then", "elseif false then"),
-    Bug("the line is not looked at", "lib/planned.lua", "first_in_line(q, line) ~= id", "false"),
+    Bug("the line is not looked at", "lib/planned.lua", "not is_first_in_lines(q, id, plan, f.key)", "false"),
     Bug("a failed parent counts as done", "lib/heard.lua", "local failed, after = state ~= 'completed'",
         "local failed, after = false"),
     Bug("a pause does not hold what is ready", "lib/start.lua", "local stop = stopped_by(q, found[3], id, now)",
