@@ -161,10 +161,10 @@ def digest(p: Producer) -> int:
     queue, key = p.chance.choice(p.plan.settings.queues), f"digest-{p.name}-{p.number()}"
     made = Digest(key=key, grace=p.chance.randint(200, 700), longest=1_500, size=p.chance.choice((4, 1_000)))
     count, sent_s = p.chance.randint(3, 12), 0.0
-    harm, fifo = p.chance.random() < 0.4, p.chance.random() < 0.15
+    harm = p.chance.random() < 0.4
     for _ in range(count):
-        wish, options = Wish("digest", queue=queue, digest=key, mode="fifo" if fifo else ""), dict[str, Any]()
-        given = Conditions(digest=made, fifo=fifo)
+        wish, options = Wish("digest", queue=queue, digest=key), dict[str, Any]()
+        given = Conditions(digest=made)
         sent_s += p.chance.uniform(0, 0.25)
         draw = p.chance.random() if harm else 1.0
         if draw < 0.15:
@@ -179,7 +179,7 @@ def digest(p: Producer) -> int:
             p.later(sent_s + p.chance.uniform(0, 0.5), p.emit, subject)
         elif draw < 0.4:
             options["expires_in"] = p.chance.randint(50, 900)
-        told = [p.task(wish, {"ms": 20}, key=key if fifo else None, conditions=given, **options)]
+        told = [p.task(wish, {"ms": 20}, conditions=given, **options)]
         if 0.4 <= draw < 0.55:
             p.later(sent_s + p.chance.uniform(0, 0.6), p.cancel, told[0][0])
         p.later(sent_s, p.submit, told)

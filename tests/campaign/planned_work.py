@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from redsched import Client, Task
-from redsched.model.errors import InvalidTask, RedschedError
-from redsched.model.task import Enqueued
+from redsched.model.errors import InvalidTask, RedschedError, WorkflowIncomplete
+from redsched.model.task import STORED, Enqueued
 from redsched.torture.actors import Plan
 from redsched.torture.history import Journal
 from redsched.wire.ids import nonce
@@ -101,6 +101,9 @@ class Producer:
                 else:
                     answers = send(tasks)
                 break
+            except WorkflowIncomplete as incomplete:
+                answers = [*incomplete.missing, *incomplete.made]
+                break
             except InvalidTask as refused:
                 self.journal.write_all([line("submit", phase="fail", word="refused", id=task.id or "", attempt=sends,
                                              more={"why": str(refused)[:200]}) for task in tasks])  # fmt: skip
@@ -111,7 +114,7 @@ class Producer:
                     return
                 time.sleep(PAUSE_S)
         self.journal.write_all([
-            line("submit", phase="fail" if answer.status in ("conflict", "rejected") else "ok", word=answer.status,
+            line("submit", phase="ok" if answer.status in STORED else "fail", word=answer.status,
                  id=answer.id, sent=sent, attempt=sends, token=answer.other or "", asked=durability or "")
             for answer in answers
         ])  # fmt: skip
