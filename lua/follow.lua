@@ -22,6 +22,6 @@ local f = is_id(id) and read_planned(q, id)
 if not f then return 'missing' end
 local plan = f.conditions and known_plan(f.conditions)
 if f.state ~= 'held' or f.blocked ~= 'confirm' or not plan or not plan.after then return 'refused' end
-if circle_of(q, id, refs, {}, MOST_WALKED) then return redis.error_reply('RS_INVALID 1 after names a task that comes after this one') end
+if CIRCLES.of(q, id, refs, {}, CIRCLES.most) then return redis.error_reply('RS_INVALID 1 after names a task that comes after this one') end
 follow(q, id, refs)
 return 'followed'

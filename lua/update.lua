@@ -8,7 +8,7 @@
 -- REPLY  {word...}         updated | running | finished | missing, in order; error RS_INVALID 1 <field> <why> before
 --                          anything is written
 -- FLAGS  none
--- USES   clock, keys, check, read, event, ready, digest, circle, finish, wait, merge, replan, field
+-- USES   clock, keys, check, read, event, ready, circle, digest, finish, wait, merge, replan, field
 
 local q = open(KEYS[1])
 local now, n = clock(q.prefix, ARGV[1]), tonumber(ARGV[2])
@@ -29,10 +29,10 @@ for i = 3, 1 + 2 * n, 2 do
   if field == 'priority' then priority = value ~= '' and value or 'normal' end
 end
 
-local left = MOST_WALKED
+local left = CIRCLES.most
 for i = 3 + 2 * n, plans and #ARGV or 0 do
   local why, looked
-  if is_id(ARGV[i]) then why, looked = circle_by(q, ARGV[i], given.conditions, given.key, left) end
+  if is_id(ARGV[i]) then why, looked = CIRCLES.by(q, ARGV[i], given.conditions, given.key, left) end
   left = left - (looked or 0)
   if why then return redis.error_reply('RS_INVALID 1 ' .. plans .. ' name a task that comes after this one') end
 end

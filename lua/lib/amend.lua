@@ -23,6 +23,12 @@ local function amend_loose(q, name, broken, stray, now)
   elseif kind == 'items' or kind == 'members' then
     remind(q.prefix, 'digest/' .. q.name .. '/' .. rest, 0)
     return 'reminded'
+  elseif broken == 'circle' then
+    bury(q, rest, now, 'malformed')                     -- those that come after it are told, so that all of them end
+    redis.call('HDEL', q.task .. rest, 'blocked', 'delay_ms')
+    redis.call('ZREM', q.held, rest)
+    redis.call('ZREM', q.due, rest)
+    return 'dead'
   elseif broken == 'parents' or broken == 'untold' then
     recount(q, rest, now)
     return 'recounted'

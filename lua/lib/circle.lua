@@ -1,6 +1,7 @@
 -- circle: whether a task would wait for itself: through those that it comes after, or through who stands before it in a line.
 
-local MOST_WALKED = 1000                                -- looked at by one call: tasks, and each KiB of their conditions
+-- most: looked at by one call: tasks, and each KiB of their conditions.
+local CIRCLES = {most = 1000}
 
 -- Who stands before it in a line, or last where it does not stand there; but not the task without, which leaves the line.
 local function stands_before(q, line, id, without)
@@ -27,7 +28,7 @@ end
 
 -- What a task with these parents and in these lines would come to: circle, too far (nobody can tell) or nil; and how much
 -- was looked at. leaves: it leaves the lines in which it stands.
-local function circle_of(q, id, refs, lines, most, leaves)
+function CIRCLES.of(q, id, refs, lines, most, leaves)
   local itself, names, seen = q.name .. '/' .. id, {}, {}
   local function add(home, one)
     local name = home.name .. '/' .. one
@@ -64,7 +65,7 @@ local function circle_of(q, id, refs, lines, most, leaves)
 end
 
 -- The same of a task that gets other conditions or another key (nil: as it is, '': none).
-local function circle_by(q, id, conditions, key, most)
+function CIRCLES.by(q, id, conditions, key, most)
   local f = read(q.task .. id, 'state', 'conditions', 'key', 'bound')
   if not f or not (LIVE[state_of(f[1])] or f[1] == 'dead') or f[1] == 'running' then return nil, 0 end
   local text = conditions or f[2] or ''
@@ -78,5 +79,5 @@ local function circle_by(q, id, conditions, key, most)
     end
     return nil, 0
   end
-  return circle_of(q, id, refs, lines_of(plan, key or f[3]), most, true)
+  return CIRCLES.of(q, id, refs, lines_of(plan, key or f[3]), most, true)
 end

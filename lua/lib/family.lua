@@ -61,7 +61,7 @@ local MOST_INSPECTED = 64                               -- looked at for one chi
 local function circle_fault(q, id, c)
   local waits = c.state == 'held' or c.state == 'scheduled'
   if not waits or #c.open == 0 or not string.find(c.bound, 'c', 1, true) then return false, 0 end
-  local found, looked = circle_of(q, id, c.open, {}, MOST_INSPECTED)
+  local found, looked = CIRCLES.of(q, id, c.open, {}, MOST_INSPECTED)
   return found == 'circle' and found, looked
 end
 

@@ -3,7 +3,7 @@
 -- Enter it where its plan says. Answers nothing, or the final state that it has by that, and why.
 local function enter(q, id, plan, f, due, now)
   local bound = f.bound or ''
-  if string.find(bound, 'c', 1, true) and circle_of(q, id, plan.after and plan.after.ids or {}, lines_of(plan, f.key), MOST_WALKED) then
+  if string.find(bound, 'c', 1, true) and CIRCLES.of(q, id, plan.after and plan.after.ids or {}, lines_of(plan, f.key), CIRCLES.most) then
     return 'dead', 'malformed'
   end
   if not f.created_at then redis.call('HSET', q.task .. id, 'created_at', text(now)) end

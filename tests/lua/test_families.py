@@ -75,13 +75,13 @@ def test_a_task_that_was_merged_has_ended_without_completing_for_those_after_it(
     queue.enqueue(("first", 0, digest))
 
     answers = queue.enqueue(("a", 0, digest), ("b", 0, after("a")), ("c", 0, after("a", on="either")))
+    queue.attend()
     assert answers == ["merged first", "created", "created"]
-    queue.promote(now=NOW + 1_000)
-    queue.claim(now=NOW + 1_000)
-    queue.attend(now=NOW + 1_000)
-    queue.attend(now=NOW + 1_000)
+    assert states(queue, "b", "c") == ["held", "held"]
+    assert settle_all(queue, now=NOW + 1000) == ["first"]
+    queue.attend(now=NOW + 1000)
 
-    assert states(queue, "b", "c") == ["cancelled after q/a skipped", "scheduled"]
+    assert states(queue, "a", "b", "c") == ["skipped merged into first", "cancelled after q/a skipped", "scheduled"]
 
 
 @pytest.mark.parametrize("at", range(3))

@@ -23,7 +23,6 @@ EXAMPLES: dict[str, Any] = {
 }  # fmt: skip
 MODES = ("reject", "replace", "debounce", "keep_last")
 PAIRS = list(itertools.combinations(EXAMPLES, 2))
-DIGESTED = {("cancel_on", "digest"), ("late", "digest")}
 STAYS = {"claimed", "events", "fact", "meta", "mover", "queues", "ready", "stats"}
 two_servers = pytest.mark.parametrize(
     "queue", [("valkey", "functions"), ("redis", "scripts")], indirect=True, ids="-".join
@@ -136,9 +135,7 @@ class Play:
 
 
 @two_servers
-@pytest.mark.parametrize(
-    "pair", [pair for pair in PAIRS if table().get(pair) != "refused" and pair not in DIGESTED], ids="-".join
-)  # fmt: skip
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if table().get(pair) != "refused"], ids="-".join)
 def test_two_members_in_one_task_do_what_each_does_alone(queue: Queue, pair: tuple[str, str]) -> None:
     for mode in MODES if "unique" in pair else ("",):
         play = Play(queue, pair, mode)

@@ -21,21 +21,23 @@ Entry = tuple[str, str]  # queue, priority/stream id
 TaskKey = tuple[str, str]  # queue, id
 
 # Makes a script stop before its n-th write: that and each later one fails, as where a server is full half-way.
-_HALT = """local LIBRARY, HALT_AT, HALTED = redis, 0, false
-local WRITES = {HSET = 1, HDEL = 1, HINCRBY = 1, ZADD = 1, ZREM = 1, ZREMRANGEBYRANK = 1, XADD = 1, XACK = 1, XDEL = 1,
-  XTRIM = 1, XREADGROUP = 1, XGROUP = 1, SET = 1, SADD = 1, UNLINK = 1, RPUSH = 1, HSETNX = 1,
-  PEXPIRE = 1, PERSIST = 1, RENAME = 1, ZUNIONSTORE = 1}
-local function halt(command)
-  if HALT_AT > 0 and WRITES[command] then
-    HALT_AT = HALT_AT - 1
-    if HALT_AT == 0 then HALTED = true end
+_HALT = """local HALT, redis = {at = 0, halted = false, library = redis, server = function() return redis end}, nil
+do
+  local WRITES = {HSET = 1, HDEL = 1, HINCRBY = 1, ZADD = 1, ZREM = 1, ZREMRANGEBYRANK = 1, XADD = 1, XACK = 1,
+    XDEL = 1, XTRIM = 1, XREADGROUP = 1, XGROUP = 1, SET = 1, SADD = 1, UNLINK = 1, RPUSH = 1, HSETNX = 1,
+    PEXPIRE = 1, PERSIST = 1, RENAME = 1, ZUNIONSTORE = 1}
+  local function halt(command)
+    if HALT.at > 0 and WRITES[command] then
+      HALT.at = HALT.at - 1
+      if HALT.at == 0 then HALT.halted = true end
+    end
+    if HALT.halted and WRITES[command] then error({err = 'OOM RS_HALT stopped half-way'}) end
   end
-  if HALTED and WRITES[command] then error({err = 'OOM RS_HALT stopped half-way'}) end
+  redis = {}
+  function redis.error_reply(problem) return HALT.server().error_reply(problem) end
+  function redis.call(command, ...) halt(command) return HALT.server().call(command, ...) end
+  function redis.pcall(command, ...) halt(command) return HALT.server().pcall(command, ...) end
 end
-local function halting_call(command, ...) halt(command) return redis.call(command, ...) end
-local function halting_pcall(command, ...) halt(command) return redis.pcall(command, ...) end
-local function error_reply(problem) return redis.error_reply(problem) end
-local redis = {call = halting_call, pcall = halting_pcall, error_reply = error_reply}
 """
 SNAPSHOT = """
 local found = {}
@@ -128,11 +130,11 @@ class Build:
             text = scripts.library()
         first, _, rest = text.partition("\n")
         text = first.replace(scripts.LIBRARY, name) + "\n" + _HALT + rest
-        text = text.replace("redis.register_function", "LIBRARY.register_function")
+        text = text.replace("redis.register_function", "HALT.library.register_function")
         text = text.replace(f"function_name = '{scripts.PREFIX}", f"function_name = '{name}_")
         text += (
-            f"LIBRARY.register_function{{function_name = '{name}_halt', "
-            "callback = function(_, argv) HALT_AT, HALTED = tonumber(argv[1]), false end, flags = {'no-writes'}}\n"
+            f"HALT.library.register_function{{function_name = '{name}_halt', "
+            "callback = function(_, argv) HALT.at, HALT.halted = tonumber(argv[1]), false end, flags = {'no-writes'}}\n"
         )
         line("FUNCTION", "LOAD", "REPLACE", text)
         return cls(name)

@@ -347,7 +347,7 @@ class Damage:
         for number in range(LAST):
             now = FAR + number * HOUR
             for name in ("f1", "f2"):
-                self.queue.run("emit", [self.queue.key(f"fact:{name}")], [now, "", HOUR, f"e{number}"])
+                self.queue.run("emit", [self.queue.key(f"fact:{name}")], [now, "null", HOUR, f"e{number}"])
             for _ in range(4):
                 self.queue.run("attend", [self.queue.key("agenda")], [now, 500])
             self.queue.run("reap", due, [now, 500])
