@@ -153,7 +153,7 @@ class Transport:
         except _LOST as error:
             connection.disconnect()  # type: ignore[no-untyped-call]
             self._forget()
-            raise Unanswered(str(error) or type(error).__name__) from None
+            return replies.cut_short(found, len(commands), str(error) or type(error).__name__)
         except BaseException:
             connection.disconnect()  # type: ignore[no-untyped-call]
             raise
@@ -277,7 +277,7 @@ class AsyncTransport:
         except (*_LOST, TimeoutError) as error:
             await connection.disconnect(nowait=True)
             await self._forget()
-            raise Unanswered(str(error) or f"no answer within {timeout:g} s") from None
+            return replies.cut_short(found, len(commands), str(error) or f"no answer within {timeout:g} s")
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -318,11 +318,10 @@ class AsyncTransport:
             except (Unreached, Unanswered, Refused) as error:
                 trouble = error
 
-    async def send(self, call: Call[T]) -> T:
-        """Send a call of ``wire.protocol``, repeating it as far as that is safe."""
-        return await self._run(
-            replies.exchange(call, self.mode, retry_for=self._settings.retry_for_ms / 1_000, clock=time.monotonic)
-        )
+    async def send(self, call: Call[T], *, retry_for: float | None = None) -> T:
+        """Send a call of ``wire.protocol``, repeating it as far as that is safe, for so many seconds."""
+        patience = self._settings.retry_for_ms / 1_000 if retry_for is None else retry_for
+        return await self._run(replies.exchange(call, self.mode, retry_for=patience, clock=time.monotonic))
 
     async def send_both(self, first: Call[T], second: Call[Any]) -> tuple[T, Any]:
         """Two repeatable calls in one round trip; whichever has no answer is sent again by itself."""

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from redsched.settings import Settings, child_environment
 
 STEADY_S = 30.0  # a child that ran for this long has no failures behind it
 LONGEST_PAUSE_S = 30.0
+SAYS = "--says-to"  # the option of a worker that names the pipe for what it says
 LOOK_S = 1.0  # how often children are looked at besides when one ends
 STOP_SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 
@@ -63,8 +65,11 @@ class Signals:
         return asked
 
 
-def start(arguments: Iterable[str], settings: Settings, *, output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-    """Start ``redsched <arguments>`` with these settings; its output goes to ``output`` or to ours.
+def start(
+    arguments: Iterable[str], settings: Settings, *, output: IO[bytes] | None = None, inherited: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Start ``redsched <arguments>`` with these settings; its output goes to ``output`` or to ours. It has the
+    ``inherited`` file descriptors open.
 
     It is in its own process group, so that Ctrl-C reaches only us, and ends by SIGTERM when we die.
     """
@@ -75,6 +80,7 @@ def start(arguments: Iterable[str], settings: Settings, *, output: IO[bytes] | N
         stdout=output,
         stderr=output,
         process_group=0,
+        pass_fds=inherited,
         preexec_fn=die_with_parent(),  # noqa: PLW1509 - it calls prctl and getppid, nothing else
     )
 
@@ -82,13 +88,19 @@ def start(arguments: Iterable[str], settings: Settings, *, output: IO[bytes] | N
 class Child:
     """A process that is started again when it ended: after 0.5 s, then 1, 2, 4 ... 30 s while it keeps ending.
 
-    One that runs ``once`` is left alone when it has ended with exit code 0.
+    One that runs ``once`` is left alone when it has ended with exit code 0. A worker ``says`` by a pipe what it has
+    come to, for its handlers can end it with any exit code.
     """
 
-    def __init__(self, name: str, arguments: tuple[str, ...], settings: Settings, *, once: bool = False) -> None:
+    def __init__(
+        self, name: str, arguments: tuple[str, ...], settings: Settings, *, once: bool = False, says: bool = False
+    ) -> None:
         self.name = name
         self.finished = False
         self._once = once
+        self._says = says
+        self._reader = -1
+        self._said = b""
         self.process: subprocess.Popen[bytes] | None = None
         self._arguments = arguments
         self._settings = settings
@@ -99,8 +111,27 @@ class Child:
     def start(self) -> subprocess.Popen[bytes]:
         """Start it now."""
         self._started = time.monotonic()
-        self.process = start(self._arguments, self._settings)
+        if not self._says:
+            self.process = start(self._arguments, self._settings)
+            return self.process
+        if self._reader >= 0:
+            os.close(self._reader)
+        self._reader, writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        self._said = b""
+        try:
+            arguments = (*self._arguments, SAYS, str(writer))
+            self.process = start(arguments, self._settings, inherited=(writer,))
+        finally:
+            os.close(writer)
         return self.process
+
+    def has_said(self, word: str) -> bool:
+        """Whether the process that was started last has said that it has ``begun`` or ``ended``."""
+        with contextlib.suppress(OSError):  # nothing more is there, or nothing is ever said
+            while more := os.read(self._reader, 4096):
+                self._said += more
+        return word.encode() in self._said.split()
 
     def look(self) -> int | None:
         """Start it again when its pause is over; the exit code, once, when it has just ended."""
@@ -112,7 +143,7 @@ class Child:
         code = self.process.poll()
         if code is None:
             return None
-        if self._once and code == 0:
+        if self._once and code == 0 and (not self._says or self.has_said("ended")):
             self.finished, self.process = True, None
             return code
         self._failures = 1 if now - self._started >= STEADY_S else self._failures + 1

@@ -21,7 +21,7 @@ def run(app: str, settings: Settings, processes: int, *flags: str) -> int:
         Child(
             f"redsched worker: process {number + 1} of {processes}", ("worker", app, *flags),
             msgspec.structs.replace(settings, metrics_port=settings.metrics_port and settings.metrics_port + number),
-            once="--burst" in flags,
+            once="--burst" in flags, says=True,
         )
         for number in range(processes)
     ]  # fmt: skip
@@ -31,7 +31,7 @@ def run(app: str, settings: Settings, processes: int, *flags: str) -> int:
                 worker.start()
             while not signals.wait(min(worker.next_look() for worker in workers)):
                 for worker in workers:
-                    if worker.look() == USAGE:
+                    if worker.look() == USAGE and not worker.has_said("begun"):
                         click.echo(f"{worker.name} cannot start; the reason is above", err=True)
                         return USAGE
                 if all(worker.finished for worker in workers):

@@ -6,14 +6,20 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
+from redsched.engine import forks
 from redsched.eventloop import loop_factory
 from redsched.observe.listen import serve_metrics
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
+
+log = logging.getLogger("redsched.worker")
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+PYTHONS = signal.default_int_handler
 
 
 class Stoppable(Protocol):
@@ -26,32 +32,70 @@ class Stoppable(Protocol):
         """Gracefully; a second call at once."""
 
 
-def run(settings: Settings, observer: PrometheusObserver, build: Callable[[], Stoppable]) -> None:
-    """Run a worker or mover to its end; SystemExit with its exit code when that is not 0.
+def run(
+    settings: Settings,
+    observer: PrometheusObserver,
+    build: Callable[[], Stoppable],
+    report: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Run a worker or mover to its end; SystemExit with its exit code when that is not 0. ``report`` is told when it
+    has ``begun``, and when it has ``ended`` by itself.
 
     A handler that ignores its end would keep the process for ever, so the process ends without it.
     """
     stragglers = 0
+    usual = {number: signal.getsignal(number) for number in STOP_SIGNALS}
 
     async def until_stopped() -> int:
         nonlocal stragglers
         async with _metrics(settings, observer):
             runs = build()
             loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in STOP_SIGNALS:
                 loop.add_signal_handler(number, runs.stop)
+            forks.own_signals(loop, usual)
+            report("begun")
             code = await runs.run() or 0
             stragglers = getattr(runs, "stragglers", 0)
             return code
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        code = runner.run(until_stopped())
+        code = _until_done(runner.get_loop(), until_stopped())
+        report("ended")
         if stragglers:  # leaving this block would wait for them
-            logging.getLogger("redsched.worker").warning("worker.abandoned", extra={"runs": stragglers})
+            log.warning("worker.abandoned", extra={"runs": stragglers})
+            _end_children()
             logging.shutdown()
             os._exit(code)
+    forks.disown_signals()
     if code:
         raise SystemExit(code)
+
+
+def _until_done(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, int]) -> int:
+    """Run the loop until ``main`` has ended, whatever else stops the loop.
+
+    asyncio ends its loop where a task or a callback raises SystemExit or KeyboardInterrupt. Those are of handlers: the
+    signals are handled here and raise nothing. The task that raised it keeps it, and tells whoever waits for the task.
+    """
+    task = loop.create_task(main)
+    task.add_done_callback(lambda _: loop.stop())
+    while not task.done():
+        try:
+            loop.run_forever()
+        except (KeyboardInterrupt, SystemExit) as error:
+            by_python = isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is PYTHONS
+            if forks.here.loop is None or by_python:
+                raise  # a signal that is not handled here yet, or no more
+            log.error("handler.exited", extra={"error": type(error).__name__}, exc_info=error)
+    return task.result()
+
+
+def _end_children() -> None:
+    """End what abandoned handlers started by multiprocessing: their tasks run again elsewhere."""
+    if multiprocessing := sys.modules.get("multiprocessing"):
+        for child in multiprocessing.active_children():
+            child.terminate()
 
 
 @asynccontextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -40,10 +42,12 @@ def _metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--no-mover", is_flag=True, help="Leave promoting due tasks to other processes.")
 @click.option("--no-schedules", is_flag=True, help="Do not put the schedules that the task types carry.")
 @_metrics_option
+@click.option("--says-to", type=int, hidden=True)
 @pass_invocation
 def worker(
-    given: Invocation, /, app: str, processes: int, burst: bool, no_mover: bool, no_schedules: bool, **flags: Any
-) -> None:
+    given: Invocation, /, app: str, processes: int, burst: bool, no_mover: bool, no_schedules: bool,
+    says_to: int | None, **flags: Any
+) -> None:  # fmt: skip
     """Run the tasks of the application MODULE:APP. Contains a mover: one worker is a complete system."""
     import msgspec
 
@@ -70,7 +74,20 @@ def worker(
     log.info("worker.starting", extra={"app": app, "queues": ",".join(settings.queues), **_about(settings)})
     process.run(settings, observer, lambda: Worker(
         loaded, settings, burst=burst, mover=not no_mover, schedules=not no_schedules, observer=observer
-    ))  # fmt: skip
+    ), _reporter(says_to))  # fmt: skip
+
+
+def _reporter(pipe: int | None) -> Callable[[str], None]:
+    """Says a word to the process that started this one, where it listens."""
+    if pipe is None:
+        return lambda _: None
+    os.set_inheritable(pipe, False)
+
+    def report(word: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(pipe, word.encode() + b"\n")
+
+    return report
 
 
 @click.command(cls=Command, short_help="Promote due tasks; run none.")

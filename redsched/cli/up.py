@@ -96,7 +96,7 @@ class System:
         self._server = server
         self._children = [
             children.Child("redsched up: the HTTP interface", ("api",), settings),
-            children.Child("redsched up: the worker", ("worker", app), settings),
+            children.Child("redsched up: the worker", ("worker", app), settings, says=True),
         ]
 
     def start(self) -> bool:
@@ -116,7 +116,7 @@ class System:
         while not self._signals.wait(min(child.next_look() for child in self._children)):
             self._look_at_server()
             for child in self._children:
-                if child.look() == USAGE:
+                if child.look() == USAGE and not child.has_said("begun"):
                     click.echo(f"{child.name} cannot start; the reason is above", err=True)
                     self.exit_code = USAGE
                     return

@@ -41,8 +41,13 @@ class Handler:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        target = function.func if isinstance(function, functools.partial) else function
-        code = target if inspect.isroutine(target) else type(target).__call__
+        code = _code_of(function)
+        if _generates(code):
+            name = getattr(code, "__qualname__", repr(function))
+            raise TypeError(
+                f"{name} is a generator function, and calling it runs none of its body; a handler does its work and "
+                "returns, so replace its yields, or iterate over it in a handler"
+            )
         self.is_async = inspect.iscoroutinefunction(code)
         hints = typing.get_type_hints(code, include_extras=True)
         self.context_name: str | None = None
@@ -88,6 +93,31 @@ class Handler:
             return {name: decoder.decode(payload)}
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise PayloadMismatch(str(error)) from None
+
+
+def _code_of(function: Callable[..., Any]) -> Any:
+    """The function that a call of this runs: behind partials, caches and bound methods, and of an object its
+    ``__call__``. Not behind other decorators: what they do with the function is theirs."""
+    found: Any = function
+    for _ in range(100):
+        if isinstance(found, functools.partial):
+            found = found.func
+        elif isinstance(found, functools._lru_cache_wrapper):
+            found = found.__wrapped__
+        elif inspect.ismethod(found) or isinstance(found, staticmethod):
+            found = found.__func__
+        elif inspect.isroutine(found):
+            break
+        else:
+            found = type(found).__call__
+    return found
+
+
+def _generates(code: Any) -> bool:
+    if inspect.isasyncgenfunction(code):
+        return True
+    flags = code.__code__.co_flags if inspect.isfunction(code) else 0
+    return inspect.isgeneratorfunction(code) and not flags & inspect.CO_ITERABLE_COROUTINE  # of types.coroutine
 
 
 class TaskType(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from redsched.engine import forks
 from redsched.engine.asked import Asked
 from redsched.model.duration import instant
 from redsched.model.errors import LeaseLost
@@ -90,7 +91,7 @@ class Context:
         Raises:
             LeaseLost: the task is not this run's any more; nothing was written.
         """
-        answer = await self._asked.progress(self._started, value)
+        answer = await self._here(self._asked.progress(self._started, value))
         if answer == "lost":
             self.lease_lost = True
             raise LeaseLost(self.id, self.attempt)
@@ -107,7 +108,7 @@ class Context:
 
     async def parents(self) -> list[Kin]:
         """The tasks that this one comes after, with what they returned: up to 8 KiB of JSON each."""
-        return await self._asked.parents(self._started)
+        return await self._here(self._asked.parents(self._started))
 
     def parents_sync(self) -> list[Kin]:
         """``parents`` for handlers that are plain functions.
@@ -117,8 +118,22 @@ class Context:
         """
         return self._wait(self.parents(), "parents")
 
+    async def _here(self, asked: Coroutine[Any, Any, T]) -> T:
+        """Ask on the worker's loop, to which its connections belong: a handler may run another loop in its thread."""
+        self._require_worker(asked)
+        if asyncio.get_running_loop() is self._loop:
+            return await asked
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, self._loop))
+
+    @staticmethod
+    def _require_worker(asked: Coroutine[Any, Any, Any]) -> None:
+        if forks.here.in_child:
+            asked.close()
+            raise RuntimeError("a forked process has no connection of the worker's: ask in the handler itself")
+
     def _wait(self, asked: Coroutine[Any, Any, T], name: str) -> T:
         if threading.get_ident() == self._thread:
             asked.close()
             raise RuntimeError(f"{name}_sync would wait for itself here: await {name}")
+        self._require_worker(asked)
         return asyncio.run_coroutine_threadsafe(asked, self._loop).result()

@@ -34,7 +34,7 @@ class Held:
     """A claim that this worker holds: waiting in its buffer, or running."""
 
     __slots__ = ("asked", "begun_at", "context", "key", "lease_until", "named", "renewed_at", "start_until", "started",
-                 "task", "why")  # fmt: skip
+                 "suspended", "task", "why")  # fmt: skip
 
     def __init__(self, started: Started, *, sent: float, server_ms: int, lease_s: float) -> None:
         """``sent``: when the claim was sent that Redis answered at ``server_ms`` of its own clock."""
@@ -50,6 +50,7 @@ class Held:
         self.named = False  # Redis was told that it has begun
         self.context: Context | None = None  # once it runs
         self.task: asyncio.Task[None] | None = None  # the slot that runs it, while it may be cancelled
+        self.suspended = False  # whether the task of the slot was this run's alone
         self.why: Why | None = None
 
     def renewed(self, sent: float, lease_s: float) -> None:

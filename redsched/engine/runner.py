@@ -7,29 +7,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import decimal
 import inspect
-import logging
-import traceback
-from collections.abc import Callable
+import signal
+import threading
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import msgspec
-
-from redsched.engine.app import PayloadMismatch, TaskType
+from redsched.engine import forks
+from redsched.engine.app import Handler, PayloadMismatch, TaskType
 from redsched.engine.asked import Asked
 from redsched.engine.context import Context
+from redsched.engine.ending import failure, frames_of, name_of, not_run, settlement
 from redsched.engine.held import Held, NotBegun, Why, returned
 from redsched.model import trace
-from redsched.model.duration import duration_ms, duration_text
-from redsched.model.outcome import Cancelled, Completed, Dead, Outcome, OutcomeChosen, Retry, Snooze
-from redsched.wire.codec import LONGEST_MS
+from redsched.model.duration import duration_text
+from redsched.model.outcome import Cancelled, Completed, Dead, Outcome, OutcomeChosen, Retry
 from redsched.wire.protocol import Settlement, Started
 
-log = logging.getLogger("redsched.worker")
-MAX_RESULT_BYTES = 65_536
-MAX_TRACEBACK = 8_000
+_DONE = Completed()
+_PLAIN = frozenset((bool, int, float, str, bytes, list, dict, tuple))
 
 
 class Runner:
@@ -40,72 +40,149 @@ class Runner:
         self._asked = asked
         self._freed = freed  # told when a straggler has ended
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="redsched-handler")
+        self._base = contextvars.copy_context()  # every run has a copy of its own: what one sets, no other sees
+        self._decimals = next((value for value in self._base.values() if isinstance(value, decimal.Context)), None)
+        self.closed = False
         self.stragglers: set[Future[Any]] = set()  # threads that went on after their time limit
+        forks.watch()
 
     def close(self) -> None:
-        """Let go of the threads; those that still run are not waited for."""
+        """Let go of the threads; those that still run are not waited for. No run begins after this."""
+        self.closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, held: Held, task_type: TaskType) -> tuple[str, Settlement | None]:
-        """Run the handler to its end or its time limit. Answers the outcome's name and how to settle the claim."""
-        started = held.started
+        """Run the handler to its end or its time limit. Answers the outcome's name and how to settle the claim.
+
+        Whatever the handler does is the outcome of this one run. ``held.suspended`` tells afterwards whether the
+        handler has seen the current asyncio task at more than one moment: then no other run may have that task.
+        """
+        started, handler = held.started, task_type.handler
         held.context = context = Context(started, self._asked, self._loop)
-        try:
-            arguments = task_type.handler.arguments(started.payload)
-        except PayloadMismatch as mismatch:
-            return "dead", _settlement(started, Dead("payload", str(mismatch)))
-        if task_type.handler.context_name is not None:
-            arguments[task_type.handler.context_name] = context
         limit = task_type.timeout_ms if started.timeout_ms is None else started.timeout_ms
-        timer = self._loop.call_later(limit / 1_000, held.stop, Why.TIMEOUT)
-        span = trace.enter(started.traceparent) if started.traceparent else contextlib.nullcontext()
+        own = self._base.copy()
+        outcome: Outcome | OutcomeChosen
         try:
-            with span:
-                result = await self._call(held, task_type, arguments)
-            outcome: Outcome = result if isinstance(result, Outcome) else Completed(result)
+            began = self._loop.time()
+            if self._decimals is not None:  # set by the program itself, and what a copy holds is the same object
+                own.run(decimal.setcontext, self._decimals.copy())
+            arguments = own.run(_prepare, handler, started, context)
+            if handler.is_async:
+                held.begin()
+                result = await self._coroutine(held, handler.function(**arguments), own, began + limit / 1_000)
+            else:
+                result = await self._thread(held, partial(handler.function, **arguments), own, began + limit / 1_000)
+            outcome = own.run(_outcome, result)
+        except PayloadMismatch as mismatch:
+            outcome = Dead("payload", str(mismatch))
         except NotBegun:
             return _stopped(held, limit)
         except asyncio.CancelledError as error:
             if held.why is not None:
                 return _stopped(held, limit)
-            if _cancelled_from_outside():
+            if self.closed:
                 raise  # the worker itself is torn down
-            outcome = _failure(error)  # leaked by the handler: something that it waited for was cancelled
+            outcome = failure(error)  # of the handler's own making, or of something that it waited for
         except OutcomeChosen as chosen:
-            outcome = chosen.outcome
-        except (Exception, SystemExit) as error:
+            outcome = chosen
+        except BaseException as error:
+            kind = type(error)  # isinstance would read an attribute of it
+            if issubclass(kind, GeneratorExit) and _torn_down():
+                raise
+            if issubclass(kind, KeyboardInterrupt) and handler.is_async and _of_a_person(error):
+                raise
             if held.why is Why.SHUTDOWN:
                 return _stopped(held, limit)
-            outcome = _failure(error)
+            outcome = failure(error)
         finally:
             held.task = None
-            timer.cancel()
-            if held.why is not None:
-                _forget_cancelling()
         if context.lease_lost:
             return "lost", None
         try:
-            return _named(outcome), _settlement(started, outcome)
-        except Exception as error:  # an outcome that cannot be written, such as a negative delay
-            return "failed", _settlement(started, _failure(error))
+            if isinstance(outcome, OutcomeChosen):
+                outcome = _chosen(outcome.outcome)
+            return name_of(outcome), own.run(settlement, started, outcome)
+        except BaseException as error:  # an outcome that cannot be written, such as a negative delay
+            return "failed", settlement(started, failure(error))
 
-    async def _call(self, held: Held, task_type: TaskType, arguments: dict[str, Any]) -> Any:
-        held.task = asyncio.current_task()
-        if task_type.handler.is_async:
-            held.begin()
-            return await task_type.handler.function(**arguments)
-        call = partial(_plain, held, task_type.handler.function, arguments)
-        future = self._pool.submit(contextvars.copy_context().run, call)
-        wrapped = asyncio.wrap_future(future)
+    async def _coroutine(self, held: Held, coroutine: Coroutine[Any, Any, Any], own: contextvars.Context,
+                         deadline: float) -> Any:  # fmt: skip
+        """The first step costs no timer, for nothing can stop it from outside."""
+        ended, found = _first_step(coroutine, own)
+        if not ended:
+            timer = self._stoppable(held, deadline)
+            held.suspended = True
+            try:
+                found = await self._rest(coroutine, own, found)
+            finally:
+                timer.cancel()
+        if getattr(asyncio.current_task(), "_must_cancel", False):  # it would hit what this task does next
+            held.suspended = True
+            raise asyncio.CancelledError("the handler cancelled its own task")
+        return found
+
+    @types.coroutine
+    def _rest(
+        self, coroutine: Coroutine[Any, Any, Any], own: contextvars.Context, waits_for: Any
+    ) -> Generator[Any, Any, Any]:
+        """The further steps of a coroutine, each in its run's own context, on the asyncio task that awaits this."""
+        step: Callable[[Any], Any]
+        while True:
+            if forks.here.in_child:
+                forks.end_child(RuntimeError("a handler forked, and its child went on as if it were the worker"))
+            try:
+                given = yield waits_for
+                step = coroutine.send
+            except GeneratorExit:
+                own.run(coroutine.close)
+                raise
+            except BaseException as error:
+                step, given = coroutine.throw, error
+            try:
+                waits_for = own.run(step, given)
+            except StopIteration as end:
+                return end.value
+            finally:
+                given = None
+
+    async def _thread(self, held: Held, call: Callable[[], Any], own: contextvars.Context, deadline: float) -> Any:
+        timer = self._stoppable(held, deadline)
         try:
-            result = await asyncio.shield(wrapped)
-        except asyncio.CancelledError:
-            if not future.cancel() and not future.done():
-                self.stragglers.add(future)
-                future.add_done_callback(self._straggler_ended)
-                wrapped.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, and of no use
-            raise
-        return await result if inspect.isawaitable(result) else result  # a decorator hid a coroutine function
+            future = self._pool.submit(own.run, partial(_plain, held, call))
+            wrapped = asyncio.wrap_future(future)
+            try:
+                result, problem = await asyncio.shield(wrapped)
+            except asyncio.CancelledError:
+                held.suspended = True
+                if not future.cancel() and not future.done():
+                    self.stragglers.add(future)
+                    future.add_done_callback(self._straggler_ended)
+                raise
+            if problem is not None:
+                raise RuntimeError("the handler raised StopIteration") if type(problem) is StopIteration else problem
+            if inspect.isawaitable(result):  # a decorator hid a coroutine function
+                coroutine, held.suspended = _awaited(result), True
+                ended, found = _first_step(coroutine, own)
+                return found if ended else await self._rest(coroutine, own, found)
+            return result
+        finally:
+            timer.cancel()
+
+    def _stoppable(self, held: Held, deadline: float) -> asyncio.TimerHandle:
+        """The run may be stopped from now on, and is at its time limit."""
+        held.task = asyncio.current_task()
+        return self._loop.call_at(deadline, held.stop, Why.TIMEOUT)
+
+    def cut_off(self, held: Held, error: GeneratorExit) -> tuple[str, Settlement | None]:
+        """What came of a run that waited for something that raised GeneratorExit: with it asyncio closes all coroutines
+        of its task.
+
+        Raises:
+            GeneratorExit: Python itself closed them, because the loop has ended.
+        """
+        if _torn_down():
+            raise error
+        return "failed", settlement(held.started, failure(error))
 
     def _straggler_ended(self, future: Future[Any]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for the slot any more
@@ -116,24 +193,94 @@ class Runner:
         self._freed()
 
 
-def _plain(held: Held, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    held.begin()
+def _prepare(handler: Handler, started: Started, context: Context) -> dict[str, Any]:
+    """What the handler is called with; its types may run code of their own."""
+    arguments = handler.arguments(started.payload)
+    if handler.context_name is not None:
+        arguments[handler.context_name] = context
+    if started.traceparent:
+        trace.begin(started.traceparent)
+    return arguments
+
+
+def _outcome(result: Any) -> Outcome:
+    if result is None:
+        return _DONE
+    if type(result) in _PLAIN:
+        return Completed(result)
+    if isinstance(result, Outcome):
+        return result
+    if why := not_run(result):
+        raise TypeError(f"the handler returned {why}")
+    return Completed(result)
+
+
+def _chosen(outcome: Any) -> Outcome:
+    if isinstance(outcome, Outcome):
+        return outcome
+    raise TypeError("the outcome of an OutcomeChosen is none of Completed, Retry, Snooze, Dead and Cancelled")
+
+
+def _first_step(coroutine: Coroutine[Any, Any, Any], own: contextvars.Context) -> tuple[bool, Any]:
+    """Whether the coroutine has ended, and its result or what it waits for."""
+    error: BaseException | None = None
     try:
-        return function(**arguments)
-    except StopIteration as error:  # a future cannot carry it
-        raise RuntimeError("the handler raised StopIteration") from error
+        return False, own.run(coroutine.send, None)
+    except StopIteration as end:
+        return True, end.value
+    except BaseException as problem:
+        error = problem
+        raise
+    finally:
+        if forks.here.in_child:
+            forks.end_child(error)
+        del error
 
 
-def _cancelled_from_outside() -> bool:
-    current = asyncio.current_task()
-    return current is not None and current.cancelling() > 0
+def _plain(held: Held, call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    """The result or the exception, as a value: a future cannot carry every exception as its own."""
+    result, problem = None, None
+    try:
+        held.begin()
+        result = call()
+    except BaseException as error:
+        problem = error
+    if forks.here.in_child:
+        forks.end_child(problem)
+    return result, problem
 
 
-def _forget_cancelling() -> None:
-    """A slot goes on after it has stopped a run: what cancelled the run must not look like cancelling the slot."""
-    current = asyncio.current_task()
-    while current is not None and current.cancelling():
-        current.uncancel()
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result
+
+
+class CutOff:
+    """Around all that a slot runs: the slot ends as usual where ``Runner.cut_off`` has told of its last run."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        return kind is GeneratorExit and not _torn_down()
+
+
+def _torn_down() -> bool:
+    """Whether no asyncio task runs any more, so that a coroutine which is closed is only cleared away."""
+    try:
+        return asyncio.current_task() is None
+    except RuntimeError:
+        return True
+
+
+def _of_a_person(error: BaseException) -> bool:
+    """Whether Ctrl-C raised it, in a program that leaves that to Python or to ``asyncio.run``; a ``redsched worker``
+    has a handler of its own that raises nothing."""
+    at = frames_of(error)
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    if at is not None and at.tb_frame.f_code is asyncio.Runner._on_sigint.__code__:  # type: ignore[attr-defined]
+        return True
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    return on_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def _stopped(held: Held, limit: int) -> tuple[str, Settlement | None]:
@@ -142,75 +289,9 @@ def _stopped(held: Held, limit: int) -> tuple[str, Settlement | None]:
     match held.why:
         case Why.TIMEOUT:
             text = f"TimeLimit: ran longer than its time limit of {duration_text(limit)}"
-            return "timeout", _settlement(held.started, Retry(error=text))
+            return "timeout", settlement(held.started, Retry(error=text))
         case Why.CANCEL:
-            return "cancelled", _settlement(held.started, Cancelled(""))
+            return "cancelled", settlement(held.started, Cancelled(""))
         case Why.SHUTDOWN:
             return "returned", returned(held.started)
     return "lost", None
-
-
-def _named(outcome: Outcome) -> str:
-    match outcome:
-        case Completed():
-            return "completed"
-        case Retry():
-            return "failed"
-        case Snooze():
-            return "snoozed"
-        case Dead():
-            return "dead"
-        case Cancelled():
-            return "cancelled"
-
-
-def _settlement(started: Started, outcome: Outcome) -> Settlement:
-    queue, task_id, token = started.queue, started.id, started.token
-    match outcome:
-        case Completed(result=None):
-            return Settlement(queue, task_id, token, "complete")
-        case Completed(result=result):
-            try:
-                text = msgspec.json.encode(result)
-            except (TypeError, ValueError, RecursionError) as error:
-                log.warning("task.result_dropped", extra={"queue": queue, "task_id": task_id, "error": str(error)})
-                text = b""
-            if len(text) > MAX_RESULT_BYTES:
-                log.warning("task.result_dropped", extra={"queue": queue, "task_id": task_id, "bytes": len(text)})
-                text = b""
-            return Settlement(queue, task_id, token, "complete", text)
-        case Retry(error=error, delay=delay, traceback=text):
-            first = "" if delay is None else _delay(delay)
-            return Settlement(queue, task_id, token, "retry", first, _writable(error), _writable(text))
-        case Snooze(delay=delay):
-            return Settlement(queue, task_id, token, "snooze", _delay(delay))
-        case Dead(reason=reason, error=error, traceback=text):
-            return Settlement(queue, task_id, token, "dead", _writable(reason), _writable(error), _writable(text))
-        case Cancelled(reason=reason):
-            return Settlement(queue, task_id, token, "cancelled", _writable(reason))
-
-
-def _delay(value: Any) -> int:
-    milliseconds = duration_ms(value)
-    if milliseconds > LONGEST_MS:
-        raise ValueError(f"a delay of {duration_text(milliseconds)} is longer than a year")
-    return milliseconds
-
-
-def _writable(text: Any) -> str:
-    return str(text).encode("utf-8", "backslashreplace").decode()
-
-
-def _failure(error: BaseException) -> Retry:
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception:  # its own __str__ fails
-        text = type(error).__name__
-    return Retry(error=text, traceback="".join(traceback.format_exception(error))[-MAX_TRACEBACK:])
-
-
-def error_kind(error: str) -> str:
-    """What a log may hold of an error: the class of an exception without its text, which may quote the payload. The
-    whole is with the task."""
-    kind, colon, _ = error.partition(": ")
-    return kind if colon and kind.isidentifier() else error[:500]

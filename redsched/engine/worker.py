@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,15 @@ from redsched.engine.asked import Asked
 from redsched.engine.bell import Doorbell
 from redsched.engine.claims import Claims
 from redsched.engine.elapsed import elapsed
+from redsched.engine.ending import error_kind
 from redsched.engine.held import Why, about, returned
 from redsched.engine.leases import FRESH, MOST_ASKED, Leases
 from redsched.engine.loop import Loop, cancelled
 from redsched.engine.mover import Mover
 from redsched.engine.observer import Observer, Silent
 from redsched.engine.planned import put_schedules
-from redsched.engine.runner import Runner, error_kind
+from redsched.engine.runner import CutOff, Runner
+from redsched.engine.settlements import Settlements, tell_some
 from redsched.engine.spool import Spool
 from redsched.engine.tally import Tally
 from redsched.engine.watchdog import Watchdog
@@ -72,8 +75,7 @@ class Worker:
         self._claims = Claims(settings.lease_ms / 1_000, self._end)
         self._leases = Leases(self._client, self._claims, settings.lease_ms, observer=self._observer)
         self._slots: set[asyncio.Task[None]] = set()
-        self._ends: list[Settlement] = []
-        self._sending: list[Settlement] = []
+        self._ends = Settlements(self._client)
         self._names: dict[str, str] = {}
         self._claim: Call[Claimed] | None = None  # a claim without an answer is repeated as it was
         self._claim_made = 0.0
@@ -121,8 +123,8 @@ class Worker:
             mover.stop()
             await self._bell.close()
             await self._leases.close()
-            self.stragglers = await cancelled((*background, trips, *self._slots)) + len(self._runner.stragglers)
             self._runner.close()
+            self.stragglers = await cancelled((*background, trips, *self._slots)) + len(self._runner.stragglers)
             if self._own_client:
                 await self._client.close()
         log.info("worker.stopped", extra={"consumer": self.consumer})
@@ -146,11 +148,10 @@ class Worker:
 
     async def _tell_late(self) -> None:
         """What this machine's last worker could not tell before it ended."""
-        late = self._spool.take()
-        for at in range(0, len(late), 1_000):
-            call = protocol.settle(self._client.cell, late[at : at + 1_000])
-            words = await self._client.transport.send(call)
-            log.info("answers.told", extra={"n": len(words), "lost": words.count("lost")})
+        late = Settlements(self._client)
+        late.extend(self._spool.take())
+        await Loop("late", partial(tell_some, late, self._stopping), observer=self._observer, log=log).run()
+        self._spool.keep(late.left())
         self._spool.told()
 
     async def _join_once(self) -> None:
@@ -163,18 +164,13 @@ class Worker:
     async def _trip(self) -> float | None:
         self._measure()
         self._open_slots()
-        if not self._sending:
-            self._sending, self._ends = self._ends[:1_000], self._ends[1_000:]
-        claim = self._next_claim()
-        if self._sending and claim is not None:
-            settle = protocol.settle(self._client.cell, self._sending)
-            words, claimed = await self._client.transport.send_both(settle, claim)
-            self._settled(words)
-            self._claimed(claimed)
-        elif self._sending:
-            words = await self._client.transport.send(protocol.settle(self._client.cell, self._sending))
-            self._settled(words)
-        elif claim is not None:
+        if self._ends.batch():
+            words, claimed = await self._ends.tell(self._next_claim)
+            if words:
+                self._settled(words)
+            if claimed is not None:
+                self._claimed(claimed)
+        elif (claim := self._next_claim()) is not None:
             self._claimed(await self._client.transport.send(claim))
         elif not self._claims.held and (self._stopping.is_set() or (self._burst and await self._nothing_due())):
             return None
@@ -254,7 +250,7 @@ class Worker:
         self._trips.nudge()
 
     def _settled(self, words: Sequence[str]) -> None:
-        for end, word in zip(self._sending, words, strict=True):
+        for end, word in zip(self._ends.answered(), words, strict=True):
             name = self._names.pop(end.token + end.task_id, end.outcome)
             if word == "completed":
                 continue
@@ -267,7 +263,6 @@ class Worker:
                 log.warning("task.retried", extra=told | {"outcome": name, "error": error_kind(end.error)})
             else:
                 log.info(f"task.{name}", extra=told)
-        self._sending = []
 
     async def _nothing_due(self) -> bool:
         found = await self._client.stats(list(self.settings.queues))
@@ -290,10 +285,13 @@ class Worker:
     async def _slot(self) -> None:
         """Run what is in the buffer, one after the other."""
         try:
-            await self._run_buffer()
+            with CutOff():
+                await self._run_buffer()
         finally:
             # here and not in a callback: whoever looks at the slots next must not count one that has ended
             self._slots.discard(asyncio.current_task())
+            if not self._runner.closed:
+                self._open_slots()
 
     async def _run_buffer(self) -> None:
         waiting = self._claims.waiting
@@ -306,7 +304,10 @@ class Worker:
             late_ms = began * 1_000 + self._clock_offset - started.due_at
             self._tally.started(started.queue, started.type, started.attempt, late_ms)
             self._leases.ran(held)
-            outcome, end = await self._runner.run(held, self.app.tasks[started.type])
+            try:
+                outcome, end = await self._runner.run(held, self.app.tasks[started.type])
+            except GeneratorExit as error:
+                outcome, end = self._runner.cut_off(held, error)
             now = elapsed()
             self._claims.held.pop(held.key, None)
             self._tally.finished(started.queue, started.type, outcome, now - began)
@@ -316,6 +317,8 @@ class Worker:
                 self._trips.nudge()
             else:
                 self._end(end, outcome)
+            if held.suspended:
+                return  # the handler has had this asyncio task: what it left there is no other run's
             if self._runner.stragglers and len(self._slots) + len(self._runner.stragglers) > self.settings.concurrency:
                 return
             if now - self._turn > TURN:  # of all slots together, or each would take one
@@ -344,7 +347,7 @@ class Worker:
             await asyncio.wait((trips,), timeout=LAST_WORDS)
         if trips.done():
             trips.result()
-        self._spool.keep([end for end in self._sending + self._ends if end.outcome != "return"])
+        self._spool.keep([end for end in self._ends.left() if end.outcome != "return"])
         with contextlib.suppress(TimeoutError, RedschedError):
             async with asyncio.timeout(1.0):
                 for chunk in self._chunks:

@@ -38,6 +38,11 @@ class TraceContext(msgspec.Struct, frozen=True):
         return TraceContext(self.trace_id, _span_id(), self.flags)
 
 
+def begin(traceparent: str | None) -> None:
+    """From now on this context, which is one run's own, is under a task's ``traceparent``."""
+    _current.set(traceparent)
+
+
 class enter:
     """Run a block under a task's ``traceparent``; None or a bad one clears what was set outside.
 

@@ -111,10 +111,10 @@ class RecordingTransport(AsyncTransport):
         self._noted: deque[Call[Any]] = deque(maxlen=16)  # send_both may send a part again by itself
         self._begun: deque[tuple[Call[Any], float]] = deque(maxlen=64)
 
-    async def send(self, call: Call[T]) -> T:
+    async def send(self, call: Call[T], *, retry_for: float | None = None) -> T:
         """As AsyncTransport."""
         sent = self._begin(call)
-        answer = await super().send(call)
+        answer = await super().send(call, retry_for=retry_for)
         self._note(call, sent, answer)
         return answer
 

@@ -24,6 +24,7 @@ TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}", re.ASCII)
 TOKEN = re.compile(r"[\x21-\x7e]{1,128}")
 LONGEST_MS = 31_536_000_000  # a year: delays, retention
 MAX_HEADERS_BYTES = 65_536
+MAX_REASON_BYTES = 200  # of a cancel or a pause: what Redis keeps
 
 Word = str | bytes | int
 _json = msgspec.json.Encoder()
@@ -183,6 +184,18 @@ def _headers(value: Any, index: int | None) -> bytes:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def cut(value: Any, most_bytes: int) -> str:
+    """The value as text that UTF-8 can hold, without the characters beyond ``most_bytes``."""
+    text = str(value)[:most_bytes]
+    raw = text.encode("utf-8", "backslashreplace")
+    return raw[:most_bytes].decode("utf-8", "ignore")
+
+
+def reason_word(reason: str) -> str:
+    """Why someone cancels or pauses, as far as Redis keeps it."""
+    return cut(reason, MAX_REASON_BYTES)
 
 
 def text_of(value: Any) -> str:

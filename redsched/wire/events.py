@@ -14,7 +14,7 @@ from redsched.model.errors import InvalidSchedule, InvalidTask
 from redsched.model.explain import Told
 from redsched.model.happening import Emitted, Kin, KinPage, Paused
 from redsched.model.rule import Rule, RulePage
-from redsched.wire.codec import Word, check_id, check_name, due_word, json_bytes, pairs, text_of
+from redsched.wire.codec import Word, check_id, check_name, due_word, json_bytes, pairs, reason_word, text_of
 from redsched.wire.ids import nonce
 from redsched.wire.keys import CellKeys, QueueKeys
 from redsched.wire.protocol import Call
@@ -123,7 +123,8 @@ def stop_word(*, type_: str | None = None, key: str | None = None) -> str:
 
 def pause(keys: QueueKeys, what: str, *, reason: str, until: Any) -> Call[str]:
     """Start no more of them, until that time or, with None, until they are resumed."""
-    return Call("pause", (keys.due,), (0, what, reason, due_word(until, None) if until is not None else 0), text_of)
+    words = (0, what, reason_word(reason), due_word(until, None) if until is not None else 0)
+    return Call("pause", (keys.due,), words, text_of)
 
 
 def resume(keys: QueueKeys, what: str) -> Call[bool]:

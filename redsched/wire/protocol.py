@@ -1,8 +1,7 @@
 """A pure function for each verb: what is sent, and how the answer is read. No I/O; the order of KEYS and ARGV is
 laid out here and nowhere else in Python.
 
-``Call.repeatable`` says whether a call whose answer was lost may be sent again without doing more than once what it
-does.
+``Call.repeatable``: whether a call whose answer was lost may be sent again without doing twice what it does.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from redsched.wire.codec import (
     json_bytes,
     option_words,
     pairs,
+    reason_word,
     task_view,
     text_of,
 )
@@ -245,7 +245,7 @@ def renew(cell: Cell, claims: Sequence[Started], *, lease_ms: int, begun: Sequen
 
 def cancel(keys: QueueKeys, ids: Sequence[str], *, reason: str = "") -> Call[dict[str, str]]:
     """Stop 1..1000 tasks that have not finished."""
-    return Call("cancel", (keys.due,), (0, reason, *_ids(ids)), _by_id(ids))
+    return Call("cancel", (keys.due,), (0, reason_word(reason), *_ids(ids)), _by_id(ids))
 
 
 def reschedule(keys: QueueKeys, ids: Sequence[str], *, due: Any = None, delay: Any = None) -> Call[dict[str, str]]:

@@ -45,6 +45,7 @@ class Kind(enum.Enum):
     READ_ONLY = "not a primary: reconnect and repeat"
     FULL = "no memory or disk: back-pressure"
     DENIED = "credentials or rights"
+    UNREADABLE = "Redis cannot read these bytes and closes the connection: never repeat them"
     INVALID = "the call itself"
     NO_FUNCTIONS = "a server without functions: use scripts"
 
@@ -66,6 +67,7 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
     ("WRONGPASS", Kind.DENIED),
     ("NOPERM", Kind.DENIED),
     ("ERR max number of clients", Kind.REPEAT),
+    ("ERR Protocol error", Kind.UNREADABLE),
     ("ERR unknown command 'FCALL'", Kind.NO_FUNCTIONS),
     ("ERR unknown command `FCALL`", Kind.NO_FUNCTIONS),
     ("ERR unknown command 'FUNCTION'", Kind.NO_FUNCTIONS),
@@ -96,6 +98,18 @@ class Unanswered(Exception):
 
 class Refused(Exception):
     """Redis answered with an error, whose text this carries."""
+
+
+def cut_short(found: list[Any], count: int, problem: str) -> list[Any]:
+    """The replies to ``count`` commands of which a lost connection left these: whole where the last one says that Redis
+    could not read its command, for then it closes the connection and reads no other.
+
+    Raises:
+        Unanswered: otherwise.
+    """
+    if found and isinstance(found[-1], Refused) and sort_error(str(found[-1])) is Kind.UNREADABLE:
+        return found + [found[-1]] * (count - len(found))
+    raise Unanswered(problem) from None
 
 
 class Load(msgspec.Struct, frozen=True):

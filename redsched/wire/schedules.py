@@ -20,7 +20,7 @@ from redsched.model.retry import retry_of
 from redsched.model.task import DEFAULT_QUEUE
 from redsched.model.views import SchedulePut
 from redsched.wire.cells import Cell
-from redsched.wire.codec import Word, check_name, is_name, json_bytes, option_words, pairs, text_of
+from redsched.wire.codec import Word, check_name, is_name, json_bytes, option_words, pairs, reason_word, text_of
 from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.protocol import Call
 
@@ -227,7 +227,7 @@ def trigger(
 
 def pause_schedule(keys: CellKeys, schedule_id: str, *, reason: str, until: int) -> Call[bool]:
     """Pause, until a time in ms or with 0 until it is resumed; False where there is no such schedule."""
-    words = (0, check_name("id", schedule_id), reason, until)
+    words = (0, check_name("id", schedule_id), reason_word(reason), until)
     return Call("pause_schedule", (keys.schedules,), words, lambda reply: text_of(reply) == "paused")
 
 

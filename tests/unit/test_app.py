@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import enum
 import functools
+import re
+import types
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -273,3 +277,61 @@ def test_a_schedule_that_cannot_be_used_is_refused_where_it_is_written() -> None
     ):  # fmt: skip
         with pytest.raises(InvalidSchedule):
             app.task("x", **options)  # type: ignore[arg-type]
+
+
+def numbers(a: int) -> Iterator[int]:
+    yield a
+
+
+async def later(a: int) -> AsyncIterator[int]:
+    yield a
+
+
+class Steps:
+    def __call__(self, a: int) -> Iterator[int]:
+        yield a
+
+    async def later(self, a: int) -> AsyncIterator[int]:
+        yield a
+
+    @staticmethod
+    def apart(a: int) -> Iterator[int]:
+        yield a
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (numbers, "numbers"), (later, "later"), (functools.partial(numbers, 1), "numbers"),
+        (functools.partial(functools.partial(later), a=1), "later"), (Steps(), "Steps.__call__"),
+        (functools.partial(Steps()), "Steps.__call__"), (Steps().later, "Steps.later"), (Steps.apart, "Steps.apart"),
+        (vars(Steps)["apart"], "Steps.apart"), (functools.cache(numbers), "numbers"),
+    ],
+)  # fmt: skip
+def test_a_generator_function_is_refused_at_registration_by_its_name(function: Any, name: str) -> None:
+    app = App()
+
+    with pytest.raises(TypeError, match=f"{re.escape(name)} is a generator function.*replace its yields"):
+        app.task("numbers")(function)
+
+    assert app.tasks == {}
+
+
+def test_a_decorator_that_runs_a_generator_to_its_end_makes_a_handler() -> None:
+    def run_all(function: Any) -> Any:
+        @functools.wraps(function)
+        def run(**arguments: Any) -> list[int]:
+            return list(function(**arguments))
+
+        return run
+
+    assert Handler(run_all(numbers)).function(a=2) == [2]
+
+
+def test_a_generator_that_asyncio_awaits_makes_a_handler() -> None:
+    @types.coroutine
+    def old_style(a: int) -> Any:
+        yield from asyncio.sleep(0).__await__()
+        return a
+
+    assert arguments(old_style, '{"a":1}') == {"a": 1}

@@ -1,0 +1,218 @@
+"""Settlements: how runs ended, in order, until Redis has been told.
+
+One call is bounded in claims and in bytes. What Redis will always refuse is not repeated for ever: the batch is split
+until one claim is left. That one is settled without its texts. Where Redis refuses even that, it is given up, and its
+lease gives the task back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from redsched.client import AsyncClient
+from redsched.model.errors import (
+    OutcomeUnknown,
+    RedschedError,
+    StoreDenied,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+)
+from redsched.wire import protocol
+from redsched.wire.protocol import Call, Claimed, Settlement
+from redsched.wire.replies import Kind, Refused, Unanswered, Unreached, sort_error
+
+log = logging.getLogger("redsched.worker")
+MOST = 1_000  # claims of one call
+MOST_BYTES = 524_288  # of results and errors in one call; a server may be set to close connections that send 1 MiB
+UNANSWERED = 3  # times that one claim gets no answer of a server that answers others, before its texts are left out
+PING_S = 2.0
+ASIDE_S = 5.0  # seconds between looks at claims that these credentials may not settle
+LOST_S = 3_600.0  # seconds after which such a claim is given up: the longest lease is over
+_AWAY = (StoreUnavailable, StoreReadOnly, StoreFull)
+
+
+class Settlements:
+    """A queue of settlements. ``tell`` sends ``batch``; ``answered`` takes it away."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self._waiting: deque[Settlement] = deque()
+        self._batch: list[Settlement] = []
+        self._most = MOST
+        self._unanswered = 0  # times in a row, of a batch of one
+        self._short: set[str] = set()  # tokens of claims that are settled without their texts
+        self._aside: list[Settlement] = []  # these credentials may not settle them now
+        self._denied: dict[str, float] = {}  # since when, by token and id
+        self._look_at = 0.0
+        self.alone = False  # the last call failed: the next one is sent by itself, so that its answer is its own
+
+    def append(self, end: Settlement) -> None:
+        """Tell of this one after those that wait."""
+        self._waiting.append(end)
+
+    def extend(self, ends: Sequence[Settlement]) -> None:
+        """Tell of these after those that wait."""
+        self._waiting.extend(ends)
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._batch)
+
+    def left(self) -> list[Settlement]:
+        """All of which Redis has not been told."""
+        return [*self._batch, *self._waiting, *self._aside]
+
+    def batch(self) -> Sequence[Settlement]:
+        """What to send now: the batch that has no answer yet, or the next one."""
+        if self._batch:
+            return self._batch
+        if self._aside and time.monotonic() >= self._look_at:
+            self._waiting.extend(self._aside)
+            self._aside = []
+        waiting, batch, size = self._waiting, self._batch, 0
+        while waiting and len(batch) < self._most:
+            end = waiting[0]
+            if end.first or end.outcome != "complete":
+                size += _size(end)
+                if size > MOST_BYTES and batch:
+                    break
+            batch.append(waiting.popleft())
+        return batch
+
+    def answered(self) -> Sequence[Settlement]:
+        """Redis has taken the batch: the next one takes its place. Answers it."""
+        told, self._batch = self._batch, []
+        self._most, self._unanswered, self.alone = min(MOST, self._most * 4), 0, False
+        if self._denied or self._short:
+            for end in told:
+                self._forget(end)
+        return told
+
+    async def tell(
+        self, claim: Callable[[], Call[Claimed] | None] = lambda: None
+    ) -> tuple[Sequence[str], Claimed | None]:
+        """Send the batch and, in the same round trip, a claim. Answers the words of the batch, none where it has to be
+        sent in another way, and the claim's answer.
+
+        Raises:
+            RedschedError: Redis is away; the same batch is to be sent later.
+        """
+        call, with_it = protocol.settle(self._client.cell, self._batch), None if self.alone else claim()
+        transport = self._client.transport
+        try:
+            if with_it is not None:
+                return await transport.send_both(call, with_it)
+            return await transport.send(call, retry_for=0.0 if self.alone else None), None
+        except RedschedError as error:
+            if not await self._trouble(error):
+                raise
+            return (), None
+
+    async def _trouble(self, error: RedschedError) -> bool:
+        """The call with the batch failed. True: send what ``batch`` answers now. False: Redis is away, so wait."""
+        first, self.alone = not self.alone, True
+        if isinstance(error, _AWAY):
+            return False
+        if first:
+            return True
+        if isinstance(error, OutcomeUnknown) and not await self._answers_others():
+            return False
+        if len(self._batch) > 1:
+            self._most = max(1, len(self._batch) // 4)
+            self._put_back()
+            return True
+        (end,) = self._batch
+        if isinstance(error, StoreDenied):
+            self._put_aside(end, error)
+            return True
+        if isinstance(error, OutcomeUnknown):
+            self._unanswered += 1
+            if self._unanswered < UNANSWERED:
+                return False
+        self._unanswered = 0
+        self._shorten(end, error)
+        return True
+
+    def _put_back(self) -> None:
+        self._waiting.extendleft(reversed(self._batch))
+        self._batch = []
+
+    def _put_aside(self, end: Settlement, error: RedschedError) -> None:
+        """Rights may come back; meanwhile those of other queues go on."""
+        self._batch, now = [], time.monotonic()
+        if now - self._denied.setdefault(_key(end), now) > LOST_S:
+            self._forget(end)
+            _dropped(end, error)
+            return
+        if not self._aside:
+            self._look_at = now + ASIDE_S
+            log.warning("answers.denied", extra=_about(end, error))
+        self._aside.append(end)
+
+    def _shorten(self, end: Settlement, error: RedschedError) -> None:
+        """A result or an error that Redis refuses must not make the task run again; a claim that it refuses does."""
+        short = _without_texts(end)
+        if _key(end) in self._short or short == end:
+            self._forget(end)
+            self._batch = []
+            _dropped(end, error)
+            return
+        log.error("answers.shortened", extra=_about(end, error))
+        self._short.add(_key(end))
+        self._batch = [short]
+
+    def _forget(self, end: Settlement) -> None:
+        self._short.discard(_key(end))
+        self._denied.pop(_key(end), None)
+
+    async def _answers_others(self) -> bool:
+        try:
+            await self._client.transport.command("PING", timeout=PING_S)
+        except (Unreached, Unanswered):
+            return False
+        except Refused as refused:
+            return sort_error(str(refused)) not in (Kind.REPEAT, Kind.READ_ONLY)
+        return True
+
+
+async def tell_some(late: Settlements, stopping: asyncio.Event) -> float | None:
+    """A step of telling Redis what a worker before this one could not; None at its end."""
+    if stopping.is_set() or not late.batch():
+        return None
+    words, _ = await late.tell()
+    if words:
+        late.answered()
+        log.info("answers.told", extra={"n": len(words), "lost": words.count("lost")})
+    return 0.0
+
+
+def _key(end: Settlement) -> str:
+    return end.token + end.task_id
+
+
+def _size(end: Settlement) -> int:
+    first = len(end.first) if isinstance(end.first, bytes | str) else 8
+    return first + len(end.error) + len(end.traceback)
+
+
+def _without_texts(end: Settlement) -> Settlement:
+    if end.outcome == "complete":
+        return msgspec.structs.replace(end, first="")
+    if not end.error and not end.traceback:
+        return end
+    return msgspec.structs.replace(end, error="SettleRefused: Redis did not take the error's text", traceback="")
+
+
+def _dropped(end: Settlement, error: RedschedError) -> None:
+    log.error("answers.dropped", extra=_about(end, error) | {"n": 1, "tasks": end.task_id})
+
+
+def _about(end: Settlement, error: RedschedError) -> dict[str, object]:
+    found: dict[str, object] = {"queue": end.queue, "task_id": end.task_id, "outcome": end.outcome}
+    return found | {"error": str(getattr(error, "problem", error))[:200]}
