@@ -87,7 +87,7 @@ def _until_done(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, int])
             by_python = isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is PYTHONS
             if forks.here.loop is None or by_python:
                 raise  # a signal that is not handled here yet, or no more
-            log.error("loop.resumed", extra={"error": type(error).__name__}, exc_info=error)
+            log.error("handler.exited", extra={"error": type(error).__name__}, exc_info=error)
     return task.result()
 
 

@@ -116,7 +116,7 @@ class Runner:
                 found = await self._rest(coroutine, own, found)
             finally:
                 timer.cancel()
-        if asyncio.current_task()._must_cancel:  # type: ignore[union-attr]
+        if getattr(asyncio.current_task(), "_must_cancel", False):  # it would hit what this task does next
             held.suspended = True
             raise asyncio.CancelledError("the handler cancelled its own task")
         return found

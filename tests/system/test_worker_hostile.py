@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +145,19 @@ def test_a_worker_that_gives_up_a_run_ends_the_processes_of_that_run(site: Site,
     until(lambda: not alive([child]), worker.said)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_signal_stops_a_worker_whose_handlers_have_stopped_its_loop(site: Site, loop: str, number: int) -> None:
+    worker = started(site, loop)
+    for kind in ("gather", "loop stop"):
+        failed(site, "breaks", kind)
+
+    worker.send(number)
+
+    assert worker.wait() == 0
+    assert any("worker.stopped" in line for line in worker.errors)
+
+
 @pytest.mark.parametrize("how", ["0", "2", "segfault"])
 def test_a_handler_that_ends_its_process_costs_the_pool_that_process_only(site: Site, how: str) -> None:
     pool = site.start("worker", APP, "-q", "default", "--lease", "1s", "-n", "2")
@@ -160,8 +173,8 @@ def test_a_handler_that_ends_its_process_costs_the_pool_that_process_only(site: 
 
 
 def test_a_burst_in_a_pool_is_not_over_where_a_handler_ended_its_process_with_0(site: Site) -> None:
-    ids = site.enqueue("ends", 2, payload={"how": "0"}, retry=[10])
+    made = site.client.enqueue("ends", {"how": "0"}, retry=[10])
 
     assert site.start("worker", APP, "-q", "default", "--lease", "1s", "-n", "2", "--burst").wait() == 0
 
-    assert Counter(view.state for view in site.views(ids)) == {"completed": 2}
+    assert site.client.task(made.id).state == "completed"
