@@ -26,10 +26,10 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 class Full:
     """A worker whose slots sleep and whose buffer holds tasks behind those."""
 
-    def __init__(self, site: Site, seconds: float, **options: Any) -> None:
+    def __init__(self, site: Site, seconds: float, *, lease: str = "20s", **options: Any) -> None:
         """``seconds`` is for how long they sleep; ``options`` are those of the tasks behind."""
         self.site = site
-        self.worker: Redsched = site.worker("-c", str(SLOTS), "--lease", "1s")
+        self.worker: Redsched = site.worker("-c", str(SLOTS), "--lease", lease)
         sleep = {"seconds": seconds}
         tasks = [Task(type="note", id=f"fast-{n}") for n in range(700)]  # so that it holds many ahead
         tasks += [Task(type="sleep", id=f"slot-{n}", payload=sleep, max_attempts=1) for n in range(SLOTS)]
@@ -54,10 +54,10 @@ class Full:
 
 
 def test_a_killed_worker_uses_up_the_attempts_of_what_it_ran_and_not_of_what_waited(site: Site) -> None:
-    full = Full(site, 60)
+    full = Full(site, 60, lease="2s")
 
     killed(full.worker)
-    site.worker("--lease", "1s")
+    site.worker()
     site.until(lambda: full.states(full.behind) == {("completed", 1)})
     site.until(lambda: full.states(full.sleeping) == {("dead", 1)})
 
@@ -88,12 +88,12 @@ def test_what_is_cancelled_while_it_waits_does_not_begin(site: Site) -> None:
 
 
 def test_a_worker_that_stood_still_beyond_its_lease_begins_nothing_that_it_held(site: Site) -> None:
-    full = Full(site, 4)
+    full = Full(site, 4, lease="2s")
     cancelled, rest = full.behind[: BEHIND // 2], full.behind[BEHIND // 2 :]
     full.worker.send(signal.SIGSTOP)
     try:
         site.client.cancel(cancelled)
-        site.worker("--lease", "1s")
+        site.worker()
         site.until(lambda: full.states(cancelled) == {("cancelled", 0)} and full.states(rest) == {("completed", 1)})
     finally:
         full.worker.send(signal.SIGCONT)
