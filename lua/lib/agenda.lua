@@ -72,7 +72,10 @@ AGENDA.digest = function(prefix, what, limit, now)
   if starter then
     local ids = redis.call('ZRANGE', q.digest_members .. name, 0, most)
     for _, id in ipairs(ids) do
-      if id ~= starter and not MERGE.end_merged(q, id, now) then redis.call('ZREM', q.digest_members .. name, id) end
+      if id ~= starter then
+        MERGE.end_merged(q, id, now)
+        redis.call('ZREM', q.digest_members .. name, id)
+      end
     end
     if #ids > most then return 2 * #ids, now end
     DIGESTS.drop(q, name)

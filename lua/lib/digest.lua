@@ -65,14 +65,11 @@ local function hand_over(q, name, id, now)
 end
 
 -- Take a task and its item out of its digest, before it ends or goes its own way. Of a digest that has started the items
--- are in its run.
+-- are in its run, and the mover takes its tasks out when they have ended.
 function DIGESTS.leave(q, id, now)
   local name = redis.call('HGET', q.task .. id, 'into')
   if not name or not soft('ZSCORE', q.digest_members .. name, id) then return end
-  if DIGESTS.started_by(q, name) then
-    redis.call('ZREM', q.digest_members .. name, id)
-    return
-  end
+  if DIGESTS.started_by(q, name) then return end
   if DIGESTS.first(q, name) == id then hand_over(q, name, id, now) end   -- first: a stop half-way repeats it
   DIGESTS.remove(q, name, id)
   if redis.call('ZCARD', q.digest_members .. name) == 0 then DIGESTS.drop(q, name) end

@@ -27,8 +27,8 @@ local function open_digest(q, id, digest, item, now)
   until redis.call('EXISTS', q.digest_members .. name, q.items .. name) == 0
   local is_full = digest.size == 1
   local due = is_full and now or now + (digest.grace or 60000)
+  remind(q.prefix, 'digest/' .. q.name .. '/' .. name, due + 1000)   -- first: nothing of it stays without that
   redis.call('HSET', q.items .. name, ':key', digest.key, ':since', text(now))
-  remind(q.prefix, 'digest/' .. q.name .. '/' .. name, due + 1000)
   redis.call('ZADD', q.due, text(due), id)
   add_member(q, id, name, item)
   if not is_full then redis.call('SET', q.digest .. digest.key, name) end
@@ -147,20 +147,22 @@ function MERGE.end_merged(q, id, now)
   return true
 end
 
--- {"items": [...]}: the payload of a digest, in the order in which its tasks came.
+-- {"items": [...]}: the payload of a digest, in the order in which its tasks came, and its name; of a task that is not the
+-- first of one its own item alone.
 function MERGE.payload(q, id, f)
   local items, ids = {}, f.into and soft('ZRANGE', q.digest_members .. f.into, 0, -1) or {}
+  if ids[1] ~= id then ids = {} end
   for at = 1, #ids, 500 do
     local page = redis.call('HMGET', q.items .. f.into, unpack(ids, at, math.min(at + 499, #ids)))
     for i = 1, math.min(500, #ids - at + 1) do items[#items + 1] = page[i] or nil end
   end
   if #items == 0 then items[1] = item_of(f.payload or '') or 'null' end
-  return '{"items":[' .. table.concat(items, ',') .. ']}'
+  return '{"items":[' .. table.concat(items, ',') .. ']}', ids[1] and f.into or false
 end
 
 -- Before it runs: from then on its items are in that run, and the mover ends the others.
-function MERGE.start(q, id, name)
-  if not soft('ZSCORE', q.digest_members .. name, id) then return end
+function MERGE.start(q, id, name, now)
+  if not name then return DIGESTS.leave(q, id, now) end
   redis.call('HSET', q.items .. name, ':started', id)
   remind(q.prefix, 'digest/' .. q.name .. '/' .. name, 0)
 end

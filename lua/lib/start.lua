@@ -20,7 +20,7 @@ local function still_met(q, id, now, starting)
     turn_down(q, id, plan, f, now)
   else
     if plan and plan.digest and not f.frozen then
-      starting[4], starting.digest = MERGE.payload(q, id, f), f.into or ''
+      starting[4], starting.digest = MERGE.payload(q, id, f)
     end
     return true
   end
@@ -77,8 +77,8 @@ local function begin(starts, now, lease, nonce, consumer, reply)
     local q, word = task.q, words[task.attempt] or tostring(task.attempt)
     words[task.attempt] = word
     if not q.stuck then
-      if task.digest then
-        MERGE.start(q, task.id, task.digest)
+      if task.digest ~= nil then
+        MERGE.start(q, task.id, task.digest, now)
         redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', word .. '.' .. nonce,
           'started_at', stamp, 'worker', consumer, 'payload', task[4], 'frozen', 1)
       else
