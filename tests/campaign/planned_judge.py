@@ -1,7 +1,7 @@
 """The judge of the planned campaign: each run of each task against what was promised, from the ledger alone.
 
-LOST STUCK EARLY START-BY CANCELLED ASKED STALE DOUBLE AGAIN REAPED SPENT SLOW are judged here; conditions, keys,
-digests, families and schedules in ``planned_rules``. Where a process was stopped between its last look at a task and
+LOST HUNG STUCK EARLY START-BY CANCELLED ASKED STALE DOUBLE AGAIN REAPED SPENT SLOW are judged here; conditions,
+keys, digests, families and schedules in ``planned_rules``. Where a process was stopped between its last look at a task and
 the first line of its handler, the handler starts late through nobody's fault: one start of each pause may be so, and is
 counted.
 """
@@ -16,6 +16,7 @@ import msgspec
 from tests.campaign.planned_ledger import AGAIN, ENDS, FORGOTTEN_MS, NEVER, Act, Case, Run, World
 
 SLACK_MS = 10.0  # from the last look at a task to the first line of its handler, on a busy machine
+QUIET_MS = 30_000.0  # nobody claimed anything for so long: what has not ended never will
 CAUGHT_MS = 50.0  # after SIGCONT
 HEARD_MS = 350.0  # beyond a beat of renewals, until a worker has heard of a cancel
 BEAT_MS = 1_000.0
@@ -23,7 +24,7 @@ FINAL = frozenset(("completed", "cancelled", "expired", "skipped", "dead"))
 LIVE = frozenset(("scheduled", "held", "ready", "running"))
 FREE = frozenset(("digest", "unique"))  # kinds whose own due time may count for nothing
 JUDGED = {  # columns of the table
-    "lost": ("LOST", "STUCK", "DEAD", "SPENT", "ITEM", "UNHEARD", "RULE", "SLOT"),
+    "lost": ("LOST", "HUNG", "STUCK", "DEAD", "SPENT", "ITEM", "UNHEARD", "RULE", "SLOT"),
     "early": ("EARLY", "ONLY-IF", "AWAITED", "HELD"),
     "past start-by": ("START-BY",),
     "after cancel": ("CANCELLED", "ASKED", "UNLESS", "DESPITE", "SKIPPED", "PAUSED"),
@@ -186,7 +187,8 @@ class RunJudge:
                                  f" {self._kind(case)}")  # fmt: skip
         elif case.final not in FINAL:
             what = f"{case.word}, now {case.final or 'unknown'} {case.reason}"
-            self.verdict.say("STUCK" if case.final in LIVE else "LOST", case.id, f"{what}; {self._kind(case)}")
+            stays = "HUNG" if self.world.quiet_ms > QUIET_MS else "STUCK"  # or the machine is only too busy
+            self.verdict.say(stays if case.final in LIVE else "LOST", case.id, f"{what}; {self._kind(case)}")
         elif case.final == "completed" and not any(run.starts for run in case.runs.values()):
             self.verdict.say("LOST", case.id, "completed, and no handler ever started")
         elif case.final == "dead" and case.reason != "rejected" and (wish is None or wish.attempts > 1):

@@ -211,6 +211,8 @@ class World:
             self._note(one, self.ms(one.at), acts)
         for found in self.starts_of.values():
             found.sort()
+        claims = [self.ms(one.at) for one in lines if one.op == "claim"]
+        self.quiet_ms = self.ms(lines[-1].at) - max(claims, default=0.0)  # from the last claim to the last line
 
     def ms(self, at: float) -> float:
         """A monotonic time by the wall clock."""

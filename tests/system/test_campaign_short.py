@@ -38,7 +38,7 @@ def campaign(folder: Path, scenario: str, variant: str, seconds: float) -> Resul
         str(folder),
     )
     done = subprocess.run(
-        [sys.executable, "-m", "tests.campaign.run", *given], cwd=ROOT, capture_output=True, text=True, timeout=110,
+        [sys.executable, "-m", "tests.campaign.run", *given], cwd=ROOT, capture_output=True, text=True, timeout=170,
         env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False,
     )  # fmt: skip
     checkpoint = folder / f"{scenario}-{variant}-0.json"
@@ -85,3 +85,14 @@ def test_a_power_cut_takes_nothing_that_was_synced(tmp_path: Path) -> None:
 
     assert broken(result) == []
     assert (result.lost_to_loss, result.figures["cuts"] > 1, result.submitted > 10) == (0, True, True)
+
+
+@pytest.mark.parametrize(("variant", "seconds"), [("valkey", 10), ("redis7-failover", 8)])
+def test_conditions_keys_and_digests_keep_their_promises_under_all_faults(
+    variant: str, seconds: float, tmp_path: Path
+) -> None:
+    result = campaign(tmp_path, "planned", variant, seconds)
+
+    assert broken(result) == []
+    assert result.submitted > 0
+    assert sum(result.faults.values()) > 0
