@@ -1,9 +1,9 @@
 """The judge of the planned campaign: each run of each task against what was promised, from the ledger alone.
 
 LOST HUNG STUCK EARLY START-BY CANCELLED ASKED STALE DOUBLE AGAIN REAPED SPENT SLOW are judged here; conditions,
-keys, digests, families and schedules in ``planned_rules``. Where a process was stopped between its last look at a task and
-the first line of its handler, the handler starts late through nobody's fault: one start of each pause may be so, and is
-counted.
+keys, digests, families and schedules in ``planned_rules``. Where a process was stopped between its last look at a task
+and the first line of its handler, the handler starts late through nobody's fault: one start of each pause may be so,
+and is counted.
 """
 
 from __future__ import annotations
