@@ -55,5 +55,5 @@ local function decide(q, id, due_at, now)
   elseif not complete_payload(q, id, plan, f) then
     return halt(q, id, 'dead', 'malformed', f, due_at, now)
   end
-  return nil, plan.only_if ~= nil or plan.unless ~= nil or plan.digest ~= nil
+  return nil, plan.only_if ~= nil or plan.unless ~= nil or plan.cancel_on ~= nil or plan.digest ~= nil
 end

@@ -3,12 +3,16 @@
 local FIELDS = {'state', 'entry', 'type', 'payload', 'attempt', 'max_attempts', 'timeout_ms', 'expires_at', 'due_at',
   'headers', 'traceparent', 'content_type', 'retention_ms'}
 
--- Whether the tests of a ready task still hold, as they did when it became ready; where not, it is turned down as promote
+-- Whether a ready task may still run: its tests hold, as they did when it became ready; where not, it is turned down as promote
 -- would do it. Of a digest the items are put into what starts.
 local function still_met(q, id, now, starting)
   local f = read_planned(q, id)
   local plan = f.conditions and plan_of(f.conditions)
-  if plan and not is_met(q.prefix, plan) then
+  local fact = plan and first_fact(q.prefix, plan.cancel_on)   -- of many listeners it may not have been told yet
+  if fact then
+    conclude(q, id, 'cancelled', now, f, 'event ' .. fact)
+    return false
+  elseif plan and not is_met(q.prefix, plan) then
     turn_down(q, id, plan, f, now)
     return false
   elseif plan and plan.digest and not f.frozen then

@@ -100,6 +100,20 @@ def test_an_event_with_many_listeners_is_worked_off_in_small_calls(queue: Queue,
     assert queue.key("cursors") not in queue.dump()
 
 
+@pytest.mark.parametrize("listeners", [2, 40])
+def test_no_ready_task_starts_after_the_event_that_cancels_it(queue: Queue, listeners: int) -> None:
+    words = {"conditions": json.dumps({"cancel_on": ["x", "y"]})}
+    queue.enqueue(*((f"t{at:02}", 0, words) for at in range(listeners)))
+    assert queue.task("t00")["state"] == "ready"
+    assert queue.emit("y").more == (listeners > 32)
+
+    assert queue.claim(count=50).tasks == []
+
+    assert {queue.task(f"t{at:02}")["state"] for at in range(listeners)} == {"cancelled"}
+    assert queue.task("t00")["reason"] == "event y"
+    assert queue.totals()["cancelled"] == listeners
+
+
 def test_a_task_of_a_schedule_may_have_conditions(queue: Queue) -> None:
     queue.emit("closed")
     spec = '{"every":[{"every":60000}],"overlap":"skip"}'
