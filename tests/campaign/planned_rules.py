@@ -182,9 +182,6 @@ class PlanJudge:
                 seen[tag].append(case)
                 if case.final == "completed" or (case.final == "missing" and _completed(case)):
                     inside[tag].add(case.id)
-        in_line = cases[0].wish is not None and cases[0].wish.mode == "fifo"
-        if in_line and len(seen) > 3 and len(seen) == len({digest.id for found in seen.values() for digest in found}):
-            self.verdict.say("UNMERGED", cases[0].id, f"{len(seen)} payloads of {key} that came in line ran alone")
         for case in cases:
             if not case.made or case.acked == NEVER or self._lossy(case):
                 continue
