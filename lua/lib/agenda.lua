@@ -69,6 +69,7 @@ AGENDA.digest = function(prefix, what, limit, now)
   if not queue or not is_name(queue) then return 0 end
   local q = open(prefix .. 'due:' .. queue)
   local starter, most = DIGESTS.started_by(q, name), alone(limit)
+  if starter and DIGESTS.is_unbegun(q, starter) then return 1, now + 1000 end   -- another may have to take its place
   if starter then
     local ids = redis.call('ZRANGE', q.digest_members .. name, 0, most)
     for _, id in ipairs(ids) do

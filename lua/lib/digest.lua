@@ -37,6 +37,12 @@ function DIGESTS.first(q, name, rank)
   end
 end
 
+-- Its run has ended: the mover ends the others.
+function DIGESTS.end_others(q, id)
+  local name = redis.call('HGET', q.task .. id, 'into')
+  if name then remind(q.prefix, 'digest/' .. q.name .. '/' .. name, 0) end
+end
+
 -- Nothing is left of it.
 function DIGESTS.drop(q, name)
   local key = soft('HGET', q.items .. name, ':key')
@@ -64,12 +70,19 @@ local function hand_over(q, name, id, now)
   DIGESTS.lead(q, heir, due, now)
 end
 
--- Take a task and its item out of its digest, before it ends or goes its own way. Of a digest that has started the items
--- are in its run, and the mover takes its tasks out when they have ended.
-function DIGESTS.leave(q, id, now)
+-- Whether the task with all items was claimed, and no handler of it has begun as far as its worker has told.
+function DIGESTS.is_unbegun(q, id)
+  local found = read(q.task .. id, 'state', 'begun')
+  return found and not found[2] and LIVE[state_of(found[1])]
+end
+
+-- Take a task and its item out of its digest, before it ends or goes its own way. Of a digest whose handler has begun the
+-- items are in its run, and the mover takes its tasks out when they have ended. A dead letter keeps them, too.
+function DIGESTS.leave(q, id, now, is_dead)
   local name = redis.call('HGET', q.task .. id, 'into')
   if not name or not soft('ZSCORE', q.digest_members .. name, id) then return end
-  if DIGESTS.started_by(q, name) then return end
+  local starter = DIGESTS.started_by(q, name)
+  if starter and (is_dead or starter ~= id or not DIGESTS.is_unbegun(q, id)) then return end
   if DIGESTS.first(q, name) == id then hand_over(q, name, id, now) end   -- first: a stop half-way repeats it
   DIGESTS.remove(q, name, id)
   if redis.call('ZCARD', q.digest_members .. name) == 0 then DIGESTS.drop(q, name) end

@@ -9,7 +9,7 @@ end
 
 -- The same of an end that is no run's: its digest goes on without it.
 local function announce_unrun(q, id, state, bound, now)
-  if DIGESTS.has(bound) then DIGESTS.leave(q, id, now) end
+  if DIGESTS.has(bound) then DIGESTS.leave(q, id, now, state == 'dead') end
   announce(q, id, state, bound)
 end
 

@@ -50,6 +50,7 @@ local function carry_out(q, id, now, outcome, first, problem, traceback)
   local delay = first ~= '' and whole(first, 0, 31536000000) or nil
   local earlier = text(math.max(run.attempt - 1, 0))
   if run.crashes then redis.call('HDEL', q.task .. id, 'crashes') end
+  if run.asked and outcome ~= 'return' then redis.call('HSET', q.task .. id, 'begun', text(run.attempt)) end
   if outcome == 'return' and (first ~= 'unhandled' or run.cancel) then
     return give_back(q, id, now, run, earlier)
   elseif outcome == 'cancelled' or (run.cancel and outcome ~= 'dead') then
@@ -85,6 +86,7 @@ local function complete(q, id, stamp, kept, result, bound)
   end
   if result ~= '' then write_outcome(q.outcome .. id, 'result', result) end
   if bound then announce(q, id, 'completed', bound) end
+  if DIGESTS.has(bound) then DIGESTS.end_others(q, id) end
   redis.call('HSET', key, 'state', 'completed', 'finished_at', stamp)
   if bound then untie(q, id, tonumber(stamp), bound) end
   if kept == 'part' then redis.call('HDEL', key, 'payload', 'headers', 'entry', 'worker', 'unhandled', 'begun', 'crashes') end

@@ -29,7 +29,7 @@ JUDGED = {  # columns of the table
     "past start-by": ("START-BY",),
     "after cancel": ("CANCELLED", "ASKED", "UNLESS", "DESPITE", "SKIPPED", "PAUSED"),
     "out of order": ("ORDER", "PARENT", "PARENTLESS"),
-    "not unique": ("UNIQUE", "TWICE", "UNMERGED"),
+    "not unique": ("UNIQUE", "TWICE"),
     "without a lease's end": ("DOUBLE", "AGAIN", "REAPED", "STALE", "UNCLAIMED"),
     "slow after a crash": ("SLOW",),
     "other": ("DIGEST",),

@@ -113,19 +113,20 @@ class PlanJudge:
         for run in case.runs.values() if wish.parents else ():
             if self.world.faults.taken(run.claimed):
                 continue
-            failed = 0
+            failed = missing = 0
             for name in wish.parents:
                 parent = self.world.case(name)
                 if not parent.made and not parent.runs:
-                    if parent.word:
-                        self.verdict.say("PARENTLESS", case.id, f"its parent {name} was {parent.word} and never made")
+                    missing += bool(parent.word)  # it counts as one that failed
                     continue
                 over = parent.over()
                 if over > run.claimed + 1 and not self.world.faults.taken(over):
                     self.verdict.say("PARENT", case.id, f"claimed {over - run.claimed:.1f} ms before {name} had ended")
                 failed += parent.final in FAILED
-            wrong = wish.on == "success" and failed and wish.otherwise != "run"
-            if wrong or (wish.on == "failure" and not failed):
+            strict = wish.on == "success" and wish.otherwise != "run"
+            if strict and missing:
+                self.verdict.say("PARENTLESS", case.id, f"{missing} of {', '.join(wish.parents)} were never made")
+            if (strict and failed) or (wish.on == "failure" and not failed + missing):
                 self.verdict.say("PARENT", case.id, f"run on {wish.on} with {failed} failed ({wish.otherwise})")
 
     def _line(self, key: str, cases: list[Case]) -> None:
@@ -181,9 +182,6 @@ class PlanJudge:
                 seen[tag].append(case)
                 if case.final == "completed" or (case.final == "missing" and _completed(case)):
                     inside[tag].add(case.id)
-        in_line = cases[0].wish is not None and cases[0].wish.mode == "fifo"
-        if in_line and len(seen) > 3 and len(seen) == len({digest.id for found in seen.values() for digest in found}):
-            self.verdict.say("UNMERGED", cases[0].id, f"{len(seen)} payloads of {key} that came in line ran alone")
         for case in cases:
             if not case.made or case.acked == NEVER or self._lossy(case):
                 continue

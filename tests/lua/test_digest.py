@@ -143,6 +143,47 @@ def test_an_opener_that_is_ready_and_never_starts_hands_over_too(queue: Queue, w
     assert ends(queue, "a", "c") == [said, "skipped merged into b"]
 
 
+CLAIMED: dict[str, tuple[dict[str, Any], Callable[[Queue], Any], str]] = {
+    "cancel": ({}, lambda q: cancel(q, "a", now=CLOSED + 10), "cancelled cancelled"),
+    "an event": ({"conditions": {"cancel_on": ["x"]}}, lambda q: q.emit("x", now=CLOSED + 10), "cancelled event x"),
+    "its start-by": ({"expires_at": CLOSED + 100}, lambda q: None, "expired"),
+}
+
+
+@pytest.mark.parametrize("back", ["returned", "reaped"])
+@pytest.mark.parametrize("why", CLAIMED)
+def test_an_opener_that_is_claimed_and_never_begun_hands_over_too(queue: Queue, why: str, back: str) -> None:
+    options, end, said = CLAIMED[why]
+    three(queue, **options)
+    ready(queue)
+    (started,) = queue.claim(now=CLOSED).tasks
+    queue.attend(now=CLOSED + 5)
+    end(queue)
+    if back == "returned":
+        queue.settle(started, "return", now=CLOSED + 200)
+    else:
+        queue.reap(now=CLOSED + HOUR)
+
+    assert runs(queue, now=CLOSED + 2 * HOUR) == {"b": ["b", "c"]}
+    assert ends(queue, "a", "c") == [said, "skipped merged into b"]
+
+
+@pytest.mark.parametrize("told", ["begun", "failed"])
+def test_an_opener_whose_handler_has_begun_keeps_all_of_it(queue: Queue, told: str) -> None:
+    three(queue)
+    ready(queue)
+    (started,) = queue.claim(now=CLOSED).tasks
+    assert (queue.begin(started, now=CLOSED) if told == "begun" else queue.settle(started, "retry", now=CLOSED))
+    queue.attend(now=CLOSED + 1000)
+    assert ends(queue, "b", "c") == ["skipped merged into a"] * 2
+    cancel(queue, "a", now=CLOSED + 1000)
+    if told == "begun":
+        queue.settle(started, "cancelled", "stopped", now=CLOSED + 1000)
+
+    assert runs(queue, now=CLOSED + HOUR) == {}
+    assert ends(queue, "a")[0].startswith("cancelled")
+
+
 @pytest.mark.parametrize("state", ["scheduled", "ready", "paused"])
 def test_an_opener_that_gets_other_conditions_runs_by_itself(queue: Queue, state: str) -> None:
     three(queue)

@@ -285,12 +285,6 @@ def an_item_despite_its_event(book: Book) -> None:
     book.ran("t", 10_200, tags=("t", "u"))
 
 
-def never_merged(book: Book) -> None:
-    for number in range(4):
-        book.submit(f"d{number}", digest="k", mode="fifo")
-        book.ran(f"d{number}", 10_100 + number * 50, tags=(f"d{number}",))
-
-
 def before_its_parent(book: Book) -> None:
     book.submit("t")
     book.submit("u", parents=["t"])
@@ -330,7 +324,6 @@ BROKEN: list[tuple[Callable[[Book], None], list[str]]] = [
     (awaited, ["AWAITED"]), (unheard, ["UNHEARD"]), (held, ["HELD"]), (confirmed_and_expired, ["UNHEARD"]),
     (paused, ["PAUSED"]), (out_of_order, ["ORDER"]), (two_at_once, ["UNIQUE"]), (rejected_and_run, ["UNIQUE"]),
     (a_lost_item, ["ITEM"]), (an_item_twice, ["TWICE"]), (an_item_despite_its_event, ["DESPITE"]),
-    (never_merged, ["UNMERGED"]),
     (before_its_parent, ["PARENT"]), (without_its_parent, ["PARENTLESS"]), (despite_its_parent, ["PARENT"]),
     (a_lost_slot, ["SLOT"]), (an_event_without_its_task, ["RULE"]),
 ]  # fmt: skip
