@@ -43,8 +43,7 @@ from redsched.wire.protocol import Bell, Call, Claimed, Settlement
 
 log = logging.getLogger("redsched.worker")
 QUEUES_A_CALL = 16
-AHEAD = 0.05  # seconds of work that a busy worker holds beside what runs
-MOST_CLAIMED = 250  # by one call: while Redis works on it, the worker runs what it holds ahead
+AHEAD, MOST_CLAIMED = 0.05, 250  # seconds of work that a busy worker holds beside what runs; tasks that one call claims
 TURN = 0.002  # seconds that handlers which never wait may hold the loop in one go
 LAST_WORDS = 2.0  # seconds in which what was stopped at the end of the grace is handed back
 
