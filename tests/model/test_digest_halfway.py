@@ -152,7 +152,8 @@ CASES: dict[str, Callable[[Scene], Call[Any]]] = {
     "update of another": lambda s: after(s, others(s, "b")),
     "update of a ready one": lambda s: when_ready(s, others(s, "a")),
 }
-ENDS_A_HOLD = ("cancel of another", "cancel of all", "update of another", "an event")  # only the same call again does that
+# only the same call again ends a hold
+ENDS_A_HOLD = ("cancel of another", "cancel of all", "update of another", "an event")
 
 
 @pytest.fixture(scope="module")
