@@ -8,7 +8,7 @@
 -- REPLY  {word...}         updated | running | finished | missing, in order; error RS_INVALID 1 <field> <why> before
 --                          anything is written
 -- FLAGS  none
--- USES   clock, keys, check, read, event, ready, circle, digest, finish, wait, merge, replan, field
+-- USES   clock, keys, check, read, event, ready, digest, circle, finish, wait, merge, replan, field
 
 local q = open(KEYS[1])
 local now, n = clock(q.prefix, ARGV[1]), tonumber(ARGV[2])

@@ -163,6 +163,7 @@ def test_tasks_of_a_digest_are_merged_into_the_first(queue: Queue) -> None:
 
     queue.promote(now=NOW + 2000)
     (started,) = queue.claim(now=NOW + 2000).tasks
+    queue.begin(started, now=NOW + 2000)
     queue.attend(now=NOW + 2000)
 
     assert json.loads(started.payload) == {"items": [{"n": 0}, {"n": 1}, {"n": 2}]}
