@@ -33,7 +33,7 @@ STEPS = 70
 TICKS = (0, 0, 0, 1, 10, 400, 1_000, 5_000, 31_000)
 # what a foreign client may write over a task; {} is the id
 _FIELDS = (
-    ("priority", "urgent"), ("attempt", "many"), ("expires_at", "soon"), ("max_attempts", "0"), ("state", "odd"),
+    ("priority", "urgent"), ("attempt", "many"), ("expires_at", "soon"), ("max_attempts", "0"), ("state", "Odd!"),
     ("retry", "never"), ("retention_ms", "-1"), ("type", "no name!"),
 )  # fmt: skip
 
