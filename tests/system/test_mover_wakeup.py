@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from redsched import Mover, Settings, Task
-from redsched.engine import apart
+from redsched.engine import isolation
 from redsched.engine import mover as engine
 from redsched.wire import protocol
 from redsched.wire.keys import queue_keys
@@ -252,7 +252,8 @@ def test_a_queue_that_redis_refuses_does_not_hold_up_the_others(site: Site, capl
             await eventually(lambda: is_ready(site.store, "mended", "bad"))
 
     asyncio.run(main())
-    assert [record.message for record in caplog.records if record.name == "redsched.mover"] == ["promote.refused"]
+    told = [record.message for record in caplog.records if record.name == "redsched.mover"]
+    assert told == ["promote.refused", "promote.accepted"]
 
 
 def claim_for_a_worker_that_dies(site: Site, *queues: str, **options: Any) -> list[str]:
@@ -267,11 +268,13 @@ def claim_for_a_worker_that_dies(site: Site, *queues: str, **options: Any) -> li
 def test_a_queue_whose_leases_cannot_be_taken_back_does_not_hold_up_the_others(
     site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "REFUSED", 0.2)
+    monkeypatch.setattr(isolation, "REFUSED", 0.2)
     caplog.set_level(logging.ERROR, "redsched.mover")
     queues = ("bad", "good", "fine")
-    ids = claim_for_a_worker_that_dies(site, *queues, max_attempts=1)
-    bad = site.store.key("dead:bad")
+    ids = claim_for_a_worker_that_dies(site, *queues)
+    for task_id, queue in zip(ids, queues, strict=True):
+        site.client.cancel(task_id, queue=queue)
+    bad = site.store.key("finished:bad")
     site.store.redis.set(bad, "somebody else's")
 
     def states() -> list[str]:
@@ -279,7 +282,7 @@ def test_a_queue_whose_leases_cannot_be_taken_back_does_not_hold_up_the_others(
 
     async def main() -> None:
         async with running(site.settings(), at_home=queues) as mover:
-            await eventually(lambda: states() == ["running", "dead", "dead"])
+            await eventually(lambda: states() == ["running", "cancelled", "cancelled"])
             before = mover.polls
             for number in range(5):  # due tasks of the bad queue go on, and it is tried no more often than that
                 write_raw(site.store, f"raw-{number}", site.store.now_ms() + 20, queue="bad")
@@ -287,7 +290,7 @@ def test_a_queue_whose_leases_cannot_be_taken_back_does_not_hold_up_the_others(
             await asyncio.sleep(0.5)
             assert mover.polls - before < 40
             site.store.redis.delete(bad)
-            await eventually(lambda: states() == ["dead"] * 3)
+            await eventually(lambda: states() == ["cancelled"] * 3)
 
     asyncio.run(main())
     told = sorted((record.message, record.__dict__["queue"]) for record in caplog.records)
@@ -299,7 +302,7 @@ def test_a_queue_that_cannot_be_swept_does_not_hold_up_the_others(
     site: Site, place: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "SWEEP_EVERY", 0.05)
-    monkeypatch.setattr(apart, "REFUSED", 0.05)
+    monkeypatch.setattr(isolation, "REFUSED", 0.05)
     caplog.set_level(logging.ERROR, "redsched.mover")
     for queue in ("bad", "good", "fine"):
         ended = site.client.enqueue("note", queue=queue, retention=timedelta(milliseconds=1), delay="1h")
@@ -350,10 +353,11 @@ def test_a_lease_that_ends_unanswered_is_taken_back(site: Site) -> None:
 
     async def main() -> None:
         async with running(site.settings()):
-            await eventually(lambda: site.client.task(made).state == "scheduled")
+            await eventually(lambda: site.client.task(made).state == "ready")
 
     asyncio.run(main())
-    assert [(a.attempt, a.outcome) for a in site.client.task(made).history or ()] == [(1, "lease")]
+    task = site.client.task(made)
+    assert (task.attempt, list(task.history or ())) == (0, []), "no handler had begun: the attempt is given back"
 
 
 def test_a_stranger_holding_the_name_of_the_acting_mover_costs_little(site: Site) -> None:
