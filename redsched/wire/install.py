@@ -109,7 +109,10 @@ def epoch(keys: CellKeys) -> Generator[Command, Any, str | None]:
     """Which life of this namespace it is: a random text in ``meta``, made where it is missing. None where that is
     refused, or ``meta`` is no hash: the doctor tells of that."""
     found = None
-    for command in (("HSETNX", keys.meta, "epoch", nonce()), ("HGET", keys.meta, "epoch")):
+    read = ("HGET", keys.meta, "epoch")
+    for command in (read, ("HSETNX", keys.meta, "epoch", nonce()), read):
+        if isinstance(found, (bytes, str)):
+            break
         try:
             found = yield command
         except Refused as refused:
