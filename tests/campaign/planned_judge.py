@@ -163,8 +163,9 @@ class RunJudge:
         for told in reaps:
             claims = [run for run in case.runs.values() if run.claimed <= told.at]
             last = max(claims, key=lambda run: run.claimed, default=None)
-            if last is not None and told.at < last.claimed + self.world.lease_ms - 2 and not self._taken(last):
-                self.verdict.say("REAPED", case.id, f"{told.at - last.claimed:.0f} ms after its claim")
+            # a claim that was repeated tells the time of the repeat, and its lease is that of the first
+            if last is not None and told.at < last.sent + self.world.lease_ms - 2 and not self._taken(last):
+                self.verdict.say("REAPED", case.id, f"{told.at - last.sent:.0f} ms after its claim was sent")
         if reaps and int(reaps[0].more.get("due", 0)) > reaps[0].at + 100:
             wait = int(reaps[0].more["due"]) - reaps[0].at
             self.verdict.say("SLOW", case.id, f"a crash, and then {wait:.0f} ms until it is due again")

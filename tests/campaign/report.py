@@ -10,7 +10,8 @@ import msgspec
 from redsched.torture.checker import quantile
 from tests.campaign.scenario import Result
 
-BEGIN, END = "<!-- campaign -->", "<!-- end of campaign -->"
+MARKS = ("<!-- campaign -->", "<!-- end of campaign -->")
+LEDGER_MARKS = ("<!-- ledger -->", "<!-- end of ledger -->")  # of what an external ledger judged
 
 
 def results_in(folder: Path) -> list[Result]:
@@ -40,12 +41,8 @@ def tables(results: Sequence[Result]) -> str:
           f"{result.lost_to_loss:,}", _figures(result), "yes" if result.ok else "NO")
          for result in results if may_lose(result)],
     )  # fmt: skip
-    if judged := [result for result in results if "judged" in result.figures]:
-        lines += ["", "Conditions, keys, digests, workflows, schedules and events under all faults at once, judged by a"
-                  " ledger outside Redis:", "", *_judged(judged)]  # fmt: skip
     lines += ["", "What single scenarios measured besides:", ""]
-    lines += [f"- {result.scenario} {result.variant}: {_figures(result)}"
-              for result in strict if result.figures and "judged" not in result.figures]
+    lines += [f"- {result.scenario} {result.variant}: {_figures(result)}" for result in strict if result.figures]
     return "\n".join(lines)
 
 
@@ -70,7 +67,8 @@ def _row(name: str, results: Sequence[Result]) -> tuple[str, ...]:
             "yes" if not broken else f"NO: {broken} of {len(results)}")  # fmt: skip
 
 
-def _judged(results: Sequence[Result]) -> list[str]:
+def ledger_table(results: Sequence[Result]) -> str:
+    """What the ledger of the planned campaign proves, by variant."""
     columns = list(results[0].figures["judged"])
     rows = []
     for name, found in [*_by_variant(results), ("**all**", results)]:
@@ -78,9 +76,11 @@ def _judged(results: Sequence[Result]) -> list[str]:
         counts = (sum(sum(result.faults.values()) for result in found), sum(result.submitted for result in found),
                   sum(result.executions for result in found), sum(result.extra for result in found),
                   sum(result.lost_to_loss for result in found), *sums)  # fmt: skip
-        rows.append((name, *(f"{count:,}" for count in counts)))
-    head = ("variant", "faults made", "tasks", "executions", "run again after a lease", "taken by a failover", *columns)
-    return _table(head, rows)
+        broken = sum(not result.ok for result in found)
+        rows.append((name, *(f"{count:,}" for count in counts), f"NO: {broken}" if broken else "yes"))
+    head = ("variant", "faults made", "tasks", "executions", "run again after a lease", "taken by a failover",
+            *columns, "kept")  # fmt: skip
+    return "\n".join(_table(head, rows))
 
 
 def _by_variant(results: Iterable[Result]) -> list[tuple[str, list[Result]]]:
@@ -99,15 +99,22 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def write_tables(folder: Path, target: Path | None) -> None:
-    """Print the tables, and put them between the markers of ``target``."""
+    """Print the tables, and put each between its markers of ``target``; one without results stays as it is there."""
     results = results_in(folder)
-    if not results:
-        return
-    text = tables(results)
-    print(text)
-    if target is not None:
-        old = target.read_text(encoding="utf-8") if target.exists() else f"# Tests\n\n{BEGIN}\n{END}\n"
-        if BEGIN not in old:
-            old += f"\n## The campaign\n\n{BEGIN}\n{END}\n"
-        before, _, rest = old.partition(BEGIN)
-        target.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    judged = [result for result in results if "judged" in result.figures]
+    others = [result for result in results if "judged" not in result.figures]
+    for marks, found, table in ((MARKS, others, tables), (LEDGER_MARKS, judged, ledger_table)):
+        if found:
+            text = table(found)
+            print(text)
+            if target is not None:
+                _put_between(target, marks, text)
+
+
+def _put_between(target: Path, marks: tuple[str, str], text: str) -> None:
+    begin, end = marks
+    old = target.read_text(encoding="utf-8") if target.exists() else "# Tests\n"
+    if begin not in old:
+        old += f"\n## The campaign\n\n{begin}\n{end}\n"
+    before, _, rest = old.partition(begin)
+    target.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
