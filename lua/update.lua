@@ -8,7 +8,7 @@
 -- REPLY  {word...}         updated | running | finished | missing, in order; error RS_INVALID 1 <field> <why> before
 --                          anything is written
 -- FLAGS  none
--- USES   clock, keys, check, read, event, ready, digest, circle, finish, wait, merge, replan, field
+-- USES   clock, keys, check, read, event, ready, digest, circle, finish, stop, wait, merge, replan, field
 
 local q = open(KEYS[1])
 local now, n = clock(q.prefix, ARGV[1]), tonumber(ARGV[2])
@@ -45,7 +45,7 @@ for i = 3 + 2 * n, #ARGV do
   local old = plans and found and read_planned(q, id)
   if not found then
     answer = 'missing'
-  elseif state == 'running' or FINISHED[state] or DIGESTS.has(found[5]) and DIGESTS.merged_into(q, id) then
+  elseif state == 'running' or FINISHED[state] or DIGESTS.has(found[5]) and end_merged(q, id, now) then
     answer = state == 'running' and 'running' or 'finished'
   else
     if #set > 0 then redis.call('HSET', key, unpack(set)) end

@@ -130,13 +130,16 @@ class Client(EventVerbs):
         """Forget members of the quarantine, as ``quarantined`` told them; answers how many were there."""
         return self._transport.send(care.drop_quarantined(self._keys(queue), members))
 
-    def show(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, TaskView | None]:
-        """Everything known of 1..100 tasks."""
-        return self._transport.send(protocol.show(self._keys(queue), id_list(ids)))
+    def show(
+        self, ids: str | Sequence[str], *, queue: str = "default", stored: bool = False
+    ) -> dict[str, TaskView | None]:
+        """Everything known of 1..100 tasks; ``stored``: payload, headers, tags, conditions, progress and result are
+        ``msgspec.Raw``, byte for byte as they are stored."""
+        return self._transport.send(protocol.show(self._keys(queue), id_list(ids), stored=stored))
 
-    def task(self, id: str, *, queue: str = "default") -> TaskView:
-        """Everything known of one task; raises TaskNotFound."""
-        return _found(self.show(id, queue=queue), id, queue)
+    def task(self, id: str, *, queue: str = "default", stored: bool = False) -> TaskView:
+        """Everything known of one task, as ``show`` tells it; raises TaskNotFound."""
+        return _found(self.show(id, queue=queue, stored=stored), id, queue)
 
     def list(
         self, queue: str = "default", *, state: str = "scheduled", type: str | None = None, limit: int = 50,
@@ -267,13 +270,15 @@ class AsyncClient(AsyncEventVerbs):
         """As ``Client.drop_quarantined``."""
         return await self.transport.send(care.drop_quarantined(self._keys(queue), members))
 
-    async def show(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, TaskView | None]:
+    async def show(
+        self, ids: str | Sequence[str], *, queue: str = "default", stored: bool = False
+    ) -> dict[str, TaskView | None]:
         """As ``Client.show``."""
-        return await self.transport.send(protocol.show(self._keys(queue), id_list(ids)))
+        return await self.transport.send(protocol.show(self._keys(queue), id_list(ids), stored=stored))
 
-    async def task(self, id: str, *, queue: str = "default") -> TaskView:
+    async def task(self, id: str, *, queue: str = "default", stored: bool = False) -> TaskView:
         """As ``Client.task``."""
-        return _found(await self.show(id, queue=queue), id, queue)
+        return _found(await self.show(id, queue=queue, stored=stored), id, queue)
 
     async def list(
         self, queue: str = "default", *, state: str = "scheduled", type: str | None = None, limit: int = 50,

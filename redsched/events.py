@@ -167,9 +167,9 @@ class EventVerbs(_Shared):
         steps = workflow.group(self.cell, self._workflow_enqueue, tasks, then, on, otherwise)
         return talk(self._transport, steps)
 
-    def parents(self, id: str, *, queue: str = "default") -> builtins.list[Kin]:
-        """The tasks that one comes after, with their results."""
-        return talk(self._transport, workflow.kin(self.cell, queue, id, "parents"))
+    def parents(self, id: str, *, queue: str = "default", stored: bool = False) -> builtins.list[Kin]:
+        """The tasks that one comes after, with their results; ``stored``: as they are stored, ``msgspec.Raw``."""
+        return talk(self._transport, workflow.kin(self.cell, queue, id, "parents", stored=stored))
 
     def tree(self, id: str, *, queue: str = "default", limit: int = 200) -> Branch:
         """A task and those that come after it, at most 1..1000; raises TaskNotFound."""
@@ -265,9 +265,9 @@ class AsyncEventVerbs(_Shared):
         steps = workflow.group(self.cell, self._workflow_enqueue, tasks, then, on, otherwise)
         return await talk_async(self.transport, steps)
 
-    async def parents(self, id: str, *, queue: str = "default") -> builtins.list[Kin]:
+    async def parents(self, id: str, *, queue: str = "default", stored: bool = False) -> builtins.list[Kin]:
         """As ``EventVerbs.parents``."""
-        return await talk_async(self.transport, workflow.kin(self.cell, queue, id, "parents"))
+        return await talk_async(self.transport, workflow.kin(self.cell, queue, id, "parents", stored=stored))
 
     async def tree(self, id: str, *, queue: str = "default", limit: int = 200) -> Branch:
         """As ``EventVerbs.tree``."""

@@ -74,7 +74,7 @@ AGENDA.digest = function(prefix, what, limit, now)
     local ids = redis.call('ZRANGE', q.digest_members .. name, 0, most)
     for _, id in ipairs(ids) do
       if id ~= starter then
-        MERGE.end_merged(q, id, now)
+        end_merged(q, id, now)
         redis.call('ZREM', q.digest_members .. name, id)
       end
     end

@@ -32,7 +32,7 @@ local MEMBER = {
 
 local function checked_plan(text)
   if #text > LONGEST_PLAN then return nil, 'are too long' end
-  local ok, plan = pcall(cjson.decode, text)
+  local ok, plan = pcall(function() return cjson.decode(keep_integers(text)) end)
   if not ok or type(plan) ~= 'table' or #plan > 0 then return nil, 'must be a JSON object' end
   local part, why = {}, nil
   for member, value in pairs(plan) do

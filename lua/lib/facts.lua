@@ -60,8 +60,21 @@ local function while_it_happens(name, tell, ...)
   if not ok then error(problem) end
 end
 
+-- The order of a JSON number and one of a plan: -1, 0 or 1. Whole ones are compared by their digits, since a double holds no
+-- more than 15 of them for sure.
+local function order_to(text, number, wanted)
+  local whole_number = string.match(text, '^%s*(%-?%d+)%s*$')
+  local longhand = type(wanted) == 'table' and wanted.int
+    or whole_number and #text > 15 and wanted % 1 == 0 and number_text(wanted)
+  if whole_number and longhand and not string.find(longhand, 'e') then return order_of(whole_number, longhand) end
+  local other = type(wanted) == 'table' and tonumber(wanted.int) or wanted
+  return number < other and -1 or number > other and 1 or 0
+end
+
 local function is_same(text, value, wanted)
-  return value == wanted or type(wanted) == 'string' and text == wanted
+  if type(wanted) == 'string' then return value == wanted or text == wanted end
+  if type(value) ~= 'number' or type(wanted) == 'boolean' then return value == wanted end
+  return order_to(text, value, wanted) == 0
 end
 
 -- Whether a comparison holds. What is no number is neither less nor greater; what is too long to be read is only there.
@@ -71,12 +84,12 @@ local function compares(prefix, test)
   if text == nil then return false end
   if text == false then return test.equals == nil and not test.less and not test.greater and not test['in'] end
   local value, number = nil, nil
-  if #text <= LONGEST_SCALAR and not string.find(text, '^%s*[%[{]') then value = scalar(text) end
+  if #text <= LONGEST_SCALAR and not string.find(text, '^%s*[%[{]') and is_json(text) then value = scalar(text) end
   if value == nil then value = text end
   number = type(value) == 'number' and value or nil
   if test.equals ~= nil and not is_same(text, value, test.equals) then return false end
-  if test.less and not (number and number < test.less) then return false end
-  if test.greater and not (number and number > test.greater) then return false end
+  if test.less and not (number and order_to(text, number, test.less) < 0) then return false end
+  if test.greater and not (number and order_to(text, number, test.greater) > 0) then return false end
   if not test['in'] then return true end
   for _, one in ipairs(test['in']) do
     if is_same(text, value, one) then return true end

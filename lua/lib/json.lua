@@ -97,6 +97,31 @@ local function scalar(text)
   if ok and type(value) == 'table' and #value == 1 and type(value[1]) ~= 'userdata' then return value[1] end
 end
 
+-- The text of a JSON value with {"int": "<digits>"} in place of each integer that is too long for a double: cjson would
+-- round it. An error where the text is no JSON.
+local function keep_integers(text)
+  local parts, at = {}, 1
+  if not string.find(text, string.rep('%d', 16)) then return text end
+  repeat
+    local quote = string.find(text, '"', at, true)
+    parts[#parts + 1] = string.gsub(string.sub(text, at, (quote or 0) - 1), '[%d.eE+%-]+', function(number)
+      return #number >= 16 and string.find(number, '^%-?[1-9]%d*$') and '{"int":"' .. number .. '"}' or nil
+    end)
+    at = quote and after_string(text, quote)
+    if quote then parts[#parts + 1] = string.sub(text, quote, at - 1) end
+  until not quote
+  return table.concat(parts)
+end
+
+-- The order of two integers, as texts of any length: -1, 0 or 1.
+local function order_of(one, other)
+  local a, b = string.match(one, '%d+'), string.match(other, '%d+')
+  local negative = string.byte(one) == 45
+  if negative ~= (string.byte(other) == 45) then return negative and -1 or 1 end
+  local order = a == b and 0 or (#a < #b or #a == #b and a < b) and -1 or 1
+  return negative and -order or order
+end
+
 -- {name, JSON text} of each member, in order; nil where the text is no object.
 local function members(text)
   local ok, at = pcall(cjson.decode, text), string.match(text, '^%s*{()')

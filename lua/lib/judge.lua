@@ -31,7 +31,7 @@ local function judge(q, id, told, now)
     bury(q, id, now, 'malformed')
     return true
   elseif expires <= now then
-    if not (found[6] and MERGE.end_merged(q, id, now)) then expire(q, id, now, found[5]) end
+    if not (found[6] and end_merged(q, id, now)) then expire(q, id, now, found[5]) end
     return true
   end
   local due_at = told                                   -- numbers are dear to convert

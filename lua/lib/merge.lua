@@ -138,15 +138,6 @@ function MERGE.join_or_close(q, id, plan, f, now)
   if not renew_item(q, name, id, plan, f.payload) then return 'dead', 'malformed' end
 end
 
--- The end of one whose item runs; answers whether it is such a one.
-function MERGE.end_merged(q, id, now)
-  local starter = DIGESTS.merged_into(q, id)
-  local f = starter and read_planned(q, id)
-  if not f or f.state ~= 'held' and f.state ~= 'scheduled' then return false end
-  end_member(q, id, f, 'skipped', 'merged into ' .. starter, now)
-  return true
-end
-
 -- {"items": [...]}: the payload of a digest, in the order in which its tasks came, and its name; of a task that is not the
 -- first of one its own item alone.
 function MERGE.payload(q, id, f)

@@ -14,7 +14,14 @@ end
 
 local function is_short(value) return type(value) == 'string' and #value >= 1 and #value <= 256 end
 local function is_flag(value) return type(value) == 'boolean' end
-local function is_number(value) return sane(value, -1e300, 1e300) ~= nil end
+
+-- An integer as keep_integers has it.
+local function is_integer(value)
+  return type(value) == 'table' and type(value.int) == 'string' and #value.int <= 256 and next(value, next(value)) == nil
+    and string.find(value.int, '^%-?[1-9]%d*$') ~= nil
+end
+
+local function is_number(value) return sane(value, -1e300, 1e300) ~= nil or is_integer(value) end
 local function is_plain(value) return is_flag(value) or is_number(value) or type(value) == 'string' and #value <= 1024 end
 local function is_span(value) return sane(value, 1, 31536000000) ~= nil and value % 1 == 0 end
 

@@ -1,5 +1,21 @@
 -- stop: cancel one task, whatever it is doing.
 
+-- The end of one whose item runs as part of another; false where it is no such one.
+local function end_merged(q, id, now)
+  local starter = DIGESTS.merged_into(q, id)
+  local found = starter and read(q.task .. id, 'state', 'blocked', 'retention_ms')
+  local state, reason = found and state_of(found[1]), 'merged into ' .. (starter or '')
+  if state ~= 'held' and state ~= 'scheduled' then return false end
+  leave_stop(q, id, found[2])
+  redis.call('HDEL', q.task .. id, 'blocked')
+  finish(q, id, 'skipped', now, found[3], reason)
+  event(q, 'skipped', id, 'reason', reason)
+  count(q, now, 'skipped', 1)
+  redis.call('ZREM', q.due, id)
+  redis.call('ZREM', q.held, id)
+  return true
+end
+
 -- cancelled | requested (running: its worker is told at the next renewal) | finished | missing. at_once: a running one ends now,
 -- and its worker's claim is lost.
 local function stop_task(q, id, now, reason, at_once)
@@ -12,8 +28,8 @@ local function stop_task(q, id, now, reason, at_once)
       event(q, 'cancel_requested', id)
     end
     return 'requested'
-  elseif state ~= 'running' and DIGESTS.has(found[5]) and DIGESTS.merged_into(q, id) then
-    return 'finished'                                   -- its item runs already; the mover ends it
+  elseif state ~= 'running' and DIGESTS.has(found[5]) and end_merged(q, id, now) then
+    return 'finished'
   elseif state == 'scheduled' or state == 'held' or state == 'ready' or state == 'running' then
     if state == 'held' then
       leave_stop(q, id, redis.call('HGET', q.task .. id, 'blocked'))

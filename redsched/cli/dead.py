@@ -90,7 +90,7 @@ def show(given: Invocation, id: str, queue: str) -> None:
     Its last error with the traceback, and how each of its attempts ended.
     """
     with given.client() as client:
-        found = client.task(id, queue=queue)
+        found = client.task(id, queue=queue, stored=True)
     if found.state != "dead":
         raise Failure(f"Task {id} in queue {queue} is {found.state}, not dead.", CONFLICT)
     if given.json:

@@ -132,7 +132,7 @@ def list_(given: Invocation, queue: str, state: str, type: str | None, limit: in
 def show(given: Invocation, id: str, queue: str) -> None:
     """Show everything known of one task."""
     with given.client() as client:
-        found = client.task(id, queue=queue)
+        found = client.task(id, queue=queue, stored=True)
     if given.json:
         render.document(found)
     else:

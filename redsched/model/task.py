@@ -169,10 +169,11 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schedule: str | None = None  # that made it, for this planned time (None: it was triggered)
     slot: datetime | None = None
     conditions: Any = None  # durations in whole ms
-    blocked: str | None = None  # what a held task waits for: confirm, facts, parents, line or pause:<what>
+    blocked: str | None = None  # what a held task waits for: confirm, facts, parents, line, digest, pause:<what>
     cancel_requested: bool = False
     progress: Any = None
     result: Any = None
+    not_json: list[str] | None = None  # of payload, conditions, progress, result: is no JSON, so shown as text
     error: str | None = None
     traceback: str | None = None
     history: list[Attempt] | None = None

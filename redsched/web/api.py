@@ -115,7 +115,7 @@ class Api:
     async def show(self, request: Request) -> Response:
         """One task."""
         queue = parameters(request, "queue").get("queue", DEFAULT_QUEUE)
-        return Json(await self.client.task(request.path_params["id"], queue=queue))
+        return Json(await self.client.task(request.path_params["id"], queue=queue, stored=True))
 
     async def list(self, request: Request) -> Response:
         """One page of a queue's tasks in one state."""

@@ -170,7 +170,7 @@ class EventsApi:
     async def parents(self, request: Request) -> Response:
         """The tasks that it comes after, with their results."""
         queue = parameters(request, "queue").get("queue", DEFAULT_QUEUE)
-        return Json({"items": await self._client.parents(request.path_params["id"], queue=queue)})
+        return Json({"items": await self._client.parents(request.path_params["id"], queue=queue, stored=True)})
 
     async def paused(self, request: Request) -> Response:
         """What is paused in a queue."""

@@ -240,14 +240,48 @@ def stored_json(value: Any) -> Any:
     return msgspec.json.decode(raw)
 
 
-def _json_value(found: Mapping[str, Any], field: str) -> Any:
-    value = found.get(field)
-    if value is None:
-        return None
+def json_or_text(value: bytes) -> Any:
+    """What the JSON says; what is no JSON as text."""
     try:
         return stored_json(value)
     except ValueError:
         return text_of(value)
+
+
+def _json_value(found: Mapping[str, Any], field: str) -> Any:
+    value = found.get(field)
+    return None if value is None else json_or_text(value)
+
+
+def _raw_json(value: bytes) -> msgspec.Raw | None:
+    """The bytes as JSON that is passed on as it was written; None where they are no JSON."""
+    try:
+        stored_json(value)
+    except ValueError:
+        return None
+    return msgspec.Raw(value)
+
+
+def stored_or_text(value: bytes) -> Any:
+    """The value as it is stored; what is no JSON as text."""
+    raw = _raw_json(value)
+    return text_of(value) if raw is None else raw
+
+
+def _stored(found: Mapping[str, Any], field: str) -> Any:
+    value = found.get(field)
+    return None if value is None else stored_or_text(value)
+
+
+def _texts_stored(found: Mapping[str, Any], field: str) -> Any:
+    """The same of a list or an object of texts; anything else is left out."""
+    value, shape = _stored(found, field), _json_value(found, field)
+    return value if _list_of_text(shape) is not None or _dict_of_text(shape) is not None else None
+
+
+def _not_json(*named: tuple[Mapping[str, Any], str]) -> list[str] | None:
+    names = [name for found, name in named if found.get(name) is not None and _raw_json(found[name]) is None]
+    return names or None
 
 
 def _text(found: Mapping[str, Any], field: str) -> str | None:
@@ -264,27 +298,34 @@ def _dict_of_text(value: Any) -> dict[str, str] | None:
 
 
 def task_view(
-    task_id: str, queue: str, found: Mapping[str, Any], outcome: Mapping[str, Any], due: Any = b"", lease: Any = b""
-) -> TaskView:
-    """What a hash and its outcome tell of a task; fields that cannot be read are left out."""
-    view = dict(found)
+    task_id: str, queue: str, found: Mapping[str, Any], outcome: Mapping[str, Any], due: Any = b"", lease: Any = b"",
+    stored: bool = False,
+) -> TaskView:  # fmt: skip
+    """What a hash and its outcome tell of a task; fields that cannot be read are left out.
+
+    ``stored``: payload, headers, tags, conditions, progress and result are ``msgspec.Raw``, byte for byte as they are
+    stored.
+    """
+    view, value = dict(found), _stored if stored else _json_value
     if due not in (b"", None):
         view["due_at"] = due  # before promote the score is the due time
     return TaskView(
         id=task_id, queue=queue, state=text_of(view.get("state") or "scheduled"),  # type: ignore[arg-type]
-        type=text_of(view.get("type") or ""), payload=_json_value(view, "payload"),
+        type=text_of(view.get("type") or ""), payload=value(view, "payload"),
         content_type=_text(view, "content_type"), priority=text_of(view.get("priority") or "normal"),
         attempt=_number(view, "attempt") or 0, max_attempts=_number(view, "max_attempts"), retry=_text(view, "retry"),
         timeout_ms=_number(view, "timeout_ms"), due_at=_moment(view, "due_at"), created_at=_moment(view, "created_at"),
         started_at=_moment(view, "started_at"), finished_at=_moment(view, "finished_at"),
         expires_at=_moment(view, "expires_at"), lease_until=_moment({"lease": lease}, "lease"), key=_text(view, "key"),
-        tags=_list_of_text(_json_value(view, "tags")), headers=_dict_of_text(_json_value(view, "headers")),
+        tags=_texts_stored(view, "tags") if stored else _list_of_text(_json_value(view, "tags")),
+        headers=_texts_stored(view, "headers") if stored else _dict_of_text(_json_value(view, "headers")),
         traceparent=_text(view, "traceparent"), retention_ms=_number(view, "retention_ms"),
         keep=view.get("keep") in (b"1", "1"), request=_text(view, "request"), worker=_text(view, "worker"),
         reason=_text(view, "reason"), schedule=_text(view, "schedule"), slot=_moment(_slot(view), "slot"),
-        conditions=_json_value(view, "conditions"), blocked=_text(view, "blocked"),
+        conditions=value(view, "conditions"), blocked=_text(view, "blocked"),
         cancel_requested="cancel_requested" in view,
-        progress=_json_value(outcome, "progress"), result=_json_value(outcome, "result"),
+        progress=value(outcome, "progress"), result=value(outcome, "result"),
+        not_json=_not_json((view, "payload"), (view, "conditions"), (outcome, "progress"), (outcome, "result")),
         error=_text(outcome, "error") or None, traceback=_text(outcome, "traceback") or None, history=_history(outcome),
     )  # fmt: skip
 

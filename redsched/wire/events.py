@@ -21,9 +21,11 @@ from redsched.wire.codec import (
     check_name,
     due_word,
     json_bytes,
+    json_or_text,
     pairs,
     reason_word,
     stored_json,
+    stored_or_text,
     text_of,
 )
 from redsched.wire.ids import nonce
@@ -101,23 +103,20 @@ def follow(keys: QueueKeys, task_id: str, refs: Sequence[str]) -> Call[str]:
     return Call("follow", (keys.due,), (check_id(task_id), *refs), text_of)
 
 
-def kin(keys: QueueKeys, task_id: str, which: str, *, cursor: str | None = None, limit: int = 100) -> Call[KinPage]:
-    """A page of its parents or of its children."""
+def kin(
+    keys: QueueKeys, task_id: str, which: str, *, cursor: str | None = None, limit: int = 100, stored: bool = False
+) -> Call[KinPage]:
+    """A page of its parents or of its children; ``stored``: results are ``msgspec.Raw``, as they are stored."""
 
     def read(reply: list[Any]) -> KinPage:
-        return KinPage([_kin(words) for words in reply[1:]], text_of(reply[0]) or None)
+        return KinPage([_kin(words, stored) for words in reply[1:]], text_of(reply[0]) or None)
 
     return Call("kin", (keys.due,), (which, check_id(task_id), cursor or "", limit), read)
 
 
-def _kin(words: Sequence[Any]) -> Kin:
+def _kin(words: Sequence[Any], stored: bool) -> Kin:
     queue, _, task_id = text_of(words[0]).partition("/")
-    result = None
-    if words[3]:
-        try:
-            result = stored_json(words[3])
-        except ValueError:
-            result = text_of(words[3])
+    result = (stored_or_text if stored else json_or_text)(words[3]) if words[3] else None
     return Kin(queue=queue, id=task_id, state=text_of(words[1]), type=text_of(words[2]), result=result)
 
 

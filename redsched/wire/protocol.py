@@ -289,14 +289,14 @@ def progress(keys: QueueKeys, task_id: str, token: str, value: Any) -> Call[str]
     return Call("progress", (keys.due,), (task_id, token, json_bytes("progress", value, 65_536)), text_of)
 
 
-def show(keys: QueueKeys, ids: Sequence[str]) -> Call[dict[str, TaskView | None]]:
-    """Everything that is known of 1..100 tasks."""
+def show(keys: QueueKeys, ids: Sequence[str], *, stored: bool = False) -> Call[dict[str, TaskView | None]]:
+    """Everything that is known of 1..100 tasks; ``stored``: their JSON as it is stored, as ``msgspec.Raw``."""
     if len(ids) > 100:
         raise InvalidTask("ids", f"{len(ids)} in one call; 1..100 are taken", code="batch_too_large")
 
     def read(reply: list[Any]) -> dict[str, TaskView | None]:
         return {
-            task_id: task_view(task_id, keys.queue, pairs(found[0]), pairs(found[3]), found[1], found[2])
+            task_id: task_view(task_id, keys.queue, pairs(found[0]), pairs(found[3]), found[1], found[2], stored)
             if found
             else None
             for task_id, found in zip(ids, reply, strict=True)

@@ -110,12 +110,12 @@ def _whole(answers: list[Enqueued]) -> list[Enqueued]:
     return answers
 
 
-def kin(cell: Cell, queue: str, task_id: str, which: str) -> Talk[list[Kin]]:
+def kin(cell: Cell, queue: str, task_id: str, which: str, *, stored: bool = False) -> Talk[list[Kin]]:
     """All parents or children of a task."""
     found: dict[tuple[str, str], Kin] = {}
     cursor = None
     while True:
-        page = yield events.kin(queue_keys(cell, queue), task_id, which, cursor=cursor, limit=1_000)
+        page = yield events.kin(queue_keys(cell, queue), task_id, which, cursor=cursor, limit=1_000, stored=stored)
         found |= {(one.queue, one.id): one for one in page.items}
         cursor = page.next_cursor
         if cursor is None:

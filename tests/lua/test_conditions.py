@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -176,3 +177,86 @@ def test_a_payload_is_completed_when_it_is_due_and_stays_so(real_queue: Queue) -
     queue.settle(started, "retry", 0, now=NOW + 5)
     queue.promote(now=NOW + 5)
     assert queue.claim(now=NOW + 5).tasks[0].payload == started.payload
+
+
+LONG = 123456789012345678  # a double makes ...680 of it
+
+
+@pytest.mark.parametrize(
+    ("fact", "test", "holds"),
+    [
+        (str(LONG), {"equals": LONG}, True), (str(LONG + 2), {"equals": LONG}, False),
+        (str(LONG), {"in": [1, LONG + 2]}, False), (str(LONG + 2), {"in": [1, LONG + 2]}, True),
+        (str(LONG), {"less": LONG + 1}, True), (str(LONG + 1), {"less": LONG + 1}, False),
+        (str(LONG + 1), {"greater": LONG}, True), (str(LONG), {"greater": LONG}, False),
+        (str(-LONG - 1), {"less": -LONG}, True), (str(-LONG), {"less": -LONG}, False), (str(-LONG), {"less": 5}, True),
+        ("9007199254740993", {"equals": 9007199254740992}, False), (str(LONG), {"greater": 5.5}, True),
+        ("9223372036854775807", {"greater": 9223372036854775806}, True), ("1e30", {"less": 10**31}, True),
+        ("7", {"less": LONG}, True),
+        ("1e17", {"equals": 10**17}, True), ("100000000000000000", {"equals": 10**17}, True),
+        ("1.0", {"equals": 1}, True),
+        ("01067", {"equals": 1067}, False), ("01067", {"equals": "01067"}, True), ("0x1F", {"greater": 1}, False),
+        ("nan", {"greater": -1}, False), ("inf", {"greater": 1}, False), ("1e999", {"greater": 1}, False),
+        ("+5", {"equals": 5}, False), (" 5 ", {"equals": 5}, True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("inside", [False, True])
+def test_numbers_are_compared_as_they_are_written(
+    queue: Queue, fact: str, test: dict[str, Any], holds: bool, inside: bool
+) -> None:
+    if inside and fact in ("01067", "0x1F", "nan", "inf", "1e999", "+5"):
+        fact = json.dumps(fact)  # else the whole is no JSON
+    queue.redis.set(queue.key("fact:x"), f'{{"n":{fact},"m":"{LONG}"}}' if inside else fact)
+    where = {"fact": "x", "field": "n"} if inside else {"fact": "x"}
+
+    queue.plan("a", {"only_if": where | test})
+
+    assert queue.task("a")["state"] == ("ready" if holds else "skipped")
+
+
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [("01067", "01067"), ("+4915112345", "+4915112345"), ("0x1F", "0x1F"), ("nan", "nan"), ("inf", "inf"),
+     ("-Infinity", "-Infinity"), ("1e999", "1e999"), ("1.", "1."), ("-.5", "-.5"), (".5", ".5"), ("1e", "1e"),
+     ("- 1", "- 1"),
+     ("1,2", "1,2"), ("", ""), ("1],[2", "1],[2"), ('{"a":01}', '{"a":01}'), ("[1,nan]", "[1,nan]"),
+     ('{"a":[{"b":0x1F}]}', '{"a":[{"b":0x1F}]}'), ('"a\tb"', '"a\tb"'), ("[1e999]", "[1e999]"), ("tru", "tru"),
+     (b"\xff", "\ufffd"), (b'"\xe4"', '"\ufffd"'), ("\u20ac", "\u20ac"), ("True", "True"),
+     ("12", 12), ("-0.5e-3", -0.0005), ("1E+2", 100.0), ("0", 0), ("-0", 0), ("true", True), ("null", None),
+     ('"x"', "x"),
+     (' {"a" : [1, 2.50, "01 nan \\" ]"]} ', {"a": [1, 2.5, '01 nan " ]']}), ("[]", []), ('"\\u20ac"', "\u20ac")],
+)  # fmt: skip
+def test_what_is_no_json_is_written_into_a_payload_as_text(queue: Queue, fact: str | bytes, value: Any) -> None:
+    queue.redis.set(queue.key("fact:x"), fact)
+
+    queue.plan("a", {"late": {"x": {"fact": "x"}}})
+
+    assert json.loads(queue.task("a")["payload"]) == {"x": value}
+
+
+@pytest.mark.parametrize("text", ["12", "01067", "true", '"x"', "nan", "[1]"])
+def test_the_field_of_a_hash_is_text(queue: Queue, text: str) -> None:
+    queue.redis.hset(queue.key("fact:x"), "f", text)
+
+    queue.plan("a", {"late": {"x": {"fact": "x", "field": "f"}}})
+
+    assert json.loads(queue.task("a")["payload"]) == {"x": text}
+
+
+@pytest.mark.parametrize(
+    ("default", "text"),
+    [(10**17, "100000000000000000"), (LONG, str(LONG)), (-LONG, str(-LONG)), (0.1, "0.1"), (1.5e200, "1.5e+200"),
+     (5, "5"), (10**30, str(10**30)), ("nan", '"nan"')],
+)  # fmt: skip
+def test_a_default_is_written_as_it_was_given(queue: Queue, default: Any, text: str) -> None:
+    queue.plan("a", {"late": {"x": {"fact": "x", "default": default}}})
+
+    assert queue.task("a")["payload"] == f'{{"x":{text}}}'
+
+
+def test_long_digits_in_the_texts_of_a_plan_stay_texts(queue: Queue) -> None:
+    queue.redis.set(queue.key("fact:x"), json.dumps(f'say "{LONG}", 1'))
+
+    queue.plan("a", {"only_if": {"fact": "x", "equals": f'say "{LONG}", 1'}, "late": {"n": {"fact": "x"}}})
+
+    assert json.loads(queue.task("a")["payload"]) == {"n": f'say "{LONG}", 1'}

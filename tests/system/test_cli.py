@@ -57,6 +57,22 @@ def test_a_task_with_every_option_is_added_and_shown(cli: Cli) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("form", ["json", "table"])
+def test_a_payload_is_shown_as_it_is_stored(cli: Cli, valkey_store: Store, form: str) -> None:
+    prefix = f"{{{valkey_store.namespace}}}:"
+    stored = '{"b":1.0,"a":1e5,"n":12345678901234567890,"a":2,"s":"\\u00e9\\/"}'
+    for id, payload in (("raw", stored), ("no-json", "01067")):
+        valkey_store.redis.hset(f"{prefix}task:default:{id}", mapping={"type": "t", "payload": payload})
+        valkey_store.redis.zadd(f"{prefix}due:default", {id: 3_900_000_000_000})
+
+    shown = [cli("task", "show", id, "-o", form)[1] for id in ("raw", "no-json")]
+
+    assert stored in re.sub(r"\s", "", shown[0])
+    assert "not_json" not in shown[0]
+    assert '"01067"' in shown[1] if form == "json" else "01067" in shown[1]
+    assert "not_json" in shown[1]
+
+
 def test_a_payload_comes_from_a_file_or_standard_input(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "payload.json").write_text('["ä", 1.5, null]')
     assert cli("task", "add", "t", "--id", "file", "--in", "1h", "-p", f"@{tmp_path}/payload.json")[0] == 0

@@ -37,6 +37,56 @@ def test_a_new_task_is_201_and_its_location_shows_it(api: ApiServer) -> None:
     assert timedelta(minutes=59) < left < timedelta(minutes=61)
 
 
+STORED = b'{"b" : 1.0, "a":1e5,"n":12345678901234567890,"a":[ ],"s":"\\u00e9\\/"}'
+
+
+def test_what_is_stored_is_shown_byte_for_byte(api: ApiServer, valkey_store: Store) -> None:
+    prefix = f"{{{valkey_store.namespace}}}:"
+    conditions = b'{"unless":{"fact":"x", "greater":1.50}}'
+    headers, tags = b'{"h":"\\u00e9"}', b'[ "x" ]'
+    fields = {"type": "t", "payload": STORED, "headers": headers, "tags": tags, "conditions": conditions}
+    valkey_store.redis.hset(f"{prefix}task:default:raw", mapping=fields)
+    valkey_store.redis.hset(f"{prefix}outcome:default:raw", mapping={"result": STORED, "progress": b"1.0"})
+    valkey_store.redis.zadd(f"{prefix}due:default", {"raw": 3_900_000_000_000})
+
+    shown = api.get("/v1/tasks/raw").body
+
+    for name, text in [("payload", STORED), ("result", STORED), ("progress", b"1.0"), ("tags", tags),
+                       ("headers", headers), ("conditions", conditions)]:  # fmt: skip
+        assert b'"%b":%b' % (name.encode(), text) in shown
+    assert b"not_json" not in shown
+
+
+@pytest.mark.parametrize(
+    ("payload", "text"),
+    [(b"01067", "01067"), (b"no json", "no json"), (b'"\xff"', '"\\xff"'), (b"[1,nan]", "[1,nan]"), (b"", ""),
+     (b"1],[2", "1],[2"), (b"[" * 5_000 + b"]" * 5_000, "[" * 5_000 + "]" * 5_000), (b"1e999", "1e999")],
+    ids=str,
+)  # fmt: skip
+def test_what_is_no_json_is_shown_as_text_and_said_to_be_none(
+    api: ApiServer, valkey_store: Store, payload: bytes, text: str
+) -> None:
+    prefix = f"{{{valkey_store.namespace}}}:"
+    valkey_store.redis.hset(f"{prefix}task:default:raw", mapping={"type": "t", "payload": payload})
+    valkey_store.redis.zadd(f"{prefix}due:default", {"raw": 3_900_000_000_000})
+
+    shown = api.get("/v1/tasks/raw")
+
+    assert shown.status == 200
+    assert (shown.json["payload"], shown.json["not_json"]) == (text, ["payload"])
+
+
+def test_the_result_of_a_parent_is_shown_byte_for_byte(api: ApiServer, valkey_store: Store) -> None:
+    with valkey_store.client() as client:
+        client.enqueue("t", id="parent")
+        client.enqueue("t", id="child", after="parent")
+    key = f"{{{valkey_store.namespace}}}:parents:default:child"
+    valkey_store.redis.hset(key, "default/parent", b"completed " + STORED)
+    valkey_store.redis.delete(f"{{{valkey_store.namespace}}}:task:default:parent")
+
+    assert b'"result":' + STORED in api.get("/v1/tasks/child/parents").body
+
+
 def test_a_repeated_task_is_200_and_another_one_with_its_id_is_409(api: ApiServer) -> None:
     task = {"type": "a", "id": "order-42:remind", "payload": [1], **HOUR}
 
