@@ -8,7 +8,7 @@
 -- REPLY  {heard, more, task...}  listeners told; 1 where the mover goes on telling others or making tasks of more rules;
 --                       <queue>/<id> of tasks made by rules; error RS_INVALID 1 <field> <why> before anything is written
 -- FLAGS  none
--- USES   clock, keys, check, read, event, plan, hold, rule, crowd
+-- USES   clock, keys, check, read, event, json, plan, hold, rule, crowd
 
 local fact, data, ttl, id = KEYS[1], ARGV[2], whole(ARGV[3], 1000, 31536000000), ARGV[4]
 local prefix, name = string.match(fact, '^({[^{}]+}:)fact:(.+)$')
@@ -17,7 +17,7 @@ if not is_name(string.match(name, '^[^:]+')) then return redis.error_reply('RS_I
 if not is_id(id) then return redis.error_reply('RS_INVALID 1 id must be 1 to 128 of [A-Za-z0-9._@+:-]') end
 if not ttl then return redis.error_reply('RS_INVALID 1 ttl must be ms, a second to a year') end
 if #data > 65536 then return redis.error_reply('RS_INVALID 1 data is too long') end
-if not pcall(cjson.decode, data) then return redis.error_reply('RS_INVALID 1 data must be JSON') end
+if not is_json(data) then return redis.error_reply('RS_INVALID 1 data must be JSON') end
 local now = clock(prefix, ARGV[1])
 
 local AT_ONCE, MOST = 32, 256                           -- listeners; units of work for rules, as budget counts them

@@ -22,7 +22,7 @@ function DIGESTS.merged_into(q, id)
 end
 
 function DIGESTS.remove(q, name, id)
-  redis.call('ZREM', q.digest_members .. name, id)             -- first: an item without a member counts for nothing
+  redis.call('ZREM', q.digest_members .. name, id)      -- first: an item without a member counts for nothing
   soft('HINCRBY', q.items .. name, ':bytes', 0 - (soft('HSTRLEN', q.items .. name, id) or 0))
   soft('HDEL', q.items .. name, id)
 end

@@ -1,7 +1,7 @@
 -- merge: how a task joins a digest, what becomes of its tasks when it closes, and its payload when it starts.
 
 local MOST_MERGED = 200000                              -- bytes of items that close a digest
-local JUDGED_AT_ONCE = 25                                      -- tasks judged by one look at a digest that closes
+local JUDGED_AT_ONCE = 25                               -- tasks judged by one look at a digest that closes
 
 local MERGE = {}
 
@@ -105,7 +105,8 @@ local function close_digest(q, name, digest, now)
   if soft('GET', q.digest .. digest.key) == name then redis.call('UNLINK', q.digest .. digest.key) end
   local judged = redis.call('HGET', q.items .. name, ':judged')
   local from = judged or redis.call('ZRANGE', q.digest_members .. name, 0, 0, 'WITHSCORES')[2]
-  local page = redis.call('ZRANGE', q.digest_members .. name, '(' .. from, '+inf', 'BYSCORE', 'LIMIT', 0, JUDGED_AT_ONCE, 'WITHSCORES')
+  local page = redis.call('ZRANGE', q.digest_members .. name, '(' .. from, '+inf', 'BYSCORE', 'LIMIT', 0, JUDGED_AT_ONCE,
+    'WITHSCORES')
   for i = 1, #page, 2 do judge_member(q, name, page[i], now) end
   q.planned = q.planned + #page / 2
   if #page > 0 then redis.call('HSET', q.items .. name, ':judged', page[#page]) end

@@ -33,9 +33,10 @@ local function bound_values(bind, happened)
     if happened.words[from] then
       values[name] = cjson.encode(happened.words[from])
     elseif from == 'data' then
-      values[name] = happened.data
+      values[name] = as_json(happened.data)
     elseif path then
-      values[name] = member_of(happened.data, path)
+      local value = member_of(happened.data, path)
+      values[name] = value and as_json(value)
     end
   end
   return values

@@ -260,3 +260,23 @@ def test_long_digits_in_the_texts_of_a_plan_stay_texts(queue: Queue) -> None:
     queue.plan("a", {"only_if": {"fact": "x", "equals": f'say "{LONG}", 1'}, "late": {"n": {"fact": "x"}}})
 
     assert json.loads(queue.task("a")["payload"]) == {"n": f'say "{LONG}", 1'}
+
+
+@pytest.mark.parametrize("data", ["01067", "nan", '{"n":0x1F}', '"a\nb"', '"\udcff"', "1,2", "", "[1e999]"])
+def test_data_of_an_event_that_is_no_json_is_refused(queue: Queue, data: str) -> None:
+    before = queue.dump()
+
+    with pytest.raises(Exception, match="RS_INVALID 1 data must be JSON"):
+        queue.run("emit", [queue.key("fact:x")], [NOW, data.encode(errors="surrogateescape"), 60_000, "e1"])
+
+    assert queue.dump() == before
+
+
+def test_what_a_rule_binds_is_written_as_it_stands_in_the_event(queue: Queue) -> None:
+    rule = {"queue": "q", "bind": {"n": "data.n", "all": "data"}, "fields": {"type": "t", "payload": "{}"}}
+    queue.run("put_rule", [queue.key("rules")], [NOW, "r", "x", json.dumps(rule)])
+    data = '{"n":1234567890123456789,"m":1.0}'
+
+    queue.run("emit", [queue.key("fact:x")], [NOW, data, 60_000, "e1"])
+
+    assert queue.task("r:e1")["payload"] == f'{{"all":{data},"n":1234567890123456789}}'
