@@ -129,6 +129,7 @@ function MERGE.join_or_close(q, id, plan, f, now)
     return 'digest', NO_END
   end
   local starter, first = DIGESTS.started_by(q, name), nil
+  if starter and DIGESTS.is_unbegun(q, starter) then return 'digest', NO_END end
   if starter then return 'skipped', 'merged into ' .. starter end
   first = DIGESTS.first(q, name)
   if first ~= id then

@@ -1,11 +1,19 @@
 -- stop: cancel one task, whatever it is doing.
 
--- The end of one whose item runs as part of another; false where it is no such one.
+-- The end of one whose item runs as part of another; false where it is no such one. As long as no handler of that one has
+-- begun it waits: it may have to take its place.
 local function end_merged(q, id, now)
   local starter = DIGESTS.merged_into(q, id)
   local found = starter and read(q.task .. id, 'state', 'blocked', 'retention_ms')
   local state, reason = found and state_of(found[1]), 'merged into ' .. (starter or '')
   if state ~= 'held' and state ~= 'scheduled' then return false end
+  if DIGESTS.is_unbegun(q, starter) then
+    if state == 'scheduled' then
+      hold_task(q, id, 'digest', NO_END)
+      redis.call('ZREM', q.due, id)
+    end
+    return true
+  end
   leave_stop(q, id, found[2])
   redis.call('HDEL', q.task .. id, 'blocked')
   finish(q, id, 'skipped', now, found[3], reason)

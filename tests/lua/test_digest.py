@@ -270,7 +270,24 @@ def test_nothing_happens_to_one_whose_item_runs_already(queue: Queue, act: str) 
 
     assert json.loads(started.payload) == {"items": ["a", "b"]}
     assert work(queue, now=CLOSED + 10) == []
+    assert queue.task("b")["blocked"] == "digest"
+    assert queue.begin(started, now=CLOSED + 20)
+    assert work(queue, now=CLOSED + 2000) == []
     assert ends(queue, "b") == ["skipped merged into a"]
+
+
+def test_one_whose_start_by_passes_while_nobody_has_begun_with_its_item_is_judged_when_that_is_over(queue: Queue) -> None:
+    join(queue, "a")
+    join(queue, "b", expires_at=CLOSED + 10)
+    join(queue, "c")
+    ready(queue)
+    (started,) = queue.claim(now=CLOSED).tasks
+    assert work(queue, now=CLOSED + 10) == []
+    cancel(queue, "a", now=CLOSED + 10)
+    queue.settle(started, "return", now=CLOSED + 20)
+
+    assert runs(queue, now=CLOSED + 30) == {"c": ["c"]}
+    assert ends(queue, "a", "b") == ["cancelled cancelled", "expired"]
 
 
 def test_what_started_belongs_to_its_run_and_a_dead_letter_holds_all_of_it(queue: Queue) -> None:
