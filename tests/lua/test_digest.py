@@ -276,7 +276,7 @@ def test_nothing_happens_to_one_whose_item_runs_already(queue: Queue, act: str) 
     assert ends(queue, "b") == ["skipped merged into a"]
 
 
-def test_one_whose_start_by_passes_while_nobody_has_begun_with_its_item_is_judged_when_that_is_over(queue: Queue) -> None:
+def test_one_whose_start_by_passes_before_anybody_begins_with_its_item_is_judged_after_that(queue: Queue) -> None:
     join(queue, "a")
     join(queue, "b", expires_at=CLOSED + 10)
     join(queue, "c")
