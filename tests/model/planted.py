@@ -38,6 +38,6 @@ BUGS = (
     Bug("reap gives every attempt back", "reap.lua", "if counts then", "if false then"),
     Bug("reap delays a first crash", "reap.lua", "if crashed > 1 then", "if crashed > 0 then"),
     Bug("claim once begun is begun for ever", "reap.lua", "(begun == token or", "(token and begun or"),
-    Bug("cancel forgets the due set", "lib/stop.lua", "    redis.call('ZREM', q.due, id)\n", ""),
+    Bug("cancel forgets the due set", "lib/stop.lua", "    redis.call('ZREM', q.due, id)\n    if", "    if"),
     Bug("settle leaves running before the next place", "settle.lua", _SETTLE + _ZREM, _ZREM + _SETTLE),
 )  # fmt: skip

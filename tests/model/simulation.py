@@ -273,6 +273,8 @@ def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + " ".join(_plain(item) for item in value) + "]"
     word = text(value)
+    if word.startswith("begun/"):
+        return word.partition(".")[0] + ".*"  # the attempt, without the claim's nonce
     if len(word) > 12 and word.partition("/")[2].partition("-")[0].isdigit():
         return word.partition("/")[0] + "/*"
     if len(word) >= 16 and all(letter in "0123456789abcdef." for letter in word):

@@ -29,7 +29,7 @@ LAST = 12  # hours of it
 BY_HAND = {"foreign_group"}
 FIELDS = ("state", "type", "payload", "priority", "attempt", "max_attempts", "timeout_ms", "expires_at", "entry",
           "token", "finished_at", "reason", "due_at", "created_at", "retry", "retention_ms", "worker", "blocked",
-          "bound", "conditions", "delay_ms", "digest_since")  # fmt: skip
+          "bound", "conditions", "delay_ms", "into", "begun", "crashes")  # fmt: skip
 VALUES = {
     "state": ("scheduled", "ready", "running", "completed", "cancelled", "dead", "held", "nonsense", ""),
     "entry": ("normal/1-1", "high/99999999999999999999-1", "nonsense", ""),

@@ -84,7 +84,7 @@ def test_pause_resume_trigger_and_backfill(cli: Cli) -> None:
     assert cli("schedule", "resume", "daily")[1] == "resumed daily\n"
     made = answer(cli, "schedule", "trigger", "daily", "-p", "null", "--overlap", "allow_all")["task_id"]
     assert made.startswith("daily@t")
-    assert "payload" not in answer(cli, "task", "show", made)
+    assert answer(cli, "task", "show", made)["payload"] is None
     assert cli("schedule", "trigger", "daily")[1].startswith("not made now")
     span = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-03T00:00:00Z")
     assert len(answer(cli, "schedule", "backfill", "daily", *span, "--dry-run")["slots"]) == 3

@@ -37,7 +37,7 @@ def test_each_second_is_fired_once_by_two_movers_of_which_one_is_killed(site: Si
 
     acting = site.store.redis.get(site.store.key("mover"))
     assert isinstance(acting, str)
-    killed(movers.pop(acting))
+    killed(movers.pop(acting.split()[0]))
     site.until(lambda: len(fired(site, "tick")) >= 6 or None)
 
     late = fired(site, "tick")

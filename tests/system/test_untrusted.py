@@ -45,9 +45,9 @@ def test_the_tables_of_the_contract_are_read_whole() -> None:
     found = keys()
 
     assert {"task:<queue>:<id>", "ready:<queue>:low", "running:<queue>", "stats:<queue>:<minute>", "mover", "agenda",
-            "rules:<event>", "items:<queue>:<id>", "calendars", "held:<queue>"} <= set(found)  # fmt: skip
+            "rules:<event>", "items:<queue>:<digest>", "calendars", "held:<queue>"} <= set(found)  # fmt: skip
     assert len(found) == len(set(found)) > 35
-    assert {"conditions", "digest_bytes", "entry", "bound", "retry"} <= set(fields("## The task's hash"))
+    assert {"conditions", "into", "entry", "bound", "retry"} <= set(fields("## The task's hash"))
     assert {"spec", "slot", "buffer", "recent", "paused_until"} <= set(fields("### Its hash"))
 
 
