@@ -12,13 +12,14 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from bench import growth, plots, run
+from bench import growth, holds, plots, run
 from bench.common import PAYLOAD_BYTES, Options, payload
 from bench.lateness import BUCKETS_MS, histogram, spread
 from bench.report import Report, percentile
 from bench.soak import share_of
 from bench.verbs import FLOOR, PARTS
 from redsched.settings import NAME
+from redsched.wire import scripts
 
 
 def test_a_histogram_counts_every_task_once() -> None:
@@ -73,6 +74,12 @@ def test_every_measurement_names_a_file_and_growth_comes_last() -> None:
     for name, measure in run.MEASUREMENTS.items():
         assert NAME.fullmatch(name) and measure.__module__ == f"bench.{name}"
     assert [*run.MEASUREMENTS][-1] == "growth"
+
+
+def test_every_verb_has_a_worst_input_and_each_is_named_once() -> None:
+    assert {case.verb for case in holds.CASES} == {*scripts.verbs()}
+    names = [case.name for case in holds.CASES]
+    assert len(names) == len({*names})
 
 
 def reports() -> list[Report]:

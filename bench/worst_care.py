@@ -1,0 +1,430 @@
+"""The worst inputs of the other verbs: events, rules, pauses, schedules, the mover, the doctor and what is shown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bench.common import QUEUE
+from bench.ground import Act, Ground, case, refused
+from bench.worst_tasks import HEAVY, PAUSED, planned, tied, with_children
+from redsched import Task
+from redsched.model.definition import Schedule, TaskTemplate
+from redsched.model.firing import MOST_FIRED, Decision
+from redsched.model.rule import Rule
+from redsched.wire import answers, checkup, events, protocol, schedules
+from redsched.wire.schedules import Firing
+
+DAY_MS = 86_400_000
+PARENTS = 10_000
+CROWD = 5_000
+QUEUES = 16
+MAX_PAYLOAD = 262_144
+
+
+def join(ground: Ground, *, done: bool) -> None:
+    """A task that comes after 10,000 others, as ``group`` makes it; done: they have ended and told it."""
+    ids = [f"p{at}" for at in range(PARENTS)]
+    ground.hashes(ids, state="completed" if done else "scheduled", bound="c")
+    plan = json.dumps({"after": {"ids": ids[:1]}})
+    ground.hashes(["join"], state="held", blocked="parents", bound="p", conditions=plan)
+    ground.scores(ground.keys.index("held"), ["join"], 4e12)
+    key, told = ground.key(f"parents:{QUEUE}:join"), f"completed {'1' * 8_000}" if done else ""
+    ground.pipe(("HSET", key, f"{QUEUE}/{one}", told) for one in ids)
+    ground.wire.call("HSET", key, ":left", 0 if done else PARENTS, ":failed", 0)
+    if not done:
+        ground.pipe(("ZADD", ground.key(f"children:{QUEUE}:{one}"), 0, f"{QUEUE}/join") for one in ids)
+
+
+def finished(ground: Ground, queues: int, each: int, bound: str | None = None, plan: Any = None) -> list[str]:
+    """Tasks past their retention in many queues; the due keys."""
+    found = []
+    for number in range(queues):
+        keys = ground.queue(f"q{number}")
+        ids = [f"t{number}.{at}" for at in range(each)]
+        fields = {"state": "completed"} | ({"bound": bound, "key": "k"} if bound else {})
+        ground.hashes(ids, keys, **fields)
+        if plan:
+            ground.pipe(("HSET", keys.task(one), "conditions", json.dumps(plan(at))) for at, one in enumerate(ids))
+        ground.pipe(("HSET", keys.outcome(one), "result", "1") for one in ids)
+        if bound and "c" in bound:
+            ground.pipe(("ZADD", ground.key(f"children:{keys.queue}:{one}"), 0, f"{QUEUE}/c") for one in ids)
+        ground.scores(keys.index("finished"), ids)
+        found.append(keys.due)
+    return found
+
+
+def schedule(ground: Ground, name: str, **more: Any) -> None:
+    """A schedule that fires each minute."""
+    template = TaskTemplate(type="t", queue=QUEUE, payload=more.pop("payload", None))
+    given = Schedule(id=name, every="1m", task=template, **more)
+    ground.send(schedules.put_schedule(ground.cell, given, max_payload=MAX_PAYLOAD))
+
+
+def firings(ground: Ground, count: int) -> list[Firing]:
+    """A decision with the most slots for each of so many schedules."""
+    looked = schedules.due_schedules(ground.cell_keys, 500)
+    found = looked.read(ground.send(looked)).schedules[:count]
+    now = ground.now
+    slots = tuple((now - at * 1_000, now - at * 1_000) for at in range(MOST_FIRED))
+    return [Firing(one, Decision(following=str(now + 60_000), slots=slots)) for one in found]
+
+
+# --- events
+
+
+@case("emit", "100 rules with 32 bindings each, data of 64 KB")
+def _(ground: Ground) -> Act:
+    for at in range(100):
+        template = TaskTemplate(type="t", queue=QUEUE, payload={})
+        bind = {f"m{n}": f"data.m{n}" for n in range(32)}
+        rule = Rule(id=f"r{at}", on="paid", task=template, bind=bind)
+        ground.send(events.put_rule(ground.cell_keys, rule, max_payload=MAX_PAYLOAD))
+    data = {f"m{at}": "x" * 2_000 for at in range(32)}
+    return lambda: ground.client.emit("paid", "a", data)
+
+
+@case("emit", "32 listeners with a line, a lock and 16 facts each")
+def _(ground: Ground) -> Act:
+    planned(ground, 32, lambda at: tied(at) | {"wait_for": {"any": ["paid:a"]}})
+    return lambda: ground.client.emit("paid", "a")
+
+
+@case("emit", "5,000 listeners")
+def _(ground: Ground) -> Act:
+    ground.add([ground.later(conditions={"cancel_on": ["paid:a"]}) for _ in range(CROWD)], 500)
+    return lambda: ground.client.emit("paid", "a")
+
+
+@case("attend", "5,000 listeners, limit 500")
+def _(ground: Ground) -> Act:
+    ground.add([ground.later(conditions={"cancel_on": ["paid:a"]}) for _ in range(CROWD)], 500)
+    ground.client.emit("paid", "a")
+    return lambda: ground.send(events.attend(ground.cell_keys, 500))
+
+
+@case("attend", "500 listeners with 32 facts, a line and a lock each, limit 500")
+def _(ground: Ground) -> Act:
+    planned(ground, 500, lambda at: tied(at) | {"cancel_on": ["paid:a", *(f"c{at}.{n}" for n in range(15))]})
+    ground.client.emit("paid", "a")
+    return lambda: ground.send(events.attend(ground.cell_keys, 500))
+
+
+@case("attend", "1,000 children of a task, limit 500")
+def _(ground: Ground) -> Act:
+    (parent,) = ground.add([ground.task()])
+    with_children(ground, [parent], 1_000)
+    ground.client.cancel(parent, queue=QUEUE)
+    return lambda: ground.send(events.attend(ground.cell_keys, 500))
+
+
+@case("attend", "500 tasks that a pause set aside, limit 500")
+def _(ground: Ground) -> Act:
+    ground.client.pause(QUEUE)
+    ground.ready(500)
+    ground.send(protocol.promote([ground.keys], mover="bench", limit=500))
+    ground.send(protocol.claim([ground.keys], consumer="bench", count=500, lease_ms=60_000))
+    ground.client.resume(QUEUE)
+    return lambda: ground.send(events.attend(ground.cell_keys, 500))
+
+
+@case("attend", "a digest of 1,000 tasks that has run, limit 500")
+def _(ground: Ground) -> Act:
+    tasks = [ground.task(conditions={"digest": {"key": "d", "size": 1_000}}) for _ in range(1_000)]
+    ground.add(tasks, 100)
+    for _ in range(100):
+        ground.send(protocol.promote([ground.keys], mover="bench", limit=100))
+    claim = protocol.claim([ground.keys], consumer="bench", count=1, lease_ms=60_000)
+    for one in claim.read(ground.send(claim)).tasks:
+        ground.send(protocol.settle(ground.cell, [protocol.Settlement(QUEUE, one.id, one.token, "complete")]))
+    return lambda: ground.send(events.attend(ground.cell_keys, 500))
+
+
+@case("put_rule", "a rule of 64 KB")
+def _(ground: Ground) -> Act:
+    rule = Rule(id="r", on="paid", task=TaskTemplate(type="t", payload="x" * 60_000))
+    return lambda: ground.send(events.put_rule(ground.cell_keys, rule, max_payload=MAX_PAYLOAD))
+
+
+def rules_there(ground: Ground, count: int, size: int) -> list[str]:
+    """Rules of one event."""
+    for at in range(count):
+        rule = Rule(id=f"r{at}", on=f"e{at // 100}", task=TaskTemplate(type="t", payload="x" * size))
+        ground.send(events.put_rule(ground.cell_keys, rule, max_payload=MAX_PAYLOAD))
+    return [f"r{at}" for at in range(count)]
+
+
+@case("rules", "a page of 1,000 of 10 KB each")
+def _(ground: Ground) -> Act:
+    rules_there(ground, 1_000, 10_000)
+    return lambda: ground.send(events.rules(ground.cell_keys, limit=1_000))
+
+
+@case("drop_rule", "one of 1,000")
+def _(ground: Ground) -> Act:
+    rules_there(ground, 1_000, 100)
+    return lambda: ground.send(events.drop_rule(ground.cell_keys, "r7"))
+
+
+@case("pause", "a queue")
+def _(ground: Ground) -> Act:
+    return lambda: ground.client.pause(QUEUE)
+
+
+@case("resume", "a key beside 10,000 paused ones")
+def _(ground: Ground) -> Act:
+    ground.pipe(("HSET", ground.key(f"paused:{QUEUE}"), f"key:k{at}", "0 1800000000000 -") for at in range(PAUSED))
+    return lambda: ground.client.resume(QUEUE, key="k7")
+
+
+@case("paused", "a page of 10,000 paused keys")
+def _(ground: Ground) -> Act:
+    ground.pipe(("HSET", ground.key(f"paused:{QUEUE}"), f"key:k{at}", "0 1800000000000 -") for at in range(PAUSED))
+    return lambda: ground.client.paused(QUEUE)
+
+
+# --- the mover's other work
+
+
+@case("sweep", "16 queues of 500 tasks")
+def _(ground: Ground) -> Act:
+    finished(ground, QUEUES, 500)
+    keys = [ground.queue(f"q{at}") for at in range(QUEUES)]
+    return lambda: ground.send(protocol.sweep(keys))
+
+
+@case("sweep", "16 queues of 500 tasks with a child each")
+def _(ground: Ground) -> Act:
+    finished(ground, QUEUES, 500, "c")
+    keys = [ground.queue(f"q{at}") for at in range(QUEUES)]
+    return lambda: ground.send(protocol.sweep(keys))
+
+
+@case("sweep", "16 queues of 500 tasks with 32 facts, a line and a lock each")
+def _(ground: Ground) -> Act:
+    finished(ground, QUEUES, 500, "p", tied)
+    keys = [ground.queue(f"q{at}") for at in range(QUEUES)]
+    return lambda: ground.send(protocol.sweep(keys))
+
+
+@case("leave", "16 queues")
+def _(ground: Ground) -> Act:
+    keys = [ground.queue(f"q{at}") for at in range(QUEUES)]
+    return lambda: ground.send(protocol.leave(keys, "bench"))
+
+
+@case("fire", "100 schedules by 100 slots")
+def _(ground: Ground) -> Act:
+    for at in range(100):
+        schedule(ground, f"s{at}", overlap="allow_all")
+    todo = firings(ground, 100)
+    return lambda: fire(ground, todo)
+
+
+@case("fire", "100 schedules by 100 slots, payloads of 100 KB")
+def _(ground: Ground) -> Act:
+    for at in range(20):
+        schedule(ground, f"s{at}", overlap="allow_all", payload="x" * 100_000)
+    todo = firings(ground, 20)
+    return lambda: fire(ground, todo)
+
+
+@case("fire", "100 schedules with 100 open runs each")
+def _(ground: Ground) -> Act:
+    for at in range(100):
+        schedule(ground, f"s{at}", overlap="buffer_all")
+    todo = firings(ground, 100)
+    runs = [f"{1_700_000_000_000 + at}" for at in range(100)]
+    for at in range(100):
+        ground.wire.call("HSET", ground.key(f"schedule:s{at}"), "open", " ".join(runs))
+        ground.hashes([f"s{at}@{run}" for run in runs], state="running")
+    return lambda: fire(ground, todo)
+
+
+def fire(ground: Ground, todo: list[Firing]) -> None:
+    """As a mover sends decisions."""
+    ground.send(schedules.fire(ground.cell, todo))
+
+
+@case("due_schedules", "500 schedules")
+def _(ground: Ground) -> Act:
+    for at in range(500):
+        schedule(ground, f"s{at}", payload="x" * 1_000)
+    return lambda: ground.send(schedules.due_schedules(ground.cell_keys, 500))
+
+
+@case("due_schedules", "100 schedules with payloads of 250 KB")
+def _(ground: Ground) -> Act:
+    for at in range(100):
+        schedule(ground, f"s{at}", payload=HEAVY)
+    return lambda: ground.send(schedules.due_schedules(ground.cell_keys))
+
+
+# --- schedules, as people change them
+
+
+@case("put_schedule", "a payload of 250 KB")
+def _(ground: Ground) -> Act:
+    return lambda: schedule(ground, "s", payload=HEAVY)
+
+
+@case("drop_schedule", "1,000 schedules")
+def _(ground: Ground) -> Act:
+    names = [f"s{at}" for at in range(1_000)]
+    for name in names:
+        schedule(ground, name)
+    return lambda: ground.send(schedules.drop_schedule(ground.cell_keys, names))
+
+
+@case("pause_schedule", "one")
+def _(ground: Ground) -> Act:
+    schedule(ground, "s")
+    return lambda: ground.client.schedules.pause("s")
+
+
+@case("resume_schedule", "one")
+def _(ground: Ground) -> Act:
+    schedule(ground, "s")
+    ground.client.schedules.pause("s")
+    return lambda: ground.client.schedules.resume("s")
+
+
+@case("show_schedules", "100 schedules with payloads of 100 KB")
+def _(ground: Ground) -> Act:
+    for at in range(100):
+        schedule(ground, f"s{at}", payload="x" * 100_000)
+    return lambda: ground.client.schedules.list(limit=100)
+
+
+@case("trigger", "1,000 slots of the past")
+def _(ground: Ground) -> Act:
+    schedule(ground, "s", overlap="allow_all")
+    now = ground.now
+    return lambda: ground.client.schedules.backfill("s", now - 999 * 60_000, now)
+
+
+@case("put_calendar", "10,000 dates")
+def _(ground: Ground) -> Act:
+    dates = [f"{1_000 + at // 336}-{at % 336 // 28 + 1:02}-{at % 28 + 1:02}" for at in range(10_000)]
+    return lambda: ground.client.schedules.put_calendar("c", dates)
+
+
+@case("calendars", "20 calendars of 10,000 dates each")
+def _(ground: Ground) -> Act:
+    text = json.dumps(["2027-01-01"] * 10_000)
+    ground.pipe(("HSET", ground.cell_keys.calendars, f"c{at}", text) for at in range(20))
+    return ground.client.schedules.calendars
+
+
+# --- care for a queue, and the doctor
+
+
+@case("drop", "1,000 finished tasks with a child each")
+def _(ground: Ground) -> Act:
+    finished(ground, 1, 1_000, "c")
+    return lambda: ground.client.drop([f"t0.{at}" for at in range(1_000)], queue="q0")
+
+
+@case("drop", "1,000 dead tasks with 32 facts, a line and a lock each")
+def _(ground: Ground) -> Act:
+    finished(ground, 1, 1_000, "p", tied)
+    return lambda: ground.client.drop([f"t0.{at}" for at in range(1_000)], queue="q0")
+
+
+@case("requeue", "1,000 ids")
+def _(ground: Ground) -> Act:
+    ids = [f"t{at}" for at in range(1_000)]
+    ground.scores(ground.keys.index("quarantine"), (f"missing:{one}" for one in ids))
+    ground.hashes(ids)
+    return lambda: ground.client.requeue(ids, queue=QUEUE)
+
+
+@case("inspect", "the parents of a join of 10,000")
+def _(ground: Ground) -> Act:
+    join(ground, done=False)
+    return lambda: ground.client.inspect(QUEUE, "keys", names=[f"parents:{QUEUE}:join".encode()])
+
+
+@case("inspect", "500 tasks with 32 facts, a line and a lock each")
+def _(ground: Ground) -> Act:
+    ids = planned(ground, 500, tied)
+    return lambda: ground.send(checkup.inspect(ground.keys, "tasks", names=[one.encode() for one in ids]))
+
+
+@case("inspect", "500 members of a set")
+def _(ground: Ground) -> Act:
+    planned(ground, 500, tied)
+    return lambda: ground.send(checkup.inspect(ground.keys, "held", limit=500))
+
+
+@case("repair", "500 tasks in no place, with 32 facts, a line and a lock each")
+def _(ground: Ground) -> Act:
+    ids = planned(ground, 500, tied)
+    ground.wire.call("DEL", ground.keys.index("held"), ground.keys.due)
+    return lambda: ground.client.repair(QUEUE, [("task", one.encode()) for one in ids])
+
+
+@case("repair", "the parents of a join of 10,000")
+def _(ground: Ground) -> Act:
+    join(ground, done=False)
+    ground.wire.call("HSET", ground.key(f"parents:{QUEUE}:join"), ":left", 7)
+    return lambda: ground.client.repair(QUEUE, [("key", f"parents:{QUEUE}:join".encode())])
+
+
+# --- what is shown
+
+
+@case("show", "100 tasks of 250 KB")
+def _(ground: Ground) -> Act:
+    ids = ground.ready(100, HEAVY)
+    return lambda: ground.client.show(ids, queue=QUEUE)
+
+
+@case("list", "1,000 tasks with tags of 800 bytes")
+def _(ground: Ground) -> Act:
+    ground.add([ground.later(tags=["x" * 50] * 16) for _ in range(1_000)], 500)
+    return lambda: ground.client.list(QUEUE, state="scheduled", limit=1_000)
+
+
+@case("stats", "100 queues")
+def _(ground: Ground) -> Act:
+    names = [f"q{at}" for at in range(100)]
+    ground.client.enqueue_many([Task(type="t", queue=name) for name in names])
+    return lambda: ground.client.stats(names)
+
+
+@case("explain", "a join of 10,000 and 10,000 events")
+def _(ground: Ground) -> Act:
+    join(ground, done=False)
+    ground.pipe(("XADD", ground.cell_keys.events, "*", "event", "e", "queue", QUEUE, "id", "i") for _ in range(10_000))
+    return lambda: ground.client.explain("join", queue=QUEUE)
+
+
+@case("kin", "a page of a join of 10,000, results of 8 KB")
+def _(ground: Ground) -> Act:
+    join(ground, done=True)
+    return lambda: ground.send(events.kin(ground.keys, "join", "parents", limit=1_000))
+
+
+@case("kin", "the parents of a join of 10,000, as a client reads them")
+def _(ground: Ground) -> Act:
+    join(ground, done=True)
+    return lambda: ground.client.parents("join", queue=QUEUE)
+
+
+@case("reserve", "one request")
+def _(ground: Ground) -> Act:
+    return lambda: ground.send(answers.reserve(ground.cell_keys, "a" * 64, "b" * 64))
+
+
+@case("answer", "1 MB")
+def _(ground: Ground) -> Act:
+    ground.send(answers.reserve(ground.cell_keys, "a" * 64, "b" * 64))
+    stored = answers.answer(ground.cell_keys, "a" * 64, "b" * 64, status=201, text=b"x" * 1_000_000, ttl_ms=DAY_MS)
+    return lambda: ground.send(stored)
+
+
+@case("version", "no input")
+def _(ground: Ground) -> Act:
+    return refused(lambda: ground.wire.call("FCALL", "rs1_version", 0))
+
