@@ -17,10 +17,13 @@ if due == 0 then due = now end
 local answers = {}
 for i = 3, #ARGV do
   local id, key = ARGV[i], q.task .. ARGV[i]
-  local found = is_id(id) and read(key, 'state')
+  local found = is_id(id) and read(key, 'state', 'bound')
   local state = found and state_of(found[1])
   if state == 'dead' then
     redis.call('ZADD', q.due, due, id)
+    if string.find(found[2] or '', 'p', 1, true) then    -- its end stopped half-way: it may have left what it was entered in
+      redis.call('HSET', key, 'bound', (string.gsub(found[2], 'p', 't')))
+    end
     redis.call('HSET', key, 'state', 'scheduled', 'attempt', 0)
     redis.call('HDEL', key, 'token', 'entry', 'worker', 'started_at', 'finished_at', 'reason', 'cancel_requested', 'unhandled', 'deferred',
       'begun', 'crashes', 'postponed')

@@ -48,15 +48,20 @@ for i = 3 + 2 * n, #ARGV do
   elseif state == 'running' or FINISHED[state] or DIGESTS.has(found[5]) and end_merged(q, id, now) then
     answer = state == 'running' and 'running' or 'finished'
   else
-    if #set > 0 then redis.call('HSET', key, unpack(set)) end
-    if #drop > 0 then redis.call('HDEL', key, unpack(drop)) end
+    local function write()
+      if #set > 0 then redis.call('HSET', key, unpack(set)) end
+      if #drop > 0 then redis.call('HDEL', key, unpack(drop)) end
+    end
     if old and (plans == 'conditions' or old.conditions) then
       old.entry = found[2]
-      replan(q, id, old, now)
-    elseif state == 'ready' then                        -- judged again when claimed, and in the stream of its priority
-      local was = PRIORITY[found[3] or 'normal'] and (found[3] or 'normal') or 'normal'
-      redis.call('HSET', key, 'entry', add_entry(q, id, priority or was, found[4]))
-      drop_entry(q, found[2])
+      replan(q, id, old, write, now)
+    else
+      write()
+      if state == 'ready' then                          -- judged again when claimed, and in the stream of its priority
+        local was = PRIORITY[found[3] or 'normal'] and (found[3] or 'normal') or 'normal'
+        redis.call('HSET', key, 'entry', add_entry(q, id, priority or was, found[4]))
+        drop_entry(q, found[2])
+      end
     end
     if payload and DIGESTS.has(found[5]) then MERGE.replace(q, id, payload) end
     event(q, 'updated', id)

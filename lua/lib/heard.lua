@@ -42,11 +42,14 @@ end
 -- Like hear.
 local function tell_child(prefix, member, parent, state, result, now)
   local q, id = named(prefix, member)
-  local found = q and read(q.task .. id, 'conditions')
+  local found = q and read(q.task .. id, 'conditions', 'blocked')
   local plan, newer = nil, false
   if found and found[1] then plan, newer = known_plan(found[1]) end
   if newer and not plan.after then return true end
-  if not plan or not plan.after or soft('HGET', q.parents .. id, parent) ~= '' then return end
+  if not plan or not plan.after then return end
+  local known = soft('HGET', q.parents .. id, parent)
+  if known and known ~= '' and found[2] == 'parents' then consider(q, id, now) end   -- a call may have stopped before that
+  if known ~= '' then return end
   local failed, after = state ~= 'completed', plan.after
   if failed and state ~= 'gone' and after.otherwise == 'wait' and (after.on or 'success') == 'success' then return end
   local told = redis.call('HMGET', q.parents .. id, ':left', ':failed', ':first')

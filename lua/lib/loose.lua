@@ -14,7 +14,7 @@ end
 local function is_standing(q, id, name)
   local plan, newer, key = live_plan(q, id)
   if newer then return true end
-  for _, line in ipairs(plan and lines_of(plan, key) or {}) do
+  for _, line in ipairs(plan and lines_of(plan, key, true) or {}) do
     if line == name then return true end
   end
   return false

@@ -2,11 +2,12 @@
 -- the lock of what has to be unique. The field bound says so: t while it is being entered, then p; c, of children that wait
 -- for its end.
 
--- The names of the lines in which it stands: that of its key, and that of its unique key where the last one is kept.
-local function lines_of(plan, key)
-  local names = {}
+-- The names of the lines in which it stands: that of its key, and that of its unique key where the last one is kept. all:
+-- in any case that of its unique key, in which it may have been put for those that wait for it.
+local function lines_of(plan, key, all)
+  local names, unique = {}, plan.unique
   if plan.fifo then names[1] = key end
-  if plan.unique and plan.unique.mode == 'keep_last' then names[#names + 1] = '~' .. plan.unique.key end
+  if unique and (all or unique.mode == 'keep_last') then names[#names + 1] = '~' .. unique.key end
   return names
 end
 
@@ -49,9 +50,9 @@ local function bind(key, letter, old)
 end
 
 -- A parent that is not there has ended without completing.
-local function count_lost(parents, name, state, failed)
-  redis.call('HSET', parents, name, state .. ' ', ':failed', (tonumber(failed or '') or 0) + 1)
-  redis.call('HSETNX', parents, ':first', name .. ' ' .. state)
+local function count_lost(parents, name, state, failed, first)
+  redis.call('HSET', parents, name, state .. ' ', ':failed', (tonumber(failed or '') or 0) + 1, ':first',
+    first or name .. ' ' .. state)
 end
 
 -- Enter a child at all of its parents. One that has ended counts at once. lost: hash -> what became of a parent that is
@@ -62,16 +63,18 @@ local function follow(q, id, refs, lost)
     local home, parent = ref_of(q, ref)
     local name, hash = home.name .. '/' .. parent, home.task .. parent
     local found = hash ~= q.task .. id and read(hash, 'state')
-    local known = redis.call('HMGET', parents, name, ':left', ':failed')
+    local known = redis.call('HMGET', parents, name, ':left', ':failed', ':first')
     if not found and (not lost or hash == q.task .. id) then
       is_whole = false
     elseif not found and not known[1] then
-      count_lost(parents, name, lost[hash] or 'gone', known[3])
-    elseif not known[1] then
+      count_lost(parents, name, lost[hash] or 'gone', known[3], known[4])
+    elseif found and (not known[1] or known[1] == '') then
       local state = state_of(found[1])
-      bind(hash, 'c')
-      redis.call('ZADD', home.children .. parent, 0, q.name .. '/' .. id)
-      redis.call('HSET', parents, name, '', ':left', (tonumber(known[2] or '') or 0) + 1)
+      if not known[1] then
+        bind(hash, 'c')
+        redis.call('ZADD', home.children .. parent, 0, q.name .. '/' .. id)
+        redis.call('HSET', parents, name, '', ':left', (tonumber(known[2] or '') or 0) + 1)
+      end                                               -- else a call may have stopped before it said this
       if not LIVE[state] then remind(q.prefix, 'ended/' .. state .. '/' .. name, 0) end
     end
   end
@@ -94,7 +97,7 @@ local function untie_plan(q, id, plan, key, now)
   if unique and unique.release ~= 'ttl' and string.match(soft('GET', q.unique .. unique.key) or '', '^%S+') == id then
     redis.call('UNLINK', q.unique .. unique.key)
   end
-  for _, name in ipairs(lines_of(plan, key)) do
+  for _, name in ipairs(lines_of(plan, key, true)) do
     local first = soft('ZREM', q.line .. name, id) == 1 and first_in_line(q, name)
     if first and redis.call('HGET', q.task .. first, 'blocked') == 'line' then release_task(q, first, now) end
   end

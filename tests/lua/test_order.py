@@ -150,6 +150,40 @@ def test_the_last_that_came_while_the_first_ran_runs_after_it(queue: Queue) -> N
     assert queue.key("unique:q:k") not in queue.dump()
 
 
+@pytest.mark.parametrize("mode", ["reject", "replace", "debounce"])
+@pytest.mark.parametrize("raw", [False, True])
+def test_the_last_waits_for_one_of_its_key_that_runs_whatever_mode_that_has(queue: Queue, mode: str, raw: bool) -> None:
+    keep = {"unique": {"key": "k", "mode": "keep_last"}}
+    queue.plan("a", {"unique": {"key": "k", "mode": mode}})
+    (a,) = queue.claim().tasks
+
+    if raw:
+        queue.seed("b", conditions=json.dumps(keep))
+    else:
+        queue.plan("b", keep)
+    assert run(queue) == []
+    queue.settle(a, "retry", 500, "again")
+    assert run(queue) == []
+
+    assert run(queue, now=NOW + 500) == ["a"]
+    assert run(queue, now=NOW + 500) == ["b"]
+    assert not [key for key in queue.dump() if ":line:" in key or ":unique:" in key]
+
+
+def test_one_that_was_replaced_while_it_ran_still_counts(queue: Queue) -> None:
+    queue.plan("a", {"unique": {"key": "k", "mode": "replace"}})
+    (a,) = queue.claim().tasks
+    queue.plan("b", {"unique": {"key": "k", "mode": "replace"}})
+    assert run(queue) == ["b"]
+
+    assert queue.plan("c", {"unique": {"key": "k"}}) == "rejected a"
+    queue.plan("d", {"unique": {"key": "k", "mode": "keep_last"}})
+    assert run(queue) == []
+    queue.settle(a, "complete")
+
+    assert run(queue) == ["d"]
+
+
 def digest(queue: Queue, name: str, n: int, *, now: int = NOW, **more: int) -> str:
     """One task of a digest with a grace of a second."""
     conditions = {"digest": {"key": "k", "grace": 1000, **more}}

@@ -50,12 +50,12 @@ class Ties:
             return None
         return found if isinstance(found, dict) and self.live(queue, task_id) else None
 
-    def lines(self, queue: str, task_id: str) -> list[str]:
-        """The lines in which it has to stand."""
+    def lines(self, queue: str, task_id: str, *, may: bool = False) -> list[str]:
+        """The lines in which it has to stand; ``may``: in which it may."""
         plan = self.plan(queue, task_id) or {}
         found = [self.task(queue, task_id).get("key", "")] if plan.get("fifo") else []
         unique = plan.get("unique", {})
-        return found + (["~" + unique["key"]] if unique.get("mode") == "keep_last" else [])
+        return found + (["~" + unique["key"]] if unique and (may or unique.get("mode") == "keep_last") else [])
 
     def waits_for(self, queue: str, task_id: str) -> list[tuple[str, str]]:
         """The tasks that must have ended before it runs: its parents, and who stands before it."""
@@ -167,7 +167,7 @@ def _of_key(ties: Ties, kind: str, name: str, queue: str, rest: str) -> str | No
     value, there = ties.raw.values[name], f"task:{queue}:{rest}" in ties.raw.types
     if kind == "line":
         first = min(value, key=lambda member: (value[member], member))
-        return None if rest in ties.lines(queue, first) else "stale_line"
+        return None if rest in ties.lines(queue, first, may=True) else "stale_line"
     if kind == "digest":
         members = ties.value(f"members:{queue}:{value}", "zset") or {"": 0}
         first = min(members, key=lambda member: (members[member], member))

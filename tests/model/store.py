@@ -21,7 +21,7 @@ Entry = tuple[str, str]  # queue, priority/stream id
 TaskKey = tuple[str, str]  # queue, id
 
 # Makes a script stop before its n-th write: that and each later one fails, as where a server is full half-way.
-_HALT = """local HALT, redis = {at = 0, halted = false, library = redis, server = function() return redis end}, nil
+HALT = """local HALT, redis = {at = 0, halted = false, library = redis, server = function() return redis end}, nil
 do
   local WRITES = {HSET = 1, HDEL = 1, HINCRBY = 1, ZADD = 1, ZREM = 1, ZREMRANGEBYRANK = 1, XADD = 1, XACK = 1,
     XDEL = 1, XTRIM = 1, XREADGROUP = 1, XGROUP = 1, SET = 1, SADD = 1, UNLINK = 1, RPUSH = 1, HSETNX = 1,
@@ -129,7 +129,7 @@ class Build:
         with changed(changes or {}):
             text = scripts.library()
         first, _, rest = text.partition("\n")
-        text = first.replace(scripts.LIBRARY, name) + "\n" + _HALT + rest
+        text = first.replace(scripts.LIBRARY, name) + "\n" + HALT + rest
         text = text.replace("redis.register_function", "HALT.library.register_function")
         text = text.replace(f"function_name = '{scripts.PREFIX}", f"function_name = '{name}_")
         text += (

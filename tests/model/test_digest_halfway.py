@@ -153,7 +153,7 @@ CASES: dict[str, Callable[[Scene], Call[Any]]] = {
     "update of a ready one": lambda s: when_ready(s, others(s, "a")),
 }
 # only the same call again ends a hold
-ENDS_A_HOLD = ("cancel of another", "cancel of all", "update of another", "an event")
+ENDS_A_HOLD = ("cancel of another", "cancel of all", "an event")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,165 @@
+"""Verbs that stop before one of their writes: once they are repeated, or their tasks judged, nothing is missing or left."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from redsched.wire import events, protocol
+from redsched.wire.keys import CellKeys
+from redsched.wire.protocol import Call
+from tests.lua.halted import each_stop
+from tests.lua.harness import HOUR, NOW, Queue
+
+
+def ended(queue: Queue, task_id: str, outcome: str = "complete", **fields: str) -> None:
+    """A task that has run."""
+    queue.enqueue((task_id, 0, fields))
+    queue.promote()
+    (started,) = queue.claim().tasks
+    queue.settle(started, outcome)
+
+
+def attend(queue: Queue, now: int = NOW) -> None:
+    """All that the mover has to look at."""
+    for _ in range(5):
+        queue.attend(now=now)
+
+
+def follow_one_that_has_ended(queue: Queue) -> Call[Any]:
+    """More parents for a child, one of which has ended; the child is confirmed only after that."""
+    queue.seed("live", due=NOW + HOUR)
+    queue.plan("child", {"hold": {"token": "t", "within": HOUR}, "after": {"ids": ["live"], "otherwise": "run"}})
+    ended(queue, "over")
+    return events.follow(queue.keys, "child", ["over"])
+
+
+def test_a_child_is_told_of_a_parent_that_had_ended_wherever_its_following_stopped(queue: Queue) -> None:
+    for here, call in each_stop(queue, follow_one_that_has_ended):
+        assert here.send(call) == "followed"
+        attend(here)
+        here.send(events.confirm(here.keys, ["child"], "t", action="confirm"))
+        here.send(protocol.cancel(here.keys, ["live"]))
+        attend(here)
+
+        assert here.task("child")["state"] in ("ready", "scheduled")
+
+
+def enqueue_after_one_that_has_ended(queue: Queue) -> Call[Any]:
+    """A child of a parent that has ended."""
+    ended(queue, "over")
+    plan = '{"after":{"ids":["over"]}}'
+    words = [0, 1, "child", 0, 4, "type", "t", "payload", "{}", "request", "r", "conditions", plan]
+    return Call("enqueue", [queue.keys.due], words, lambda reply: reply)
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+def test_a_child_runs_after_a_parent_that_had_ended_wherever_its_enqueue_stopped(queue: Queue, repeated: bool) -> None:
+    for here, call in each_stop(queue, enqueue_after_one_that_has_ended):
+        if repeated:
+            here.run(call.verb, call.keys, [NOW, *call.args[1:]])
+        for _ in range(3):
+            here.attend(now=NOW + 2_000)
+            here.promote(now=NOW + 2_000)
+
+        if here.task("child"):
+            assert here.task("child")["state"] == "ready"
+
+
+def told_of_an_end(queue: Queue) -> Call[Any]:
+    """The attend that tells a child that its only parent has completed."""
+    queue.seed("parent")
+    queue.plan("child", {"after": {"ids": ["parent"]}})
+    queue.promote()
+    (parent,) = queue.claim().tasks
+    queue.settle(parent, "complete")
+    return events.attend(CellKeys(queue.cell), 64)
+
+
+def test_a_child_goes_on_wherever_the_telling_of_its_parents_end_stopped(queue: Queue) -> None:
+    for here, call in each_stop(queue, told_of_an_end):
+        here.send(call)
+        here.promote()
+
+        assert here.task("child")["state"] == "ready"
+
+
+OLD = {"cancel_on": ["old"], "wait_for": {"all": ["other"]}, "unique": {"key": "k", "mode": "keep_last"}}
+
+
+def update(queue: Queue, task_id: str, conditions: dict[str, Any]) -> Call[Any]:
+    """Other conditions for a task."""
+    return protocol.update(queue.keys, [task_id], {"conditions": conditions}, max_payload=99)
+
+
+def other_conditions(queue: Queue) -> Call[Any]:
+    """Others for one that is entered at facts, in a line and at a parent."""
+    queue.seed("parent", due=NOW + HOUR)
+    queue.plan("a", OLD | {"after": {"ids": ["parent"]}})
+    return update(queue, "a", {"cancel_on": ["new"]})
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+def test_nothing_is_left_of_old_conditions_wherever_an_update_stopped(queue: Queue, repeated: bool) -> None:
+    for here, call in each_stop(queue, other_conditions):
+        if repeated:
+            assert here.send(call) == {"a": "updated"}
+        for _ in range(3):
+            here.promote()
+        names = [key.removeprefix(here.key("")) for key in here.dump()]
+        entered = [name for name in names if name.partition(":")[0] in ("listeners", "line", "unique")]
+        if json.loads(here.task("a")["conditions"]) == {"cancel_on": ["new"]}:
+            assert entered == ["listeners:new"]
+        else:
+            assert not repeated
+            assert entered == ["line:q:~k", "listeners:old", "listeners:other", "unique:q:k"]
+        here.emit("new")
+        here.emit("old")
+        assert here.task("a")["state"] == "cancelled"
+
+
+def test_conditions_that_cannot_be_entered_leave_nothing(queue: Queue) -> None:
+    queue.plan("a", {"unique": {"key": "k"}}, due=NOW + HOUR)
+    queue.plan("b", {}, due=NOW + HOUR)
+
+    queue.send(update(queue, "b", {"cancel_on": ["x"], "unique": {"key": "k"}}))
+
+    assert queue.redis.exists(queue.key("listeners:x")) == 0
+
+
+def test_a_dead_task_with_other_parents_forgets_those_that_it_had(queue: Queue) -> None:
+    ended(queue, "failed", "dead")
+    ended(queue, "well")
+    queue.plan("child", {"after": {"ids": ["failed"], "otherwise": "run"}})
+    attend(queue)
+    queue.promote()
+    (child,) = queue.claim().tasks
+    queue.settle(child, "dead")
+
+    queue.send(update(queue, "child", {"after": {"ids": ["well"]}}))
+    queue.send(protocol.revive(queue.keys, ["child"], delay=0))
+    for _ in range(3):
+        attend(queue)
+        queue.promote()
+
+    assert queue.task("child")["state"] == "ready"
+
+
+def dead_letter(queue: Queue) -> Call[Any]:
+    """The end of one that listens."""
+    queue.plan("a", {"cancel_on": ["x"]})
+    (started,) = queue.claim().tasks
+    end = protocol.Settlement("q", "a", started.token, "dead", "")
+    return protocol.settle(queue.cell, [end])
+
+
+def test_a_revived_task_listens_wherever_its_end_stopped(queue: Queue) -> None:
+    for here, call in each_stop(queue, dead_letter):
+        here.run(call.verb, call.keys, [NOW, *call.args[1:]])
+        here.run("revive", [here.keys.due], [NOW, 0, "a"])
+        here.promote()
+        if here.task("a")["state"] == "ready":
+            assert here.emit("x").heard == 1
+            assert here.task("a")["state"] == "cancelled"
