@@ -1,4 +1,4 @@
-"""Verbs that stop before one of their writes: once they are repeated, or their tasks judged, nothing is missing or left."""
+"""Verbs that stop before one of their writes: once repeated, or their tasks judged, nothing is left or missing."""
 
 from __future__ import annotations
 
