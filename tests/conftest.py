@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,8 @@ FIXTURES = {
     "valkey": "valkey_server", "valkey-scripts": "scripts_server", "redis": "redis7_server", "redis8": "redis8_server",
 }  # fmt: skip
 STORES = (*FIXTURES, "fakeredis")
+_FAKE = re.compile(r"fakeredis(-functions|-scripts)?")  # in the name of a test's case
+_FAKE_ONCE = "tests/lua/"  # of whose tests one case on fakeredis is enough
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,12 +37,26 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"REDSCHED_TEST_REQUIRE_ALL is set and these are missing: {', '.join(lacking)}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run a failed test on fakeredis once more, on a fresh one: about once in a thousand its Lua raises an error
-    without a text. It is a smoke target, never the oracle; tests on real servers get no second chance."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On fakeredis, run the first case of each test of the Lua only, and a failed test once more, on a fresh one.
+
+    fakeredis is a smoke target, never the oracle. It takes ten times as long for a script as a server does, and about
+    once in a thousand its Lua raises an error without a text. Tests on real servers get no second chance.
+    """
+    seen: set[tuple[str, str]] = set()
+    kept, left_out = [], []
     for item in items:
-        if "fakeredis" in item.nodeid:
+        if fake := _FAKE.search(item.nodeid):
             item.add_marker(pytest.mark.flaky(reruns=1))
+            case = item.nodeid.partition("[")[0], fake[0]
+            again = case in seen and item.nodeid.startswith(_FAKE_ONCE)
+            (left_out if again else kept).append(item)
+            seen.add(case)
+        else:
+            kept.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

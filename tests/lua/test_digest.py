@@ -370,7 +370,8 @@ def test_a_digest_of_one_runs_at_once(queue: Queue) -> None:
     assert runs(queue, now=NOW) == {"a": ["a"], "b": ["b"]}
 
 
-def test_a_large_digest_closes_in_small_calls_and_what_comes_meanwhile_is_another(queue: Queue) -> None:
+def test_a_large_digest_closes_in_small_calls_and_what_comes_meanwhile_is_another(real_queue: Queue) -> None:
+    queue = real_queue
     for number in range(70):
         join(queue, f"t{number}")
     cancel(queue, "t5")

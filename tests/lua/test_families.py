@@ -272,7 +272,8 @@ def test_raw_tasks_in_a_circle_end(queue: Queue) -> None:
     assert states(queue, "b", "self", "second") == ["dead malformed"] * 3
 
 
-def test_what_cannot_be_told_to_be_no_circle_is_refused(queue: Queue) -> None:
+def test_what_cannot_be_told_to_be_no_circle_is_refused(real_queue: Queue) -> None:
+    queue = real_queue
     queue.enqueue(("t0", NOW + HOUR, {}), *((f"t{at}", 0, after(f"t{at - 1}")) for at in range(1, 900)))
     queue.enqueue(*((f"t{at}", 0, after(f"t{at - 1}")) for at in range(900, 1100)))
     queue.enqueue(("x", NOW + HOUR, {}), ("y", NOW + HOUR, after("x")))

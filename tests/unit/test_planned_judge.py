@@ -358,6 +358,10 @@ def test_kept_promises_are_found_kept(book: Book) -> None:
     book.claim("crashed", 10_010, proc="worker-2")
     book.told("crashed", 12_010, "reaped", due="12010")
     book.ran("crashed", 12_012, "2.b")
+    book.submit("crashed and claimed in one ms")
+    book.claim("crashed and claimed in one ms", 10_010, proc="worker-2")
+    book.told("crashed and claimed in one ms", 12_010, "reaped", due="12010")
+    book.ran("crashed and claimed in one ms", 12_010, "2.c")
 
     assert book.rules() == []
 
