@@ -17,9 +17,9 @@ import msgspec
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidSetting
 from redsched.model.task import DEFAULT_QUEUE, MAX_PAYLOAD_BYTES
+from redsched.redis_url import problem_of
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
-_SECRET_IN_QUERY = re.compile(r"(password=)[^&]*", re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 
 
@@ -56,8 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         """Check every range; raises InvalidSetting."""
-        _check("redis_url", self.redis_url.startswith(("redis://", "rediss://", "unix://")),
-               f"{masked_url(self.redis_url)!r} must begin with redis://, rediss:// or unix://")
+        _check("redis_url", not (problem := problem_of(self.redis_url)), problem)
         tls = self.redis_url.startswith("rediss://")
         for name in ("redis_ca", "redis_cert", "redis_key"):
             _check(name, tls or not getattr(self, name), "is only for a rediss:// URL")
@@ -129,16 +128,6 @@ def child_environment(settings: Settings, environ: Mapping[str, str] | None = No
         value = getattr(settings, field.name)
         child[f"REDSCHED_{field.name.upper()}"] = ",".join(value) if isinstance(value, tuple) else str(value)
     return child
-
-
-def masked_url(url: str) -> str:
-    """The URL without its passwords, for messages; works on a malformed one too."""
-    scheme, mark, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    if at:
-        user, colon, _ = credentials.partition(":")
-        rest = f"{user}{colon}{'***' if colon else ''}@{place}"
-    return _SECRET_IN_QUERY.sub(r"\1***", scheme + mark + rest)
 
 
 def _unverified(url: str) -> bool:

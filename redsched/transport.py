@@ -1,7 +1,5 @@
-"""Connections: how words reach Redis and replies come back, for threads and for asyncio. The only importer of redis-py.
-
-redis-py's own retries are off, and its pools and time-outs are set here: what is repeated, and when,
-``wire.replies`` decides.
+"""Connections: how words reach Redis and replies come back, for threads and for asyncio. With ``pools`` the only
+importer of redis-py, whose own retries are off: what is repeated, and when, ``wire.replies`` decides.
 """
 
 from __future__ import annotations
@@ -18,10 +16,9 @@ import hiredis
 import redis
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection as AsyncConnection
-from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection
-from redis.retry import Retry
 
+from redsched import pools
 from redsched.settings import Settings
 from redsched.wire import replies
 from redsched.wire.protocol import Call
@@ -30,27 +27,12 @@ from redsched.wire.replies import Chain, Command, Load, Mode, Refused, Unanswere
 T = TypeVar("T")
 _LOST = (redis.ConnectionError, redis.TimeoutError, OSError, EOFError, AttributeError, RuntimeError)
 # on a connection that was closed under it redis-py raises AttributeError and uvloop RuntimeError: an answer lost, too
-MOST_CONNECTIONS = 32
 MOST_SPARE = 8  # connections kept at hand: redis-py's pool takes as long as a command to give one and take it back
 JUST_USED = 0.1  # seconds within which a connection is not asked whether it is still open: that costs a system call
 _KEPT_OUT = (redis.AuthenticationError, redis.exceptions.AuthorizationError)
 # answers of the server, some of which redis-py takes for lost connections
 _ENDING = (redis.BusyLoadingError, *_KEPT_OUT)  # after which redis-py closes the connection
 _ANSWERED = (redis.ResponseError, *_ENDING)
-
-
-def _pool_options(settings: Settings, name: str) -> dict[str, Any]:
-    return {
-        "protocol": 2, "decode_responses": False, "client_name": f"redsched-{name}", "driver_info": None,
-        "socket_connect_timeout": settings.redis_timeout_ms / 1_000, "socket_keepalive": True,
-        "health_check_interval": 0, **_tls_options(settings),
-    }  # fmt: skip
-
-
-def _tls_options(settings: Settings) -> dict[str, Any]:
-    """What a rediss:// connection is checked with; verification is redis-py's default."""
-    given = {"ssl_ca_certs": settings.redis_ca, "ssl_certfile": settings.redis_cert, "ssl_keyfile": settings.redis_key}
-    return {name: value for name, value in given.items() if value}
 
 
 def _refused(error: Exception) -> Refused:
@@ -87,31 +69,38 @@ class Transport:
     def __init__(self, settings: Settings, name: str, given: Any = None) -> None:
         self._settings = settings
         self._own = given is None
-        self._pool = given.connection_pool if given is not None else self._make_pool(name)
-        self._spare: list[tuple[int, float, AbstractConnection]] = []  # its process, its last use
-        self._asking = 0  # threads that wait for the pool: to those goes what is free
-        self._lock = threading.Lock()
+        self._name = name
+        if not self._own:
+            self._pool = pools.given(given)
+        self._start_anew()
         self.mode = Mode()
 
-    def _make_pool(self, name: str) -> Any:
-        return redis.BlockingConnectionPool.from_url(
-            self._settings.redis_url, max_connections=MOST_CONNECTIONS, timeout=self._settings.redis_timeout_ms / 1_000,
-            retry=Retry(NoBackoff(), 0), socket_timeout=self._settings.redis_timeout_ms / 1_000,
-            **_pool_options(self._settings, name),
-        )  # fmt: skip
+    def _start_anew(self) -> None:
+        """Without a connection. After a fork the child begins again: its parent uses the connections, and another
+        thread may have held the locks."""
+        self._spare: list[tuple[float, AbstractConnection]] = []  # with its last use
+        self._asking = 0  # threads that wait for the pool: to those goes what is free
+        self._lock = threading.Lock()
+        if self._own:
+            self._pool = pools.made(self._settings, self._name)
+        self._process = os.getpid()  # last: another thread of the child must not go on before
 
     def close(self) -> None:
         """Close every connection made here."""
+        if self._process != os.getpid():
+            self._start_anew()
         while self._spare:
-            self._pool.release(self._spare.pop()[2])
+            self._pool.release(self._spare.pop()[1])
         if self._own:
             self._pool.disconnect()
 
     def _take(self) -> AbstractConnection:
+        if self._process != os.getpid():
+            self._start_anew()
         with contextlib.suppress(IndexError):  # another thread took the last one
             while self._spare:
-                process, used, connection = self._spare.pop()
-                if process == os.getpid() and _is_quiet(connection, used):
+                used, connection = self._spare.pop()
+                if _is_quiet(connection, used):
                     return connection
                 self._pool.release(connection)  # which connects it anew when it is needed
         with self._lock:
@@ -126,7 +115,7 @@ class Transport:
         if self._asking or len(self._spare) >= MOST_SPARE:
             self._pool.release(connection)
         else:
-            self._spare.append((os.getpid(), time.monotonic(), connection))
+            self._spare.append((time.monotonic(), connection))
 
     def _trips(self, commands: Sequence[Command]) -> list[Any]:
         """Commands in one round trip; a reply may be a Refused. Raises Unreached or Unanswered for all of them."""
@@ -165,7 +154,7 @@ class Transport:
         time-out of its own."""
         with contextlib.suppress(IndexError):
             while self._spare:
-                _, _, connection = self._spare.pop()
+                _, connection = self._spare.pop()
                 connection.disconnect()  # type: ignore[no-untyped-call]
                 self._pool.release(connection)
         if self._own:
@@ -214,16 +203,19 @@ class AsyncTransport:
         self._settings = settings
         self._timeout = settings.redis_timeout_ms / 1_000
         self._own = given is None
-        self._pool = given.connection_pool if given is not None else self._make_pool(name)
-        self._spare: list[AsyncConnection] = []
-        self._asking = 0  # those that wait for the pool: to them goes what is free
+        self._name = name
+        if not self._own:
+            self._pool = pools.given_async(given)
+        self._start_anew()
         self.mode = Mode()
 
-    def _make_pool(self, name: str) -> Any:
-        return redis.asyncio.BlockingConnectionPool.from_url(
-            self._settings.redis_url, max_connections=MOST_CONNECTIONS, timeout=self._timeout,
-            retry=Retry(NoBackoff(), 0), socket_timeout=None, **_pool_options(self._settings, name),
-        )  # fmt: skip
+    def _start_anew(self) -> None:
+        """Without a connection; after a fork the child begins again, for its parent uses the connections."""
+        self._spare: list[AsyncConnection] = []
+        self._asking = 0  # those that wait for the pool: to them goes what is free
+        if self._own:
+            self._pool = pools.made_async(self._settings, self._name)
+        self._process = os.getpid()
 
     async def close(self) -> None:
         """Close every connection made here."""
@@ -233,6 +225,8 @@ class AsyncTransport:
             await self._pool.disconnect()
 
     async def _connection(self) -> AsyncConnection:
+        if self._process != os.getpid():
+            self._start_anew()
         while self._spare:
             connection = self._spare.pop()
             with contextlib.suppress(redis.RedisError, OSError):

@@ -193,7 +193,7 @@ class Narrator:
 
     def heading(self, system: System, seconds: float) -> None:
         """What runs where."""
-        from redsched.settings import masked_url
+        from redsched.redis_url import masked_url
 
         settings = system.settings
         self._print(f"redsched demo: a payment gateway's notifications, for about {seconds:g} s\n", "bold")

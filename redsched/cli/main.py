@@ -57,7 +57,7 @@ def exit_code(error: RedschedError) -> int:
 def _message(error: RedschedError, given: Invocation) -> str:
     if not isinstance(error, StoreUnavailable):
         return str(error)
-    from redsched.settings import masked_url
+    from redsched.redis_url import masked_url
 
     url = masked_url(given.settings().redis_url)
     return f"Cannot reach {url} ({_reason(error.problem)}).\nStart one, set REDSCHED_REDIS_URL, or run: redsched demo"

@@ -144,7 +144,7 @@ def _observe(settings: Settings) -> PrometheusObserver:
 
 def _about(settings: Settings) -> dict[str, object]:
     from redsched.eventloop import loop_name
-    from redsched.settings import masked_url
+    from redsched.redis_url import masked_url
 
     return {"redis": masked_url(settings.redis_url), "namespace": settings.namespace, "loop": loop_name()}
 

@@ -29,7 +29,7 @@ def api_url(settings: Settings) -> str:
 
 def show(given: Invocation, settings: Settings, app: App, server: EmbeddedServer | None) -> None:
     """Print it; with ``-o json`` the addresses alone."""
-    from redsched.settings import masked_url
+    from redsched.redis_url import masked_url
 
     redis, api = masked_url(settings.redis_url), api_url(settings)
     if given.json:
@@ -84,7 +84,7 @@ def _json(value: Any) -> str:
 
 
 def _python(settings: Settings, name: str, queue: str, payload: dict[str, Any]) -> str:
-    from redsched.settings import masked_url
+    from redsched.redis_url import masked_url
 
     found = next((short for short in ("python", "python3") if _is_us(shutil.which(short))), sys.executable)
     namespace = "" if settings.namespace == "rs" else f", namespace={settings.namespace!r}"
@@ -116,7 +116,7 @@ def _curl(settings: Settings, name: str, queue: str, payload: dict[str, Any]) ->
 
 
 def _redis_cli(settings: Settings, name: str, queue: str, payload: dict[str, Any]) -> str:
-    from redsched.settings import masked_url
+    from redsched.redis_url import masked_url
     from redsched.wire.cells import Cell
     from redsched.wire.keys import queue_keys
 

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import redis
+import redis.asyncio
 
+from redsched.client import AsyncClient, Client
 from redsched.model.errors import InvalidSetting
-from redsched.settings import Settings, child_environment, default_data_dir, masked_url, redis_url_given
+from redsched.redis_url import address, masked_url
+from redsched.settings import Settings, child_environment, default_data_dir, redis_url_given
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -107,6 +111,86 @@ def test_settings_cannot_be_changed_and_a_changed_copy_is_checked() -> None:
 )
 def test_a_masked_url_shows_no_password(url: str, shown: str) -> None:
     assert masked_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("localhost:6379", "must begin with redis://"),
+        ("redis-sentinel://h/0", "must begin with redis://"),
+        ("redis://:se/cret@host/0", "%xx"),
+        ("redis://:se#cret@host/0", "%xx"),
+        ("redis://:se cret@host/0", "blank"),
+        ("redis://[::1/0", "host or port"),
+        ("redis://host:port/0", "host or port"),
+        ("redis://host:65536/0", "outside 1..65535"),
+        ("redis://host:0/0", "outside 1..65535"),
+        ("redis://host/zero", "number of a database"),
+        ("redis://host/0/1", "number of a database"),
+        ("redis://host?db=zero", "number of a database"),
+        ("redis://host?db=-1", "number of a database"),
+        ("redis://host/0#1", "#"),
+        ("redis://host/0?decode_responses=True", "reads bytes"),
+        ("redis://host/0?protocol=3", "chooses the protocol"),
+        ("redis://host/0?socket_timeout=1", "REDSCHED_REDIS_TIMEOUT"),
+        ("redis://host/0?max_connections=0", "above 0"),
+        ("redis://host/0?socket_connect_timeout=soon", "seconds"),
+        ("redis://host/0?colour=red", "'colour' cannot be used"),
+        ("redis://host/0?ssl_ca_certs=/x", "'ssl_ca_certs' cannot be used"),
+        ("unix://run/redis.sock", "three slashes"),
+        ("unix://", "three slashes"),
+        ("unix:///", "three slashes"),
+    ],
+)
+def test_a_url_that_cannot_be_used_says_why_before_anything_connects(url: str, said: str) -> None:
+    with pytest.raises(InvalidSetting) as raised:
+        Settings.load({"REDSCHED_REDIS_URL": url})
+    assert raised.value.setting == "redis_url" and said in raised.value.problem
+    assert "cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", [
+    "redis://host", "redis://host/", "redis:///2", "redis://me:p%2Fw@[::1]:6379/1", "rediss://host/0?ssl_ca_certs=/x",
+    "redis://host?db=3&max_connections=8&socket_connect_timeout=0.5", "unix:///run/redis.sock?db=1&password=x",
+    "unix://me:pw@/run/redis.sock",
+])  # fmt: skip
+def test_a_url_that_redis_py_takes_is_taken(url: str) -> None:
+    assert Settings.load({"REDSCHED_REDIS_URL": url}).redis_url == url
+
+
+@pytest.mark.parametrize("options", ["ssl_colour=red", "ssl_cert_reqs=perhaps"])
+def test_an_option_of_tls_that_there_is_not_is_refused_when_the_client_is_made(options: str) -> None:
+    for made in (Client, AsyncClient):
+        with pytest.raises(InvalidSetting, match="its options cannot be used"):
+            made(settings=Settings(redis_url=f"rediss://host/0?{options}", redis_insecure=True))
+
+
+def test_a_client_of_redis_py_that_cannot_be_used_is_refused_when_it_is_given() -> None:
+    with pytest.raises(InvalidSetting, match="decode_responses"):
+        Client(redis=redis.Redis(decode_responses=True))
+    with pytest.raises(InvalidSetting, match="decode_responses"):
+        AsyncClient(redis=redis.asyncio.Redis(decode_responses=True))
+    with pytest.raises(InvalidSetting, match=r"give a redis\.Redis, not a redis\.asyncio\.client\.Redis"):
+        Client(redis=redis.asyncio.Redis())
+    with pytest.raises(InvalidSetting, match=r"give a redis\.asyncio\.Redis, not a redis\.client\.Redis"):
+        AsyncClient(redis=redis.Redis())
+    with pytest.raises(InvalidSetting, match=r"not a builtins\.str"):
+        Client(redis="redis://host")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("redis://host", "redis://me:pw@Host:6379/0", True),
+        ("redis://host", "rediss://host:6379?db=0&ssl_ca_certs=/x", True),
+        ("redis://host/1", "redis://host/0", False),
+        ("redis://host:6380", "redis://host", False),
+        ("unix:///a.sock", "unix://me:pw@/a.sock?db=0", True),
+        ("unix:///a.sock", "unix:///b.sock", False),
+    ],
+)
+def test_an_address_tells_servers_apart_and_not_credentials(one: str, other: str, same: bool) -> None:
+    assert (address(one) == address(other)) is same
 
 
 def test_an_error_about_a_url_does_not_show_its_password() -> None:
