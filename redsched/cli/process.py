@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
+from redsched.cli.waiting import reached
 from redsched.engine import forks
 from redsched.eventloop import loop_factory
 from redsched.observe.listen import serve_metrics
@@ -38,8 +39,8 @@ def run(
     build: Callable[[], Stoppable],
     report: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Run a worker or mover to its end; SystemExit with its exit code when that is not 0. ``report`` is told when it
-    has ``begun``, and when it has ``ended`` by itself.
+    """Wait for Redis, then run a worker or mover to its end; SystemExit with its exit code when that is not 0.
+    ``report`` is told when it has ``begun``, and when it has ``ended`` by itself.
 
     A handler that ignores its end would keep the process for ever, so the process ends without it.
     """
@@ -50,11 +51,18 @@ def run(
         nonlocal stragglers
         async with _metrics(settings, observer):
             runs = build()
-            loop = asyncio.get_running_loop()
+            loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+
+            def stop() -> None:
+                stopping.set()
+                runs.stop()
+
             for number in STOP_SIGNALS:
-                loop.add_signal_handler(number, runs.stop)
+                loop.add_signal_handler(number, stop)
             forks.own_signals(loop, usual)
             report("begun")
+            if not await reached(settings, stopping):
+                return 0
             code = await runs.run() or 0
             stragglers = getattr(runs, "stragglers", 0)
             return code

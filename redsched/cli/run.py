@@ -48,7 +48,10 @@ def worker(
     given: Invocation, /, app: str, processes: int, burst: bool, no_mover: bool, no_schedules: bool,
     says_to: int | None, **flags: Any
 ) -> None:  # fmt: skip
-    """Run the tasks of the application MODULE:APP. Contains a mover: one worker is a complete system."""
+    """Run the tasks of the application MODULE:APP. Contains a mover: one worker is a complete system.
+
+    Where Redis is away, it waits for it; with --burst it ends.
+    """
     import msgspec
 
     from redsched.cli import process
@@ -64,7 +67,8 @@ def worker(
             "nothing was started", param_hint="--metrics-port"
         )  # fmt: skip
     observer = _observe(settings)
-    _require_redis(settings)
+    if burst or processes > 1:
+        _check_redis(settings, may_be_away=not burst)
     log = logging.getLogger("redsched.worker")
     if processes > 1:
         from redsched.cli import pool
@@ -101,7 +105,6 @@ def mover(given: Invocation, /, **flags: Any) -> None:
 
     settings = given.settings(**flags)
     observer = _observe(settings)
-    _require_redis(settings)
     logging.getLogger("redsched.mover").info("mover.starting", extra=_about(settings))
     process.run(settings, observer, lambda: Mover(settings, observer=observer, at_home=settings.queues))
 
@@ -149,9 +152,15 @@ def _about(settings: Settings) -> dict[str, object]:
     return {"redis": masked_url(settings.redis_url), "namespace": settings.namespace, "loop": loop_name()}
 
 
-def _require_redis(settings: Settings) -> None:
-    """Fail early, with a line for people, where Redis stays away for longer than we retry."""
+def _check_redis(settings: Settings, *, may_be_away: bool) -> None:
+    """Fail early, with a line for people, where Redis refuses us, or is away and not waited for: a burst ends by
+    itself, and several workers would each say what is wrong, again and again."""
     from redsched.client import Client
+    from redsched.model.errors import StoreUnavailable
 
     with Client(settings=settings, name="start") as client:
-        client.ping()
+        try:
+            client.ping()
+        except StoreUnavailable:
+            if not may_be_away:
+                raise

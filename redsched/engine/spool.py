@@ -1,12 +1,14 @@
 """Spool of late answers: what a worker could not tell Redis before it ended, kept in a file and told at its next start.
 
 Each answer carries the token of its claim, so telling it late is safe: ``lost`` where another worker has the task by
-then. The file holds no payload, only how runs ended; results and errors are in it.
+then. It is told to no other server than its own. The file holds no payload, only how runs ended; results and errors are
+in it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import stat
@@ -15,6 +17,11 @@ from pathlib import Path
 
 import msgspec
 
+from redsched.client import AsyncClient
+from redsched.model.errors import StoreDenied
+from redsched.redis_url import address
+from redsched.settings import Settings, default_data_dir
+from redsched.wire import install as installing
 from redsched.wire.codec import TASK_ID, is_name
 from redsched.wire.protocol import Settlement
 
@@ -34,10 +41,27 @@ class _Line(msgspec.Struct):
 
 
 class Spool:
-    """One file per namespace in a folder of the user's; every line is one answer."""
+    """One file per server and namespace in a folder of the user's; every line is one answer."""
 
-    def __init__(self, folder: Path, namespace: str) -> None:
-        self.path = folder / f"late-answers-{namespace}.jsonl"
+    def __init__(self, settings: Settings) -> None:
+        self._folder = Path(settings.data_dir or default_data_dir()) / "spool"
+        self._namespace = settings.namespace
+        self._belong_to(address(settings.redis_url))
+
+    def _belong_to(self, server: str) -> None:
+        """Another server must never be told: it would answer ``lost``, and the answer would be gone."""
+        name = hashlib.sha256(server.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        self.path = self._folder / f"late-answers-{self._namespace}-{name}.jsonl"
+
+    async def identify(self, client: AsyncClient) -> None:
+        """From now on it is the file of this namespace's data, wherever its server is: ``meta`` names them. A server
+        that does not tell is known by its address."""
+        try:
+            epoch = await client.transport.steps("epoch", installing.epoch(client.cell_keys))
+        except StoreDenied:
+            return
+        if epoch:
+            self._belong_to(f"epoch {epoch}")
 
     def keep(self, ends: Sequence[Settlement]) -> int:
         """Append the answers; how many were written."""

@@ -12,7 +12,6 @@ import socket
 import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from redsched.client import AsyncClient
@@ -35,7 +34,7 @@ from redsched.engine.spool import Spool
 from redsched.engine.tally import Tally
 from redsched.engine.watchdog import Watchdog
 from redsched.model.errors import RedschedError, StoreError
-from redsched.settings import Settings, default_data_dir
+from redsched.settings import Settings
 from redsched.wire import protocol
 from redsched.wire.ids import nonce
 from redsched.wire.keys import QueueKeys, queue_keys
@@ -92,7 +91,7 @@ class Worker:
         self._at_once = False
         self._clock_offset = 0.0  # server ms less those of ``elapsed``
         self._tally = Tally(self._observer)
-        self._spool = Spool(Path(settings.data_dir or default_data_dir()) / "spool", settings.namespace)
+        self._spool = Spool(settings)
 
     def stop(self) -> None:
         """Finish or hand back what runs, then end; a second call does not wait for what runs."""
@@ -160,6 +159,7 @@ class Worker:
         if not self._stopping.is_set():
             await join(self._client, self._keys, self._refusals)
             await put_schedules(self._client, self._schedules)
+            await self._spool.identify(self._client)
 
     # one round trip: settle what ended, claim what fits
 

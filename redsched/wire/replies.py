@@ -275,6 +275,8 @@ def read_answer(call: Call[T], reply: Any) -> T:
 def refusal(verb: str, problem: str) -> RedschedError:
     """The error of the tree for an error reply that is final."""
     kind, reads = sort_error(problem), _only_reads(verb)
+    if kind is Kind.REPEAT:
+        return StoreUnavailable(verb, problem, reads=reads)
     if kind is Kind.FULL:
         return StoreFull(verb, problem, reads=reads)
     if kind is Kind.DENIED:

@@ -257,8 +257,8 @@ def test_a_mover_and_a_worker_without_one_share_the_work(cli: Cli, valkey_store:
         assert mover.wait() == 0, mover.said()
 
 
-@pytest.mark.parametrize("arguments", [("worker", "redsched.builtin:app"), ("mover",), ("up", "--port", "0")])
-def test_a_process_without_redis_says_so_and_ends(arguments: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("arguments", [("worker", "redsched.builtin:app", "--burst"), ("up", "--port", "0")])
+def test_a_process_that_does_not_wait_for_redis_says_so_and_ends(arguments: tuple[str, ...]) -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
     with Redsched(*arguments, env={"REDSCHED_REDIS_URL": url, "REDSCHED_RETRY_FOR": "200ms"}) as process:
         assert process.wait() == 5, process.said()

@@ -194,10 +194,16 @@ def test_schedules_that_cannot_be_used_are_paused_and_shown_and_the_others_fire(
 def test_a_file_of_garbage_does_not_end_the_worker_that_finds_it(
     valkey_store: Store, tmp_path: Path, line: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
+    worker = Worker(app, settings_of(valkey_store, tmp_path), burst=True)
     folder = tmp_path / "spool"
     folder.mkdir()
-    (folder / f"late-answers-{valkey_store.namespace}.jsonl").write_bytes(line + b"\n")
-    worker = Worker(app, settings_of(valkey_store, tmp_path), burst=True)
+
+    async def leave_garbage() -> None:
+        async with valkey_store.async_client() as client:
+            await worker._spool.identify(client)
+
+    asyncio.run(leave_garbage())
+    worker._spool.path.write_bytes(line + b"\n")
 
     with caplog.at_level(logging.ERROR):
         assert asyncio.run(asyncio.wait_for(worker.run(), 20)) == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
+
 from redsched import App, AsyncClient, Settings, Worker
 from redsched.embedded import EmbeddedServer
 
@@ -36,8 +38,14 @@ def test_an_answer_that_redis_could_not_take_is_told_by_the_next_worker(tmp_path
                 worker.stop()
                 async with asyncio.timeout(30):
                     await runs
-                kept = tmp_path / "data" / "spool" / "late-answers-rs.jsonl"
+                (kept,) = (tmp_path / "data" / "spool").iterdir()
                 assert kept.read_text().count("\n") == 1
+
+                with EmbeddedServer.start(tmp_path / "other") as other:  # whose namespace has the same name
+                    elsewhere = msgspec.structs.replace(settings, redis_url=other.url)
+                    async with asyncio.timeout(30):
+                        assert await Worker(app, elsewhere, burst=True).run() == 0
+                assert kept.exists()
 
                 server.restart()
                 assert (await client.task(task.id)).state == "running"

@@ -95,9 +95,17 @@ def test_many_results_that_end_together_do_not_make_one_call_too_long(settings: 
         assert Counter(len(client.task(made.id).result) for made in every) == {60_000: 60}
 
 
+async def spool_of(settings: Settings) -> Spool:
+    """The file that a worker finds."""
+    async with AsyncClient(settings=settings) as client:
+        spool = Spool(settings)
+        await spool.identify(client)
+    return spool
+
+
 def test_what_a_former_worker_could_not_tell_does_not_hold_up_the_next(settings: Settings) -> None:
     ends = [Settlement("default", "gone", "1.ff", "complete", b'"' + b"x" * 2 * LIMIT + b'"')]
-    Spool(Path(settings.data_dir or "") / "spool", settings.namespace).keep(ends)
+    asyncio.run(spool_of(settings)).keep(ends)
     with Client(settings=settings) as client:
         made = client.enqueue("result", 1)
 

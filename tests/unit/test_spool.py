@@ -5,14 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from redsched.engine.spool import Spool
+from redsched.settings import Settings
 from redsched.wire.protocol import Settlement
 
 DONE = Settlement("otp", "a", "1.ff", "complete", b'{"n":1}')
 FAILED = Settlement("otp", "b", "2.ff", "retry", 500, "boom", "trace")
 
 
+def spool_in(folder: Path, url: str = "redis://127.0.0.1") -> Spool:
+    """The file of a server in this folder."""
+    return Spool(Settings(redis_url=url, data_dir=str(folder)))
+
+
 def test_what_was_kept_is_taken_once(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "new", "rs")
+    spool = spool_in(tmp_path / "new")
 
     assert spool.keep([DONE]) == 1 and spool.keep([FAILED]) == 1
     assert spool.path.stat().st_mode & 0o777 == 0o600 and spool.path.parent.stat().st_mode & 0o777 == 0o700
@@ -20,13 +26,13 @@ def test_what_was_kept_is_taken_once(tmp_path: Path) -> None:
     found = spool.take()
     assert [(end.task_id, end.token, end.outcome, end.first) for end in found] == [
         ("a", "1.ff", "complete", '{"n":1}'), ("b", "2.ff", "retry", "500")]
-    assert Spool(tmp_path / "new", "rs").take() == []
+    assert spool_in(tmp_path / "new").take() == []
     spool.told()
     assert list(spool.path.parent.iterdir()) == []
 
 
 def test_a_line_cut_short_by_a_crash_does_not_lose_the_others(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, "rs")
+    spool = spool_in(tmp_path)
     spool.keep([DONE])
     with spool.path.open("ab") as file:
         file.write(b'{"queue":"otp","task_')
@@ -36,8 +42,17 @@ def test_a_line_cut_short_by_a_crash_does_not_lose_the_others(tmp_path: Path) ->
 
 def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").touch()
-    spool = Spool(tmp_path, "rs")
+    spool = spool_in(tmp_path)
+    spool.path.parent.mkdir()
     spool.path.symlink_to(tmp_path / "elsewhere")
 
     assert spool.keep([DONE]) == 0
     assert (tmp_path / "elsewhere").read_bytes() == b""
+
+
+def test_answers_for_one_server_are_not_taken_for_another(tmp_path: Path) -> None:
+    spool_in(tmp_path, "redis://one").keep([DONE])
+
+    assert spool_in(tmp_path, "redis://two").take() == []
+    assert spool_in(tmp_path, "redis://one/1").take() == []
+    assert [end.task_id for end in spool_in(tmp_path, "redis://me:pw@one:6379/0").take()] == ["a"]
