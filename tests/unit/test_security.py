@@ -114,7 +114,7 @@ def test_ordinary_payloads_with_null_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["ssl_cert_reqs=none", "a=1&ssl_cert_reqs=optional", "ssl%5Fcert_reqs=none", "ssl_check_hostname=false"]
+    "query", ["ssl_cert_reqs=none", "db=1&ssl_cert_reqs=optional", "ssl%5Fcert_reqs=none", "ssl_check_hostname=false"]
 )
 def test_an_unverified_server_needs_an_explicit_word(query: str) -> None:
     url = f"rediss://h:1/0?{query}"
