@@ -142,7 +142,7 @@ def show(given: Invocation, id: str, queue: str) -> None:
 @task.command()
 @click.argument("ids", nargs=-1, required=True)
 @queue_option
-@click.option("--reason", default="", help="Kept with the task.")
+@click.option("--reason", default="", help="Kept with the task, and public.")
 @pass_invocation
 def cancel(given: Invocation, ids: tuple[str, ...], queue: str, reason: str) -> None:
     """Stop tasks that have not finished.

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+from redsched.model.shape import shape
+
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PART = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
 _WHOLE = re.compile(r"[0-9]{1,18}")
@@ -52,7 +54,7 @@ def _parse(text: str) -> int:
         total += float(part[1]) * UNITS_MS[part[2]]
         end = part.end()
     if not stripped or end != len(stripped):
-        raise ValueError(f"{text!r} is no duration; write 250ms, 90s, 1h30m or 2d")
+        raise ValueError(f"{shape(text)} is no duration; write 250ms, 90s, 1h30m or 2d")
     return round(total)
 
 
@@ -73,7 +75,7 @@ def instant_ms(value: datetime | int | str) -> int:
             try:
                 value = datetime.fromisoformat(stripped)
             except ValueError:
-                raise ValueError(f"{stripped!r} is no RFC 3339 instant such as 2027-01-31T09:00:00+01:00") from None
+                raise ValueError(f"{shape(value)} is no RFC 3339 instant such as 2027-01-31T09:00:00+01:00") from None
     if isinstance(value, datetime):
         if value.tzinfo is None or value.utcoffset() is None:
             raise ValueError("has no time zone; give an aware datetime (for text: an offset such as +01:00 or Z)")

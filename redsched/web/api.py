@@ -14,6 +14,7 @@ from starlette.routing import Route
 from redsched.client import AsyncClient
 from redsched.model import trace
 from redsched.model.errors import InvalidState, InvalidTask, TaskConflict, TaskNotFound
+from redsched.model.shape import shape
 from redsched.model.task import DEFAULT_QUEUE, STATES, QueueStats, Task
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
@@ -22,6 +23,7 @@ from redsched.web.batch import Batch
 from redsched.web.idempotency import once
 from redsched.web.problems import Problem, parameter_problem
 from redsched.wire.answers import identified
+from redsched.wire.codec import is_name
 from redsched.wire.durability import is_durability
 
 MAX_PAGE = 1_000
@@ -114,7 +116,7 @@ class Api:
 
     async def show(self, request: Request) -> Response:
         """One task."""
-        queue = parameters(request, "queue").get("queue", DEFAULT_QUEUE)
+        queue = queue_of(parameters(request, "queue"))
         return Json(await self.client.task(request.path_params["id"], queue=queue, stored=True))
 
     async def list(self, request: Request) -> Response:
@@ -125,7 +127,7 @@ class Api:
             raise parameter_problem("state", f"must be one of {', '.join(sorted(LISTED))}")
         try:
             page = await self.client.list(
-                given.get("queue", DEFAULT_QUEUE),
+                queue_of(given),
                 state=state,
                 type=given.get("type"),
                 limit=limit_of(given, 50),
@@ -143,7 +145,7 @@ class Api:
         if action is None or not task_id:
             verbs = ", ".join(f":{name}" for name in self._actions)
             raise Problem("not_found", f"a task is acted on by {verbs} after its id; nothing was done")
-        queue = parameters(request, "queue").get("queue", DEFAULT_QUEUE)
+        queue = queue_of(parameters(request, "queue"))
         return await action(request, task_id, queue)
 
     async def cancel(self, request: Request, task_id: str, queue: str) -> Response:
@@ -205,16 +207,18 @@ class Api:
         """Depths of the queues, in order of their names."""
         given = parameters(request, "limit", "cursor")
         limit, after = limit_of(given, 100), given.get("cursor", "")
+        if after and not is_name(after):
+            raise parameter_problem("cursor", "is not one that a page answered", code="bad_cursor")
         names = sorted(name for name in await self.client.queues() if name > after)
         stats = await self.client.stats(names[:limit]) if names else []
         return Json(Items(stats, names[limit - 1] if len(names) > limit else None))
 
     async def queue(self, request: Request) -> Response:
         """Depths of one queue."""
-        name = request.path_params["queue"]
+        name = named_queue(request.path_params["queue"])
         parameters(request)
         if name not in await self.client.queues():
-            raise Problem("queue_not_found", f"no queue {name[:100]!r}")
+            raise Problem("queue_not_found", f"no queue {name!r}")
         (stats,) = await self.client.stats([name])
         return Json(stats)
 
@@ -255,6 +259,27 @@ def limit_of(given: dict[str, str], default: int) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= MAX_PAGE):
         raise parameter_problem("limit", f"must be a whole number of 1..{MAX_PAGE}")
     return int(text)
+
+
+def queue_of(given: dict[str, str]) -> str:
+    """``queue``.
+
+    Raises:
+        Problem: bad_filter.
+    """
+    return named_queue(given.get("queue", DEFAULT_QUEUE))
+
+
+def named_queue(name: str) -> str:
+    """The name of a queue, from the query or the path.
+
+    Raises:
+        Problem: bad_filter.
+    """
+    if not is_name(name):
+        problem = f"{shape(name)} is no name: 1 to 100 of [A-Za-z0-9._@+-], the first a letter or digit"
+        raise parameter_problem("queue", problem)
+    return name
 
 
 def durability_of(given: dict[str, str]) -> str | None:

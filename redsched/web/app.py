@@ -145,7 +145,7 @@ def _problem_of(request: Request, error: Exception) -> Problem:
             for method in route.methods or ()
         }
         listed = ", ".join(sorted(allowed))
-        return Problem("method_not_allowed", f"{request.method} is not one of {listed}", headers={"allow": listed})
+        return Problem("method_not_allowed", f"the method is not one of {listed}", headers={"allow": listed})
     if error.status_code == 404:
-        return Problem("not_found", f"nothing is at {request.url.path[:200]!r}")
+        return Problem("not_found", "nothing is at this path")
     return Problem("internal", UNEXPECTED)

@@ -149,7 +149,7 @@ class TokenBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CancelBody(msgspec.Struct, forbid_unknown_fields=True):
-    """``{"reason": "order paid"}``."""
+    """``{"reason": "order paid"}``. The reason is public: explain, events, lists and logs show it."""
 
     reason: str = ""
 
@@ -336,7 +336,7 @@ def media_type(request: Request, *accepted: str) -> str:
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given in accepted:
         return given
-    found = f"the content type is {given[:100]!r}" if given else "the request has no content type"
+    found = "the content type is another" if given else "the request has no content type"
     raise Problem(
         "unsupported_media_type",
         f"{found}; add the header, with curl: -H 'content-type: {accepted[0]}'; nothing was written",

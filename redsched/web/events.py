@@ -14,10 +14,9 @@ from starlette.routing import Route
 from redsched.client import AsyncClient
 from redsched.model.definition import TaskTemplate
 from redsched.model.rule import Rule
-from redsched.model.task import DEFAULT_QUEUE
 from redsched.settings import Settings
 from redsched.web import bodies
-from redsched.web.api import Json, limit_of, parameters, traceparent_of
+from redsched.web.api import Json, limit_of, named_queue, parameters, queue_of, traceparent_of
 from redsched.web.idempotency import once
 from redsched.web.problems import Problem
 from redsched.wire.answers import identified
@@ -158,30 +157,31 @@ class EventsApi:
 
     async def explain(self, request: Request) -> Response:
         """Why a task has not run, in a sentence and as data."""
-        queue = parameters(request, "queue").get("queue", DEFAULT_QUEUE)
+        queue = queue_of(parameters(request, "queue"))
         return Json(await self._client.explain(request.path_params["id"], queue=queue))
 
     async def tree(self, request: Request) -> Response:
         """A task and those that come after it."""
         given = parameters(request, "queue", "limit")
-        queue, limit = given.get("queue", DEFAULT_QUEUE), limit_of(given, 200)
+        queue, limit = queue_of(given), limit_of(given, 200)
         return Json(await self._client.tree(request.path_params["id"], queue=queue, limit=limit))
 
     async def parents(self, request: Request) -> Response:
         """The tasks that it comes after, with their results."""
-        queue = parameters(request, "queue").get("queue", DEFAULT_QUEUE)
+        queue = queue_of(parameters(request, "queue"))
         return Json({"items": await self._client.parents(request.path_params["id"], queue=queue, stored=True)})
 
     async def paused(self, request: Request) -> Response:
         """What is paused in a queue."""
         parameters(request)
-        return Json({"items": await self._client.paused(request.path_params["queue"])})
+        return Json({"items": await self._client.paused(named_queue(request.path_params["queue"]))})
 
     async def act(self, request: Request) -> Response:
         """``POST /v1/queues/{queue}:pause`` and ``:resume``."""
         queue, _, verb = request.path_params["queue"].rpartition(":")
         if verb not in ("pause", "resume") or not queue:
             raise Problem("not_found", "a queue is acted on by :pause, :resume after its name; nothing was done")
+        named_queue(queue)
         parameters(request)
         raw = await bodies.read_body(request, bodies.SMALL_BODY, self._settings.max_body_bytes)
         body = PauseBody()
@@ -196,4 +196,4 @@ class EventsApi:
 
 
 def _no_rule(rule_id: str) -> Problem:
-    return Problem("rule_not_found", f"no rule {rule_id[:100]!r}")
+    return Problem("rule_not_found", f"no rule {rule_id!r}")

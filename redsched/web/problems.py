@@ -1,6 +1,8 @@
 """What an error looks like over HTTP (RFC 9457), and the one table from errors to status codes.
 
-Codes are stable: a client may branch on them. A detail never holds a payload.
+Codes are stable: a client may branch on them. A detail names a field and says what it must be. It never holds the
+value that was refused, for that may be a token or a payload in a wrong place; only timing texts (cron and the like) are
+quoted.
 """
 
 from __future__ import annotations
@@ -95,6 +97,7 @@ CODES: dict[type[RedschedError], str] = {
 UNEXPECTED = "this was not expected; the log has it under this request id"
 RETRY_AFTER = {"store_unavailable": "1", "store_read_only": "1", "outcome_unknown": "1", "store_out_of_memory": "5"}
 MAX_ERRORS = 20  # listed in one problem
+MAX_DETAIL = 1_000  # characters
 
 
 class FieldError(msgspec.Struct, omit_defaults=True):
@@ -126,7 +129,7 @@ class Problem(Exception):
     ) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
-        self.detail = detail
+        self.detail = detail if len(detail) <= MAX_DETAIL else detail[:MAX_DETAIL] + "..."
         self.errors = errors
         self.headers = dict(headers or {})
 
@@ -172,6 +175,8 @@ def of_error(error: RedschedError) -> Problem:
     """The problem for one of redsched's errors."""
     code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
     if isinstance(error, InvalidTask):
+        if error.code == "bad_cursor":
+            return parameter_problem(error.field, error.problem, code="bad_cursor")
         if error.code in ("payload_too_large", "batch_too_large"):
             where = pointer(error.field, error.index)
             return Problem(error.code, str(error), errors=[FieldError(error.code, error.problem, where)])
@@ -211,6 +216,7 @@ def escaped(step: str) -> str:
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*?)`(?: - at `\$(?P<path>[^`]*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
+_VALUE = re.compile(r"(invalid(?: enum)?) value .*", re.DOTALL)  # which msgspec quotes
 _OTHER = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?\$(?P<path>[^`]*)`)?", re.DOTALL)
 
 
@@ -229,7 +235,7 @@ def of_validation(error: msgspec.ValidationError, index: int | None = None) -> P
             return Problem(top, f"{name!r} {detail}{unwritten(index)}", errors=[found])
     match = _OTHER.fullmatch(text)
     what, path = (match["what"], _path(match)) if match is not None else (text, "")
-    what = what[:1].lower() + what[1:]
+    what = _VALUE.sub(r"\1 value", what[:1].lower() + what[1:])
     return field_problem(path, what, index=index)
 
 

@@ -16,6 +16,7 @@ from redsched.model.condition import Conditions, wire_conditions
 from redsched.model.duration import duration_ms, instant, instant_ms
 from redsched.model.errors import InvalidTask
 from redsched.model.retry import retry_wire
+from redsched.model.shape import shape
 from redsched.model.task import MAX_TAGS, PRIORITIES, Attempt, Enqueued, Task, TaskView
 from redsched.wire.strict import check_depth, check_value
 
@@ -30,9 +31,13 @@ Word = str | bytes | int
 _json = msgspec.json.Encoder()
 
 
-@lru_cache(maxsize=4_096)
 def is_name(value: str) -> bool:
     """Whether a queue, a type or a schedule may be called so."""
+    return len(value) <= 100 and _is_name(value)  # what is kept is short
+
+
+@lru_cache(maxsize=4_096)
+def _is_name(value: str) -> bool:
     return NAME.fullmatch(value) is not None
 
 
@@ -40,7 +45,7 @@ def check_name(field: str, value: Any, index: int | None = None) -> str:
     """The name; raises InvalidTask."""
     if not isinstance(value, str) or not is_name(value):
         raise InvalidTask(
-            field, f"{_short(value)} is no name: 1 to 100 of [A-Za-z0-9._@+-], the first a letter or digit", index=index
+            field, f"{shape(value)} is no name: 1 to 100 of [A-Za-z0-9._@+-], the first a letter or digit", index=index
         )
     return value
 
@@ -49,7 +54,7 @@ def check_id(value: Any, index: int | None = None) -> str:
     """The task id; raises InvalidTask."""
     if not isinstance(value, str) or TASK_ID.fullmatch(value) is None:
         raise InvalidTask(
-            "id", f"{_short(value)} is no id: 1 to 128 of [A-Za-z0-9._@+:-], the first a letter or digit", index=index
+            "id", f"{shape(value)} is no id: 1 to 128 of [A-Za-z0-9._@+:-], the first a letter or digit", index=index
         )
     return value
 
@@ -83,13 +88,13 @@ def option_words(task: Task, index: int | None) -> list[Word]:
     words: list[Word] = []
     if task.priority != "normal":
         if task.priority not in PRIORITIES:
-            raise InvalidTask("priority", f"{_short(task.priority)} is not high, normal or low", index=index)
+            raise InvalidTask("priority", f"{shape(task.priority)} is not high, normal or low", index=index)
         words += ("priority", task.priority)
     if task.max_attempts is not None:
         if isinstance(task.max_attempts, bool) or not isinstance(task.max_attempts, int):
-            raise InvalidTask("max_attempts", f"{_short(task.max_attempts)} is no integer", index=index)
+            raise InvalidTask("max_attempts", f"{shape(task.max_attempts)} is no integer", index=index)
         if not 1 <= task.max_attempts <= 1_000:
-            raise InvalidTask("max_attempts", f"{task.max_attempts} is outside 1..1000", index=index)
+            raise InvalidTask("max_attempts", "is outside 1..1000", index=index)
         words += ("max_attempts", task.max_attempts)
     if task.retry is not None:
         words += ("retry", str(_checked("retry", retry_wire, task.retry, index)))
@@ -119,14 +124,14 @@ def option_words(task: Task, index: int | None) -> list[Word]:
 def conditions_text(given: Any, index: int | None = None) -> bytes:
     """Conditions as the scripts read them; raises InvalidTask."""
     if not isinstance(given, Conditions | Mapping):
-        raise InvalidTask("conditions", f"must be an object, not {_short(given)}", index=index)
+        raise InvalidTask("conditions", f"must be an object, not {shape(given)}", index=index)
     return json_bytes("conditions", wire_conditions(given, index), 65_536, index)
 
 
 def check_id_like(field: str, value: Any, index: int | None) -> str:
     """1 to 128 printable ASCII characters without spaces; raises InvalidTask."""
     if not isinstance(value, str) or TOKEN.fullmatch(value) is None:
-        raise InvalidTask(field, f"{_short(value)} must be 1 to 128 printable ASCII characters without spaces",
+        raise InvalidTask(field, f"{shape(value)} must be 1 to 128 printable ASCII characters without spaces",
         index=index)
     return value
 
@@ -148,7 +153,7 @@ def _duration(value: Any) -> int:
 def _within(field: str, value: Any, low: int, high: int, index: int | None) -> int:
     milliseconds = int(_checked(field, duration_ms, value, index))
     if not low <= milliseconds <= high:
-        raise InvalidTask(field, f"{milliseconds} ms is outside {low}..{high} ms", index=index)
+        raise InvalidTask(field, f"is outside {low}..{high} ms", index=index)
     return milliseconds
 
 
@@ -168,7 +173,7 @@ def _tags(value: Any, index: int | None) -> bytes:
         raise InvalidTask("tags", f"must be a list of at most {MAX_TAGS} texts", index=index)
     for tag in value:
         if not isinstance(tag, str) or not 1 <= len(tag) <= 128:
-            raise InvalidTask("tags", f"{_short(tag)} must be a text of 1 to 128 characters", index=index)
+            raise InvalidTask("tags", f"{shape(tag)} must be a text of 1 to 128 characters", index=index)
     return json_bytes("tags", list(value), 4_096, index)
 
 
@@ -177,13 +182,8 @@ def _headers(value: Any, index: int | None) -> bytes:
         raise InvalidTask("headers", "must be an object of texts", index=index)
     for name, text in value.items():
         if not isinstance(name, str) or not isinstance(text, str):
-            raise InvalidTask("headers", f"{_short(name)} must be a text with a text", index=index)
+            raise InvalidTask("headers", f"{shape(name)} must be a text with a text", index=index)
     return json_bytes("headers", dict(value), MAX_HEADERS_BYTES, index)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def cut(value: Any, most_bytes: int) -> str:

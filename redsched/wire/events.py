@@ -15,6 +15,7 @@ from redsched.model.errors import InvalidSchedule, InvalidTask
 from redsched.model.explain import Told
 from redsched.model.happening import Emitted, Kin, KinPage, Paused
 from redsched.model.rule import BrokenRule, Rule, RulePage
+from redsched.model.shape import shape
 from redsched.wire.codec import (
     Word,
     check_id,
@@ -30,6 +31,7 @@ from redsched.wire.codec import (
 )
 from redsched.wire.ids import nonce
 from redsched.wire.keys import CellKeys, QueueKeys
+from redsched.wire.pages import scan_cursor
 from redsched.wire.protocol import Call
 from redsched.wire.schedules import Stored, task_words, template_of
 
@@ -57,7 +59,7 @@ def emit(
     """Record an event; the id makes it safe to repeat."""
     name = fact_name(check_name("event", event), subject)
     if FACT.fullmatch(name) is None:
-        raise InvalidTask("subject", f"{subject[:60]!r} must be of [A-Za-z0-9._@+:-], with its event at most 256")
+        raise InvalidTask("subject", f"{shape(subject)} must be of [A-Za-z0-9._@+:-], with its event at most 256")
     try:
         ttl_ms = KEEP_FACT_MS if ttl is None else duration_ms(ttl)
     except ValueError as error:
@@ -99,7 +101,7 @@ def follow(keys: QueueKeys, task_id: str, refs: Sequence[str]) -> Call[str]:
     """Let a task that is still to be confirmed come after 1..1000 more."""
     for at, ref in enumerate(refs):
         if REF.fullmatch(ref) is None:
-            raise InvalidTask(f"after[{at}]", f"{ref[:60]!r} is no id, or <queue>/<id>")
+            raise InvalidTask(f"after[{at}]", f"{shape(ref)} is no id, or <queue>/<id>")
     return Call("follow", (keys.due,), (check_id(task_id), *refs), text_of)
 
 
@@ -224,7 +226,7 @@ def rules(keys: CellKeys, ids: Sequence[str] = (), *, cursor: str | None = None,
         found = [_rule(text_of(words[0]), text_of(words[1]), words[2]) for words in reply[1:]]
         return RulePage(found, text_of(reply[0]) or None)
 
-    words: list[Word] = [cursor or "", limit, *(check_name("id", one) for one in ids)]
+    words: list[Word] = [scan_cursor(cursor), limit, *(check_name("id", one) for one in ids)]
     return Call("rules", (keys.rules,), words, read)
 
 

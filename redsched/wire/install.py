@@ -89,7 +89,8 @@ def install(mode: Mode, keys: CellKeys) -> Generator[Command, Any, Installed]:
 
 
 def queues(keys: CellKeys) -> Generator[Command, Any, list[str]]:
-    """The names of all queues seen, sorted; none where somebody put something else in place of the set."""
+    """The names of all queues seen, sorted, without what is no name; none where somebody put something else in place of
+    the set."""
     found: set[str] = set()
     cursor = "0"
     while True:
@@ -99,7 +100,7 @@ def queues(keys: CellKeys) -> Generator[Command, Any, list[str]]:
             if "WRONGTYPE" not in str(refused):
                 raise
             return []
-        found.update(text_of(name) for name in reply[1])
+        found.update(filter(is_name, map(text_of, reply[1])))
         cursor = text_of(reply[0])
         if cursor == "0":
             return sorted(found)

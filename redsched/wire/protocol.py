@@ -6,7 +6,6 @@ laid out here and nowhere else in Python.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -32,6 +31,7 @@ from redsched.wire.codec import (
 )
 from redsched.wire.ids import new_ids, nonce
 from redsched.wire.keys import QueueKeys, queue_keys
+from redsched.wire.pages import set_cursor, stream_cursor
 
 T = TypeVar("T")
 
@@ -312,7 +312,6 @@ _PLACES = {
 }  # fmt: skip
 _LISTED = ("state", "type", "priority", "attempt", "due_at", "created_at", "started_at", "finished_at", "expires_at",
            "key", "tags", "worker", "reason")  # fmt: skip
-_PLAIN_CURSOR = re.compile(r"[0-9A-Za-z+./-]+( \d+)?")
 
 
 def list_tasks(
@@ -320,19 +319,18 @@ def list_tasks(
 ) -> Call[Page]:
     """One page of the tasks of a queue that are in a state; at most ``limit`` are looked at, fewer may match."""
     if state not in _PLACES:
-        raise InvalidTask("state", f"{state!r} is not one of {', '.join(_PLACES)}")
+        raise InvalidTask("state", f"is not one of {', '.join(_PLACES)}")
     if not 1 <= limit <= 1_000:
         raise InvalidTask("limit", f"{limit} is outside 1..1000")
-    if cursor is not None and _PLAIN_CURSOR.fullmatch(cursor.replace("~", " ")) is None:
-        raise InvalidTask("cursor", "is not one that a page answered", code="bad_cursor")
     place = _PLACES[state]
+    after = stream_cursor(cursor) if place == "ready" else set_cursor(cursor)
     only = state if place == "finished" and state != "finished" else ""
 
     def read(reply: list[Any]) -> Page:
         items = [_listed(keys.queue, place, words) for words in reply[1:]]
         return Page(items, text_of(reply[0]).replace(" ", "~") or None)
 
-    args = (place, (cursor or "").replace("~", " "), limit, check_name("type", type_) if type_ else "", only)
+    args = (place, after, limit, check_name("type", type_) if type_ else "", only)
     return Call("list", (keys.due,), args, read)
 
 

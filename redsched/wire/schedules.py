@@ -32,6 +32,7 @@ from redsched.wire.codec import (
     text_of,
 )
 from redsched.wire.keys import CellKeys, queue_keys
+from redsched.wire.pages import set_cursor
 from redsched.wire.protocol import Call
 
 MAX_SLOTS = 1_000  # of one backfill
@@ -282,7 +283,7 @@ def show_schedules(
         found = [Shown(Stored(text_of(words[0]), pairs(words[1])), _runs(words[2])) for words in reply[2:]]
         return reply[0], text_of(reply[1]).replace(" ", "~"), [one for one in found if one.stored.fields]
 
-    words: list[Word] = [0, cursor.replace("~", " "), limit, *(check_name("id", one) for one in ids)]
+    words: list[Word] = [0, set_cursor(cursor), limit, *(check_name("id", one) for one in ids)]
     return Call("show_schedules", (keys.schedules,), words, read)
 
 

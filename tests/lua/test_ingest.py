@@ -162,3 +162,14 @@ def test_the_longest_payload_is_taken(queue: Queue) -> None:
     append(queue, id="a", due=THEN, type="t", payload="x" * 262_144)
 
     assert ingest(queue) == Ingest("q", 1, 0, 0)
+
+
+def test_an_id_of_any_bytes_is_told_cut_and_escaped(queue: Queue) -> None:
+    append(queue, id="\x1b]0;owned\x07\n" + "é" * 400, type="t", payload="{}")
+
+    assert ingest(queue).refused == 1
+
+    told = dict(queue.redis.xrevrange(queue.key("events"))[0][1])
+    assert told["id"].startswith(r"\x1b]0;owned\x07\x0a\xc3\xa9")
+    assert told["id"].isascii() and told["id"].isprintable()
+    assert len(told["id"]) <= 4 * 128

@@ -54,7 +54,7 @@ def test_all_conditions_may_be_given_as_json(cli: Cli, client: Client) -> None:
     assert client.task("a").blocked == "facts"
     code, _, err = cli("task", "add", "log", "--conditions", '{"unless": {"fact": "a b"}}')
     assert code == 2
-    assert "conditions.unless.fact: 'a b' is no name of a fact; nothing was written" in err
+    assert "conditions.unless.fact: a text of 3 characters is no name of a fact; nothing was written" in err
 
 
 def test_rules_from_options_and_from_a_file(cli: Cli, client: Client, tmp_path: Path) -> None:

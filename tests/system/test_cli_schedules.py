@@ -110,7 +110,7 @@ def test_a_preview_from_now(cli: Cli) -> None:
         (("set", "x", "t", "--cron", "0 25 * * *"), "cron[0]: hour, column 3: 25 is outside 0-23; nothing was written"),
         (("set", "x", "t", "--cron", "@daily", "--tz", "Mars"), "time_zone"),
         (("set", "x", "t"), "has no rule"),
-        (("set", "x y", "t", "--cron", "@daily"), "id: 'x y' is no name"),
+        (("set", "x y", "t", "--cron", "@daily"), "id: a text of 3 characters is no name"),
         (("set", "x", "t", "--cron", "@daily", "--end", "soon"), "--end"),
         (("set", "x", "t", "--cron", "@daily", "--exclude-calendar", "none"), "there is no calendar 'none'"),
         (("preview", "x"), "cron[0]"),
@@ -146,7 +146,7 @@ def test_apply_makes_the_schedules_those_of_the_file(cli: Cli, tmp_path: Path) -
     [
         ({"cron": "0 25 * * *"}, "schedules[1].cron: hour, column 3: 25 is outside 0-23; nothing was written"),
         ({"every": "5s", "time_zon": "UTC"}, "schedules[1]"),
-        ({"every": "5s", "id": "no name"}, "schedules[1].id: 'no name' is no name"),
+        ({"every": "5s", "id": "no name"}, "schedules[1].id: a text of 7 characters is no name"),
         ({"every": "5s", "task": {"type": "t", "payload": "x" * 2_000_000}}, "schedules[1]."),
     ],
 )  # fmt: skip

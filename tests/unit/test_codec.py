@@ -141,7 +141,7 @@ def test_a_payload_that_json_cannot_hold_or_that_is_too_long_is_refused() -> Non
 def test_a_fault_in_a_batch_names_the_place_and_an_endless_batch_is_refused() -> None:
     good = Task(type="x")
 
-    with pytest.raises(InvalidTask, match=r"tasks\[1\]\.priority: 'urgent'") as caught:
+    with pytest.raises(InvalidTask, match=r"tasks\[1\]\.priority: a text of 6") as caught:
         protocol.enqueue(Cell("rs"), [good, Task(type="x", priority="urgent")], max_payload=100)  # type: ignore[arg-type]
     assert caught.value.index == 1
     for batch in ([], [good] * 1_001):

@@ -201,7 +201,7 @@ def test_the_zone_of_a_prefix() -> None:
         ("@every 1h 30m", "@every, column 11: takes one duration"),
         ("@every 5", "@every, column 8: '5' has no unit"),
         ("@every 999ms", "@every, column 8: 999ms is not between 1s"),
-        ("@every -5m", "@every, column 8: '-5m' is no duration"),
+        ("@every -5m", "@every, column 8: a text of 3 characters is no duration"),
         ("@every 99999999999999d", "@every, column 8: 99999999999999d is not between"),
         ("* " * 600, "expression, column 1001: is longer than 1000 characters"),
     ],
