@@ -25,7 +25,10 @@ for i = 3, 1 + 2 * n, 2 do
     set[#set + 1], set[#set + 2] = field, keep
   end
   if field == 'conditions' or field == 'key' then plans, given[field] = plans or field, value end
-  if field == 'payload' then payload = keep end
+  if field == 'payload' then
+    payload = keep
+    set[#set + 1], set[#set + 2] = 'submitted', fingerprint(keep)   -- who submits this payload from now on means this task
+  end
   if field == 'priority' then priority = value ~= '' and value or 'normal' end
 end
 

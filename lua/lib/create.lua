@@ -69,7 +69,8 @@ local function create_planned(task, words, now, stamp, lost)
     if not due then return 'rejected ' .. holder end
   end
   redis.call('ZADD', q.due, text(due), id)
-  redis.call('HSET', task.hash, 'created_at', stamp, 'bound', 't', unpack(words, task.first, task.last))
+  redis.call('HSET', task.hash, 'created_at', stamp, 'submitted', fingerprint(task.payload), 'bound', 't',
+    unpack(words, task.first, task.last))
   settle_in(task, due, now, lost)
   return answer_of(task, plan)
 end
@@ -86,7 +87,8 @@ end
 -- One whose conditions only a newer redsched knows: promote leaves it to that.
 local function create_for_newer(task, words, conditions, now)
   redis.call('ZADD', task.q.due, text(math.max(task.due, now)), task.id)
-  redis.call('HSET', task.hash, 'created_at', text(now), 'conditions', conditions, unpack(words, task.first, task.last))
+  redis.call('HSET', task.hash, 'created_at', text(now), 'submitted', fingerprint(task.payload), 'conditions', conditions,
+    unpack(words, task.first, task.last))
   return 'created'
 end
 

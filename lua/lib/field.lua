@@ -6,6 +6,10 @@ local TEXT = {
   retention_ms = 11, conditions = LONGEST_PLAN,
 }
 
+-- What is kept of a payload as it was submitted: conditions may rewrite it, and completion drops it. Scripts of fakeredis
+-- have no sha1hex: they keep nothing.
+local function fingerprint(payload) return redis.sha1hex and string.sub(redis.sha1hex(payload), 1, 10) or '' end
+
 local function due_time(value, now)
   local due = whole(value or '', 0, 4e12)
   if due then return is_time(due) and due or nil end

@@ -14,6 +14,7 @@ local function make_run(q, s, suffix, due, now, payload)
     if field == 'expires_at' and value then value = text(due + (tonumber(string.sub(value, 2)) or 0)) end
     if field == 'payload' then value = payload or value end
     if value then fields[#fields + 1], fields[#fields + 2] = field, value end
+    if field == 'payload' and value then fields[#fields + 1], fields[#fields + 2] = 'submitted', fingerprint(value) end
   end
   local when = text(math.min(due, now))
   if s.f['task:conditions'] then

@@ -27,9 +27,10 @@ local function parse(words, at, queues, now)
   return task
 end
 
--- What already has the id: nil, 'repeated' (the same request), 'existing' or 'conflict'.
+-- What already has the id: nil, 'repeated' (the same request), 'existing' or 'conflict'. Of a task that plain commands wrote
+-- nobody knows the payload any more once it has completed.
 local function known_as(task)
-  local found = redis.pcall('HMGET', task.hash, 'type', 'payload', 'state', 'request')
+  local found = redis.pcall('HMGET', task.hash, 'type', 'payload', 'state', 'request', 'submitted')
   if found.err then
     if string.find(tostring(found.err), 'WRONGTYPE', 1, true) then return 'conflict' end
     error(found)
@@ -37,8 +38,9 @@ local function known_as(task)
   if not (found[1] or found[2] or found[3]) then return nil end
   if not found[3] and not redis.call('ZSCORE', task.q.due, task.id) then return nil end   -- a hash that no index knows
   if task.request and found[4] == task.request then return 'repeated' end
-  if found[1] == task.type and (found[2] == task.payload or not found[2]) then return 'existing' end
-  return 'conflict'
+  if found[1] ~= task.type then return 'conflict' end
+  if found[5] and found[5] ~= '' then return found[5] == fingerprint(task.payload) and 'existing' or 'conflict' end
+  return (found[2] == task.payload or not found[2]) and 'existing' or 'conflict'
 end
 
 -- Whether no id is given twice and none has a key: then nothing has to be read task by task.
@@ -54,16 +56,17 @@ local function all_fresh(tasks)
 end
 
 local function write_task(task, words, now, stamp, placed)
-  local q, key = task.q, task.hash
+  local q, key, submitted = task.q, task.hash, fingerprint(task.payload)
   if task.due > now then
     if not placed then redis.call('ZADD', q.due, task.score, task.id) end
-    redis.call('HSET', key, 'created_at', stamp, unpack(words, task.first, task.last))
+    redis.call('HSET', key, 'created_at', stamp, 'submitted', submitted, unpack(words, task.first, task.last))
   elseif task.expires_at and tonumber(task.expires_at) <= now then
-    redis.call('HSET', key, 'created_at', stamp, 'due_at', stamp, unpack(words, task.first, task.last))
+    redis.call('HSET', key, 'created_at', stamp, 'submitted', submitted, 'due_at', stamp,
+      unpack(words, task.first, task.last))
     expire(q, task.id, now, task.retention_ms)
   else
     local entry = add_entry(q, task.id, task.priority or 'normal')
-    redis.call('HSET', key, 'created_at', stamp, 'state', 'ready', 'entry', entry, 'due_at', stamp,
+    redis.call('HSET', key, 'created_at', stamp, 'submitted', submitted, 'state', 'ready', 'entry', entry, 'due_at', stamp,
       unpack(words, task.first, task.last))
   end
 end

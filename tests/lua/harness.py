@@ -191,8 +191,10 @@ class Queue:
         return found
 
     def task(self, task_id: str) -> dict[str, str]:
-        """The hash; ``entry`` as ``<priority>/<place in its stream>``, ``token`` as ``<attempt>.*``."""
+        """The hash without ``submitted``; ``entry`` as ``<priority>/<place in its stream>``, ``token`` as
+        ``<attempt>.*``."""
         found: dict[str, str] = self.redis.hgetall(self.keys.task(task_id))
+        found.pop("submitted", None)  # tests/lua/test_submitted.py
         if "entry" in found:
             priority, _, at = found["entry"].partition("/")
             entries = streams_of(self.redis, self.key(""), self.name).get(priority, [])
