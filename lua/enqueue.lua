@@ -15,25 +15,24 @@
 local queues, now = open_all(KEYS), nil
 now = clock(queues[1].prefix, ARGV[1])
 
-local tasks, at, known, refs = {}, 2, {}, {n = 0}
+local tasks, n, at, known, refs = {}, 0, 2, {}, {n = 0}
 while at <= #ARGV do
   local task, field, why = parse(ARGV, at, queues, now)
-  if not task then
-    return redis.error_reply('RS_INVALID ' .. (#tasks + 1) .. ' ' .. field .. ' ' .. why)
-  end
-  tasks[#tasks + 1] = task
+  n = n + 1
+  if not task then return redis.error_reply('RS_INVALID ' .. n .. ' ' .. field .. ' ' .. why) end
+  tasks[n] = task
   if task.plan then
     why = trouble_of(task, known, refs)
-    if why then return redis.error_reply('RS_INVALID ' .. #tasks .. ' conditions ' .. why) end
+    if why then return redis.error_reply('RS_INVALID ' .. n .. ' conditions ' .. why) end
   end
-  known[task.hash] = known[task.hash] or #tasks
-  if #tasks > 1000 then return redis.error_reply('RS_INVALID 1001 tasks more than 1000 in one call') end
+  known[task.hash] = known[task.hash] or n
+  if n > 1000 then return redis.error_reply('RS_INVALID 1001 tasks more than 1000 in one call') end
   at = task.last + 1
 end
 
-local created, lost, stamp, fresh = {}, {}, text(now), all_fresh(tasks)
+local created, lost, stamp, fresh = {}, {}, text(now), all_fresh(tasks, known)
 local answers = refs.together and not fresh and refused_of(tasks) or {}
-local placed = fresh and #tasks > 1
+local placed = fresh and n > 1
 if placed then put_in_due(tasks, now) end
 for i, task in ipairs(tasks) do
   local q = task.q

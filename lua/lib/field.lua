@@ -8,7 +8,10 @@ local TEXT = {
 
 -- What is kept of a payload as it was submitted: conditions may rewrite it, and completion drops it. Scripts of fakeredis
 -- have no sha1hex: they keep nothing.
-local function fingerprint(payload) return redis.sha1hex and string.sub(redis.sha1hex(payload), 1, 10) or '' end
+local function fingerprint(payload)
+  local hash_of = redis.sha1hex
+  return hash_of and string.sub(hash_of(payload), 1, 10) or ''
+end
 
 local function due_time(value, now)
   local due = whole(value or '', 0, 4e12)
@@ -17,18 +20,23 @@ local function due_time(value, now)
   return later and #later <= 12 and now + tonumber(later) or nil
 end
 
+local last_type = nil
+
 -- The value as it is stored, or nil and why it cannot be used.
 local function usable(field, value, now)
-  if not TEXT[field] then return nil, 'hold one that is unknown' end
-  if #value > TEXT[field] then return nil, 'is too long' end
-  if field == 'expires_at' then
+  local longest = TEXT[field]
+  if not longest then return nil, 'hold one that is unknown' end
+  if #value > longest then return nil, 'is too long' end
+  if field == 'payload' then return value end           -- first: each task has one
+  if field == 'type' then
+    if value ~= last_type and not is_name(value) then return nil, 'must be 1 to 100 of [A-Za-z0-9._@+-]' end
+    last_type = value                                   -- the next task of a call mostly has the same
+  elseif field == 'expires_at' then
     local expires = due_time(value, now)
     if not expires or expires == 0 then return nil, 'must be ms since the epoch or +ms' end
     return text(expires)
   elseif field == 'max_attempts' or field == 'timeout_ms' or field == 'retention_ms' then
     if not numeric(field, value) then return nil, 'is no number in its range' end
-  elseif field == 'type' then
-    if not is_name(value) then return nil, 'must be 1 to 100 of [A-Za-z0-9._@+-]' end
   elseif field == 'priority' then
     if not PRIORITY[value] then return nil, 'must be high, normal or low' end
   elseif field == 'conditions' then

@@ -19,7 +19,8 @@ local function parse(words, at, queues, now)
     local field = words[i]
     local value, why = usable(field, words[i + 1], now)
     if not value then return nil, TEXT[field] and field or 'fields', why end
-    task[field], words[i + 1] = value, value
+    task[field] = value
+    if value ~= words[i + 1] then words[i + 1] = value end
   end
   if not task.type then return nil, 'type', 'is required' end
   if not task.payload then return nil, 'payload', 'is required' end
@@ -43,14 +44,14 @@ local function known_as(task)
   return (found[2] == task.payload or not found[2]) and 'existing' or 'conflict'
 end
 
--- Whether no id is given twice and none has a key: then nothing has to be read task by task.
-local function all_fresh(tasks)
+-- Whether no id is given twice and none has a key: then nothing has to be read task by task. first: hash of a task -> the number
+-- of the first that has it.
+local function all_fresh(tasks, first)
   if #tasks == 1 then return redis.call('EXISTS', tasks[1].hash) == 0 end
   local keys = {}
   for i, task in ipairs(tasks) do
-    local key = task.hash
-    if keys[key] then return false end
-    keys[i], keys[key] = key, true
+    if first[task.hash] ~= i then return false end
+    keys[i] = task.hash
   end
   return #keys > 0 and redis.call('EXISTS', unpack(keys)) == 0
 end
