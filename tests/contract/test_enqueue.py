@@ -53,7 +53,7 @@ def test_a_task_with_nothing_but_a_type_is_ready_with_the_defaults(client: Face,
     )
     assert abs(view.due_at.timestamp() * 1_000 - store.now_ms()) < 5_000
     stored = store.redis.hgetall(store.key(f"task:default:{task_id}"))
-    assert stored.keys() == {"type", "payload", "created_at", "state", "entry", "due_at"}
+    assert stored.keys() == {"type", "payload", "submitted", "created_at", "state", "entry", "due_at"}
 
 
 @pytest.mark.parametrize(

@@ -179,3 +179,18 @@ def test_a_body_of_an_action_needs_its_content_type(api: ApiServer) -> None:
 
     assert refused.code == "415 unsupported_media_type"
     assert state(api, "42") == "scheduled"
+
+
+def test_another_payload_under_an_id_that_has_completed_is_409_and_the_same_one_is_200(
+    api: ApiServer, valkey_store: Store
+) -> None:
+    task = {"type": "a", "id": "42", "payload": {"n": 1}}
+    assert api.post("/v1/tasks", task).status == 201
+    start(valkey_store, end="complete")
+
+    assert api.post("/v1/tasks", {**task, "payload": {"n": 2}}).code == "409 task_exists"
+    assert (again := api.post("/v1/tasks", task)).status == 200 and again.json["status"] == "existing"
+
+    shown = api.get("/v1/tasks/42")
+    assert shown.json["state"] == "completed"
+    assert b"submitted" not in shown.body
