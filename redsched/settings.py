@@ -20,6 +20,8 @@ from redsched.model.task import DEFAULT_QUEUE, MAX_PAYLOAD_BYTES
 from redsched.redis_url import problem_of
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+_TOKEN = re.compile(r"[^\s\x00-\x1f\x7f]{6,}")
+_HOST = re.compile(r"\*|(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 
 
@@ -44,11 +46,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retry_for_ms: int = 10_000  # how long a call is repeated while Redis is away
     api_host: str = "127.0.0.1"
     api_port: int = 8787
-    api_token: str = ""  # bearer token; without one only loopback may be bound
+    api_token: str = ""  # bearer token, 6 characters at least; without one only loopback may be bound
+    api_allowed_hosts: tuple[str, ...] = ()  # names, or name:port, that Host may have beside loopback; * is any
     idempotency_ttl_ms: int = 86_400_000  # how long an answer is kept for repeats with its Idempotency-Key
     max_body_bytes: int = 33_554_432  # of one HTTP request
     metrics_host: str = "127.0.0.1"  # of a worker or mover
     metrics_port: int = 0  # of a worker or mover; 0 serves none
+    metrics_token: str = ""  # bearer token of /metrics; without one a worker's may be on loopback only
     log_level: str = "info"
     log_format: str = "auto"  # auto | text | json; auto is text on a terminal
     data_dir: str = ""  # of the embedded server; empty: $XDG_DATA_HOME/redsched
@@ -57,6 +61,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         """Check every range; raises InvalidSetting."""
         _check("redis_url", not (problem := problem_of(self.redis_url)), problem)
+        for name in ("api_token", "metrics_token"):
+            token = getattr(self, name)
+            _check(name, not token or _TOKEN.fullmatch(token) is not None,
+                   "must be 6 characters or more, without blanks; a long random text such as of openssl rand -hex 32")
+        for host in self.api_allowed_hosts:
+            _check("api_allowed_hosts", _HOST.fullmatch(host) is not None, f"{host!r} is no name, name:port or *")
         tls = self.redis_url.startswith("rediss://")
         for name in ("redis_ca", "redis_cert", "redis_key"):
             _check(name, tls or not getattr(self, name), "is only for a rediss:// URL")
@@ -147,9 +157,12 @@ def _lookup(environ: Mapping[str, str], name: str) -> str:
     if path := environ.get(variable + "_FILE"):
         try:
             with open(path, encoding="utf-8") as file:
-                return file.read().strip()
+                found = file.read().strip()
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidSetting(variable + "_FILE", f"cannot be read: {error}") from None
+        if not found:
+            raise InvalidSetting(variable + "_FILE", "is empty")
+        return found
     if name == "redis_url":
         return environ.get(variable) or environ.get("REDIS_URL", "")
     return environ.get(variable, "")
@@ -171,7 +184,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
                 found[field.name] = duration_ms(text)
             except ValueError as error:
                 raise InvalidSetting(f"REDSCHED_{name.upper()}", str(error)) from None
-        elif field.name == "queues":
+        elif isinstance(field.default, tuple):
             found[field.name] = tuple(part.strip() for part in text.split(",") if part.strip())
         else:
             found[field.name] = text

@@ -18,6 +18,7 @@ import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from redsched.model.errors import InvalidSetting
+from redsched.observe.access import Access, is_loopback
 from redsched.observe.metrics import PrometheusObserver
 
 log = logging.getLogger("redsched.observe")
@@ -110,16 +111,26 @@ async def serve_metrics(
     host: str = "127.0.0.1",
     port: int = 0,
     on_ready: Callable[[str], None] | None = None,
+    *,
+    token: str = "",
 ) -> None:
     """Serve ``/metrics`` (and ``/livez``) of this process until cancelled; ``on_ready`` gets the URL.
 
     Raises:
-        InvalidSetting: the port cannot be bound.
+        InvalidSetting: the port cannot be bound, or the address can be reached by other machines and there is no token.
     """
+    if not token and not is_loopback(host):
+        problem = f"{host!r} can be reached by other machines; set REDSCHED_METRICS_TOKEN, or listen on 127.0.0.1"
+        raise InvalidSetting("metrics_host", problem)
     bound = bind(host, port, setting="metrics_port")
+    access = Access([token], address=host, named="REDSCHED_METRICS_TOKEN")
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == "/metrics" and scope["method"] in ("GET", "HEAD"):
+        refusal = access.refuse(scope["method"], scope["path"], dict(scope["headers"]))
+        if refusal is not None:
+            status, kind = 401 if refusal.code.endswith("_key") else 403, "text/plain; charset=utf-8"
+            body = f"{refusal.code}: {refusal.detail}\n".encode()
+        elif scope["path"] == "/metrics" and scope["method"] in ("GET", "HEAD"):
             status, kind, body = 200, CONTENT_TYPE_LATEST, await asyncio.to_thread(observer.render)
         elif scope["path"] == "/livez" and scope["method"] in ("GET", "HEAD"):
             status, kind, body = 200, "text/plain; charset=utf-8", b"ok\n"

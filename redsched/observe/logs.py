@@ -18,7 +18,9 @@ from redsched.model import trace
 
 MAX_VALUE = 500  # characters of one field; longer ones are cut
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-_WITHHELD = frozenset(("payload", "result", "headers", "progress", "authorization", "password", "api_token"))
+_WITHHELD = frozenset(
+    ("payload", "result", "headers", "progress", "authorization", "password", "api_token", "metrics_token")
+)
 _BARE = re.compile(r"[^\s=\"\\]+")
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _OUR_HANDLER = "redsched"

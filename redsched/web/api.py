@@ -223,11 +223,7 @@ class Api:
         return Json(stats)
 
     async def _body(self, request: Request, decoder: msgspec.json.Decoder[bodies.T]) -> bodies.T | None:
-        raw = await bodies.read_body(request, bodies.SMALL_BODY, self.settings.max_body_bytes)
-        if not raw.strip():
-            return None
-        bodies.media_type(request, bodies.JSON)
-        return bodies.decode(decoder, raw)
+        return await bodies.read_optional(request, decoder, bodies.SMALL_BODY, self.settings.max_body_bytes)
 
 
 def parameters(request: Request, *known: str) -> dict[str, str]:

@@ -64,11 +64,11 @@ def create_app(
             log.warning("api.failed", extra={"code": problem.code, "error": str(error), "request_id": request_id})
         return problem.response(request_id)
 
-    api, bulk = Api(settings, used, counted), BulkEndpoint(settings, used)
-    parts = (api, bulk, SchedulesApi(settings, used), EventsApi(settings, used), Health(used, counted))
+    api, bulk, guard = Api(settings, used, counted), BulkEndpoint(settings, used), Guard(settings)
+    parts = (api, bulk, SchedulesApi(settings, used), EventsApi(settings, used), Health(used, counted, guard))
     app = Starlette(
         routes=[route for part in parts for route in part.routes()],
-        middleware=[Middleware(Edge, guard=Guard(settings.api_token), observer=counted)],
+        middleware=[Middleware(Edge, guard=guard, observer=counted)],
         exception_handlers={Problem: on_error, RedschedError: on_error, HTTPException: on_error},
         lifespan=lifespan,
     )
@@ -90,14 +90,8 @@ class Edge:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        given, authorization, fetch_site = None, None, None
-        for name, value in scope["headers"]:
-            if name == b"request-id":
-                given = value
-            elif name == b"authorization":
-                authorization = value
-            elif name == b"sec-fetch-site":
-                fetch_site = value
+        headers = dict(scope["headers"])
+        given = headers.get(b"request-id")
         request_id = given if given is not None and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
         scope["request_id"] = request_id.decode()
         status = 0
@@ -111,7 +105,7 @@ class Edge:
 
         method: str = scope["method"]
         try:
-            problem = self._guard.refuse(method, scope["path"], authorization, fetch_site)
+            problem = self._guard.refuse(method, scope["path"], headers)
             if problem is None:
                 await self._app(scope, receive, answer)
             else:

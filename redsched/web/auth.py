@@ -1,16 +1,14 @@
-"""Who may ask: one bearer token, which is optional on loopback only; and no writes from other web sites."""
+"""Who may ask the API: ``observe.access``, told as problems; and which address it may listen on."""
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
+from collections.abc import Mapping
 
 from redsched.model.errors import InvalidSetting
+from redsched.observe.access import Access, is_loopback
 from redsched.settings import Settings
 from redsched.web.problems import Problem
 
-OPEN_PATHS = frozenset(("/livez", "/readyz"))
-_READS = frozenset(("GET", "HEAD", "OPTIONS"))
 _CHALLENGE = {"www-authenticate": 'Bearer realm="redsched"'}
 
 
@@ -28,34 +26,22 @@ def check_bind(settings: Settings) -> None:
         )
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches ``host``; a name other than localhost counts as reachable."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class Guard:
-    """Judges the headers of a request before anything else is done."""
+    """Judges the headers of a request before anything else is done. ``/metrics`` may have a token of its own."""
 
-    def __init__(self, token: str) -> None:
-        self._token = token.encode()
+    def __init__(self, settings: Settings) -> None:
+        hosts, address = settings.api_allowed_hosts, settings.api_host
+        self._all = Access([settings.api_token], hosts=hosts, address=address, named="REDSCHED_API_TOKEN")
+        tokens = [settings.api_token, settings.metrics_token]
+        self._metrics = Access(tokens, hosts=hosts, address=address, named="REDSCHED_METRICS_TOKEN")
 
-    def refuse(self, method: str, path: str, authorization: bytes | None, fetch_site: bytes | None) -> Problem | None:
+    def refuse(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> Problem | None:
         """The problem to answer with, or None where the request may go on."""
-        if fetch_site == b"cross-site" and method not in _READS:
-            return Problem("cross_site_write", "a web page of another site sent this request; nothing was done")
-        if not self._token or path in OPEN_PATHS:
+        found = (self._metrics if path == "/metrics" else self._all).refuse(method, path, headers)
+        if found is None:
             return None
-        if authorization is None:
-            return Problem(
-                "missing_key", "send the header 'Authorization: Bearer <token>'; nothing was done", headers=_CHALLENGE
-            )
-        scheme, _, given = authorization.partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._token):
-            detail = "the token is not the one of REDSCHED_API_TOKEN; nothing was done"
-            return Problem("invalid_key", detail, headers=_CHALLENGE)
-        return None
+        return Problem(found.code, found.detail, headers=_CHALLENGE if found.code.endswith("_key") else None)
+
+    def may_know(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether who asks a probe may be told more than whether it is ready."""
+        return not self._all.asks or self._all.is_keyed(headers)

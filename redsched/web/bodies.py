@@ -310,6 +310,19 @@ async def read_body(request: Request, limit: int, drain: int) -> bytes:
     return b"".join(parts)
 
 
+async def read_optional(request: Request, decoder: msgspec.json.Decoder[T], limit: int, drain: int) -> T | None:
+    """The body of an action, None without one. Where a content type is named it must be JSON, also without a body: the
+    form of a web page names another.
+
+    Raises:
+        Problem: as ``read_body``, ``media_type`` and ``decode``.
+    """
+    raw = await read_body(request, limit, drain)
+    if raw or "content-type" in request.headers:
+        media_type(request, JSON)
+    return decode(decoder, raw) if raw.strip() else None
+
+
 async def _receive(request: Request) -> Any:
     try:
         async with asyncio.timeout(IDLE_S):

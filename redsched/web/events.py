@@ -183,11 +183,8 @@ class EventsApi:
             raise Problem("not_found", "a queue is acted on by :pause, :resume after its name; nothing was done")
         named_queue(queue)
         parameters(request)
-        raw = await bodies.read_body(request, bodies.SMALL_BODY, self._settings.max_body_bytes)
-        body = PauseBody()
-        if raw.strip():
-            bodies.media_type(request, bodies.JSON)
-            body = bodies.decode(PAUSE, raw)
+        most, drain = bodies.SMALL_BODY, self._settings.max_body_bytes
+        body = await bodies.read_optional(request, PAUSE, most, drain) or PauseBody()
         if verb == "resume":
             resumed = await self._client.resume(queue, type=body.type, key=body.key)
             return Json({"queue": queue, "status": "resumed" if resumed else "active"})

@@ -16,6 +16,7 @@ from redsched.client import AsyncClient
 from redsched.model.errors import RedschedError
 from redsched.model.task import DEFAULT_QUEUE, QueueStats
 from redsched.observe.metrics import MAX_QUEUES, PrometheusObserver, ServerState
+from redsched.web.auth import Guard
 from redsched.web.problems import of_error
 from redsched.wire.bulk import clock
 
@@ -41,9 +42,10 @@ class Readiness(msgspec.Struct, omit_defaults=True):
 class Health:
     """The endpoints beside the API."""
 
-    def __init__(self, client: AsyncClient, observer: PrometheusObserver) -> None:
+    def __init__(self, client: AsyncClient, observer: PrometheusObserver, guard: Guard) -> None:
         self.client = client
         self.observer = observer
+        self._guard = guard
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -58,10 +60,12 @@ class Health:
         return Response(b"ok\n", media_type="text/plain", headers={"cache-control": "no-store"})
 
     async def readyz(self, request: Request) -> Response:
-        """200 where a task could be submitted now, else 503; tells why."""
+        """200 where a task could be submitted now, else 503. Where there is a token, only who has it is told why."""
         checks = await self._checks()
         ready = all(check.ok for check in checks)
         shown = checks if "verbose" in request.query_params else [check for check in checks if not check.ok]
+        if not self._guard.may_know(dict(request.scope["headers"])):
+            shown = []
         return Response(
             msgspec.json.encode(Readiness("ready" if ready else "not_ready", tuple(shown))),
             200 if ready else 503,
@@ -104,7 +108,7 @@ class Health:
         except TimeoutError:
             return [Check("redis", False, f"no answer within {PING_S:.0f} s")]
         except RedschedError as error:
-            return [Check("redis", False, str(error))]
+            return [Check("redis", False, of_error(error).code)]  # its text would tell addresses
         full = bool(server.maxmemory) and (server.used_memory or 0) >= (server.maxmemory or 0)
         return [
             Check("redis", True, f"{server.server} {server.version}".strip()),

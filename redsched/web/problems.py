@@ -41,6 +41,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "missing_key": (401, "No bearer token was given"),
     "invalid_key": (401, "The bearer token is not the right one"),
     "cross_site_write": (403, "Another site asked for a change"),
+    "foreign_host": (403, "The request names another host"),
     "not_found": (404, "No such resource"),
     "task_not_found": (404, "No such task"),
     "queue_not_found": (404, "No such queue"),

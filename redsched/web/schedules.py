@@ -234,11 +234,7 @@ class SchedulesApi:
         return bodies.decode(decoder, raw)
 
     async def _small(self, request: Request, decoder: msgspec.json.Decoder[T]) -> T | None:
-        raw = await bodies.read_body(request, self._limit, self._settings.max_body_bytes)
-        if not raw.strip():
-            return None
-        bodies.media_type(request, bodies.JSON)
-        return bodies.decode(decoder, raw)
+        return await bodies.read_optional(request, decoder, self._limit, self._settings.max_body_bytes)
 
 
 def _schedule(given: Mapping[str, Any], schedule_id: Any, index: int | None = None) -> Schedule:

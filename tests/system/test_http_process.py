@@ -85,7 +85,7 @@ def test_an_open_address_is_refused_without_a_token(host: str) -> None:
         check_bind(Settings(api_host=host))
     with pytest.raises(InvalidSetting, match="nothing was started"):
         asyncio.run(serve(Settings(api_host=host, api_port=0)))
-    check_bind(Settings(api_host=host, api_token="t"))
+    check_bind(Settings(api_host=host, api_token="t0ken-of-length"))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost", "LOCALHOST"])
