@@ -208,8 +208,7 @@ def quarantine_list(given: Invocation, queue: str, limit: int, cursor: str | Non
 @quarantine.command()
 @click.argument("ids", nargs=-1, required=True)
 @_queue_option
-@click.option("--at", "due", metavar="TIME", callback=read.instant, help="Due at this time instead of now.")
-@click.option("--in", "delay", metavar="DURATION", callback=read.duration, help="Due after this long.")
+@read.due_options
 @pass_invocation
 def requeue(given: Invocation, ids: tuple[str, ...], queue: str, due: int | None, delay: int | None) -> None:
     """Schedule ids whose task is good by now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Sequence
+from datetime import date, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ def _time_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Leave out a stored calendar; may be repeated."),
         click.option("--exclude-date", "dates", metavar="DATE", multiple=True,
                      help="Leave out 2027-12-25, or *-12-25 each year; may be repeated."),
-        click.option("--end", metavar="TIME", callback=read.instant, help="No slot after."),
+        click.option("--end", metavar="TIME", callback=read.latest, help="No slot after."),
         click.option("--start", metavar="TIME", callback=read.instant, help="No slot before."),
         click.option("--tz", "time_zone", metavar="ZONE", default="UTC", show_default=True, help="IANA time zone."),
     ):
@@ -50,7 +51,7 @@ def _times(calendars: tuple[str, ...], dates: tuple[str, ...], **fields: Any) ->
     if calendars or dates:
         fields["exclude"] = {"dates": list(dates), "calendars": list(calendars)}
     return {name: list(value) if isinstance(value, tuple) else value
-            for name, value in fields.items() if value not in (None, (), False)}  # fmt: skip
+            for name, value in fields.items() if value is not None and value is not False and value != ()}
 
 
 @click.group(cls=Group)
@@ -261,7 +262,7 @@ def trigger(given: Invocation, context: click.Context, /, id: str, payload: Any,
 @schedule.command(short_help="Run slots of the past once more.")
 @click.argument("id")
 @click.option("--from", "begin", metavar="TIME", required=True, callback=read.instant, help="First slot, included.")
-@click.option("--to", "end", metavar="TIME", required=True, callback=read.instant, help="Last slot, included.")
+@click.option("--to", "end", metavar="TIME", required=True, callback=read.latest, help="Last slot, included.")
 @_overlap_option
 @click.option("--dry-run", is_flag=True, help="Only tell which.")
 @pass_invocation
@@ -351,10 +352,19 @@ def _read_file(name: str) -> Sequence[dict[str, Any]]:
         raise click.BadParameter(f"{name}: {error.strerror}; nothing was written", param_hint="--file") from None
     except ValueError as error:
         raise click.BadParameter(f"{name}: {error}; nothing was written", param_hint="--file") from None
-    listed = found if isinstance(found, list) else found.get("schedule")
+    listed = _as_json(found if isinstance(found, list) else found.get("schedule"))
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
         raise click.BadParameter(f"{name}: has no [[schedule]] tables; nothing was written", param_hint="--file")
     return listed
+
+
+def _as_json(value: Any) -> Any:
+    """With the dates and times of TOML as the texts that JSON has in their place; a payload keeps its own."""
+    if isinstance(value, dict):
+        return {name: item if name == "payload" else _as_json(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_as_json(item) for item in value]
+    return value.isoformat() if isinstance(value, date | time) else value  # a datetime is a date, too
 
 
 def _did(given: Invocation, id: str, word: str) -> None:

@@ -47,13 +47,6 @@ def _conditions(given: dict[str, Any]) -> dict[str, Any] | None:
     return {**(more or {}), **found} or None
 
 
-def _due_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--in", "delay", metavar="DURATION", callback=read.duration,
-                           help="Due after this long: 90s, 1h30m, 2d; a bare number is ms.")(command)
-    return click.option("--at", "due", metavar="TIME", callback=read.instant,
-                        help="Due at: RFC 3339 with an offset, or ms since the epoch; the past means now.")(command)
-
-
 @click.group(cls=Group)
 def task() -> None:
     """Add, inspect and change tasks."""
@@ -63,7 +56,7 @@ def task() -> None:
 @click.argument("type")
 @click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=read.payload,
               help="An object becomes the handler's keyword arguments.")
-@_due_options
+@read.due_options
 @click.option("--id", help="Makes adding idempotent: the same id again adds nothing.")
 @queue_option
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), default="normal", show_default=True)
@@ -71,7 +64,7 @@ def task() -> None:
 @click.option("--retry", metavar="POLICY", callback=read.retry,
               help="5s,1m,1h or fixed:5s or exponential:5s:2:1h:0.2 (base, factor, max, jitter).")
 @click.option("--timeout", metavar="DURATION", callback=read.duration, help="Of one run. [default: 60s]")
-@click.option("--expires-at", metavar="TIME", callback=read.instant, help="Never start it after this.")
+@click.option("--expires-at", metavar="TIME", callback=read.coming, help="Never start it after this.")
 @click.option("--expires-in", metavar="DURATION", callback=read.duration, help="Never start it later than this.")
 @click.option("--key", help="Ordering and concurrency key.")
 @click.option("--tag", "tags", multiple=True, help="May be repeated.")
@@ -155,7 +148,7 @@ def cancel(given: Invocation, ids: tuple[str, ...], queue: str, reason: str) -> 
 
 @task.command()
 @click.argument("ids", nargs=-1, required=True)
-@_due_options
+@read.due_options
 @queue_option
 @pass_invocation
 def reschedule(given: Invocation, ids: tuple[str, ...], due: int | None, delay: int | None, queue: str) -> None:
@@ -178,7 +171,7 @@ def run(given: Invocation, ids: tuple[str, ...], queue: str) -> None:
 
 @task.command()
 @click.argument("ids", nargs=-1, required=True)
-@_due_options
+@read.due_options
 @queue_option
 @pass_invocation
 def revive(given: Invocation, ids: tuple[str, ...], due: int | None, delay: int | None, queue: str) -> None:

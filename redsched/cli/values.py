@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
 
-from redsched.model.duration import duration_ms, instant_ms
+from redsched.model.duration import UNITS_MS, duration_ms, duration_text, instant_ms, latest_ms
+from redsched.model.duration import instant as at
 from redsched.model.retry import Explicit, Exponential, Fixed, RetryPolicy
 
 Value = TypeVar("Value")
+_PAST = "redsched.past"  # where a command remembers that it was given --past
 Callback = Callable[[click.Context, click.Parameter, Any], Any]
 
 
@@ -96,9 +99,41 @@ def _names(context: click.Context, option: click.Parameter, value: str | None) -
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def due_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--at``, ``--in`` and ``--past`` of a task; the command gets ``due`` and ``delay``, at most one of them."""
+    for option in (
+        click.option("--past", is_flag=True, is_eager=True, expose_value=False, callback=_remember_past,
+                     help="Allow a time more than a day ago."),
+        click.option("--in", "delay", metavar="DURATION", callback=duration,
+                     help="Due after this long: 90s, 1h30m, 2d; a bare number is ms."),
+        click.option("--at", "due", metavar="TIME", callback=coming,
+                     help="Due at: RFC 3339 with an offset, or ms since the epoch; the past means now."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _remember_past(context: click.Context, option: click.Parameter, value: bool) -> None:
+    context.meta[_PAST] = value
+
+
+def _coming(context: click.Context, option: click.Parameter, value: str | None) -> Any:
+    """An instant that is not more than a day ago, unless the command was given ``--past``. It is by this machine's
+    clock and only against mistakes: a wrong year, or numbers that were meant as a date."""
+    found = instant(context, option, value)
+    if found and not context.meta.get(_PAST):
+        ago_ms = (datetime.now(UTC) - at(found)).total_seconds() * 1_000
+        if ago_ms > UNITS_MS["d"]:
+            problem = f"{value} is {duration_text(ago_ms)} ago; nothing was written. Give --past if that is meant."
+            raise click.BadParameter(problem, context, option)
+    return found
+
+
 instant = _read_by(instant_ms)
+latest = _read_by(latest_ms)
 duration = _read_by(duration_ms)
 retry = _read_by(retry_policy)
 payload = _read_by(json_value)
 pairs: Callback = _pairs
 names: Callback = _names
+coming: Callback = _coming

@@ -36,7 +36,7 @@ class Handler:
     """A function, and how a payload becomes its arguments.
 
     A JSON object becomes keyword arguments, any other value the one positional; ``null`` calls a handler that needs
-    none.
+    none. What is not JSON is bytes.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -75,9 +75,14 @@ class Handler:
         self._all_needed = self._needed == len(positional)
         self._one = (positional[0][0], msgspec.json.Decoder(positional[0][1])) if positional else None
 
-    def arguments(self, payload: bytes) -> dict[str, Any]:
-        """Keyword arguments for the function, without its context; raises PayloadMismatch."""
+    def arguments(self, payload: bytes, content_type: str | None = None) -> dict[str, Any]:
+        """Keyword arguments for the function, without its context; raises PayloadMismatch.
+
+        A payload that its ``content_type`` says is not JSON is the bytes of the one positional.
+        """
         try:
+            if content_type is not None and not is_json(content_type):
+                return self._bytes(payload, content_type)
             if payload[:1] == b"{" or payload.lstrip()[:1] == b"{":
                 found = msgspec.structs.asdict(self._object.decode(payload))
                 if not self._all_needed:
@@ -93,6 +98,19 @@ class Handler:
             return {name: decoder.decode(payload)}
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise PayloadMismatch(str(error)) from None
+
+
+    def _bytes(self, payload: bytes, content_type: str) -> dict[str, Any]:
+        if self._one is None or self._needed > 1:
+            raise PayloadMismatch("a payload that is not JSON needs a handler of one parameter, for its bytes - at `$`")
+        name, decoder = self._one
+        return {name: msgspec.convert(payload, decoder.type)}
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a payload of this media type is JSON: ``application/json``, ``application/cloudevents+json``, ..."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind in ("", "application/json", "text/json") or kind.endswith("+json")
 
 
 def _code_of(function: Callable[..., Any]) -> Any:

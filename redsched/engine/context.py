@@ -81,6 +81,11 @@ class Context:
         return {} if self._started.headers is None else msgspec.json.decode(self._started.headers, type=dict[str, str])
 
     @property
+    def content_type(self) -> str:
+        """Of the payload, as the producer named it; a payload that is not JSON reaches the handler as bytes."""
+        return self._started.content_type or "application/json"
+
+    @property
     def traceparent(self) -> str | None:
         """The producer's W3C trace context."""
         return self._started.traceparent

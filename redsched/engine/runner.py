@@ -195,7 +195,7 @@ class Runner:
 
 def _prepare(handler: Handler, started: Started, context: Context) -> dict[str, Any]:
     """What the handler is called with; its types may run code of their own."""
-    arguments = handler.arguments(started.payload)
+    arguments = handler.arguments(started.payload, started.content_type)
     if handler.context_name is not None:
         arguments[handler.context_name] = context
     if started.traceparent:

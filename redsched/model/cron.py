@@ -35,6 +35,7 @@ MOST_EVERY_MS = 36_500 * 86_400_000
 
 _WORD = re.compile(r"\S+")
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*", re.DOTALL)
+_LOST_NTH = re.compile(r"(?<=\s)#[0-9]")
 _ZONE = re.compile(r"\s*(?:CRON_TZ|TZ)=(\S*)")
 _VALUE = r"[0-9]+|[A-Z]+"
 _RANGE = re.compile(
@@ -42,7 +43,7 @@ _RANGE = re.compile(
     rf"|(?P<low>{_VALUE})(?:-(?P<high>{_VALUE}))?)(?:/(?P<step>[0-9]+))?"
 )
 _BEFORE_LAST = re.compile(r"L(?:-([0-9]+))?")
-_NEAREST = re.compile(r"(L|[0-9]+)W")
+_NEAREST = re.compile(r"(?:L(?:-([0-9]+))?|([0-9]+))W")
 _NTH = re.compile(rf"({_VALUE})(?:#([0-9]+)|L)")
 
 
@@ -101,6 +102,8 @@ def parse(text: str, *, seed: str = "", dialect: Dialect = "standard") -> Cron:
     if len(text) > MAX_LENGTH:
         raise InvalidCron("expression", MAX_LENGTH + 1, f"is longer than {MAX_LENGTH} characters")
     bare = _COMMENT.sub("", text).rstrip()
+    if lost := _LOST_NTH.search(text):
+        raise InvalidCron("expression", lost.start() + 1, "a blank before # makes a comment of it; write MON#1")
     zone, begin = _zone(bare)
     words = [(match[0], match.start() + 1) for match in _WORD.finditer(bare, begin)]
     if not words:
@@ -235,7 +238,7 @@ class _Values:
         if self.field is _DAY and (match := _BEFORE_LAST.fullmatch(item)):
             self.before_last.add(self._within(int(match[1] or 0), 0, 30))
         elif self.field is _DAY and (match := _NEAREST.fullmatch(item)):
-            self.nearest.add(0 if match[1] == "L" else self._value(match[1]))
+            self.nearest.add(self._value(match[2]) if match[2] else -self._within(int(match[1] or 0), 0, 30))
         elif self.field is _WEEKDAY and item == "L":
             self._refuse("L needs a weekday here, such as 5L for the last Friday")
         elif self.field is _WEEKDAY and (match := _NTH.fullmatch(item)):

@@ -29,7 +29,7 @@ class CronRule(msgspec.Struct, frozen=True, kw_only=True):
     years: tuple[int, ...]  # empty: every year
     days: frozenset[int]
     before_last: frozenset[int]  # days before the last of the month; 0 is the last itself
-    nearest: frozenset[int]  # the day from Monday to Friday next to this one; 0 is the last such day of the month
+    nearest: frozenset[int]  # the day from Monday to Friday next to this one; 0 or less: so many before the last
     weekdays: frozenset[int]
     nth: frozenset[tuple[int, int]]  # weekday, and which of the month: 1..5, or -1 for the last
     either: bool
@@ -66,7 +66,8 @@ class CronRule(msgspec.Struct, frozen=True, kw_only=True):
         by_week = {day for day in range(1, length + 1) if (sunday_based + day - 1) % 7 in self.weekdays}
         by_month = {day for day in self.days if day <= length}
         by_month.update(length - days for days in self.before_last if days < length)
-        by_month.update(_nearest(day or length, sunday_based, length) for day in self.nearest if day <= length)
+        by_day = {day if day > 0 else length + day for day in self.nearest}
+        by_month.update(_nearest(day, sunday_based, length) for day in by_day if 1 <= day <= length)
         for weekday, which in self.nth:
             same = range((weekday - sunday_based) % 7 + 1, length + 1, 7)
             if which <= len(same):

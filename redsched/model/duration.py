@@ -1,23 +1,38 @@
 """Durations and instants at the Python edge, milliseconds on the wire; converted only here.
 
-A duration is written ``250ms``, ``90s``, ``1h30m`` or ``2d``, a bare integer means milliseconds.
-An instant is an aware ``datetime``, RFC 3339 text with an offset, or integer ms since the epoch.
+A duration is written ``250ms``, ``90s``, ``1h30m``, ``2d``, ``1w``, ``1 day`` or, by ISO 8601, ``P1DT2H``; a bare
+integer means milliseconds. An instant is an aware ``datetime``, RFC 3339 text with an offset, or integer ms since the
+epoch. A part of a millisecond counts as a whole one, so that nothing is due before its time.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from math import ceil
 
 from redsched.model.shape import shape
 
-UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_PART = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
+UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_WORDS = {
+    "ms": "ms|msecs?|milliseconds?", "s": "s|secs?|seconds?", "m": "m|mins?|minutes?", "h": "h|hrs?|hours?",
+    "d": "d|days?", "w": "w|weeks?",
+}  # fmt: skip
+_NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
+_UNIT = "|".join(f"(?P<{unit}>{words})" for unit, words in _WORDS.items())
+_PART = re.compile(rf"({_NUMBER})\s*(?:{_UNIT})(?![a-z])\s*")
+_ISO_PART = {unit: f"(?:(?P<{unit}>{_NUMBER}){unit.upper()})?" for unit in "wdhms"}
+_ISO = re.compile("P(?=.*[0-9]){w}{d}(?:T(?=[0-9]){h}{m}{s})?".format_map(_ISO_PART))
 _WHOLE = re.compile(r"[0-9]{1,18}")
+_RFC3339 = re.compile(r"(.*[Tt ]\d\d:\d\d:)(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:?\d\d)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_NOTHING = timedelta(0)
+_HOW = "write 250ms, 90s, 1h30m, 2d, 1w, '1 day' or P1DT2H"
 
 EARLIEST_MS = 100_000_000_000  # 1973; anything lower is seconds by mistake
+CONFUSED_MS = 1_000_000_000_000  # 2001; a number below has twelve digits, as 202612010900 has
 LATEST_MS = 4_000_000_000_000  # 2096; anything higher is microseconds by mistake
 LAST_MS = 253_402_300_799_000  # the end of the year 9999, the last that a datetime can hold
 
@@ -29,7 +44,7 @@ def duration_ms(value: timedelta | int | str) -> int:
         ValueError: negative, or text that is no duration.
     """
     if isinstance(value, timedelta):
-        milliseconds = value // _MILLISECOND
+        milliseconds = -(-value // _MILLISECOND) if value >= _NOTHING else -1
     elif isinstance(value, bool):
         raise ValueError("must be a duration such as 90s, not a boolean")
     elif isinstance(value, int):
@@ -47,15 +62,32 @@ def _parse(text: str) -> int:
     stripped = text.strip()
     if _WHOLE.fullmatch(stripped):
         return int(stripped)
-    total, end = 0.0, 0
-    for part in _PART.finditer(stripped):
-        if part.start() != end:
-            break
-        total += float(part[1]) * UNITS_MS[part[2]]
+    sign = stripped[:1] if stripped[:1] in ("-", "+") else ""
+    unsigned = stripped.removeprefix(sign).lstrip()
+    found = _parts(unsigned)
+    if found is None or sign == "+":
+        iso = " of weeks, days, hours, minutes and seconds" if unsigned[:1] in ("P", "p") else ""
+        raise ValueError(f"{shape(text)} is no duration{iso}; {_HOW}")
+    if sign:
+        raise ValueError("must not be negative")
+    return found
+
+
+def _parts(text: str) -> int | None:
+    """Milliseconds of a duration without a sign; None where it is none."""
+    total, end = Fraction(0), 0
+    if text[:1] in ("P", "p"):
+        if (iso := _ISO.fullmatch(text.upper())) is None:
+            return None
+        return ceil(sum(Fraction(number) * UNITS_MS[unit] for unit, number in iso.groupdict().items() if number))
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    while end < len(text):
+        if (part := _PART.match(text, end)) is None:
+            return None
+        total += Fraction(part[1]) * UNITS_MS[part.lastgroup or ""]
         end = part.end()
-    if not stripped or end != len(stripped):
-        raise ValueError(f"{shape(text)} is no duration; write 250ms, 90s, 1h30m or 2d")
-    return round(total)
+    return ceil(total) if text else None
 
 
 def instant_ms(value: datetime | int | str) -> int:
@@ -63,31 +95,62 @@ def instant_ms(value: datetime | int | str) -> int:
 
     Raises:
         ValueError: a datetime or text without an offset, text that is no RFC 3339 instant, an instant before
-            1974 or after 2095, or an integer outside 1e11..4e12 that is not 0 (0 means now).
+            1974 or after 2095, text of twelve digits, or an integer outside 1e11..4e12 that is not 0 (0 means now).
     """
+    moment = _moment(value)
+    return moment if isinstance(moment, int) else _ranged(moment, -((_EPOCH - moment) // _MILLISECOND))
+
+
+def latest_ms(value: datetime | int | str) -> int:
+    """As ``instant_ms``, for an end: a part of a millisecond does not count, so that nothing happens after it."""
+    moment = _moment(value)
+    return moment if isinstance(moment, int) else _ranged(moment, (moment - _EPOCH) // _MILLISECOND)
+
+
+def _ranged(moment: datetime, milliseconds: int) -> int:
+    if not EARLIEST_MS <= milliseconds <= LATEST_MS:
+        raise ValueError(f"{moment.isoformat()} is outside the years 1974..2095")
+    return milliseconds
+
+
+def _moment(value: datetime | int | str) -> datetime | int:
     if isinstance(value, bool):
         raise ValueError("must be an instant, not a boolean")
     if isinstance(value, str):
-        stripped = value.strip()
-        if _WHOLE.fullmatch(stripped):
-            value = int(stripped)
-        else:
-            try:
-                value = datetime.fromisoformat(stripped)
-            except ValueError:
-                raise ValueError(f"{shape(value)} is no RFC 3339 instant such as 2027-01-31T09:00:00+01:00") from None
+        value = _of_text(value.strip())
     if isinstance(value, datetime):
         if value.tzinfo is None or value.utcoffset() is None:
             raise ValueError("has no time zone; give an aware datetime (for text: an offset such as +01:00 or Z)")
-        milliseconds = (value - _EPOCH) // _MILLISECOND
-        if not EARLIEST_MS <= milliseconds <= LATEST_MS:
-            raise ValueError(f"{value.isoformat()} is outside the years 1974..2095")
-        return milliseconds
+        return value
     if not isinstance(value, int):
         raise ValueError(f"must be an instant, not a {type(value).__name__}")
     if value != 0 and not EARLIEST_MS <= value <= LATEST_MS:
         raise ValueError(f"{value} is no time in ms since the epoch (1e11..4e12); were seconds or microseconds meant?")
     return value
+
+
+def _of_text(text: str) -> datetime | int:
+    if _WHOLE.fullmatch(text):
+        number = int(text)
+        if EARLIEST_MS <= number < CONFUSED_MS:
+            raise ValueError(confused(number))
+        return number
+    more = _NOTHING
+    if written := _RFC3339.fullmatch(text):
+        start, seconds, fraction, offset = written.groups("")
+        # a leap second, and less than a microsecond: a datetime holds neither
+        more = timedelta(seconds=seconds == "60", microseconds=fraction[6:].strip("0") != "")
+        seconds = "59" if seconds == "60" else seconds
+        text = f"{start}{seconds}{'.' + fraction[:6] if fraction else ''}{offset.upper()}"
+    try:
+        return datetime.fromisoformat(text) + more
+    except (ValueError, OverflowError):
+        raise ValueError(f"{shape(text)} is no RFC 3339 instant such as 2027-01-31T09:00:00+01:00") from None
+
+
+def confused(value: int) -> str:
+    """Why a number below ``CONFUSED_MS`` is not taken where somebody may have written a date without its signs."""
+    return f"as ms since the epoch this is the year {instant(value).year}; a date is written 2026-12-01T09:00:00Z"
 
 
 def instant(milliseconds: int) -> datetime:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from redsched.model.condition import Conditions, wire_conditions
-from redsched.model.duration import duration_ms, instant, instant_ms
+from redsched.model.duration import CONFUSED_MS, confused, duration_ms, instant, instant_ms, latest_ms
 from redsched.model.errors import InvalidTask
 from redsched.model.retry import retry_wire
 from redsched.model.shape import shape
@@ -65,7 +65,7 @@ def due_word(due: Any, delay: Any, index: int | None = None) -> Word:
         if due is not None:
             raise InvalidTask("delay", "give due or delay, not both", index=index)
         return f"+{_checked('delay', _duration, delay, index)}"
-    return 0 if due is None else int(_checked("due", instant_ms, due, index))
+    return 0 if due is None else int(_checked("due", _due, due, index))
 
 
 def json_bytes(field: str, value: Any, most: int, index: int | None = None) -> bytes:
@@ -150,6 +150,13 @@ def _duration(value: Any) -> int:
     return milliseconds
 
 
+def _due(value: Any) -> int:
+    milliseconds = instant_ms(value)
+    if isinstance(value, int) and 0 < value < CONFUSED_MS:
+        raise ValueError(confused(value))
+    return milliseconds
+
+
 def _within(field: str, value: Any, low: int, high: int, index: int | None) -> int:
     milliseconds = int(_checked(field, duration_ms, value, index))
     if not low <= milliseconds <= high:
@@ -162,7 +169,7 @@ def _expiry(task: Task, index: int | None) -> Word:
         if task.expires_at is not None:
             raise InvalidTask("expires_in", "give expires_at or expires_in, not both", index=index)
         return f"+{_checked('expires_in', _duration, task.expires_in, index)}"
-    expires = int(_checked("expires_at", instant_ms, task.expires_at, index))
+    expires = int(_checked("expires_at", latest_ms, task.expires_at, index))
     if expires == 0:
         raise InvalidTask("expires_at", "0 is no time", index=index)
     return expires

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from redsched.cli.main import main
+from redsched.model.duration import instant_ms
 from tests.servers import Store
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -170,3 +171,34 @@ def test_calendars_are_kept_listed_and_removed(cli: Cli) -> None:
     assert cli("calendar", "set", "in", "2090-13-25")[0] == 2
     assert cli("calendar", "rm", "in")[1] == "removed in\n"
     assert cli("calendar", "rm", "in")[0] == 3
+
+
+def test_the_dates_and_times_of_toml_are_read(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(
+        "[[schedule]]\nid = 'a'\ncron = '0 9 * * *'\nstart = 2027-01-01T00:00:00Z\nend = 2028-01-01T00:00:00+01:00\n"
+        "exclude = {dates = [2027-12-25, '*-01-01']}\ntask = {type = 'log', payload = {when = 2027-01-01T00:00:00Z}}\n"
+        "[[schedule]]\nid = 'b'\nat = [2027-02-01T09:00:00Z, 2027-03-01 09:00:00z]\ntask = {type = 'log'}\n"
+    )
+    code, _, err = cli("schedule", "apply", "-f", str(tmp_path / "s.toml"))
+    assert code == 0, err
+
+    definition = json.loads(cli("schedule", "show", "a", "-o", "json")[1])["schedule"]
+    assert (instant_ms(definition["start"]), instant_ms(definition["end"])) == (1_798_761_600_000, 1_830_294_000_000)
+    assert definition["exclude"] == {"dates": ["2027-12-25", "*-01-01"]}
+    assert definition["task"]["payload"] == {"when": "2027-01-01T00:00:00Z"}
+    runs = json.loads(cli("schedule", "show", "b", "-o", "json")[1])["next_runs"]
+    assert [run["local"][:16] for run in runs] == ["2027-02-01T09:00", "2027-03-01T09:00"]
+
+    (tmp_path / "s.toml").write_text("[[schedule]]\nid = 'c'\nat = [2027-02-01T09:00:00]\ntask = {type = 'log'}\n")
+    code, _, err = cli("schedule", "apply", "-f", str(tmp_path / "s.toml"))
+    assert code == 2 and "at[0]: has no time zone" in err
+
+
+@pytest.mark.parametrize(("option", "told"), [
+    ("--catch-up-window", "catch_up_window: 0 ms is outside 1000"), ("--start", "start: 0 is no time"),
+    ("--end", "end: 0 is no time"),
+])  # fmt: skip
+def test_a_0_is_not_taken_for_an_option_that_was_not_given(cli: Cli, option: str, told: str) -> None:
+    code, _, err = cli("schedule", "set", "a", "log", "--every", "1m", option, "0")
+    assert code == 2 and told in err
+    assert cli("schedule", "set", "a", "log", "--every", "1m", "--jitter", "0")[0] == 0

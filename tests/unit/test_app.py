@@ -335,3 +335,29 @@ def test_a_generator_that_asyncio_awaits_makes_a_handler() -> None:
         return a
 
     assert arguments(old_style, '{"a":1}') == {"a": 1}
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/xml; charset=utf-8", "application/octet-stream", "x"])
+def test_a_payload_that_is_not_json_is_bytes(kind: str) -> None:
+    def plain(body: bytes) -> None: ...
+
+    def anything(body, context: Context = None) -> None: ...  # type: ignore[no-untyped-def, assignment]
+
+    def text(body: str) -> None: ...
+
+    def two(body: bytes, more: int) -> None: ...
+
+    for payload in (b"<order/>", b'{"a":1}', b"null", b"\xff\x00", b""):
+        assert Handler(plain).arguments(payload, kind) == {"body": payload}
+        assert Handler(anything).arguments(payload, kind) == {"body": payload}
+        with pytest.raises(PayloadMismatch, match="Expected `str`, got `bytes`"):
+            Handler(text).arguments(payload, kind)
+        with pytest.raises(PayloadMismatch, match="a handler of one parameter"):
+            Handler(two).arguments(payload, kind)
+
+
+@pytest.mark.parametrize("kind", [None, "", "application/json", "Application/JSON; charset=utf-8", "text/x+json"])
+def test_a_payload_of_a_kind_of_json_is_read_as_json(kind: str | None) -> None:
+    def handler(a: int) -> None: ...
+
+    assert Handler(handler).arguments(b'{"a":1}', kind) == {"a": 1}

@@ -255,3 +255,39 @@ def test_several_workers_need_a_metrics_port_each() -> None:
     assert told.exit_code == 2
     assert "--metrics-port" in told.output
     assert "65534 leaves no ports for 3 processes" in told.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--at", "202612010900"], "this is the year 1976; a date is written"),
+        (["--at", "2020-01-01T00:00:00Z"], "Give --past if that is meant."),
+        (["--at", "1577836800000"], "Give --past if that is meant."),
+        (["--expires-at", "2020-01-01T00:00:00Z"], "Give --past if that is meant."),
+        (["--in", "-5s"], "must not be negative"),
+        (["--in", "P1Y"], "no duration of weeks, days"),
+    ],
+)
+def test_a_time_that_is_probably_a_mistake_is_refused_with_what_to_do(arguments: list[str], said: str) -> None:
+    code, out, err = run("task", "add", "log", *arguments)
+    assert (code, out) == (2, "")
+    assert said in " ".join(err.replace("\n", " ").split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--at", "2020-01-01T00:00:00Z", "--past"],
+        ["--past", "--at", "2020-01-01T00:00:00Z"],
+        ["--at", "0"],
+        ["--at", "2027-01-31t09:00:00z"],
+        ["--in", "1 day"],
+        ["--in", "P1DT2H"],
+        ["--in", "1w"],
+    ],
+)
+def test_a_time_that_is_meant_is_taken(arguments: list[str]) -> None:
+    for command in (["task", "add", "log"], ["task", "reschedule", "a"], ["task", "revive", "a"],
+                    ["quarantine", "requeue", "a"]):  # fmt: skip
+        code, _, err = run(*command, *arguments, "-r", f"redis://127.0.0.1:{free_port()}/0")
+        assert code == 5, err

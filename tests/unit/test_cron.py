@@ -83,6 +83,9 @@ def test_years() -> None:
         ("0 12 L-2 * *", "01-29 02-26 03-29"),
         ("0 12 L-29 * *", "01-02 03-02"),
         ("0 12 LW * *", "01-29 02-26 03-31"),
+        ("0 12 L-2W * *", "01-29 02-26 03-29 04-28 05-28"),  # 2027-05-29 is a Saturday
+        ("0 12 L-0W * *", "01-29 02-26 03-31"),
+        ("0 12 L-30W * *", "01-01 03-01 05-03"),  # 2027-05-01 is a Saturday
         ("0 12 15W * *", "01-15 02-15 03-15 04-15 05-14 06-15"),  # 2027-05-15 is a Saturday
         ("0 12 1W 5,8 *", "05-03 08-02"),  # a Saturday and a Sunday: not in the month before
         ("0 12 31W * *", "01-29 03-31 05-31 07-30"),
@@ -200,8 +203,11 @@ def test_the_zone_of_a_prefix() -> None:
         ("@every", "@every, column 7: takes one duration"),
         ("@every 1h 30m", "@every, column 11: takes one duration"),
         ("@every 5", "@every, column 8: '5' has no unit"),
+        ("0 9 * * MON #1", "expression, column 13: a blank before # makes a comment of it; write MON#1"),
+        ("0 9 * * 1 #1 monthly", "expression, column 11: a blank before # makes a comment of it"),
+        ("0 9 L-31W * *", "day of month, column 5: 31 is outside 0-30"),
         ("@every 999ms", "@every, column 8: 999ms is not between 1s"),
-        ("@every -5m", "@every, column 8: a text of 3 characters is no duration"),
+        ("@every -5m", "@every, column 8: must not be negative"),
         ("@every 99999999999999d", "@every, column 8: 99999999999999d is not between"),
         ("* " * 600, "expression, column 1001: is longer than 1000 characters"),
     ],

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from redsched.model import errors
 from redsched.model.condition import MEMBERS
-from redsched.model.duration import duration_ms, duration_text, instant, instant_ms
+from redsched.model.duration import duration_ms, duration_text, instant, instant_ms, latest_ms
 from redsched.model.outcome import Cancelled, Dead, OutcomeChosen, Reject, Retry, RetryLater, Snooze, SnoozeFor, Stop
 from redsched.model.retry import Explicit, Exponential, Fixed, retry_wire
 from redsched.model.task import Changes, Options, Task
@@ -36,7 +36,21 @@ NEW_YEAR_2027_MS = 1_798_761_600_000
         (" 2d ", 172_800_000),
         ("1d2h3m4s5ms", 93_784_005),
         (timedelta(seconds=90), 90_000),
-        (timedelta(microseconds=1_999), 1),
+        (timedelta(microseconds=1_999), 2),
+        (timedelta(microseconds=1), 1),
+        ("0.1s", 100),
+        ("1.1s", 1_100),
+        ("1.5ms", 2),
+        ("1w", 604_800_000),
+        ("90 s", 90_000),
+        ("1 day", 86_400_000),
+        ("2 days 1 hour", 176_400_000),
+        ("1h 30m", 5_400_000),
+        ("1 week 30 minutes 5 secs", 606_605_000),
+        ("P1DT2H", 93_600_000),
+        ("P2W", 1_209_600_000),
+        ("PT1.5S", 1_500),
+        ("pt0.0001s", 1),
     ],
 )
 def test_a_duration_becomes_milliseconds(given_as: Any, expected: int) -> None:
@@ -45,10 +59,10 @@ def test_a_duration_becomes_milliseconds(given_as: Any, expected: int) -> None:
 
 @pytest.mark.parametrize(
     "refused",
-    ["", " ", "s", "90 s", "1h 30m", "-5s", "5s-", "1e3s", "five", "5S", "٣s", "9" * 400, "9" * 400 + "s", "1..5s"],
+    ["", " ", "s", "90 sx", "1 m s", "+5s", "5s-", "1e3s", "five", "5S", "٣s", "9" * 400, "9" * 400 + "s", "1..5s"],
 )
 def test_text_that_is_no_duration_is_refused_with_an_example(refused: str) -> None:
-    with pytest.raises(ValueError, match="write 250ms, 90s, 1h30m or 2d"):
+    with pytest.raises(ValueError, match="write 250ms, 90s, 1h30m, 2d, 1w, '1 day' or P1DT2H"):
         duration_ms(refused)
 
 
@@ -88,11 +102,40 @@ def test_any_text_is_a_duration_or_a_value_error(text: str) -> None:
         ("2027-01-01 00:00:00.250Z", NEW_YEAR_2027_MS + 250),
         (datetime(2027, 1, 1, tzinfo=UTC), NEW_YEAR_2027_MS),
         (datetime(2027, 1, 1, 9, tzinfo=ZoneInfo("Asia/Tokyo")), NEW_YEAR_2027_MS),
-        (datetime(2027, 1, 1, 0, 0, 0, 999, tzinfo=UTC), NEW_YEAR_2027_MS),
+        (datetime(2027, 1, 1, 0, 0, 0, 1_000, tzinfo=UTC), NEW_YEAR_2027_MS + 1),
+        (datetime(2027, 1, 1, 0, 0, 0, 1, tzinfo=UTC), NEW_YEAR_2027_MS + 1),
+        (datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), NEW_YEAR_2027_MS),
+        ("2027-01-01t00:00:00z", NEW_YEAR_2027_MS),
+        ("2027-01-01T00:00:00.000001Z", NEW_YEAR_2027_MS + 1),
+        ("2027-01-01T00:00:00.000000001Z", NEW_YEAR_2027_MS + 1),
+        ("2026-12-31T23:59:60Z", NEW_YEAR_2027_MS),
+        ("1997-09-02T09:00:00-04:00", 873_205_200_000),
     ],
 )
 def test_an_instant_becomes_milliseconds_since_the_epoch(given_as: Any, expected: int) -> None:
     assert instant_ms(given_as) == expected
+
+
+def test_an_end_within_a_millisecond_is_the_whole_one_before_it() -> None:
+    assert latest_ms(datetime(2027, 1, 1, 0, 0, 0, 1_999, tzinfo=UTC)) == NEW_YEAR_2027_MS + 1
+    assert latest_ms("2027-01-01T00:00:00.0019Z") == latest_ms(NEW_YEAR_2027_MS + 1) == NEW_YEAR_2027_MS + 1
+
+
+def test_a_date_without_its_signs_is_no_instant_of_1976() -> None:
+    with pytest.raises(ValueError, match=r"is the year 1976; a date is written 2026-12-01T09:00:00Z"):
+        instant_ms("202612010900")
+
+
+@pytest.mark.parametrize("text", ["-5s", "-90", "-P1D", "- 1 day"])
+def test_a_negative_duration_says_that_it_is_negative(text: str) -> None:
+    with pytest.raises(ValueError, match="must not be negative"):
+        duration_ms(text)
+
+
+@pytest.mark.parametrize("text", ["P", "PT", "P1DT", "P1Y", "P1M", "PT1D", "P1H"])
+def test_a_duration_of_iso_8601_has_parts_of_a_known_length(text: str) -> None:
+    with pytest.raises(ValueError, match="no duration of weeks, days, hours, minutes and seconds"):
+        duration_ms(text)
 
 
 def test_the_repeated_hour_of_autumn_is_two_different_instants() -> None:
