@@ -4,13 +4,14 @@
 -- ARGV   now       int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   consumer  string  who claims; unique to one process
 -- ARGV   nonce     string  fresh and random for each call; the same again after a lost reply starts nothing new
--- ARGV   n         int     1..1000, most tasks to start; no more than 2n + 64 entries are looked at
+-- ARGV   n         int     1..1000, most tasks to start: fewer where they take long, or their payloads come to 1 MiB; no more
+--                          than 2n + 64 entries are looked at
 -- ARGV   lease_ms  int     1000..3600000, how long the tasks are this consumer's unless it renews
 -- ARGV   bell...   words   entries that a blocking read delivered: number of the queue in KEYS, priority/stream id, task id
 -- REPLY  {now, more, task...}  more: 1 where there may be more to claim; each task {number of the queue, id, attempt,
 --                          due_at, type, payload, timeout_ms, headers, traceparent, content_type, max_attempts, expires_at}
 -- FLAGS  allow-oom
--- USES   clock, keys, read, drain, ready, isolate, start, claimed
+-- USES   budget, clock, keys, read, drain, ready, isolate, start, claimed
 
 local queues, consumer, nonce = open_all(KEYS), ARGV[2], ARGV[3]
 local want, lease = math.min(tonumber(ARGV[4]), 1000), math.max(1000, math.min(tonumber(ARGV[5]), 3600000))
@@ -25,31 +26,42 @@ if answered then
   return reply
 end
 
-local looks, starts = 2 * want + 64, {}
+local MOST_BYTES, A_PAGE = 1048576, 100                -- of payloads, but for the last; entries read at once
+begin_part(2)                                         -- the other half begins what was found
+local looks, starts, bytes = 2 * want + 64, {}, 0
 local rung, read_to, home = {}, {}, {}                -- by stream: entries of bells; the last read from its head; its queue
 local function look(number, entry, id, asked)
   looks = looks - 1
+  weigh(1)
   local ok, task = pcall(startable, queues[number], id, entry, now, asked)
   if not ok then set_aside_or_raise(queues[number], id, now, task) end
   if not ok or not task then return end
   task.q, task.number, task.id = queues[number], number, id
   starts[#starts + 1] = task
+  bytes = bytes + #task[4]
+end
+
+-- Whether this call has to start no more: by their number, their payloads, or the time that it took to look.
+local function is_full()
+  return #starts >= want or looks <= 0 or bytes >= MOST_BYTES or is_over()
 end
 
 for i = 6, #ARGV, 3 do
   local number, priority, at = tonumber(ARGV[i]), string.match(ARGV[i + 1], '^(%a+)/(%d+%-%d+)$')
   local stream = stream_of(queues[number], priority)
   rung[stream], home[stream] = rung[stream] or {}, queues[number]
+  if is_full() then break end                         -- a later claim finds it in its stream
   if not rung[stream][at] then look(number, ARGV[i + 1], ARGV[i + 2], true) end
   rung[stream][at] = true
 end
 for _, priority in ipairs(PRIORITIES) do
   for number, q in ipairs(queues) do
     local stream, from, short = stream_of(q, priority), '-', false
-    while not short and #starts < want and looks > 0 do
-      local most = math.min(want - #starts, looks)
+    while not short and not is_full() do
+      local most = math.min(want - #starts, looks, A_PAGE)
       local entries = soft('XRANGE', stream, from, '+', 'COUNT', most) or {}
       for _, entry in ipairs(entries) do
+        if is_full() then break end
         local at = entry[1]
         if not (rung[stream] and rung[stream][at]) then look(number, priority .. '/' .. at, entry[2][2], entry[2][3]) end
         read_to[stream], home[stream] = at, q
@@ -59,22 +71,9 @@ for _, priority in ipairs(PRIORITIES) do
     end
   end
 end
-if #starts >= want or looks <= 0 then reply[2] = 1 end
+if is_full() then reply[2] = 1 end
 
 begin(starts, now, lease, nonce, consumer, reply)
-for stream, at in pairs(read_to) do                   -- everything up to there was looked at in this call
-  if not home[stream].stuck then
-    redis.call('XTRIM', stream, 'MINID', at)
-    redis.call('XDEL', stream, at)
-  end
-end
-for stream, bells in pairs(rung) do
-  for at in pairs(home[stream].stuck and {} or bells) do
-    soft('XDEL', stream, at)
-    soft('XACK', stream, 'workers', at)
-  end
-end
-if #starts > 0 then
-  remember_claim(prefix .. 'claimed:' .. consumer, nonce, starts, lease)
-end
+leave_streams(read_to, rung, home)
+if #starts > 0 then remember_claim(prefix .. 'claimed:' .. consumer, nonce, starts, lease) end
 return reply

@@ -3,12 +3,12 @@
 -- KEYS   due...   zset    {namespace}:due:<queue>, 1..16 queues
 -- ARGV   now      int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   limit    int     1..500, most ids looked at by one call, shared by the queues (25 more of a queue whose oldest are all
---                         bad, from its latest), one with conditions counts as eight; bounds how long Redis is held
+--                         bad, from its latest), one with conditions counts as eight; a call ends sooner where they take long
 -- ARGV   mover    string  who is calling; the first to say so acts for a second, the others stand by; a newer build takes it over
 -- REPLY  {now, acting, moved, next_due, next_lease, ...}  ms; 1 or 0; then three numbers per queue: ids that left due,
 --                         earliest due time left and earliest end of a lease (ms; -1: none)
 -- FLAGS  allow-oom
--- USES   clock, keys, read, stats, drain, finish, judge, due
+-- USES   budget, clock, keys, read, stats, drain, finish, judge, due
 
 local LATEST = 25                                       -- ids looked at from the other end where the oldest are all bad
 local queues, limit, mover = open_all(KEYS), math.min(tonumber(ARGV[2]), 500), ARGV[3]
@@ -22,15 +22,15 @@ if acts then redis.call('SET', prefix .. 'mover', mover .. ' ' .. BUILD, 'PX', 1
 local reply = {now, acts and 1 or 0}
 
 local hungry = {}
-for i, q in ipairs(queues) do
+for i, q in ipairs(in_turn(queues, now)) do
   q.seen, q.ready_now, q.moved, q.left, q.trouble = {}, 0, 0, 0, nil
   local part = math.ceil(limit / (#queues - i + 1))     -- one that has many due does not keep the others waiting
-  local work = look_at_oldest(q, part, now)
+  local work = begin_part(#queues - i + 1) and 0 or look_at_oldest(q, part, now)
   limit = limit - work
-  if work >= part then hungry[#hungry + 1] = q end
+  if work >= part or work > 0 and is_over() then hungry[#hungry + 1] = q end
 end
-for _, q in ipairs(hungry) do
-  if limit > 0 then limit = limit - look_at_oldest(q, limit, now) end
+for i, q in ipairs(hungry) do
+  if not begin_part(#hungry - i + 1) and limit > 0 then limit = limit - look_at_oldest(q, limit, now) end
   if limit <= 0 and q.ready_now == 0 and next(q.seen) then  -- bad ones only: a good one may wait behind many of them
     judge_due(q, redis.call('ZRANGE', q.due, now, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, LATEST, 'WITHSCORES'), LATEST, now)
   end

@@ -2,10 +2,10 @@
 --
 -- KEYS   due...   zset    {namespace}:due:<queue>, 1..16 queues
 -- ARGV   now      int     0: the server's clock; a virtual clock's ms where the deployment allows it
--- ARGV   limit    int     1..500, most tasks taken back by one call, shared by the queues
+-- ARGV   limit    int     1..500, most tasks taken back by one call, shared by the queues; fewer where they take long
 -- REPLY  {now, reaped, next_lease, ...}  two numbers per queue: tasks taken back; earliest end of a lease left (ms; -1: none)
 -- FLAGS  allow-oom
--- USES   clock, keys, read, trouble, drain, finish, isolate, outcome, rerun
+-- USES   budget, clock, keys, read, trouble, drain, finish, isolate, outcome, rerun
 
 local queues, limit = open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
 local now = clock(queues[1].prefix, ARGV[1])
@@ -48,20 +48,28 @@ local function take_back(q, id)
 end
 
 local reply = {now}
-for _, q in ipairs(queues) do
-  local ended = limit > 0 and redis.call('ZRANGE', q.running, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit) or {}
+for turn, q in ipairs(in_turn(queues, now)) do
+  local is_skipped = begin_part(#queues - turn + 1) or limit <= 0
+  local ended = is_skipped and {} or redis.call('ZRANGE', q.running, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
+  q.reaped = 0
   for_each(#ended, 1, function(i)
+    if i > 1 and is_over() then return true end
+    weigh(1)
     take_back(q, ended[i])
     redis.call('ZREM', q.running, ended[i])
+    q.reaped = q.reaped + 1
   end, function(i, trouble)
     set_aside_or_raise(q, ended[i], now, trouble)
     redis.call('ZREM', q.running, ended[i])
+    q.reaped = q.reaped + 1
   end)
-  limit = limit - #ended
+  limit = limit - q.reaped
   for _, id in ipairs(redis.call('ZRANGE', q.running, '(' .. text(now + LONGEST), '+inf', 'BYSCORE', 'LIMIT', 0, 100)) do
     redis.call('ZADD', q.running, 'XX', now + LONGEST, id)
   end
-  reply[#reply + 1] = #ended
+end
+for _, q in ipairs(queues) do
+  reply[#reply + 1] = q.reaped
   reply[#reply + 1] = earliest(q.running)
 end
 return reply

@@ -2,26 +2,31 @@
 --
 -- KEYS   due...         zset  {namespace}:due:<queue>, 1..16 queues
 -- ARGV   now            int   0: the server's clock; a virtual clock's ms where the deployment allows it
--- ARGV   limit          int   1..500, most ids looked at in each set; bounds how long Redis is held
+-- ARGV   limit          int   1..500, most ids looked at in each set; a call ends sooner where they take long
 -- ARGV   most_finished  int   finished tasks kept in a queue
 -- ARGV   most_dead      int   dead tasks kept in a queue
 -- REPLY  {removed, more}      tasks removed; 1 where there may be more to remove
 -- FLAGS  allow-oom
--- USES   clock, keys, read, trouble, drain, ready, ended, finish
+-- USES   budget, clock, keys, read, trouble, drain, ready, ended, finish
 
 local queues, limit = open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
 local now, most_finished, most_dead = clock(queues[1].prefix, ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local removed, more = 0, 0
+local A_PAGE = 64
 drain(queues[1])
 
-local function sweep_set(q, set, most, is_final)
-  local ids = redis.call('ZRANGE', set, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
-  local extra = math.min(redis.call('ZCARD', set) - most, limit)
+-- Answers how many ids there were, and whether it did not come to their end.
+local function sweep_page(q, set, wanted, most, is_final)
+  local ids = redis.call('ZRANGE', set, '-inf', now, 'BYSCORE', 'LIMIT', 0, wanted)
+  local extra = math.min(redis.call('ZCARD', set) - most, wanted)
   if extra > #ids then ids = redis.call('ZRANGE', set, 0, extra - 1) end
-  if #ids == 0 then return end
+  if #ids == 0 then return 0 end
   local due = redis.call('ZMSCORE', q.due, unpack(ids))
-  local gone, leaving, n = {}, {}, 0
+  local gone, leaving, n, stopped = {}, {}, 0, false
   for i, id in ipairs(ids) do
+    stopped = i > 1 and is_over()
+    if stopped then break end
+    weigh(1)
     local found = is_id(id) and read(q.task .. id, 'state', 'bound')
     local over = found and is_final(found[1])
     if over and due[i] then                                   -- somebody put it there: promote tells of it, then it goes
@@ -35,30 +40,32 @@ local function sweep_set(q, set, most, is_final)
       end
     end
   end
-  if #leaving == 0 then return end
-  if #ids >= limit then more = 1 end
   if #gone > 0 then redis.call('UNLINK', unpack(gone)) end
-  redis.call('ZREM', set, unpack(leaving))
+  if #leaving > 0 then redis.call('ZREM', set, unpack(leaving)) end
   removed = removed + n
+  return #ids, stopped or #leaving > 0 and #ids == wanted
 end
 
-local function sweep_consumers(q)
-  for _, priority in ipairs(PRIORITIES) do
-    local stream = stream_of(q, priority)
-    local consumers = redis.pcall('XINFO', 'CONSUMERS', stream, 'workers')
-    for _, told in ipairs(consumers.err and {} or consumers) do
-      local consumer = {}
-      for i = 1, #told, 2 do consumer[told[i]] = told[i + 1] end
-      if consumer.pending == 0 and consumer.idle > 3600000 then
-        redis.call('XGROUP', 'DELCONSUMER', stream, 'workers', consumer.name)
-      end
+local function sweep_set(q, set, most, is_final)
+  local looked, goes_on = 0, true
+  while goes_on do
+    if looked > 0 and (looked >= limit or is_over()) then
+      more = 1
+      return
     end
+    local n
+    n, goes_on = sweep_page(q, set, math.min(A_PAGE, limit - looked), most, is_final)
+    looked = looked + n
   end
 end
 
-for _, q in ipairs(queues) do
+for i, q in ipairs(in_turn(queues, now)) do
+  if begin_part(#queues - i + 1) then
+    more = 1
+    break
+  end
   sweep_set(q, q.finished, most_finished, function(state) return FINISHED[state] end)
   sweep_set(q, q.dead, most_dead, function(state) return state == 'dead' end)
-  sweep_consumers(q)
+  drop_idle_consumers(q)
 end
 return {removed, more}

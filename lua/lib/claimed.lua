@@ -28,3 +28,20 @@ local function claimed_before(key, nonce, queues, now)
   end
   return answers
 end
+
+-- Take from the streams what a claim has looked at: everything up to the last that was read, and what was rung for.
+-- home: the queue of each stream; one that is stuck keeps all.
+local function leave_streams(read_to, rung, home)
+  for stream, at in pairs(read_to) do
+    if not home[stream].stuck then
+      redis.call('XTRIM', stream, 'MINID', at)
+      redis.call('XDEL', stream, at)
+    end
+  end
+  for stream, bells in pairs(rung) do
+    for at in pairs(home[stream].stuck and {} or bells) do
+      soft('XDEL', stream, at)
+      soft('XACK', stream, 'workers', at)
+    end
+  end
+end

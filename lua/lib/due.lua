@@ -14,15 +14,17 @@ end
 -- One that fails through its own fault is set aside; one that this caller may not judge stays in due, and so do all where
 -- the fault is the queue's.
 local function judge_due(q, due, most, now)
-  local left, before, work = {}, q.planned, 0
+  local left, before, planned, work = {}, q.planned, q.planned, 0
   for_each(#due, 2, function(i)
     local id, leaves, is_ready = due[i], false, false
-    if work >= most then return true end
+    if work >= most or i > 1 and is_over() then return true end
     if q.released then q.released[id] = nil end         -- from now on it counts again
     if not q.seen[id] then leaves, is_ready = judge(q, id, due[i + 1], now) end
     if leaves then left[#left + 1] = id end
     if is_ready then q.ready_now = q.ready_now + 1 end
     q.seen[id] = true
+    weigh(1 + (PLANNED - 1) * (q.planned - planned))
+    planned = q.planned
     work = (i + 1) / 2 + (PLANNED - 1) * (q.planned - before)
   end, function(i, trouble)
     local fault = set_aside(q, due[i], now, trouble)

@@ -18,7 +18,10 @@ local function untie(q, id, now, bound)
   if not bound or not string.find(bound, '[pt]') then return end
   local found = read(q.task .. id, 'conditions', 'key')
   local plan = found and found[1] and known_plan(found[1])
-  if plan then untie_plan(q, id, plan, found[2], now) end
+  if plan then
+    weigh(2 + #facts_of(plan) / 4)
+    untie_plan(q, id, plan, found[2], now)
+  end
   redis.call('HSET', q.task .. id, 'bound', string.find(bound, 'c', 1, true) and 'c' or '-')
 end
 

@@ -60,7 +60,9 @@ local function recover_pending(q)
   for _, priority in ipairs(PRIORITIES) do
     local stream = stream_of(q, priority)
     local pending = redis.pcall('XPENDING', stream, 'workers', 'IDLE', 1000, '-', '+', 32)
-    for _, held in ipairs(pending.err and {} or pending) do
+    for i, held in ipairs(pending.err and {} or pending) do
+      if i > 1 and is_over() then return end
+      weigh(1)
       local entry = redis.call('XRANGE', stream, held[1], held[1])[1]
       local id = entry and entry[2][2] or ''
       local found = is_id(id) and read(q.task .. id, 'state', 'entry', 'conditions')

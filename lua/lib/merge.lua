@@ -145,6 +145,7 @@ end
 function MERGE.payload(q, id, f)
   local items, ids = {}, f.into and soft('ZRANGE', q.digest_members .. f.into, 0, -1) or {}
   if ids[1] ~= id then ids = {} end
+  weigh(#ids / 4)
   for at = 1, #ids, 500 do
     local page = redis.call('HMGET', q.items .. f.into, unpack(ids, at, math.min(at + 499, #ids)))
     for i = 1, math.min(500, #ids - at + 1) do items[#items + 1] = page[i] or nil end

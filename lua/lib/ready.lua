@@ -31,3 +31,18 @@ local function drop_entry(q, entry)
   redis.pcall('XDEL', stream, at)
   redis.pcall('XACK', stream, 'workers', at)
 end
+
+-- Take consumers from the groups of a queue that have nothing pending and have not been seen for an hour.
+local function drop_idle_consumers(q)
+  for _, priority in ipairs(PRIORITIES) do
+    local stream = stream_of(q, priority)
+    local consumers = redis.pcall('XINFO', 'CONSUMERS', stream, 'workers')
+    for _, told in ipairs(consumers.err and {} or consumers) do
+      local consumer = {}
+      for i = 1, #told, 2 do consumer[told[i]] = told[i + 1] end
+      if consumer.pending == 0 and consumer.idle > 3600000 then
+        redis.call('XGROUP', 'DELCONSUMER', stream, 'workers', consumer.name)
+      end
+    end
+  end
+end

@@ -59,6 +59,7 @@ end
 -- not there (gone, where nothing is said). Without it, answers false where one is not there, or is the child itself.
 local function follow(q, id, refs, lost)
   local parents, is_whole = q.parents .. id, true
+  weigh(#refs / 2)
   for _, ref in ipairs(refs) do
     local home, parent = ref_of(q, ref)
     local name, hash = home.name .. '/' .. parent, home.task .. parent
@@ -83,9 +84,9 @@ end
 
 -- Answers false where a parent is not there (see follow); what it is entered in until then does no harm.
 local function tie(q, id, plan, key, lost)
-  for _, name in ipairs(facts_of(plan)) do
-    redis.call('ZADD', q.prefix .. 'listeners:' .. name, 0, q.name .. '/' .. id)
-  end
+  local names = facts_of(plan)
+  weigh(#names / 4)
+  for _, name in ipairs(names) do redis.call('ZADD', q.prefix .. 'listeners:' .. name, 0, q.name .. '/' .. id) end
   stand_in_lines(q, id, lines_of(plan, key))
   return not plan.after or follow(q, id, plan.after.ids, lost)
 end

@@ -1,0 +1,139 @@
+"""How much one call does at most, in units that do not depend on the machine; what is left is done by the next ones."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from redsched.wire import protocol
+from redsched.wire.keys import queue_keys
+from tests.lua.harness import HOUR, NOW, Queue
+
+ENDED = {"state": "completed", "type": "t", "finished_at": NOW - HOUR}
+MOST_UNITS = 600  # of a call that drains; a plain task is one
+
+
+def tied(number: int) -> dict[str, Any]:
+    """Conditions that enter a task in 32 facts, a line and a lock."""
+    return {
+        "cancel_on": [f"c{number}.{at}" for at in range(16)],
+        "wait_for": {"any": [f"w{number}.{at}" for at in range(16)]},
+        "fifo": True, "unique": {"key": f"u{number}"},
+    }  # fmt: skip
+
+
+def test_a_sweep_of_several_queues_does_a_part_of_each_and_says_that_there_is_more(queue: Queue) -> None:
+    names = ["q", "r", "s"]
+    for name in names:
+        for at in range(300):
+            queue.redis.hset(queue.key(f"task:{name}:t{at}"), mapping=ENDED)
+        queue.redis.zadd(queue.key(f"finished:{name}"), {f"t{at}": NOW - 1 for at in range(300)})
+    call = protocol.sweep([queue_keys(queue.cell, name) for name in names])
+
+    first = queue.send(call)
+
+    left = [queue.redis.zcard(queue.key(f"finished:{name}")) for name in names]
+    assert first.more and MOST_UNITS - 3 <= first.removed <= MOST_UNITS
+    assert all(0 < count < 300 for count in left)
+    assert not queue.send(call).more
+    assert queue.redis.keys(queue.key("task:*")) == []
+
+
+def test_a_sweep_removes_fewer_of_those_that_are_entered_in_much(queue: Queue) -> None:
+    for at in range(100):
+        fields = ENDED | {"bound": "p", "key": "k", "conditions": json.dumps(tied(at))}
+        queue.redis.hset(queue.keys.task(f"t{at}"), mapping=fields)
+    queue.redis.zadd(queue.keys.index("finished"), {f"t{at}": NOW - 1 for at in range(100)})
+
+    swept = queue.send(protocol.sweep([queue.keys]))
+
+    assert swept.more and 50 <= swept.removed < 60
+    assert not queue.send(protocol.sweep([queue.keys])).more
+
+
+def test_a_promote_judges_fewer_of_those_that_are_entered_in_much(queue: Queue) -> None:
+    for at in range(60):
+        queue.seed(f"t{at}", key=f"k{at}", conditions=json.dumps(tied(at)))
+
+    promoted = queue.promote(limit=500)
+
+    assert promoted.queues[0].next_due is not None and promoted.queues[0].next_due <= NOW
+    assert 25 <= promoted.moved < 30
+    assert sum(queue.promote(limit=500).moved for _ in range(2)) == 60 - promoted.moved
+
+
+def test_a_promote_looks_at_fewer_tasks_with_many_parents(queue: Queue) -> None:
+    queue.enqueue(*((f"p{at}", NOW + HOUR, {}) for at in range(400)))
+    after = json.dumps({"after": {"ids": [f"p{at}" for at in range(400)]}})
+    for at in range(10):
+        queue.seed(f"t{at}", conditions=after)
+
+    moved = [queue.promote(limit=500).moved for _ in range(4)]
+
+    assert moved == [3, 3, 3, 1]
+
+
+def test_promote_gives_each_queue_its_share_of_the_work(queue: Queue) -> None:
+    other = queue.other("r")
+    for at in range(60):
+        queue.seed(f"t{at}", key=f"k{at}", conditions=json.dumps(tied(at)))
+    for at in range(100):
+        other.seed(f"t{at}")
+    call = protocol.promote([queue.keys, other.keys], mover="m", limit=500)
+
+    first = queue.send(call)
+
+    assert 0 < first.queues[0].moved < 60
+    assert first.queues[1].moved == 100
+
+
+def test_a_claim_starts_payloads_of_a_mebibyte_and_one_more(queue: Queue) -> None:
+    for at in range(12):
+        queue.ready(f"t{at}", payload=json.dumps("x" * 250_000))
+
+    claimed = [queue.claim(10) for _ in range(3)]
+
+    assert [(len(one.tasks), one.more) for one in claimed] == [(5, True), (5, True), (2, False)]
+
+
+def test_a_claim_begins_with_a_task_that_is_larger_than_its_bound(queue: Queue) -> None:
+    for at in range(2):
+        queue.ready(f"t{at}", payload=json.dumps("x" * 2_000_000))
+
+    assert [len(queue.claim(10).tasks) for _ in range(3)] == [1, 1, 0]
+
+
+def test_a_claim_looks_at_fewer_tasks_whose_tests_read_much(queue: Queue) -> None:
+    for at in range(60):
+        queue.redis.set(queue.key(f"fact:f{at}"), json.dumps({"pad": "x" * 16_000, "m": 1}))
+        queue.ready(f"t{at}", conditions=json.dumps({"only_if": {"fact": f"f{at}", "field": "m", "equals": 1}}))
+
+    claimed = queue.claim(100)
+
+    assert claimed.more and 0 < len(claimed.tasks) < 10
+
+
+def test_a_bell_that_a_claim_did_not_answer_is_left_to_the_next_one(queue: Queue) -> None:
+    for at in range(6):
+        queue.ready(f"t{at}", payload=json.dumps("x" * 500_000))
+    entries = [f"normal/{entry}" for entry, _ in queue.redis.xrange(queue.keys.stream("normal"))]
+    bells = [protocol.Bell("q", entry, f"t{at}") for at, entry in enumerate(entries)]
+
+    first = queue.claim(10, bells=bells)
+
+    assert [one.id for one in first.tasks] == ["t0", "t1", "t2"] and first.more
+    assert [one.id for one in queue.claim(10).tasks] == ["t3", "t4", "t5"]
+
+
+def test_a_reap_takes_back_fewer_of_those_that_end_with_much_to_leave(queue: Queue) -> None:
+    plan = json.dumps({"cancel_on": [f"c{at}" for at in range(16)], "fifo": True})
+    for at in range(120):
+        queue.seed(f"t{at}", key=f"k{at}", conditions=plan, expires_at=NOW + 100)
+    while queue.promote(limit=500).moved:
+        pass
+    while queue.claim(100).tasks:
+        pass
+
+    reaped = [queue.reap(limit=500, now=NOW + HOUR).moved for _ in range(2)]
+
+    assert 80 < reaped[0] < 90 and sum(reaped) == 120
