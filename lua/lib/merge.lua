@@ -107,10 +107,16 @@ local function close_digest(q, name, digest, now)
   local from = judged or redis.call('ZRANGE', q.digest_members .. name, 0, 0, 'WITHSCORES')[2]
   local page = redis.call('ZRANGE', q.digest_members .. name, '(' .. from, '+inf', 'BYSCORE', 'LIMIT', 0, JUDGED_AT_ONCE,
     'WITHSCORES')
-  for i = 1, #page, 2 do judge_member(q, name, page[i], now) end
-  q.planned = q.planned + #page / 2
-  if #page > 0 then redis.call('HSET', q.items .. name, ':judged', page[#page]) end
-  return #page < 2 * JUDGED_AT_ONCE
+  local last = -1
+  for i = 1, #page, 2 do
+    if i > 1 and is_over() then break end
+    judge_member(q, name, page[i], now)
+    weigh(1)
+    last = i
+  end
+  if last > 0 then redis.call('HSET', q.items .. name, ':judged', page[last + 1]) end
+  q.planned = q.planned + (last + 1) / 2
+  return last > #page - 2 and #page < 2 * JUDGED_AT_ONCE
 end
 
 -- What becomes of one task of a digest: nil where it is to run with the items of all; open where it waits for others, or for

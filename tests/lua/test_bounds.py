@@ -105,7 +105,7 @@ def test_a_claim_begins_with_a_task_that_is_larger_than_its_bound(queue: Queue) 
 
 def test_a_claim_looks_at_fewer_tasks_whose_tests_read_much(queue: Queue) -> None:
     for at in range(60):
-        queue.redis.set(queue.key(f"fact:f{at}"), json.dumps({"pad": "x" * 16_000, "m": 1}))
+        queue.redis.set(queue.key(f"fact:f{at}"), json.dumps({"pad": f"{at}" * 8_000, "m": 1}))
         queue.ready(f"t{at}", conditions=json.dumps({"only_if": {"fact": f"f{at}", "field": "m", "equals": 1}}))
 
     claimed = queue.claim(100)
