@@ -342,7 +342,14 @@ def _(ground: Ground) -> Act:
 @case("inspect", "the parents of a join of 10,000")
 def _(ground: Ground) -> Act:
     join(ground, done=False)
-    return lambda: ground.client.inspect(QUEUE, "keys", names=[f"parents:{QUEUE}:join".encode()])
+    name = f"parents:{QUEUE}:join".encode()
+
+    def inspect() -> None:
+        call = checkup.inspect(ground.keys, "keys", cursor=b"parts", names=[name])
+        while cursor := call.read(ground.send(call)).cursor:
+            call = checkup.inspect(ground.keys, "keys", cursor=b"parts " + cursor.split(b" ", 2)[2], names=[name])
+
+    return inspect
 
 
 @case("inspect", "500 tasks with 32 facts, a line and a lock each")

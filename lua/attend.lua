@@ -3,13 +3,13 @@
 --
 -- KEYS   agenda  zset  {namespace}:agenda
 -- ARGV   now     int   0: the server's clock; a virtual clock's ms where the deployment allows it
--- ARGV   limit   int   1..500, bounds how long Redis is held: a task looked at alone counts as two, one of a crowd as one
+-- ARGV   limit   int   1..500: a task looked at alone counts as two, one of a crowd as one; a call ends sooner where they take long
 -- ARGV   skip    int   may be missing: how many items at the head of the agenda are left out, as an earlier call could not
 --                      do them
 -- REPLY  {now, done, next, left}  ms; how much of the limit was used; when there is more to do, ms (0: at once; -1: nothing is
 --                      left); items that this caller may not carry out, which stay for one who may: 128 where more may follow
 -- FLAGS  allow-oom
--- USES   clock, keys, read, trouble, drain, agenda
+-- USES   budget, clock, keys, read, trouble, drain, agenda
 
 local agenda, limit, skip = KEYS[1], math.max(1, math.min(tonumber(ARGV[2]), 500)), tonumber(ARGV[3] or '') or 0
 local prefix = string.match(agenda, '^({[^{}]+}:)agenda$')
@@ -42,6 +42,7 @@ local function attend_item(item)
     return
   end
   done = done + math.max(used, 1)
+  weigh(1)
   if again then
     redis.call('ZADD', agenda, text(again), item)       -- behind those that came meanwhile
   else
@@ -53,9 +54,9 @@ repeat
   local before = left
   local items = redis.call('ZRANGE', agenda, '-inf', now, 'BYSCORE', 'LIMIT', skip + left, A_PAGE)
   for _, item in ipairs(items) do
-    if done < limit then attend_item(item) end
+    if done < limit and not is_over() then attend_item(item) end
   end
-until #items == 0 or left - before < #items or left >= MOST_LEFT
+until #items == 0 or left - before < #items or left >= MOST_LEFT or is_over()
 if skip + left == 0 then return {now, done, earliest(agenda), 0} end
 local first = redis.call('ZRANGE', agenda, skip + left, skip + left, 'WITHSCORES')
 return {now, done, first[2] and math.floor(math.max(0, math.min(tonumber(first[2]), 9e15))) or -1, left}

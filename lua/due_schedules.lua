@@ -4,9 +4,10 @@
 -- ARGV   now          int   0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   limit        int   1..500
 -- REPLY  {now, next, calendars, schedule...}  next: when the earliest of the others is looked at (ms; -1: none); calendars: grows
---                           with each change of a calendar; each schedule {id, field, value, ...}; {id} where its hash is gone
+--                           with each change of a calendar; each schedule {id, field, value, ...}; {id} where its hash is gone. A long
+--                           payload is left out, and fewer are told where they are large: then next is now
 -- FLAGS  no-writes
--- USES   clock, check, read, schedule
+-- USES   budget, clock, check, read, schedule
 
 local prefix = prefix_of(KEYS[1])
 local now, limit = clock(prefix, ARGV[1]), math.max(1, math.min(tonumber(ARGV[2]), 500))
@@ -14,10 +15,31 @@ local ids = redis.call('ZRANGE', KEYS[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, li
 local following = redis.call('ZRANGE', KEYS[1], '(' .. text(now), '(' .. text(NEVER), 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
 local first = following[2] and math.floor(tonumber(following[2])) or -1
 if #ids > limit then first = now end
+
+-- A long payload is left out: whoever decides when to fire does not need it.
+local LONG = 4096
+local function due_line(key, id)
+  local line, flat = {id}, nil
+  if (soft('HSTRLEN', key, 'task:payload') or 0) <= LONG then
+    flat = soft('HGETALL', key) or {}
+    for n = 1, #flat do line[n + 1] = flat[n] end
+    for n = 2, #line do weigh(#line[n] / 16384) end
+    weigh(0.5)
+    return line
+  end
+  for _, name in ipairs(redis.call('HKEYS', key)) do
+    local value = name ~= 'task:payload' and redis.call('HGET', key, name)
+    if value then line[#line + 1], line[#line + 2] = name, value end
+    weigh(0.25 + #(value or '') / 16384)
+  end
+  return line
+end
 local reply = {now, first, whole(soft('HGET', prefix .. 'calendars', CHANGES) or '', 0, 1e15) or 0}
 for i = 1, math.min(#ids, limit) do
-  local flat, line = soft('HGETALL', prefix .. 'schedule:' .. ids[i]) or {}, {ids[i]}
-  for n = 1, #flat do line[n + 1] = flat[n] end
-  reply[#reply + 1] = line
+  if is_over() then
+    reply[2] = now
+    break
+  end
+  reply[#reply + 1] = due_line(prefix .. 'schedule:' .. ids[i], ids[i])
 end
 return reply

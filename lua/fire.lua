@@ -6,18 +6,21 @@
 --                            when that is due (ms; empty: its slot), missed, why, number of slots n, then n times slot, due.
 --                            next slot: ms, every (the next one of a plain interval), = (unchanged), none (there are no more),
 --                            malformed (pause it; why says what is wrong)
--- REPLY  {word...}           tasks made or kept for later; or stale (somebody was faster) | early | paused | gone: nothing was made
+-- REPLY  {word...}           tasks made or kept for later; or stale (somebody was faster) | early | paused | gone | later (the
+--                            call took long enough without it): nothing was made. Of many slots some may be left: they are due again
 -- FLAGS  none
--- USES   clock, keys, check, stats, schedule, pause, overlap, turn, firing
+-- USES   budget, clock, keys, check, stats, schedule, pause, overlap, turn, firing
 
 local queues = open_all(KEYS)
 local now, prefix = clock(queues[1].prefix, ARGV[1]), queues[1].prefix
 local answers, made, at = {}, {}, 2
 while at <= #ARGV do
+  weigh(1)
   local n, slots = whole(ARGV[at + 8] or '', 0, 1000) or 0, {}
   for i = at + 9, at + 8 + 2 * n, 2 do slots[#slots + 1] = {ARGV[i] or '', tonumber(ARGV[i + 1] or '') or now} end
   local q, s = queues[tonumber(ARGV[at]) or 0] or queues[1], read_schedule(prefix, ARGV[at + 1])
-  local answer = refusal_of(q, s, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], slots[n] and slots[n][2], now)
+  local answer, left = #answers > 0 and is_over() and 'later' or nil, nil
+  answer = answer or refusal_of(q, s, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], slots[n] and slots[n][2], now)
   if not answer and ARGV[at + 4] == 'malformed' then
     suspend(q, s, now, 'malformed: ' .. (ARGV[at + 7] or ''))
     save_schedule(s)
@@ -25,8 +28,12 @@ while at <= #ARGV do
     save_schedule(s)
   elseif not answer then
     tell_slots(q, s, 'missed', whole(ARGV[at + 6] or '', 0, 1e12) or 0, ARGV[at + 7], ARGV[at + 3])
-    answer = fire_slots(q, s, slots, now)
-    move_on(q, s, ARGV[at + 4], tonumber(ARGV[at + 5] or ''), now)
+    answer, left = fire_slots(q, s, slots, now)
+    if left then
+      move_on(q, s, left[1], left[2], now)              -- a decision about those that are left follows at once
+    else
+      move_on(q, s, ARGV[at + 4], tonumber(ARGV[at + 5] or ''), now)
+    end
     made[q] = (made[q] or 0) + s.made
   end
   answers[#answers + 1] = tostring(answer or 'paused')

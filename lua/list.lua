@@ -4,13 +4,13 @@
 -- ARGV   place   string  due | held | running (earliest first) | ready (in order of priority) | finished | dead | quarantine
 --                        (latest first)
 -- ARGV   cursor  string  '' or what the last page answered
--- ARGV   limit   int     1..1000
+-- ARGV   limit   int     1..1000; fewer where they are large
 -- ARGV   type    string  only tasks of this type; '' for all
 -- ARGV   state   string  only tasks of this state; '' for all
 -- REPLY  {cursor, task...}  cursor '' on the last page; each task {id, score or stream entry, state, type, priority, attempt,
 --                        due_at, created_at, started_at, finished_at, expires_at, key, tags, worker, reason}
 -- FLAGS  no-writes
--- USES   keys, read, finish, page
+-- USES   budget, keys, read, finish, page
 
 local q, place, cursor, limit = open(KEYS[1]), ARGV[1], ARGV[2], math.max(1, math.min(tonumber(ARGV[3]), 1000))
 local only_type, only_state = ARGV[4], ARGV[5]
@@ -18,15 +18,21 @@ local places = {due = q.due, held = q.held, running = q.running, finished = q.fi
   quarantine = q.quarantine, ready = q.ready}
 if not places[place] then return redis.error_reply('RS_INVALID 1 place is unknown') end
 
-local found, next_cursor
+local found, next_cursor, after
+begin_call()
 if place == 'ready' then
   found, next_cursor = stream_page(q, cursor, limit)
 else
-  found, next_cursor = set_page(places[place], cursor, limit, place == 'finished' or place == 'dead' or place == 'quarantine')
+  found, next_cursor, after = set_page(places[place], cursor, limit, place == 'finished' or place == 'dead' or place == 'quarantine')
 end
 
 local reply = {next_cursor}
-for _, item in ipairs(found) do
+for i, item in ipairs(found) do
+  if is_over() then
+    reply[1] = after and after(i - 1) or found[i - 1][2]
+    break
+  end
+  weigh(0.5)
   if place == 'quarantine' then
     reply[#reply + 1] = {item[1], item[2]}
   else
@@ -34,6 +40,7 @@ for _, item in ipairs(found) do
       'started_at', 'finished_at', 'expires_at', 'key', 'tags', 'worker', 'reason')
     if task and (only_type == '' or task[2] == only_type) and (only_state == '' or state_of(task[1]) == only_state) then
       reply[#reply + 1] = {item[1], item[2], state_of(task[1]), unpack(task, 2, 13)}
+      weigh((#(task[11] or '') + #(task[13] or '')) / 4096)
     end
   end
 end

@@ -10,6 +10,8 @@ AGENDA.hold = function(prefix, queue, limit, now)
   local q = open(prefix .. 'due:' .. queue)
   local ids = redis.call('ZRANGE', q.held, '-inf', now, 'BYSCORE', 'LIMIT', 0, alone(limit))
   for_each(#ids, 1, function(i)
+    if i > 1 and is_over() then return true end
+    weigh(1)
     if is_id(ids[i]) then release_task(q, ids[i], now) else redis.call('ZREM', q.held, ids[i]) end
   end, function(i, trouble)
     set_aside_or_raise(q, ids[i], now, trouble)
@@ -51,8 +53,10 @@ end
 local function tell_of_end(kind, prefix, what, limit, now)
   local item, state, parent, only = kind .. '/' .. what, string.match(what, '^(%a+)/([^/]+/[^/]+)/?(.*)$')
   if not state then return 0 end
-  local told, last, again = tell_children(prefix, state, parent, cursor_of(prefix, item), alone(limit), now, kind == 'removed', only)
-  keep_cursor(prefix, item, last)
+  local before, from = string.match(cursor_of(prefix, item), '^(!?)(.*)$')   -- ! where some have to be told again
+  local told, last, again = tell_children(prefix, state, parent, from, alone(limit), now, kind == 'removed', only)
+  again = again or before == '!'
+  keep_cursor(prefix, item, last and (again and '!' or '') .. last)
   return 2 * told, last and now or again and now + NEWER_LATER
 end
 
@@ -72,7 +76,9 @@ AGENDA.digest = function(prefix, what, limit, now)
   if starter and DIGESTS.is_unbegun(q, starter) then return 1, now + 1000 end   -- another may have to take its place
   if starter then
     local ids = redis.call('ZRANGE', q.digest_members .. name, 0, most)
-    for _, id in ipairs(ids) do
+    for i, id in ipairs(ids) do
+      if i > 1 and is_over() then return 2 * i, now end
+      weigh(1)
       if id ~= starter then
         end_merged(q, id, now)
         redis.call('ZREM', q.digest_members .. name, id)
@@ -106,7 +112,11 @@ AGENDA.resume = function(prefix, name, limit, now)
     event(q, 'resumed', what)
   end
   local ids = redis.call('ZRANGE', q.stopped .. what, 0, alone(limit) - 1)
+  local looked = 0
   for_each(#ids, 1, function(i)
+    if i > 1 and is_over() then return true end
+    weigh(1)
+    looked = i
     local blocked = is_id(ids[i]) and soft('HGET', q.task .. ids[i], 'blocked')
     if blocked == 'pause:' .. what then release_task(q, ids[i], now) end
     redis.call('ZREM', q.stopped .. what, ids[i])
@@ -115,5 +125,5 @@ AGENDA.resume = function(prefix, name, limit, now)
     redis.call('ZREM', q.held, ids[i])
     redis.call('ZREM', q.stopped .. what, ids[i])
   end)
-  return 2 * #ids, #ids == alone(limit) and now or nil
+  return 2 * looked, (looked < #ids or #ids == alone(limit)) and now or nil
 end

@@ -60,6 +60,7 @@ local known_plans, plans_known = {}, 0
 local function plan_of(text)
   local known = known_plans[text]
   if known then return known end
+  weigh(#text / 128)
   local plan, why, part = checked_plan(text)
   if not plan or #text > LONGEST_KNOWN then return plan, why, part end
   if plans_known >= MOST_KNOWN then known_plans, plans_known = {}, 0 end

@@ -51,6 +51,7 @@ local function tell_listeners(prefix, name, last, limit, since, now)
   while_it_happens(name, function()
     for i, member in ipairs(page) do
       if used >= limit or i > 1 and is_over(8 * limit) then break end
+      weigh(1)
       local ok, work, again = pcall(tell_one, together, prefix, member, name, since, now)
       if not ok then again = is_left(prefix, member, now, work) end
       used, told, failed = used + (ok and work or 2), i, failed or again

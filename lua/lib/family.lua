@@ -76,3 +76,44 @@ local function parents_fault(q, id)
   local circle, looked = circle_fault(q, id, c)
   return circle, c.n + looked
 end
+
+local LARGE, A_PART = 300, 100                          -- parents: of a child that is judged in parts, and read at once
+
+-- The queue and the id of a child that has too many parents for one call; nil where a key is no such one's.
+local function large_family(prefix, name)
+  local queue, id = string.match(name, '^parents:([^:]+):(.+)$')
+  local q = queue and is_name(queue) and is_id(id) and open(prefix .. 'due:' .. queue)
+  return q and (soft('HLEN', q.parents .. id) or 0) > LARGE and type_of(q.task .. id) ~= 'none' and q or nil, id
+end
+
+-- A part of the parents of such a child: the first rule that they break, or false, and what the next part goes on from: the cursor
+-- of a scan, how many it found open and failed, and what the hash said of that at first. Where that has changed by the end,
+-- nobody can tell whether it was right.
+local function parents_part(q, id, from)
+  local key, at = q.parents .. id, {}
+  for word in string.gmatch(from, '%S+') do at[#at + 1] = word end
+  local found = read(q.task .. id, 'state', 'conditions')
+  local plan = found and LIVE[state_of(found[1])] and found[2] and known_plan(found[2])
+  if not plan or not plan.after then return false end
+  local told = redis.call('HMGET', key, ':left', ':failed')
+  local scan, open, failed, left, failures = at[1] or '0', tonumber(at[2] or 0), tonumber(at[3] or 0), at[4] or told[1], at[5] or told[2]
+  repeat
+    local page = redis.call('HSCAN', key, scan, 'COUNT', A_PART)
+    for i = 1, #page[2], 2 do
+      local name, value = page[2][i], page[2][i + 1]
+      weigh(0.5 + #value / 16384)
+      if value == '' and string.byte(name) ~= 58 then
+        local broken = parent_fault(q, id, name, plan.after)
+        if broken then return broken end
+        open = open + 1
+        weigh(2)
+      elseif string.byte(name) ~= 58 and not string.find(value, '^completed ') then
+        failed = failed + 1
+      end
+    end
+    scan = page[1]
+  until scan == '0' or is_over()
+  if scan ~= '0' then return false, table.concat({scan, open, failed, left or '-', failures or '-'}, ' ') end
+  if (told[1] or '-') ~= (left or '-') or (told[2] or '-') ~= (failures or '-') then return false end
+  return (tonumber(told[1]) ~= open or tonumber(told[2] or 0) ~= failed) and 'parents'
+end

@@ -29,18 +29,24 @@ local function refusal_of(q, s, id, rev, slot, due, now)
   if s.f.paused then carry_on(q, s, till) end
 end
 
--- Answers how many slots were made or kept for later. One that has ended only starts what waits.
+-- Answers how many slots were made or kept for later, and the first that is left to another call. One that has ended only
+-- starts what waits.
 local function fire_slots(q, s, slots, now)
   local most, fired, taken = sane(s.spec.max_runs, 1, 1e15), counted(s, 'fired'), 0
   local policy = OVERLAP[s.spec.overlap or ''] and s.spec.overlap or 'skip'
   start_buffered(q, s, now)
-  for _, slot in ipairs(s.f.ended and {} or slots) do
+  local left = nil
+  for i, slot in ipairs(s.f.ended and {} or slots) do
     if most and fired + taken >= most then break end
+    if i > 1 and is_over() then
+      left = slot
+      break
+    end
     local made, waiting = s.made, #s.buffer
     admit(q, s, slot[1], slot[2], now, policy)
     if s.made > made or #s.buffer > waiting then taken = taken + 1 end
     s.last = slot[1]
   end
   set_field(s, 'fired', taken + fired > 0 and text(fired + taken))
-  return taken
+  return taken, left
 end

@@ -53,8 +53,9 @@ local function tell_child(prefix, member, parent, state, result, now)
   local failed, after = state ~= 'completed', plan.after
   if failed and state ~= 'gone' and after.otherwise == 'wait' and (after.on or 'success') == 'success' then return end
   local told = redis.call('HMGET', q.parents .. id, ':left', ':failed', ':first')
+  local first = told[3] and told[3] ~= '' and told[3] or failed and parent .. ' ' .. state or ''
   redis.call('HSET', q.parents .. id, parent, state .. ' ' .. result, ':left', (tonumber(told[1] or '') or 1) - 1,
-    ':failed', (tonumber(told[2] or '') or 0) + (failed and 1 or 0), ':first', told[3] or failed and parent .. ' ' .. state or '')
+    ':failed', (tonumber(told[2] or '') or 0) + (failed and 1 or 0), ':first', first)
   consider(q, id, now)
 end
 
@@ -79,8 +80,11 @@ local function tell_children(prefix, state, parent, last, limit, now, removed, o
   local page, told = page_after(key, last, limit, only), {}
   local result = state == 'completed' and soft('HGET', q.outcome .. id, 'result') or ''
   if #result > RESULT then result = '' end
-  local again = false
+  local again, looked = false, 0
   for_each(#page, 1, function(i)
+    if i > 1 and is_over() then return true end
+    weigh(1)
+    looked = i
     local is_of_later = removed and soft('ZSCORE', q.children .. id, page[i])
     if not is_of_later and tell_child(prefix, page[i], parent, state, result, now) then
       again = true
@@ -99,6 +103,5 @@ local function tell_children(prefix, state, parent, last, limit, now, removed, o
     end
   end)
   if (removed or state == 'gone') and #told > 0 then redis.call('ZREM', key, unpack(told)) end
-  if #page == limit then return #page, page[limit] end
-  return #page, nil, again
+  return looked, (looked < #page or #page == limit) and page[looked] or nil, again
 end

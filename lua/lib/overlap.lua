@@ -6,6 +6,7 @@ local POLL = 500                                        -- ms between looks at a
 -- Take the runs that have ended from those that are open. Answers the last of them: its state and when it ended.
 local function attend(q, s)
   local open, last = {}, nil
+  weigh(#s.open / 8)
   for _, suffix in ipairs(s.open) do
     local found = read(q.task .. s.id .. '@' .. suffix, 'state', 'finished_at')
     local state = found and state_of(found[1]) or 'gone'

@@ -1,5 +1,6 @@
 -- page: bounded pages with a cursor that survives changes: a score and how many of that score were seen, or a stream entry.
 
+-- Members and scores, the cursor of the next page, and what tells the cursor behind any of these.
 local function set_page(set, cursor, limit, latest_first)
   local first, last = '-inf', '+inf'
   if latest_first then first, last = '+inf', '-inf' end
@@ -16,16 +17,16 @@ local function set_page(set, cursor, limit, latest_first)
   else
     raw = soft('ZRANGE', set, first, last, 'BYSCORE', 'LIMIT', seen, limit, 'WITHSCORES')
   end
-  local found, same = {}, 0
+  local found = {}
   raw = raw or {}                                       -- a key of another type: nothing is there
-  for i = 1, #raw, 2 do
-    found[#found + 1] = {raw[i], raw[i + 1]}
-    same = (raw[i + 1] == raw[i - 1]) and same + 1 or 1
+  for i = 1, #raw, 2 do found[#found + 1] = {raw[i], raw[i + 1]} end
+  local function after(at)
+    local reached, same = found[at][2], 1
+    while at > same and found[at - same][2] == reached do same = same + 1 end
+    if reached == from then same = same + seen end
+    return reached .. ' ' .. string.format('%d', same)
   end
-  if #found < limit then return found, '' end
-  local reached = found[#found][2]
-  if reached == from then same = same + seen end
-  return found, reached .. ' ' .. string.format('%d', same)
+  return found, #found < limit and '' or after(#found), after
 end
 
 local function stream_page(q, cursor, limit)

@@ -7,6 +7,7 @@ local function make_run(q, s, suffix, due, now, payload)
   local id, fields, priority = s.id .. '@' .. suffix, {}, s.f['task:priority']
   local key = q.task .. id
   if not is_id(id) then return nil end
+  weigh(2 + #(payload or s.f['task:payload'] or '') / 4096)
   s.open[#s.open + 1] = suffix
   if redis.call('EXISTS', key) == 1 then return nil end -- made by a call that stopped half-way: it may still run
   for field in pairs(TEXT) do                           -- only what a producer may write

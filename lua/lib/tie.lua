@@ -49,36 +49,52 @@ local function bind(key, letter, old)
   redis.call('HSET', key, 'bound', string.gsub(old, letter == 'p' and '[t-]' or '-', '') .. letter)
 end
 
--- A parent that is not there has ended without completing.
-local function count_lost(parents, name, state, failed, first)
-  redis.call('HSET', parents, name, state .. ' ', ':failed', (tonumber(failed or '') or 0) + 1, ':first',
-    first or name .. ' ' .. state)
+-- What the hash of a child says of these parents, by name, and of all.
+local function known_parents(key, names)
+  local values = redis.call('HMGET', key, ':left', ':failed', ':first', unpack(names))
+  local known = {of = {}}
+  known.left, known.failed = tonumber(values[1] or '') or 0, tonumber(values[2] or '') or 0
+  known.first = values[3] ~= '' and values[3] or nil
+  for i, name in ipairs(names) do known.of[name] = values[i + 3] or nil end
+  return known
 end
 
--- Enter a child at all of its parents. One that has ended counts at once. lost: hash -> what became of a parent that is
--- not there (gone, where nothing is said). Without it, answers false where one is not there, or is the child itself.
+-- Enter a child at all of its parents, then write that it is. One that has ended counts at once. lost: hash -> what became of a
+-- parent that is not there (gone, where nothing is said): it has ended without completing. Without it, answers false where one
+-- is not there, or is the child itself.
 local function follow(q, id, refs, lost)
-  local parents, is_whole = q.parents .. id, true
-  weigh(#refs / 2)
-  for _, ref in ipairs(refs) do
+  local homes, names, is_whole, said, ended = {}, {}, true, {}, {}
+  for i, ref in ipairs(refs) do
     local home, parent = ref_of(q, ref)
-    local name, hash = home.name .. '/' .. parent, home.task .. parent
-    local found = hash ~= q.task .. id and read(hash, 'state')
-    local known = redis.call('HMGET', parents, name, ':left', ':failed', ':first')
+    homes[i], names[i] = {home, parent}, home.name .. '/' .. parent
+  end
+  weigh(#refs / 2)
+  local known = known_parents(q.parents .. id, names)
+  local of = known.of
+  for i, name in ipairs(names) do
+    local home, parent = homes[i][1], homes[i][2]
+    local hash = home.task .. parent
+    local found = hash ~= q.task .. id and read(hash, 'state', 'bound')
     if not found and (not lost or hash == q.task .. id) then
       is_whole = false
-    elseif not found and not known[1] then
-      count_lost(parents, name, lost[hash] or 'gone', known[3], known[4])
-    elseif found and (not known[1] or known[1] == '') then
-      local state = state_of(found[1])
-      if not known[1] then
-        bind(hash, 'c')
+    elseif not found and not of[name] then
+      of[name] = (lost[hash] or 'gone') .. ' '
+      known.failed, known.first = known.failed + 1, known.first or name .. ' ' .. (lost[hash] or 'gone')
+      said[#said + 1], said[#said + 2] = name, of[name]
+    elseif found and (not of[name] or of[name] == '') then
+      if not of[name] then
+        bind(hash, 'c', found[2] or '')
         redis.call('ZADD', home.children .. parent, 0, q.name .. '/' .. id)
-        redis.call('HSET', parents, name, '', ':left', (tonumber(known[2] or '') or 0) + 1)
+        of[name], known.left = '', known.left + 1
+        said[#said + 1], said[#said + 2] = name, ''
       end                                               -- else a call may have stopped before it said this
-      if not LIVE[state] then remind(q.prefix, 'ended/' .. state .. '/' .. name, 0) end
+      local state = state_of(found[1])
+      if not LIVE[state] then ended[#ended + 1] = 'ended/' .. state .. '/' .. name end
     end
   end
+  if known.first then said[#said + 1], said[#said + 2] = ':first', known.first end
+  if #said > 0 then redis.call('HSET', q.parents .. id, ':left', known.left, ':failed', known.failed, unpack(said)) end
+  for _, item in ipairs(ended) do remind(q.prefix, item, 0) end
   return is_whole
 end
 

@@ -54,9 +54,12 @@ class Stranded:
     async def _judge(self, tasks: Iterable[tuple[str, bytes]]) -> list[Fault]:
         found: list[Fault] = []
         for keys, ids in self._pages(tasks):
-            page = await self._send(checkup.inspect(keys, "tasks", names=ids))
-            faults = [] if page is None else page.faults
-            found += [fault for fault in faults if fault.rule == "unindexed" and fault.mark.startswith(READY)]
+            at = 0
+            while at < len(ids):
+                page = await self._send(checkup.inspect(keys, "tasks", names=ids[at:]))
+                faults = [] if page is None else page.faults
+                found += [fault for fault in faults if fault.rule == "unindexed" and fault.mark.startswith(READY)]
+                at += int(page.cursor) if page is not None and page.cursor else len(ids)  # fewer where they take long
         return found
 
     async def _send(self, call: Call[T]) -> T | None:

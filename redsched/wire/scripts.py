@@ -31,14 +31,14 @@ _NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 _PARTS = ("budget", "clock", "keys", "check", "read", "trouble", "event", "stats", "drain", "ready", "json",
           "inside", "plan", "conditions", "facts", "hold", "newer", "tie", "digest", "circle", "ended", "finish",
           "isolate", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "merge", "unique", "planned",
-          "replan", "field", "submit", "rerun", "judge", "due", "create", "whole", "start", "claimed", "page", "view",
-          "tied", "fault", "family", "loose", "amiss", "retie", "amend", "target", "mend", "schedule", "pause", "run",
-          "overlap", "turn", "firing", "rule", "heard", "fate", "crowd", "agenda")  # fmt: skip
+          "replan", "field", "submit", "rerun", "judge", "due", "create", "inbox", "whole", "start", "claimed", "page",
+          "view", "tied", "fault", "family", "loose", "amiss", "inspected", "retie", "amend", "target", "mend",
+          "schedule", "pause", "run", "overlap", "turn", "firing", "rule", "heard", "fate", "crowd", "agenda")  # fmt: skip
 
 # Parts of one concept: what only they use of each other is not seen outside.
 _ROOMS = (
     ("plan", "conditions"),
-    ("view", "tied", "fault", "family", "loose", "amiss", "retie", "amend", "target", "mend"),
+    ("view", "tied", "fault", "family", "loose", "amiss", "inspected", "retie", "amend", "target", "mend"),
     ("fate", "crowd", "agenda"),
     ("schedule", "pause", "run", "overlap", "turn", "firing"),
 )

@@ -57,6 +57,19 @@ def test_a_parent_fails(queue: Queue, on: str, otherwise: str, state: str) -> No
         assert queue.task("b")["reason"] == "after q/a dead"
 
 
+def test_the_reason_names_the_parent_that_failed_though_another_completed_before(queue: Queue) -> None:
+    queue.plan("a", {})
+    queue.plan("b", {}, due=NOW + 1000)
+    queue.plan("c", {"after": {"ids": ["a", "b"]}})
+
+    settle_all(queue)
+    queue.attend()
+    settle_all(queue, "dead", now=NOW + 1000)
+    queue.attend(now=NOW + 1000)
+
+    assert queue.task("c")["reason"] == "after q/b dead"
+
+
 def test_a_child_that_was_to_run_on_failure_is_skipped_where_all_went_well(queue: Queue) -> None:
     queue.plan("a", {})
     queue.plan("b", {"after": {"ids": ["a"], "on": "failure"}})

@@ -235,12 +235,17 @@ def test_a_key_of_a_wrong_type_holds_no_task_and_stops_no_look(queue: Queue) -> 
     assert rules(queue, "a") == set()
 
 
-def test_a_page_has_at_most_five_hundred(real_queue: Queue) -> None:
+def test_a_call_looks_at_134_members_at_most_and_the_next_one_goes_on(real_queue: Queue) -> None:
     queue = real_queue
-    queue.broken.update(names := [f"a{number}" for number in range(501)])
+    queue.broken.update(names := [f"a{number}" for number in range(301)])
     queue.redis.zadd(queue.keys.due, dict.fromkeys(names, NOW))
+    pages, named = [look(queue, "due", limit=5_000)], look(queue, "tasks", *names)
+    while cursor := pages[-1].cursor:
+        pages.append(look(queue, "due", limit=5_000, cursor=cursor))
 
-    assert (look(queue, "due", limit=5_000).looked, look(queue, "tasks", *names).looked) == (500, 500)
+    assert [page.looked for page in pages] == [134, 134, 33]
+    assert len({fault.name for page in pages for fault in page.faults}) == 301
+    assert (named.looked, named.cursor) == (125, b"125")
 
 
 def test_the_longest_place_in_a_stream_is_found_and_one_that_nobody_holds_is_not_pending(real_queue: Queue) -> None:

@@ -108,4 +108,5 @@ def test_a_lease_is_kept_within_a_second_and_an_hour(queue: Queue, asked: int, g
 def test_a_thousand_leases_go_on_in_one_call(real_queue: Queue) -> None:
     real_queue.enqueue(*((f"t{number}", 0, {}) for number in range(1_000)))
 
-    assert renew(real_queue, *real_queue.claim(1_000).tasks) == ["renewed"] * 1_000
+    started = [one for _ in range(4) for one in real_queue.claim(1_000).tasks]
+    assert renew(real_queue, *started) == ["renewed"] * 1_000

@@ -86,10 +86,16 @@ class Walk:
             return Inspected(0, b"", 0, [])
 
     def _inspect_named(self, queue: str, what: str, names: Sequence[bytes]) -> Iterator[Inspected]:
-        at = 0
+        at, first = 0, b"parts" if what == "keys" else b""
+        cursor = first
         while at < len(names):
-            page = self._inspect(queue, what, names=names[at : at + PAGE])
-            at += int(page.cursor or PAGE)  # fewer where the keys have many members
+            page = self._inspect(queue, what, cursor, names[at : at + PAGE])
+            at, cursor = at + PAGE, first
+            if page.cursor.startswith(b"parts "):  # a key with many members goes on where this call ended
+                _, done, rest = page.cursor.split(b" ", 2)
+                at, cursor = at - PAGE + int(done), b"parts " + rest
+            elif page.cursor:
+                at += int(page.cursor) - PAGE
             yield page
 
     def _pages_of(self, queue: str, what: str) -> int:
