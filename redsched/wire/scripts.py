@@ -33,7 +33,8 @@ _PARTS = ("budget", "clock", "keys", "check", "read", "trouble", "event", "stats
           "isolate", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "merge", "unique", "planned",
           "replan", "field", "submit", "rerun", "judge", "due", "create", "inbox", "whole", "start", "claimed", "page",
           "view", "tied", "fault", "family", "loose", "amiss", "inspected", "retie", "amend", "target", "mend",
-          "schedule", "pause", "run", "overlap", "turn", "firing", "rule", "heard", "fate", "crowd", "agenda")  # fmt: skip
+          "schedule", "pause", "run", "overlap", "turn", "firing", "rule", "heard", "fate", "crowd",
+          "agenda")  # fmt: skip
 
 # Parts of one concept: what only they use of each other is not seen outside.
 _ROOMS = (
