@@ -9,6 +9,7 @@ from bench.common import QUEUE
 from bench.ground import Act, Ground, case, refused
 from bench.worst_tasks import HEAVY, PAUSED, planned, tied, with_children
 from redsched import Task
+from redsched.engine.firing import parts
 from redsched.model.definition import Schedule, TaskTemplate
 from redsched.model.firing import MOST_FIRED, Decision
 from redsched.model.rule import Rule
@@ -243,7 +244,8 @@ def _(ground: Ground) -> Act:
 
 def fire(ground: Ground, todo: list[Firing]) -> None:
     """As a mover sends decisions."""
-    ground.send(schedules.fire(ground.cell, todo))
+    for some in parts(todo):
+        ground.send(schedules.fire(ground.cell, some))
 
 
 @case("due_schedules", "500 schedules")

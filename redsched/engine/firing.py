@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -32,6 +32,7 @@ LONG = 60.0  # seconds at most between looks
 STANDBY = 0.15  # seconds after a due time at which a mover that does not act looks
 PAUSE = 0.05  # seconds
 A_TURN = 0.005  # seconds of deciding, then others of the event loop have theirs
+SLOTS_A_CALL = 100  # after which a call that fires ends
 PLANS = 20_000  # compiled definitions kept
 
 
@@ -90,12 +91,15 @@ class Schedules:
             if time.monotonic() - begun > A_TURN:  # after an outage each may have thousands of slots
                 await asyncio.sleep(0)
                 begun = time.monotonic()
-        try:
-            words = await self._client.transport.send(schedules.fire(self._client.cell, firings))
-        except StoreError as error:
-            if not is_its_own(error):
-                raise
-            words = [await self._fire_alone(one) for one in firings]
+        words: list[str] = []
+        for some in parts(firings):
+            try:
+                told = await self._client.transport.send(schedules.fire(self._client.cell, some))
+            except StoreError as error:
+                if not is_its_own(error):
+                    raise
+                told = [await self._fire_alone(one) for one in some]
+            words += told
         for one, word in zip(firings, words, strict=True):
             if word.isdecimal():
                 self._observer.fired(one.stored.id, int(word), one.decision.missed)
@@ -149,3 +153,17 @@ class Schedules:
         if len(self._plans) > PLANS:
             self._plans.popitem(last=False)
         return found
+
+
+def parts(firings: Sequence[Firing]) -> Iterator[list[Firing]]:
+    """The same in calls of some slots: a decision to fire nothing counts as one."""
+    part: list[Firing] = []
+    weight = 0
+    for one in firings:
+        part.append(one)
+        weight += max(1, len(one.decision.slots))
+        if weight >= SLOTS_A_CALL:
+            yield part
+            part, weight = [], 0
+    if part:
+        yield part
