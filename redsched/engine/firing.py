@@ -94,12 +94,12 @@ class Schedules:
         words: list[str] = []
         for some in parts(firings):
             try:
-                told = await self._client.transport.send(schedules.fire(self._client.cell, some))
+                answers = await self._client.transport.send(schedules.fire(self._client.cell, some))
             except StoreError as error:
                 if not is_its_own(error):
                     raise
-                told = [await self._fire_alone(one) for one in some]
-            words += told
+                answers = [await self._fire_alone(one) for one in some]
+            words += answers
         for one, word in zip(firings, words, strict=True):
             if word.isdecimal():
                 self._observer.fired(one.stored.id, int(word), one.decision.missed)
