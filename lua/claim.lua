@@ -27,7 +27,7 @@ if answered then
 end
 
 local MOST_BYTES, A_PAGE = 1048576, 100                -- of payloads, but for the last; entries read at once
-begin_part(2)                                         -- the other half begins what was found
+SHARE.give(2)                                         -- the other half begins what was found
 local looks, starts, bytes = 2 * want + 64, {}, 0
 local rung, read_to, home = {}, {}, {}                -- by stream: entries of bells; the last read from its head; its queue
 local function look(number, entry, id, asked)

@@ -17,8 +17,8 @@ local reply, numbers = {now}, {}
 for number, q in ipairs(queues) do
   numbers[q], q.created, q.refused, q.taken, q.is_skipped = number, 0, 0, 0, false
 end
-for turn, q in ipairs(in_turn(queues, now)) do
-  q.is_skipped = begin_part(#queues - turn + 1) or limit <= 0
+for turn, q in ipairs(SHARE.in_turn(queues, now)) do
+  q.is_skipped = SHARE.give(#queues - turn + 1) or limit <= 0
   if not q.is_skipped then limit = limit - INBOX.take(q, queues, numbers[q], limit, now) end
   count_created(q, now, q.created)
   tell_aside(q, now)

@@ -22,15 +22,15 @@ if acts then redis.call('SET', prefix .. 'mover', mover .. ' ' .. BUILD, 'PX', 1
 local reply = {now, acts and 1 or 0}
 
 local hungry = {}
-for i, q in ipairs(in_turn(queues, now)) do
+for i, q in ipairs(SHARE.in_turn(queues, now)) do
   q.seen, q.ready_now, q.moved, q.left, q.trouble = {}, 0, 0, 0, nil
   local part = math.ceil(limit / (#queues - i + 1))     -- one that has many due does not keep the others waiting
-  local work = begin_part(#queues - i + 1) and 0 or look_at_oldest(q, part, now)
+  local work = SHARE.give(#queues - i + 1) and 0 or look_at_oldest(q, part, now)
   limit = limit - work
   if work >= part or work > 0 and is_over() then hungry[#hungry + 1] = q end
 end
 for i, q in ipairs(hungry) do
-  if not begin_part(#hungry - i + 1) and limit > 0 then limit = limit - look_at_oldest(q, limit, now) end
+  if not SHARE.give(#hungry - i + 1) and limit > 0 then limit = limit - look_at_oldest(q, limit, now) end
   if limit <= 0 and q.ready_now == 0 and next(q.seen) then  -- bad ones only: a good one may wait behind many of them
     judge_due(q, redis.call('ZRANGE', q.due, now, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, LATEST, 'WITHSCORES'), LATEST, now)
   end

@@ -48,8 +48,8 @@ local function take_back(q, id)
 end
 
 local reply = {now}
-for turn, q in ipairs(in_turn(queues, now)) do
-  local is_skipped = begin_part(#queues - turn + 1) or limit <= 0
+for turn, q in ipairs(SHARE.in_turn(queues, now)) do
+  local is_skipped = SHARE.give(#queues - turn + 1) or limit <= 0
   local ended = is_skipped and {} or redis.call('ZRANGE', q.running, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
   q.reaped = 0
   for_each(#ended, 1, function(i)

@@ -59,8 +59,8 @@ local function sweep_set(q, set, most, is_final)
   end
 end
 
-for i, q in ipairs(in_turn(queues, now)) do
-  if begin_part(#queues - i + 1) then
+for i, q in ipairs(SHARE.in_turn(queues, now)) do
+  if SHARE.give(#queues - i + 1) then
     more = 1
     break
   end

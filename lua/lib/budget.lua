@@ -44,9 +44,11 @@ local function is_over(most)
   return CALL.over
 end
 
+local SHARE = {}
+
 -- Give a part of a call its share of the units and the time that are left to it and to those that follow; parts: how many.
 -- Answers whether nothing is left.
-local function begin_part(parts)
+function SHARE.give(parts)
   CALL.most = CALL.units + (MOST_UNITS - CALL.units) / parts
   if parts > 1 or CALL.longest then
     local held = held_for()
@@ -57,7 +59,7 @@ local function begin_part(parts)
 end
 
 -- Those that share a call, each call beginning with another one where the stopwatch may stop it: so none of them waits for ever.
-local function in_turn(list, now)
+function SHARE.in_turn(list, now)
   if not CALL.at or #list < 2 then return list end
   local turned, first = {}, now % #list
   for i = 1, #list do turned[i] = list[(first + i - 1) % #list + 1] end

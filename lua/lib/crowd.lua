@@ -50,7 +50,7 @@ local function tell_listeners(prefix, name, last, limit, since, now)
   local together, used, told, failed = {cancel = {}, release = {}}, 0, 0, false
   while_it_happens(name, function()
     for i, member in ipairs(page) do
-      if used >= limit or i > 1 and is_over(math.min(8 * limit, MOST_UNITS)) then break end
+      if used >= limit or i > 1 and is_over(math.min(8 * limit, 600)) then break end
       weigh(1)
       local ok, work, again = pcall(tell_one, together, prefix, member, name, since, now)
       if not ok then again = is_left(prefix, member, now, work) end

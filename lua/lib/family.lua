@@ -77,19 +77,20 @@ local function parents_fault(q, id)
   return circle, c.n + looked
 end
 
-local LARGE, A_PART = 300, 100                          -- parents: of a child that is judged in parts, and read at once
+-- A child that is judged in parts: from how many parents on, and how many are read at once.
+local FAMILY = {large = 300, part = 100}
 
 -- The queue and the id of a child that has too many parents for one call; nil where a key is no such one's.
-local function large_family(prefix, name)
+function FAMILY.of(prefix, name)
   local queue, id = string.match(name, '^parents:([^:]+):(.+)$')
   local q = queue and is_name(queue) and is_id(id) and open(prefix .. 'due:' .. queue)
-  return q and (soft('HLEN', q.parents .. id) or 0) > LARGE and type_of(q.task .. id) ~= 'none' and q or nil, id
+  return q and (soft('HLEN', q.parents .. id) or 0) > FAMILY.large and type_of(q.task .. id) ~= 'none' and q or nil, id
 end
 
 -- A part of the parents of such a child: the first rule that they break, or false, and what the next part goes on from: the cursor
 -- of a scan, how many it found open and failed, and what the hash said of that at first. Where that has changed by the end,
 -- nobody can tell whether it was right.
-local function parents_part(q, id, from)
+function FAMILY.judge_part(q, id, from)
   local key, at = q.parents .. id, {}
   for word in string.gmatch(from, '%S+') do at[#at + 1] = word end
   local found = read(q.task .. id, 'state', 'conditions')
@@ -98,7 +99,7 @@ local function parents_part(q, id, from)
   local told = redis.call('HMGET', key, ':left', ':failed')
   local scan, open, failed, left, failures = at[1] or '0', tonumber(at[2] or 0), tonumber(at[3] or 0), at[4] or told[1], at[5] or told[2]
   repeat
-    local page = redis.call('HSCAN', key, scan, 'COUNT', A_PART)
+    local page = redis.call('HSCAN', key, scan, 'COUNT', FAMILY.part)
     for i = 1, #page[2], 2 do
       local name, value = page[2][i], page[2][i + 1]
       weigh(0.5 + #value / 16384)

@@ -10,9 +10,9 @@ end
 -- part: '' or what the last call answered, where the caller takes large keys in parts. Answers what the next part goes on from.
 function INSPECT.key(reply, q, name, part)
   local home, id = nil, nil
-  if part then home, id = large_family(q.prefix, name) end
+  if part then home, id = FAMILY.of(q.prefix, name) end
   if home then
-    local broken, rest = parents_part(home, id, part)
+    local broken, rest = FAMILY.judge_part(home, id, part)
     if not rest then INSPECT.tell(reply, 'key', name, {broken or nil}, 'hash') end
     return rest
   end
