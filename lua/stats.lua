@@ -4,9 +4,9 @@
 -- ARGV   now     int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- REPLY  {queue...}      for each: {scheduled, held, ready, running, finished, dead, quarantined, oldest due age (ms; -1: none
 --                        is due), next due time (ms; -1: none), {total, n, ...}, {lateness bucket, n, ...} of the current
---                        and the last minute}
+--                        and the last minute, most finished and most dead tasks kept (-1: no cap)}
 -- FLAGS  no-writes
--- USES   clock, keys, check, read, stats, ready, finish
+-- USES   clock, keys, check, read, stats, caps, ready, finish
 
 local queues = open_all(KEYS)
 local now = clock(queues[1].prefix, ARGV[1])
@@ -54,6 +54,6 @@ for i, q in ipairs(queues) do
     late[#late + 1] = counted_of(current[n]) + counted_of(last[n])
   end
   reply[i] = {size(q.due), size(q.held), ready, size(q.running), size(q.finished), size(q.dead), size(q.quarantine), age,
-    next_due, totals, late}
+    next_due, totals, late, CAPS.told(q, 'most_finished'), CAPS.told(q, 'most_dead')}
 end
 return reply

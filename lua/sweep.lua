@@ -1,38 +1,43 @@
--- sweep: remove finished and dead tasks whose retention has ended, the oldest beyond the caps, and consumers that are gone.
+-- sweep: remove finished and dead tasks whose retention has ended, the oldest beyond a queue's caps (see limit), and consumers
+-- that are gone. What goes by a cap is counted and told of; a finished id stays for ten minutes at least.
 --
--- KEYS   due...         zset  {namespace}:due:<queue>, 1..16 queues
--- ARGV   now            int   0: the server's clock; a virtual clock's ms where the deployment allows it
--- ARGV   limit          int   1..500, most ids looked at in each set; a call ends sooner where they take long
--- ARGV   most_finished  int   finished tasks kept in a queue
--- ARGV   most_dead      int   dead tasks kept in a queue
--- REPLY  {removed, more}      tasks removed; 1 where there may be more to remove
+-- KEYS   due...  zset  {namespace}:due:<queue>, 1..16 queues
+-- ARGV   now     int   0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   limit   int   1..500, most ids looked at in each set; a call ends sooner where they take long
+-- REPLY  {removed, more}  tasks removed; 1 where there may be more to remove
 -- FLAGS  allow-oom
--- USES   budget, clock, keys, read, trouble, drain, ready, ended, finish
+-- USES   budget, clock, keys, check, read, trouble, caps, drain, ready, ended, finish
 
 local queues, limit = open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
-local now, most_finished, most_dead = clock(queues[1].prefix, ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local now = clock(queues[1].prefix, ARGV[1])
 local removed, more = 0, 0
 local A_PAGE = 64
 drain(queues[1])
 
--- Answers how many ids there were, and whether it did not come to their end.
-local function sweep_page(q, set, wanted, most, is_final)
+-- young: how many at the head of the set may not go by its cap yet. Answers how many ids there were, how many of them left the
+-- set, how many are young, and whether it stopped before their end.
+local function sweep_page(q, name, wanted, young, is_final)
+  local set, most = q[name], CAPS.of(q, 'most_' .. name)
   local ids = redis.call('ZRANGE', set, '-inf', now, 'BYSCORE', 'LIMIT', 0, wanted)
-  local extra = math.min(redis.call('ZCARD', set) - most, wanted)
-  if extra > #ids then ids = redis.call('ZRANGE', set, 0, extra - 1) end
-  if #ids == 0 then return 0 end
+  local in_time, extra = #ids, math.min(redis.call('ZCARD', set) - most, wanted)
+  if extra > #ids then ids = redis.call('ZRANGE', set, young, young + extra - 1) end
+  if #ids == 0 then return 0, 0, young end
   local due = redis.call('ZMSCORE', q.due, unpack(ids))
-  local gone, leaving, n, stopped = {}, {}, 0, false
+  local gone, leaving, n, evicted, kept, stopped = {}, {}, 0, 0, 0, false
   for i, id in ipairs(ids) do
     stopped = i > 1 and is_over()
     if stopped then break end
     weigh(1)
-    local found = is_id(id) and read(q.task .. id, 'state', 'bound')
+    local found = is_id(id) and read(q.task .. id, 'state', 'bound', 'finished_at')
     local over = found and is_final(found[1])
+    local ended = over and i > in_time and (whole(found[3] or '', 1e11, 4e12) or 0)   -- of one that goes by the cap
     if over and due[i] then                                   -- somebody put it there: promote tells of it, then it goes
       redis.call('ZADD', set, 'XX', now + KEEP_FINISHED, id)
+    elseif ended and CAPS.is_young(name, ended, now) then
+      young = young + 1
     else
       leaving[#leaving + 1] = id
+      if ended then evicted, kept = evicted + 1, ended > 0 and now - ended or kept end
       if over then                                            -- one that is live again only leaves the set
         local ok, trouble = pcall(forget, q, id, now, found[1], found[2], gone)   -- goes, though what it is entered in be unusable
         if not ok and whose(q, trouble) ~= 'own' then error(trouble, 0) end
@@ -43,20 +48,20 @@ local function sweep_page(q, set, wanted, most, is_final)
   if #gone > 0 then redis.call('UNLINK', unpack(gone)) end
   if #leaving > 0 then redis.call('ZREM', set, unpack(leaving)) end
   removed = removed + n
-  return #ids, stopped or #leaving > 0 and #ids == wanted
+  CAPS.tell(q, now, name, evicted, kept)
+  return #ids, #leaving, young, stopped
 end
 
-local function sweep_set(q, set, most, is_final)
-  local looked, goes_on = 0, true
-  while goes_on do
-    if looked > 0 and (looked >= limit or is_over()) then
-      more = 1
-      return
-    end
-    local n
-    n, goes_on = sweep_page(q, set, math.min(A_PAGE, limit - looked), most, is_final)
-    looked = looked + n
-  end
+local function sweep_set(q, name, is_final)
+  local looked, left, young, n, gone, stopped, before = 0, 0, 0, nil, nil, nil, nil
+  repeat
+    local wanted = math.min(A_PAGE, limit - looked)
+    before = young
+    n, gone, young, stopped = sweep_page(q, name, wanted, young, is_final)
+    looked, left = looked + n, left + gone
+    if not stopped and (n < wanted or gone == 0 and young == before) then return end
+  until looked >= limit or is_over()
+  if left > 0 or stopped then more = 1 end
 end
 
 for i, q in ipairs(SHARE.in_turn(queues, now)) do
@@ -64,8 +69,8 @@ for i, q in ipairs(SHARE.in_turn(queues, now)) do
     more = 1
     break
   end
-  sweep_set(q, q.finished, most_finished, function(state) return FINISHED[state] end)
-  sweep_set(q, q.dead, most_dead, function(state) return state == 'dead' end)
+  sweep_set(q, 'finished', function(state) return FINISHED[state] end)
+  sweep_set(q, 'dead', function(state) return state == 'dead' end)
   drop_idle_consumers(q)
 end
 return {removed, more}

@@ -18,7 +18,7 @@ from redsched.wire import care, checkup, protocol
 from redsched.wire import install as installing
 from redsched.wire.bulk import MAX_BULK, Bulk, Filter, bulk, clock
 from redsched.wire.calls import id_list, single
-from redsched.wire.care import QuarantinePage
+from redsched.wire.care import Limits, QuarantinePage
 from redsched.wire.install import Installed, ServerInfo
 from redsched.wire.replies import Mode
 
@@ -129,6 +129,11 @@ class Client(EventVerbs):
     def drop_quarantined(self, members: Sequence[bytes], *, queue: str = "default") -> int:
         """Forget members of the quarantine, as ``quarantined`` told them; answers how many were there."""
         return self._transport.send(care.drop_quarantined(self._keys(queue), members))
+
+    def limit(self, queue: str = "default", **caps: int | str | None) -> Limits:
+        """Set how many finished and dead tasks a queue keeps, by ``most_finished`` and ``most_dead``: a number,
+        ``"none"``, or None for the default. Answers what holds now; without any it changes nothing."""
+        return self._transport.send(care.limit(self._keys(queue), caps))
 
     def show(
         self, ids: str | Sequence[str], *, queue: str = "default", stored: bool = False
@@ -269,6 +274,10 @@ class AsyncClient(AsyncEventVerbs):
     async def drop_quarantined(self, members: Sequence[bytes], *, queue: str = "default") -> int:
         """As ``Client.drop_quarantined``."""
         return await self.transport.send(care.drop_quarantined(self._keys(queue), members))
+
+    async def limit(self, queue: str = "default", **caps: int | str | None) -> Limits:
+        """As ``Client.limit``."""
+        return await self.transport.send(care.limit(self._keys(queue), caps))
 
     async def show(
         self, ids: str | Sequence[str], *, queue: str = "default", stored: bool = False

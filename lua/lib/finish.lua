@@ -64,7 +64,7 @@ end
 -- What a call set aside: the cap, and one event a reason, with its first id and how many more there were.
 local function tell_aside(q, now)
   if #q.aside == 0 then return end
-  redis.call('ZREMRANGEBYRANK', q.quarantine, 0, -10001)
+  local evicted = redis.call('ZREMRANGEBYRANK', q.quarantine, 0, -10001)
   local total = 0
   for _, reason in ipairs(q.aside) do
     local first = q.aside[reason]
@@ -76,5 +76,6 @@ local function tell_aside(q, now)
     total = total + first.n
   end
   count(q, now, 'quarantined', total)
+  CAPS.tell(q, now, 'quarantine', evicted, 0)
   q.aside = {}
 end

@@ -35,6 +35,7 @@ local function open(due)
     unique = prefix .. 'unique:' .. name .. ':',
     digest = prefix .. 'digest:' .. name .. ':',
     paused = prefix .. 'paused:' .. name,
+    config = prefix .. 'config:' .. name,
     stopped = prefix .. 'stopped:' .. name .. ':',
     grouped = {}, aside = {}, planned = 0,
   }

@@ -202,3 +202,5 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
     totals: dict[str, int]  # enqueued, promoted, started, completed, retried, dead, expired, cancelled, ...
     lateness: dict[str, int]  # starts of the current and the last minute by lateness bucket, upper bound in ms
     lateness_totals: dict[str, int]  # all starts, by the same buckets
+    most_finished: int | None = None  # finished tasks that the queue keeps; None: each until its retention ends
+    most_dead: int | None = None  # dead letters, the same

@@ -41,6 +41,13 @@ class PauseBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     until: int | str | None = None
 
 
+class LimitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``{"most_finished": 500000, "most_dead": "none"}``; null for the default."""
+
+    most_finished: int | str | None | msgspec.UnsetType = msgspec.UNSET
+    most_dead: int | str | None | msgspec.UnsetType = msgspec.UNSET
+
+
 class RuleBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A rule; its id is in the path."""
 
@@ -62,6 +69,7 @@ class WorkflowBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 EVENT = msgspec.json.Decoder(EventBody)
+LIMIT = msgspec.json.Decoder(LimitBody)
 PAUSE = msgspec.json.Decoder(PauseBody)
 RULE = msgspec.json.Decoder(RuleBody)
 WORKFLOW = msgspec.json.Decoder(WorkflowBody)
@@ -88,6 +96,7 @@ class EventsApi:
             Route("/v1/tasks/{id}/parents", self.parents, methods=["GET"]),
             Route("/v1/queues/{queue}/paused", self.paused, methods=["GET"]),
             Route("/v1/queues/{queue}", self.act, methods=["POST"]),
+            Route("/v1/queues/{queue}", self.limit, methods=["PATCH"]),
         ]
 
     async def _raw(self, request: Request, most: int) -> bytes:
@@ -175,6 +184,13 @@ class EventsApi:
         """What is paused in a queue."""
         parameters(request)
         return Json({"items": await self._client.paused(named_queue(request.path_params["queue"]))})
+
+    async def limit(self, request: Request) -> Response:
+        """How many finished and dead tasks a queue keeps."""
+        queue = named_queue(request.path_params["queue"])
+        parameters(request)
+        body = bodies.decode(LIMIT, await self._raw(request, bodies.SMALL_BODY))
+        return Json(await self._client.limit(queue, **msgspec.to_builtins(body)))
 
     async def act(self, request: Request) -> Response:
         """``POST /v1/queues/{queue}:pause`` and ``:resume``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +12,11 @@ from redsched.model.duration import instant
 from redsched.model.errors import InvalidTask
 from redsched.model.task import MAX_BATCH
 from redsched.wire import protocol
-from redsched.wire.codec import check_id, due_word, text_of
+from redsched.wire.codec import cap_of, check_id, due_word, text_of
 from redsched.wire.keys import QueueKeys
 from redsched.wire.protocol import Call
 
+MOST = 1_000_000_000_000  # of a cap
 LATEST_MS = 253_402_300_799_000  # that a datetime can hold
 
 
@@ -33,6 +34,13 @@ class QuarantinePage(msgspec.Struct, frozen=True):
 
     items: list[Quarantined]
     next_cursor: str | None = None
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How many finished and dead tasks a queue keeps; None: each until its retention ends."""
+
+    most_finished: int | None
+    most_dead: int | None
 
 
 class Ingest(msgspec.Struct, frozen=True):
@@ -76,6 +84,17 @@ def _quarantined(member: bytes, score: bytes) -> Quarantined:
     reason, _, task_id = member.partition(b":")
     at = max(0.0, min(float(score), LATEST_MS))  # anybody may have written it
     return Quarantined(text_of(task_id), text_of(reason), instant(int(at)), member)
+
+
+def limit(keys: QueueKeys, caps: Mapping[str, int | str | None]) -> Call[Limits]:
+    """Set how many finished and dead tasks a queue keeps, by ``most_finished`` and ``most_dead``: a number, ``none``,
+    or None for the default. Answers what holds now; without any it writes nothing."""
+    words: list[Any] = []
+    for field, most in caps.items():
+        if most not in (None, "none") and (isinstance(most, bool) or not isinstance(most, int) or not 0 <= most <= MOST):
+            raise InvalidTask(field, f"{most!r} is no number of 0..{MOST}, nor none or default")
+        words += (field, "" if most is None else most)
+    return Call("limit", (keys.due,), tuple(words), lambda reply: Limits(cap_of(reply[:1]), cap_of(reply[1:2])))
 
 
 def ingest(queues: Sequence[QueueKeys], *, limit: int = 100) -> Call[list[Ingest]]:

@@ -236,6 +236,11 @@ def count_of(value: Any) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
 
 
+def cap_of(word: Sequence[int]) -> int | None:
+    """How many tasks of a kind a queue keeps; None: all, or an older library that does not say."""
+    return word[0] if word and word[0] >= 0 else None
+
+
 def stored_json(value: Any) -> Any:
     """What stored JSON says.
 

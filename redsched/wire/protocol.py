@@ -17,6 +17,7 @@ from redsched.model.task import MAX_BATCH, Changes, Enqueued, Page, QueueStats, 
 from redsched.wire.cells import Cell
 from redsched.wire.codec import (
     Word,
+    cap_of,
     check_id,
     check_name,
     count_of,
@@ -364,15 +365,13 @@ def _queue_stats(queue: str, words: list[Any]) -> QueueStats:
         next_due=None if not 0 <= words[8] <= 4_000_000_000_000 else instant(words[8]),
         totals={name: count_of(value) for name, value in totals.items() if not name.startswith("late_")},
         lateness=late, lateness_totals={bucket: count_of(totals.get(f"late_{bucket}", 0)) for bucket in late},
+        most_finished=cap_of(words[11:12]), most_dead=cap_of(words[12:13]),
     )  # fmt: skip
 
 
-def sweep(
-    queues: Sequence[QueueKeys], *, limit: int = 500, most_finished: int = 100_000, most_dead: int = 10_000
-) -> Call[Swept]:
+def sweep(queues: Sequence[QueueKeys], *, limit: int = 500) -> Call[Swept]:
     """Remove what is past its retention or beyond the caps, of 1..16 queues."""
-    args = (0, limit, most_finished, most_dead)
-    return Call("sweep", [keys.due for keys in queues], args, lambda reply: Swept(reply[0], reply[1] == 1))
+    return Call("sweep", [keys.due for keys in queues], (0, limit), lambda reply: Swept(reply[0], reply[1] == 1))
 
 
 def leave(queues: Sequence[QueueKeys], consumer: str) -> Call[int]:

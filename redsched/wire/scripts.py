@@ -28,7 +28,7 @@ _DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, [A-Z_]+)*)", re.MUL
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 # a part may name only parts before it
-_PARTS = ("budget", "clock", "keys", "check", "read", "trouble", "event", "stats", "drain", "ready", "json",
+_PARTS = ("budget", "clock", "keys", "check", "read", "trouble", "event", "stats", "caps", "drain", "ready", "json",
           "inside", "plan", "conditions", "facts", "hold", "newer", "tie", "digest", "circle", "ended", "finish",
           "isolate", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "merge", "unique", "planned",
           "replan", "field", "submit", "rerun", "judge", "due", "create", "inbox", "whole", "start", "claimed", "page",

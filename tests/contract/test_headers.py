@@ -60,6 +60,7 @@ CALLS: dict[str, Any] = {
     "leave": lambda n: protocol.leave([Q, R][:n], "w"),
     "drop": lambda n: part("care").drop(Q, ["a"] * n),
     "requeue": lambda n: part("care").requeue(Q, ["a"] * n),
+    "limit": lambda n: part("care").limit(Q, dict.fromkeys(("most_finished", "most_dead")[:n], 5)),
     "ingest": lambda n: part("care").ingest([Q, R][:n]),
     "inspect": lambda n: part("checkup").inspect(Q, "due", names=[b"a"] * n),
     "repair": lambda n: part("checkup").repair(Q, [("task", b"a")] * n),
@@ -91,7 +92,7 @@ CALLS: dict[str, Any] = {
 # how many words one more decision, task, claim, bell, field or id adds to ARGV
 WORDS_EACH = {
     "enqueue": {"task...": 8}, "claim": {"bell...": 3}, "settle": {"claim...": 7}, "renew": {"claim...": 3},
-    "update": {"field...": 2}, "repair": {"fault...": 2},
+    "update": {"field...": 2}, "limit": {"field...": 2}, "repair": {"fault...": 2},
     "put_schedule": {"field...": 2}, "fire": {"decision...": 9},
 }  # fmt: skip
 ALWAYS = {"put_schedule": 2}  # words of the first that repeats, beside those: a type and a payload

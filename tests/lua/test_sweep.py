@@ -1,4 +1,4 @@
-"""sweep: what is removed at the end of its retention or beyond the caps, and what only leaves an index."""
+"""sweep: what is removed at the end of its retention, and what only leaves an index. Caps: test_caps.py."""
 
 from __future__ import annotations
 
@@ -40,18 +40,6 @@ def test_a_dead_task_goes_after_thirty_days(queue: Queue) -> None:
     assert (queue.task("a"), queue.outcome("a")) == ({}, {})
 
 
-def test_those_beyond_the_caps_go_oldest_first(queue: Queue) -> None:
-    for number in range(4):
-        queue.settle(queue.running(f"f{number}"), "complete", now=NOW + number)
-        queue.settle(queue.running(f"d{number}"), "dead", "x", now=NOW + number)
-
-    assert sweep(queue, NOW, most_finished=1, most_dead=3) == Swept(4, False)
-
-    assert queue.places() == {
-        "finished": {"f3": AFTER + 3}, "dead": {f"d{number}": NOW + KEEP_DEAD + number for number in (1, 2, 3)},
-    }  # fmt: skip
-
-
 def test_the_limit_bounds_a_call_and_more_is_told(queue: Queue) -> None:
     for number in range(3):
         queue.settle(queue.running(f"a{number}"), "complete")
@@ -60,15 +48,6 @@ def test_the_limit_bounds_a_call_and_more_is_told(queue: Queue) -> None:
     assert sweep(queue, limit=2) == Swept(1, False)
 
     assert queue.places() == {}
-
-
-def test_a_cap_is_reached_in_bounded_steps(queue: Queue) -> None:
-    for number in range(5):
-        queue.settle(queue.running(f"a{number}"), "complete")
-
-    assert sweep(queue, NOW, limit=2, most_finished=0) == Swept(2, True)
-    assert sweep(queue, NOW, limit=2, most_finished=0) == Swept(2, True)
-    assert sweep(queue, NOW, limit=2, most_finished=0) == Swept(1, False)
 
 
 def test_a_task_that_is_live_again_only_leaves_the_index(queue: Queue) -> None:

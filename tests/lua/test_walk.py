@@ -104,7 +104,7 @@ class Walk:
 
     def sweep(self) -> None:
         """Remove."""
-        self.queue.send(protocol.sweep([self.queue.keys], limit=3, most_finished=4, most_dead=2))
+        self.queue.send(protocol.sweep([self.queue.keys], limit=3))
 
     def leave(self) -> None:
         """One consumer stops."""

@@ -98,3 +98,11 @@ def test_a_type_is_paused_and_resumed(cli: Cli, client: Client) -> None:
     assert cli("queue", "resume", "mail", "--type", "t")[1] == "resumed type t of queue mail\n"
     assert cli("queue", "resume", "mail")[1] == "was not paused: queue mail\n"
     assert cli("queue", "paused", "mail")[2] == "Nothing is paused.\n"
+
+
+def test_the_caps_of_a_queue_are_set_and_shown(cli: Cli) -> None:
+    assert cli("queue", "limit")[1] == "queue default keeps 100,000 finished tasks and all dead letters\n"
+    told = cli("queue", "limit", "mail", "--finished", "none", "--dead", "5000")[1]
+    assert told == "queue mail keeps all finished tasks and 5,000 dead letters\n"
+    assert "100,000 finished" in cli("queue", "limit", "mail", "--finished", "default")[1]
+    assert cli("queue", "limit", "mail", "--dead", "many")[0] == 2

@@ -7,14 +7,15 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 from redsched import Client
 from redsched.cli.main import main
-from redsched.observe.doctor import Report, environment, examine, invariants
+from redsched.observe.doctor import Report, environment, examine, invariants, kept
 from redsched.observe.doctor.rules import RULES
-from redsched.wire import acl
+from redsched.wire import acl, protocol
 from tests import servers
 from tests.servers import RedisServer, Store
 from tests.system import doctor_under_load
@@ -305,3 +306,37 @@ def test_load_does_not_alarm_the_doctor(valkey_store: Store, tmp_path: Path) -> 
 
     assert tally.alarms == []
     assert tally.looks >= 3 and tally.enqueued >= 500 and tally.tasks_looked_at > 100
+
+
+def test_it_says_for_how_long_ids_live_where_a_cap_takes_them(real_store: Store) -> None:
+    with real_store.client() as client:
+        keys, now = client._keys("q"), real_store.now_ms()
+        for number, age in enumerate((50 * 60_000, 40 * 60_000, 30 * 60_000)):
+            ended = {"type": "t", "state": "completed", "created_at": now - age, "finished_at": now - age}
+            real_store.redis.hset(keys.task(f"f{number}"), mapping=ended)
+            real_store.redis.zadd(keys.index("finished"), {f"f{number}": now - age + HOUR})
+            dead = {"type": "t", "payload": "1", "state": "dead", "finished_at": now - age, "reason": "x"}
+            real_store.redis.hset(keys.task(f"d{number}"), mapping={"created_at": now - age, **dead})
+            real_store.redis.zadd(keys.index("dead"), {f"d{number}": now - age + 30 * 24 * HOUR})
+        client.limit("q", most_finished=1, most_dead=2)
+        assert not [check for check in lines(examine(client, pause=0)) if "evicted" in check]
+
+        assert client._transport.send(protocol.sweep([keys])).removed == 3
+
+        found = lines(examine(client, pause=0))
+        told = found["queue q: finished ids evicted"]
+        assert re.fullmatch(r"WARN 2 went in the last hour by the cap of 1; finished ids live for 30m\d\ds now", told)
+        told = found["queue q: dead letters evicted"]
+        assert re.fullmatch(r"WARN 1 went in the last hour by the cap of 2; dead letters live for 40m\d\ds now", told)
+
+
+@pytest.mark.parametrize(("dead", "warned"), [(99_999, False), (100_000, True)])
+def test_it_warns_of_a_hundred_thousand_dead_letters(valkey_store: Store, dead: int, warned: bool) -> None:
+    with valkey_store.client() as client:
+        depths = msgspec.structs.replace(client.stats(["q"])[0], dead=dead)
+
+        found = kept.lines(client, [depths], valkey_store.now_ms())
+
+    assert [(line.check, line.what) for line in found] == (
+        [("queue q: many dead letters", "100,000 are kept for 30 days each")] if warned else []
+    )

@@ -157,3 +157,21 @@ def test_explain_gives_a_sentence_and_its_data(api: ApiServer) -> None:
     assert (found["code"], found["state"], found["facts"]) == ("due_later", "scheduled", {"x": None, "y": None})
     assert found["text"].startswith("a is scheduled: it is due at ")
     assert api.get("/v1/tasks/nobody/explain").code == "404 task_not_found"
+
+
+def test_the_caps_of_a_queue_are_set_and_shown(api: ApiServer) -> None:
+    assert api.get("/v1/queues/default").json["most_finished"] == 100_000
+
+    told = api.put("/v1/queues/default", {"most_finished": 500, "most_dead": 20}, method="PATCH")
+    assert (told.status, told.json) == (200, {"most_finished": 500, "most_dead": 20})
+    lifted = api.put("/v1/queues/default", {"most_finished": "none", "most_dead": None}, method="PATCH")
+    assert lifted.json == {
+        "most_finished": None, "most_dead": None,
+    }  # fmt: skip
+    assert api.put("/v1/queues/default", {}, method="PATCH").json["most_finished"] is None
+    shown = api.get("/v1/queues/default").json
+    assert (shown["most_finished"], shown["most_dead"]) == (None, None)
+
+    assert api.put("/v1/queues/default", {"most_dead": -1}, method="PATCH").status == 422
+    assert api.put("/v1/queues/default", {"most_ready": 1}, method="PATCH").status == 422
+    assert api.put("/v1/queues/default", {"most_dead": "all"}, method="PATCH").status == 422

@@ -13,6 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 import redsched
+from redsched import Client
 from redsched.embedded import EmbeddedServer
 from redsched.engine.leases import Leases
 from redsched.engine.mover import Mover
@@ -50,6 +51,7 @@ def samples(valkey_server: EmbeddedServer) -> Iterator[Samples]:
         client._transport.send(protocol.settle(client.cell, ends))
         valkey_store.redis.zadd(keys.due, {"a b": 0})
         client._transport.send(protocol.promote([keys], mover="m"))
+        _evict(valkey_store, client)
         stats, info = client.stats(["q"]), client.ping()
     observer = PrometheusObserver()
     for loop in ("promote", "renew", "lease", "claim", "sweep", "scan", "ingest", "fire", "attend"):
@@ -64,6 +66,18 @@ def samples(valkey_server: EmbeddedServer) -> Iterator[Samples]:
     yield found
     valkey_store.clear()
     valkey_store.redis.close()
+
+
+def _evict(store: Store, client: Client) -> None:
+    """A finished id, a dead letter and a member of the quarantine go by their caps."""
+    keys = client._keys("q")
+    store.redis.hset(keys.task("old"), mapping={"type": "t", "state": "completed", "finished_at": 100_000_000_000})
+    store.redis.zadd(keys.index("finished"), {"old": 3_900_000_000_000})
+    store.redis.zadd(keys.index("quarantine"), {f"missing:x{number}": number for number in range(10_000)})
+    store.redis.zadd(keys.due, {"c d": 0})
+    client.limit("q", most_finished=0, most_dead=0)
+    client._transport.send(protocol.promote([keys], mover="m"))
+    assert client._transport.send(protocol.sweep([keys])).removed == 2
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])

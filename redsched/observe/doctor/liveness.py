@@ -10,6 +10,7 @@ from redsched.client import Client
 from redsched.model.duration import duration_text
 from redsched.model.errors import StoreDenied, StoreError
 from redsched.model.task import QueueStats
+from redsched.observe.doctor import kept
 from redsched.observe.doctor.report import Line
 from redsched.wire import checkup, protocol
 from redsched.wire.checkup import Way
@@ -97,7 +98,7 @@ def lines(client: Client, way: Way, watch: Watch, queues: Sequence[str]) -> list
                 "they run again only when revived",
                 f"redsched task ls -q {depths.queue} --state dead; redsched task revive -q {depths.queue} ID",
             ))  # fmt: skip
-    return found + _unhandled(client, watch, set(queues))
+    return found + kept.lines(client, stats, watch.now) + _unhandled(client, watch, set(queues))
 
 
 def _stats(client: Client, way: Way, queues: Sequence[str]) -> list[QueueStats]:
