@@ -44,8 +44,8 @@ class PauseBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class LimitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """``{"most_finished": 500000, "most_dead": "none"}``; null for the default."""
 
-    most_finished: int | str | None | msgspec.UnsetType = msgspec.UNSET
-    most_dead: int | str | None | msgspec.UnsetType = msgspec.UNSET
+    most_finished: int | str | msgspec.UnsetType | None = msgspec.UNSET
+    most_dead: int | str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class RuleBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -91,7 +91,8 @@ def limit(keys: QueueKeys, caps: Mapping[str, int | str | None]) -> Call[Limits]
     or None for the default. Answers what holds now; without any it writes nothing."""
     words: list[Any] = []
     for field, most in caps.items():
-        if most not in (None, "none") and (isinstance(most, bool) or not isinstance(most, int) or not 0 <= most <= MOST):
+        is_number = isinstance(most, int) and not isinstance(most, bool) and 0 <= most <= MOST
+        if not (is_number or most in (None, "none")):
             raise InvalidTask(field, f"{most!r} is no number of 0..{MOST}, nor none or default")
         words += (field, "" if most is None else most)
     return Call("limit", (keys.due,), tuple(words), lambda reply: Limits(cap_of(reply[:1]), cap_of(reply[1:2])))

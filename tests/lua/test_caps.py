@@ -101,8 +101,9 @@ def test_those_beyond_the_caps_go_oldest_first_and_are_counted(queue: Queue) -> 
     totals = queue.totals()
     assert (totals["finished_evicted"], totals["dead_evicted"]) == (3, 1)
     assert queue.events()[-2:] == [
-        f"evicted finished n=3 total=3 kept_ms={TEN_MINUTES + 7}", f"evicted dead n=1 total=1 kept_ms={TEN_MINUTES + 9}",
-    ]  # fmt: skip
+        f"evicted finished n=3 total=3 kept_ms={TEN_MINUTES + 7}",
+        f"evicted dead n=1 total=1 kept_ms={TEN_MINUTES + 9}",
+    ]
 
 
 def test_no_cap_takes_a_finished_id_in_its_first_ten_minutes(queue: Queue) -> None:

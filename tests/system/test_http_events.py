@@ -160,6 +160,7 @@ def test_explain_gives_a_sentence_and_its_data(api: ApiServer) -> None:
 
 
 def test_the_caps_of_a_queue_are_set_and_shown(api: ApiServer) -> None:
+    api.post("/v1/tasks", {"type": "t"})
     assert api.get("/v1/queues/default").json["most_finished"] == 100_000
 
     told = api.put("/v1/queues/default", {"most_finished": 500, "most_dead": 20}, method="PATCH")

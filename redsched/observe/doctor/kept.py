@@ -1,4 +1,4 @@
-"""Whether queues keep what they are expected to keep: ids that go before their retention ends, dead letters that pile up."""
+"""What queues keep: ids that went before their retention ended, and dead letters that are many."""
 
 from __future__ import annotations
 
