@@ -119,14 +119,20 @@ def test_no_cap_takes_a_finished_id_in_its_first_ten_minutes(queue: Queue) -> No
     assert queue.enqueue(("a", 0, {}), ("c", 0, {})) == ["created", "existing"]
 
 
-def test_one_that_is_too_young_does_not_keep_an_older_one_of_longer_retention(queue: Queue) -> None:
+@pytest.mark.parametrize("many", [1, 150])
+def test_those_that_are_too_young_do_not_keep_an_older_one_of_longer_retention(queue: Queue, many: int) -> None:
     complete(queue, "old", retention_ms=DAY)
-    complete(queue, "young", now=NOW + HOUR)
+    young = [f"young{number}" for number in range(many)]
+    for task_id in young:
+        fields = {"type": "t", "state": "completed", "created_at": NOW, "finished_at": NOW + HOUR}
+        queue.redis.hset(queue.keys.task(task_id), mapping=fields)
+    queue.redis.zadd(queue.keys.index("finished"), dict.fromkeys(young, NOW + 2 * HOUR))
     limit(queue, most_finished=0)
 
     assert sweep(queue, NOW + HOUR + 1) == Swept(1, False)
 
-    assert list(queue.places()["finished"]) == ["young"]
+    assert sorted(queue.places()["finished"]) == sorted(young)
+    assert sweep(queue, NOW + HOUR + 1) == Swept(0, False)
 
 
 def test_what_goes_when_its_retention_ends_is_not_counted_as_evicted(queue: Queue) -> None:
