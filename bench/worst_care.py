@@ -208,6 +208,11 @@ def _(ground: Ground) -> Act:
     return lambda: ground.send(protocol.sweep(keys))
 
 
+@case("limit", "both caps of a queue")
+def _(ground: Ground) -> Act:
+    return lambda: ground.client.limit(QUEUE, most_finished=5, most_dead="none")
+
+
 @case("leave", "16 queues")
 def _(ground: Ground) -> Act:
     keys = [ground.queue(f"q{at}") for at in range(QUEUES)]
