@@ -10,7 +10,7 @@ from bench.ground import Act, Ground, case, refused
 from bench.worst_tasks import HEAVY, PAUSED, planned, tied, with_children
 from redsched import Task
 from redsched.engine.firing import parts
-from redsched.model.definition import Schedule, TaskTemplate
+from redsched.model.definition import Exclude, Schedule, TaskTemplate
 from redsched.model.firing import MOST_FIRED, Decision
 from redsched.model.rule import Rule
 from redsched.wire import answers, checkup, events, protocol, schedules
@@ -273,6 +273,14 @@ def _(ground: Ground) -> Act:
 @case("put_schedule", "a payload of 250 KB")
 def _(ground: Ground) -> Act:
     return lambda: schedule(ground, "s", payload=HEAVY)
+
+
+@case("replan_schedules", "a page of 1,000 schedules, each of which a calendar may move")
+def _(ground: Ground) -> Act:
+    for at in range(1_000):
+        schedule(ground, f"s{at}", exclude=Exclude(calendars=["closed"]))
+    ground.pipe([("ZADD", ground.cell_keys.schedules, ground.now + at, f"s{at}") for at in range(1_000)])
+    return lambda: ground.send(schedules.replan_schedules(ground.cell_keys, changes=1, release="2026c"))
 
 
 @case("drop_schedule", "1,000 schedules")

@@ -8,7 +8,7 @@
 
 local flat, reply = soft('HGETALL', prefix_of(KEYS[1]) .. 'calendars') or {}, {}
 for i = 1, #flat, 2 do
-  if flat[i] ~= CHANGES then
+  if flat[i] ~= CHANGES and flat[i] ~= REPLANNED then
     reply[#reply + 1] = flat[i]
     reply[#reply + 1] = flat[i + 1]
   end

@@ -5,7 +5,9 @@
 -- ARGV   decision...  words  for each schedule: number of its queue in KEYS, id, rev, slot (both as they were read), next slot,
 --                            when that is due (ms; empty: its slot), missed, why, number of slots n, then n times slot, due.
 --                            next slot: ms, every (the next one of a plain interval), = (unchanged), none (there are no more),
---                            malformed (pause it; why says what is wrong)
+--                            malformed (pause it; why says what is wrong); ^<ms>:<one of these or nothing>: earlier definitions
+--                            whose slots end by then are done with. It may end with ~<release of tzdata>/<local time of
+--                            the last slot that was made or counted>, which is kept in the field `last`
 -- REPLY  {word...}           tasks made or kept for later; or stale (somebody was faster) | early | paused | gone | later (the
 --                            call took long enough without it): nothing was made. Of many slots some may be left: they are due again
 -- FLAGS  none

@@ -3,14 +3,14 @@
 -- KEYS   due       zset    {namespace}:due:<queue>, the queue of its tasks
 -- ARGV   now       int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   id        string  1..100 of [A-Za-z0-9._@+-], the first a letter or digit
--- ARGV   mode      string  '' | create (only where there is none) | dry (write nothing) | replan (its next slot anew) |
+-- ARGV   mode      string  '' | create (only where there is none) | dry (write nothing) | replan (look at it now) |
 --                          =<rev> (only where that is its rev)
 -- ARGV   spec      string  JSON: when it fires and its policies, as lua/README.md says
 -- ARGV   field...  words   field, value, ... of its tasks, as in enqueue; expires_at only as +ms, from the planned time
 -- REPLY  {word, rev, now}  created | updated | unchanged | exists | changed (another rev); rev grows with each change;
 --                          error RS_INVALID 1 <field> <why>
 -- FLAGS  none
--- USES   clock, keys, check, event, field, schedule
+-- USES   clock, keys, check, event, field, schedule, former, pause
 
 local q, id, mode, spec = open(KEYS[1]), ARGV[2], ARGV[3], ARGV[4]
 local now = clock(q.prefix, ARGV[1])
@@ -42,30 +42,35 @@ local s = read_schedule(q.prefix, id)
 if s and mode == 'create' then return {'exists', counted(s, 'rev'), now} end
 local wanted = string.match(mode, '^=(%d+)$')
 if wanted and wanted ~= (s and s.f.rev or '0') then return {'changed', s and counted(s, 'rev') or 0, now} end
-local same_times, same = s and s.f.spec == spec, s and s.f.spec == spec and s.f.queue == q.name
+local same = s and s.f.spec == spec and s.f.queue == q.name
 for name, value in pairs(given) do same = same and s.f[name] == value end
 for name in pairs(s and s.f or {}) do same = same and (given[name] or string.sub(name, 1, 5) ~= 'task:') end
-if same and mode ~= 'replan' then return {'unchanged', counted(s, 'rev'), now} end
+local mended = s and string.find(s.f.paused or '', '^malformed') and true
+if same and mode ~= 'replan' and not mended then return {'unchanged', counted(s, 'rev'), now} end
 local word, rev = s and 'updated' or 'created', (s and counted(s, 'rev') or 0) + 1
 if mode == 'dry' then return {word, rev, now} end
 
 if not s then
   redis.call('UNLINK', q.prefix .. 'schedule:' .. id)
-  s = {id = id, key = q.prefix .. 'schedule:' .. id, prefix = q.prefix, f = {}, changed = {}, open = {}, buffer = {}, recent = {}}
+  s = {id = id, key = q.prefix .. 'schedule:' .. id, prefix = q.prefix, f = {}, changed = {}, spec = {}, open = {}, buffer = {}, recent = {}}
   set_field(s, 'created_at', text(now))
 end
 for name in pairs(s.f) do
   if string.sub(name, 1, 5) == 'task:' and not given[name] then set_field(s, name) end
 end
 for name, value in pairs(given) do set_field(s, name, value) end
-set_field(s, 'spec', spec)
 set_field(s, 'queue', q.name)
 set_field(s, 'rev', text(rev))
-set_field(s, 'changed_at', text(now))
-if not same_times or mode == 'replan' then
-  set_field(s, 'slot')
+if not FORMER.same_times(s.spec, found) then
+  if s.f.ended or mended or not s.f.spec or not FORMER.keep(q, s, now) then set_field(s, 'slot') end
+  set_field(s, 'changed_at', text(now))
+  set_field(s, 'last')
+  set_field(s, 'ended')
+elseif not FORMER.equal(s.spec.max_runs, found.max_runs) then
   set_field(s, 'ended')
 end
+set_field(s, 'spec', spec)
+if mended then carry_on(q, s, now) end
 if not s.f.paused and not s.f.ended then look_again(s, 0) end   -- first its place, then the hash
 save_schedule(s)
 event(q, 'schedule_put', id, 'word', word)

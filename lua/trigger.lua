@@ -5,9 +5,10 @@
 -- ARGV   id       string  the schedule
 -- ARGV   overlap  string  a policy for these runs; '' for the schedule's own
 -- ARGV   payload  string  JSON in place of the schedule's payload (trigger only); '' for the schedule's
--- ARGV   slot...  int     none: one run now, its id <schedule>@t<ms>; else 1..1000 slots to backfill, <schedule>@<slot>.b<n>
+-- ARGV   slot...  int     none: one run now, its id <schedule>@t<ms>; else 1..1000 slots to backfill, none after now,
+--                         <schedule>@<slot>.b<n>; their start-by counts from now
 -- REPLY  {word, n, id...}  done | missing | moved (its tasks are of another queue); how many were made or kept for later; the ids
---                         of those made
+--                         of those made; error RS_INVALID 1 slot <why>: nothing was made
 -- FLAGS  none
 -- USES   clock, keys, check, stats, schedule, overlap, turn
 
@@ -16,6 +17,12 @@ local now = clock(q.prefix, ARGV[1])
 local s = read_schedule(q.prefix, id)
 if not s then return {'missing', 0} end
 if home_of(s) ~= q.name then return {'moved', 0} end
+if #ARGV > 1004 then return redis.error_reply('RS_INVALID 1 slot more than 1000') end
+for i = 5, #ARGV do
+  local slot = whole(ARGV[i], 1e11, 4e12)
+  if not slot then return redis.error_reply('RS_INVALID 1 slot must be ms since the epoch') end
+  if slot > now then return redis.error_reply('RS_INVALID 1 slot lies after now') end
+end
 if policy == '' then policy = s.spec.overlap end
 if not OVERLAP[policy or ''] then policy = 'skip' end
 
@@ -36,10 +43,7 @@ if #ARGV < 5 then
 else
   local n = counted(s, 'backfills') + 1
   set_field(s, 'backfills', text(n))
-  for i = 5, math.min(#ARGV, 1004) do
-    local slot = whole(ARGV[i], 1e11, 4e12)
-    if slot then run(text(slot) .. '.b' .. text(n), slot) end
-  end
+  for i = 5, #ARGV do run(text(tonumber(ARGV[i])) .. '.b' .. text(n), tonumber(ARGV[i])) end
   set_field(s, 'backfilled', text(counted(s, 'backfilled') + reply[2]))
 end
 save_schedule(s)

@@ -5,14 +5,14 @@ local MOST_OPEN = 100                                   -- runs that a schedule 
 -- Make the task of a run; nil where its id is taken: a slot makes one task, ever. due: the planned time, ms.
 local function make_run(q, s, suffix, due, now, payload)
   local id, fields, priority = s.id .. '@' .. suffix, {}, s.f['task:priority']
-  local key = q.task .. id
+  local key, counted_from = q.task .. id, string.find(suffix, '.b', 1, true) and now or due
   if not is_id(id) then return nil end
   weigh(2 + #(payload or s.f['task:payload'] or '') / 4096)
   s.open[#s.open + 1] = suffix
   if redis.call('EXISTS', key) == 1 then return nil end -- made by a call that stopped half-way: it may still run
   for field in pairs(TEXT) do                           -- only what a producer may write
     local value = s.f['task:' .. field]
-    if field == 'expires_at' and value then value = text(due + (tonumber(string.sub(value, 2)) or 0)) end
+    if field == 'expires_at' and value then value = text(counted_from + (tonumber(string.sub(value, 2)) or 0)) end
     if field == 'payload' then value = payload or value end
     if value then fields[#fields + 1], fields[#fields + 2] = field, value end
     if field == 'payload' and value then fields[#fields + 1], fields[#fields + 2] = 'submitted', fingerprint(value) end

@@ -5,6 +5,7 @@ local OVERLAP = {skip = true, buffer_one = true, buffer_all = true, cancel_other
   allow_all = true}
 local REMEMBERED = 10                                   -- runs
 local CHANGES = ':changes'                              -- no name: the field of the calendars that counts them
+local REPLANNED = ':planned'                              -- neither: by which of them all next slots were planned
 local LISTS = {'open', 'buffer', 'recent'}              -- fields that hold runs, with spaces between them
 
 local function prefix_of(key)

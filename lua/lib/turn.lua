@@ -20,6 +20,12 @@ end
 -- Write the lists, the next slot and the time of the next look.
 local function move_on(q, s, following, due, now)
   local most, waits = sane(s.spec.max_runs, 1, 1e15), sane(s.spec.after_completion, 0, 1e13)
+  local bare, handled = string.match(following or '', '^([^~]*)~([^~]*)$')
+  if handled then set_field(s, 'last', string.sub(handled, 1, 80)) end
+  following = bare or following
+  local till, rest = string.match(following or '', '^%^(%d+):(.*)$')
+  if till then FORMER.forget(s, tonumber(till)) end     -- the slots of earlier definitions, up to then, are made or counted
+  following = rest or following
   local slot, look = following == '=' and s.f.slot or following, due
   if following == 'every' then
     look = next_of_interval(s, now)
@@ -34,6 +40,8 @@ local function move_on(q, s, following, due, now)
   elseif waits and not (tonumber(slot or '') and tonumber(slot) > now) then
     look = (s.ended_at or now) + waits                  -- whatever final state counts as the end, and a run that is gone
     slot = text(look)
+  elseif till and slot == '' then
+    look = 0
   elseif digits(slot) == '' then
     suspend(q, s, now, 'malformed: its spec says no next slot')
   end

@@ -19,10 +19,11 @@ from redsched.client import AsyncClient
 from redsched.engine.isolation import Refusals, is_its_own
 from redsched.engine.observer import Observer
 from redsched.model.errors import InvalidSchedule, StoreError
-from redsched.model.firing import MALFORMED, Decision, Policy, decide
+from redsched.model.firing import AGAIN, MALFORMED, NONE, SAME, Decision, Policy, decide, replanned
 from redsched.model.schedule import Plan
+from redsched.model.zones import TZDATA_VERSION
 from redsched.wire import schedules
-from redsched.wire.schedules import Firing, Stored
+from redsched.wire.schedules import Firing, Former, Stored
 
 log = logging.getLogger("redsched.mover")
 A_CALL = 100  # schedules of one look
@@ -54,6 +55,7 @@ class Schedules:
         self._plans: OrderedDict[tuple[str, bytes], Compiled] = OrderedDict()
         self._holidays: dict[str, frozenset[str]] = {}  # by the name of a calendar; all plans share them
         self._calendars_rev = 0
+        self._replanned = -1  # the change of the calendars after which all were looked at
         self._refusals = Refusals("fire", observer, log, "schedule")
         self.armed = False
         self.nudge: Callable[[], None] = lambda: None
@@ -70,6 +72,8 @@ class Schedules:
             self._calendars_rev = looked.calendars
             self._plans.clear()
         self._refusals.keep([stored.id for stored in looked.schedules])  # the others are gone, or not due
+        if self._acting() and self._replanned != looked.calendars and await self._replan(looked.calendars):
+            return 0.0
         todo = [stored for stored in looked.schedules if not self._refusals.waits(stored.id)]
         if todo:
             await self._fire(todo, looked.now)
@@ -82,6 +86,20 @@ class Schedules:
             late = 0.0 if self._acting() else STANDBY
             wait = min(wait, max(0.0, looked.next_look / 1_000 - offset - time.monotonic() + late))
         return wait
+
+    async def _replan(self, changes: int) -> int:
+        """Have those looked at whose next slot may be another one now, and answer how many.
+
+        A mover that ends meanwhile leaves the others to the next.
+        """
+        cursor, found = "", 0
+        while cursor or self._replanned != changes:
+            call = schedules.replan_schedules(
+                self._client.cell_keys, changes=changes, release=TZDATA_VERSION, cursor=cursor
+            )
+            cursor, n = await self._client.transport.send(call)
+            found, self._replanned = found + n, -1 if cursor else changes
+        return found
 
     async def _fire(self, todo: Sequence[Stored], now: int) -> None:
         firings: list[Firing] = []
@@ -122,21 +140,32 @@ class Schedules:
         return word
 
     def _decided(self, stored: Stored, now: int) -> Firing:
-        found = self._compiled(stored)
-        if found.plan is None:
-            return Firing(stored, Decision(following=MALFORMED, why=found.problem[:200]))
-        since = stored.number("changed_at") or now
+        slot, resumed = stored.number("slot"), stored.number("paused_until") or stored.number("resumed")
+        over: Former | None = None
         try:
-            decision = decide(
-                found.plan, found.policy, slot=stored.number("slot"), since=since, now=now,
-                resumed=stored.number("paused_until") or stored.number("resumed"),
-            )  # fmt: skip
+            for former in stored.former():
+                found = self._compiled(stored, former.spec)
+                decision = None if found.plan is None else _last_slots(
+                    found.plan, found.policy, former, slot=slot, now=now, resumed=resumed
+                )  # fmt: skip
+                if decision is not None:
+                    return Firing(stored, _after_former(decision, former, over))
+                over, slot = former, slot if slot is not None and slot > former.until else None
+            if over is not None:
+                return Firing(stored, _after_former(Decision(following=AGAIN), over, over))
+            found = self._compiled(stored)
+            if found.plan is None:
+                return Firing(stored, Decision(following=MALFORMED, why=found.problem[:200]))
+            return _as_planned(stored, found.plan, found.policy, slot, now=now, resumed=resumed)
         except Exception as error:  # whatever somebody wrote into one of them, it must not stop all others
             log.exception("schedule.malformed", extra={"schedule": stored.id})
             decision = Decision(following=MALFORMED, why=f"{type(error).__name__}: {error}"[:200])
         return Firing(stored, decision)
 
-    def _compiled(self, stored: Stored) -> Compiled:
+    def _compiled(self, stored: Stored, spec: str | None = None) -> Compiled:
+        """What its definition means, or that of an earlier ``spec``."""
+        if spec is not None:
+            stored = Stored(stored.id, {**stored.fields, "spec": spec.encode("utf-8", "surrogatepass")})
         key = (stored.id, bytes(stored.fields.get("spec", b"")))
         found = self._plans.get(key)
         if found is not None:
@@ -167,3 +196,41 @@ def parts(firings: Sequence[Firing]) -> Iterator[list[Firing]]:
             part, weight = [], 0
     if part:
         yield part
+
+
+def _as_planned(
+    stored: Stored, plan: Plan, policy: Policy, slot: int | None, *, now: int, resumed: int | None
+) -> Firing:
+    """What to do about the slots of its definition."""
+    last, since = stored.text("last"), stored.number("changed_at") or now
+    waits_for = replanned(
+        plan, slot, since=since, now=now, last=last, release=TZDATA_VERSION, chained=plan.chained
+    )  # fmt: skip
+    if slot is not None and waits_for is None:
+        return Firing(stored, Decision(following=NONE))
+    decision = decide(plan, policy, slot=waits_for, since=since, now=now, resumed=resumed)
+    if decision.following == SAME and waits_for != slot:
+        decision = msgspec.structs.replace(decision, following=str(waits_for))
+    handled = "" if decision.handled is None else plan.wall(decision.handled)
+    if not handled and slot is None and decision.following.isdecimal() and plan.wall(int(decision.following)):
+        return Firing(stored, decision, f"{TZDATA_VERSION}/")
+    return Firing(stored, decision, f"{TZDATA_VERSION}/{handled}" if handled else "")
+
+
+def _last_slots(
+    plan: Plan, policy: Policy, former: Former, *, slot: int | None, now: int, resumed: int | None
+) -> Decision | None:
+    """What to do about the slots of a definition that was replaced; None where it has none left."""
+    if slot is None and not policy.after_completion:
+        slot = next(plan.after(former.since), None)
+    if slot is None or slot > former.until:
+        return None
+    return decide(plan, policy, slot=slot, since=former.since, now=now, resumed=resumed, until=former.until)
+
+
+def _after_former(decision: Decision, former: Former, over: Former | None) -> Decision:
+    """The decision with the word that says up to when the slots of earlier definitions are done with."""
+    done = former if decision.following == AGAIN else over
+    if done is None:
+        return decision
+    return msgspec.structs.replace(decision, following=f"^{done.until}:{decision.following}")

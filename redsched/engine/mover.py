@@ -248,7 +248,7 @@ class Mover:
         while True:
             try:
                 keys = self._client.cell_keys
-                prefixes = (keys.due_prefix, keys.inbox_prefix, keys.schedules, keys.agenda)
+                prefixes = (keys.due_prefix, keys.inbox_prefix, keys.schedules, keys.calendars, keys.agenda)
                 await self._client.transport.watch(prefixes, self._changed)
             except Refused as refused:
                 if not told:
@@ -282,7 +282,7 @@ class Mover:
                     self._told.add(queue)
                 elif (queue := self._client.cell_keys.inbox_of(key)) is not None and is_name(queue):
                     self._inboxes.tell((queue,))
-                elif key == self._client.cell_keys.schedules:
+                elif key in (self._client.cell_keys.schedules, self._client.cell_keys.calendars):
                     self._schedules.nudge()
                 elif key == self._client.cell_keys.agenda:
                     self._agenda.told()

@@ -15,6 +15,7 @@ ON_TIME_MS = 5_000  # so late a slot is still on time for every policy: a change
 MOST_LOOKED_AT = 2_000  # slots of one decision
 MOST_FIRED = 100
 SAME, NONE, MALFORMED = "=", "none", "malformed"  # what comes next, beside a slot
+AGAIN = ""  # it is planned at the next look
 
 
 class Times(Protocol):
@@ -29,6 +30,15 @@ class Times(Protocol):
 
     def due(self, slot: int) -> int:
         """When a slot is due: itself and its jitter."""
+
+    def holds(self, slot: int) -> bool:
+        """Whether it is a slot, by the calendars and the zones of now."""
+
+    def wall(self, slot: int) -> str:
+        """Its local time such as ``2027-03-14T09:00:00``; empty where no clock on a wall names the slots."""
+
+    def after_wall(self, wall: str) -> Iterator[int]:
+        """The slots after a local time, without another one of its day where a day has one."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,15 +61,18 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     due: int | None = None
     missed: int = 0
     why: str = ""
+    handled: int | None = None  # the last slot that is made or missed
     slots: tuple[tuple[int, int], ...] = ()
 
 
 def decide(
-    plan: Times, policy: Policy, *, slot: int | None, since: int, now: int, resumed: int | None = None
-) -> Decision:
+    plan: Times, policy: Policy, *, slot: int | None, since: int, now: int, resumed: int | None = None,
+    until: int | None = None,
+) -> Decision:  # fmt: skip
     """What to do at ``now`` about a schedule whose next slot is ``slot`` (None: not planned since ``since``).
 
-    Slots up to ``resumed`` lie in a pause and are missed.
+    Slots up to ``resumed`` lie in a pause and are missed. ``until``: the plan was replaced then, and has no slots after
+    that; what follows those is ``AGAIN``.
     """
     if policy.after_completion:
         return _after_completion(policy, slot, now)
@@ -67,15 +80,25 @@ def decide(
         return _next(plan, next(plan.after(since), None))
     if plan.due(slot) > now:
         return Decision(following=SAME, due=plan.due(slot))
-    first, late, paused = _skipped_ahead(plan, policy, slot, now, resumed)
+    if not plan.holds(slot):  # a calendar leaves it out now, or another release of tzdata moved it
+        slot = next(plan.after(slot), None)
+        if slot is None or (until is not None and slot > until):
+            return Decision(following=NONE if until is None else AGAIN)
+        if plan.due(slot) > now:
+            return _next(plan, slot)
+    first, late, paused = _skipped_ahead(plan, policy, slot, now if until is None else min(now, until), now, resumed)
     candidates: list[tuple[int, int]] = []
     following: int | None = None
+    handled: int | None = None
     more, due = False, 0
     for n, at in enumerate(chain((first,), islice(plan.after(first), MOST_LOOKED_AT))):
         due = max(due, plan.due(at))  # in order: one that jitter moves far keeps those behind it waiting
+        if until is not None and at > until:
+            break
         if due > now or n >= MOST_LOOKED_AT:
             following, more = at, due <= now
             break
+        handled = at
         if resumed is not None and at <= resumed:
             paused += 1
         elif now - due > policy.window_ms:
@@ -85,11 +108,33 @@ def decide(
     fired, passed = _chosen(policy, candidates, now, more, late)
     if len(fired) > MOST_FIRED:
         following, fired = fired[MOST_FIRED][0], fired[:MOST_FIRED]
+        handled = fired[-1][0]
     told = {"paused": paused, "catch_up_window": late, f"catch_up {policy.catch_up}": passed}
     why = ", ".join(f"{reason} {n}" for reason, n in told.items() if n)
-    return msgspec.structs.replace(
-        _next(plan, following), missed=paused + late + passed, why=why, slots=tuple(fired)
-    )
+    found = Decision(following=AGAIN) if until is not None and following is None else _next(plan, following)
+    return msgspec.structs.replace(found, missed=paused + late + passed, why=why, slots=tuple(fired), handled=handled)
+
+
+def replanned(
+    plan: Times, slot: int | None, *, since: int, now: int, last: str = "", release: str = "", chained: bool = False
+) -> int | None:
+    """The slot to wait for in place of ``slot``, which was planned earlier.
+
+    Since then a calendar may have changed, or ``release``, the release of tzdata. ``last``: ``<release>/<local time>``
+    of the last slot that was made or missed. Local times are compared, so that a new release gives no local day a
+    second slot. ``chained``: each slot follows from the one before it, so that only a slot that is left out moves.
+    """
+    if slot is None:
+        return None
+    planned_by, _, wall = last.partition("/")
+    if chained:
+        return slot if plan.holds(slot) else next(plan.after(slot), None)
+    if planned_by and planned_by != release and plan.wall(slot):
+        found = plan.after_wall(wall) if wall else plan.after(since)
+        return next((one for one in found if one > since), None)
+    if slot <= now:
+        return slot  # it is due, or waits for its jitter
+    return next(plan.after(now), None)
 
 
 def _after_completion(policy: Policy, slot: int | None, now: int) -> Decision:
@@ -105,16 +150,16 @@ def _after_completion(policy: Policy, slot: int | None, now: int) -> Decision:
 
 
 def _skipped_ahead(
-    plan: Times, policy: Policy, slot: int, now: int, resumed: int | None
+    plan: Times, policy: Policy, slot: int, last: int, now: int, resumed: int | None
 ) -> tuple[int, int, int]:
     """For a plain interval, the first slot that may still be fired, and how many before it are too late or in a
-    pause."""
+    pause; none after ``last`` counts."""
     if plan.interval is None:
         return slot, 0, 0
     every = plan.interval[0]
-    paused = 0 if resumed is None else max(0, (min(resumed, now) - slot) // every + 1)
+    paused = 0 if resumed is None else max(0, (min(resumed, last) - slot) // every + 1)
     slot += paused * every
-    late = max(0, -(-(now - policy.window_ms - slot) // every))
+    late = max(0, min(-(-(now - policy.window_ms - slot) // every), (last - slot) // every + 1))
     return slot + late * every, late, paused
 
 

@@ -65,6 +65,7 @@ MAX_TEXT = 1_000
 MAX_JITTER_MS = 86_400_000
 LEAST_MS = 1_000  # the shortest interval and catch-up window
 LONGEST_MS = 100 * 366 * 86_400_000
+_AROUND_MS = 3 * 3_600_000  # no clock is put back further
 MAX_MISSES = 10_000  # slots that exclusions may leave out in a row; a plan that finds none beyond ends
 MAX_SEARCH = 1_000_000  # and the times of excluded crons that are looked at meanwhile: more than a year's minutes
 
@@ -113,6 +114,7 @@ class Plan:
         self._jitter = _ranged("jitter", schedule.jitter, 0, MAX_JITTER_MS)
         self._intervals: list[tuple[int, int]] = []
         self._sources: list[Source] = []
+        self._by_wall = False
         self._compile()
         excluded = schedule.exclude
         self._exclusion = None
@@ -136,6 +138,49 @@ class Plan:
             return slot_ms
         moved = slot_ms + _draw(self._seed, slot_ms, "jitter") % (self._jitter + 1)
         return max(slot_ms, min(self._end, moved, next(self.after(slot_ms), moved + 1) - 1))
+
+    def holds(self, slot_ms: int) -> bool:
+        """Whether it is one of the slots, by the calendars and the zones of now."""
+        if self.chained:
+            return self._exclusion is None or not self._exclusion.leaves_out(slot_ms)
+        return next(self.after(slot_ms - 1), None) == slot_ms
+
+    @property
+    def chained(self) -> bool:
+        """Whether each slot follows from the one before it."""
+        return self.schedule.random is not None or self.schedule.after_completion is not None
+
+    def wall(self, slot_ms: int) -> str:
+        """The local time of a slot such as ``2027-03-14T09:00:00``; empty where no clock on a wall names the slots."""
+        if not self._by_wall:
+            return ""
+        return local(slot_ms, self._zone).replace(tzinfo=None, microsecond=0).isoformat()
+
+    def after_wall(self, wall: str) -> Iterator[int]:
+        """The slots after a local time such as ``2027-03-14T09:00:00``, without another one of its day where a day has
+        one: its clocks may have gone otherwise when that one ran.
+
+        Raises:
+            ValueError: it is no local time.
+        """
+        moment = datetime.fromisoformat(wall)
+        begin = instant_ms(moment.replace(tzinfo=self._zone)) - _AROUND_MS
+        day = moment.date().isoformat()
+        for slot in self.after(begin):
+            at = self.wall(slot)
+            if at > wall and (at[:10] != day or self._slots_of_day(slot) > 1):
+                yield slot
+
+    def _slots_of_day(self, slot_ms: int) -> int:
+        """How many slots the local day of a slot has: 1, or 2 for more."""
+        day = local(slot_ms, self._zone).date()
+        begin = datetime(day.year, day.month, day.day, tzinfo=self._zone)
+        found = 0
+        for slot in self.after(instant_ms(begin) - 1):
+            if found == 2 or local(slot, self._zone).date() != day:
+                break
+            found += 1
+        return found
 
     def preview(self, after_ms: int, count: int) -> list[Run]:
         """The next ``count`` runs after an instant."""
@@ -252,6 +297,7 @@ class Plan:
 
     def _rule(self, rule: Rule, zone_name: str | None = None) -> None:
         its_zone = self._zone if zone_name is None else _zone(zone_name)
+        self._by_wall = True
         gap, fold = self.schedule.dst_gap, self.schedule.dst_fold
         self._sources.append(lambda after_ms: noted(rule, its_zone, after_ms, gap, fold))
 

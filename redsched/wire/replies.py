@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from redsched.model.errors import (
+    InvalidSchedule,
     InvalidTask,
     OutcomeUnknown,
     RedschedError,
@@ -31,6 +32,7 @@ from redsched.wire.protocol import Call
 T = TypeVar("T")
 Command = Sequence[Word]
 
+_OF_SCHEDULES = ("pause_schedule", "trigger")  # their refusals name a field of the schedule's verb
 _PLAIN_READS = frozenset(("queues", "ping", "scan", "metrics", "doctor", "dead"))  # of plain commands
 
 FIRST_PAUSE = 0.02  # seconds; doubles up to LONGEST_PAUSE
@@ -283,6 +285,8 @@ def refusal(verb: str, problem: str) -> RedschedError:
         return StoreDenied(verb, problem, reads=reads)
     if problem.startswith("RS_INVALID "):
         _, index, field, why = problem.split(" script: ", maxsplit=1)[0].split(" ", 3)
+        if verb in _OF_SCHEDULES:
+            return InvalidSchedule(field, why)
         return InvalidTask(field, why, index=int(index) - 1 if verb == "enqueue" else None)
     return StoreError(verb, problem, reads=reads)
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from redsched.model.definition import Schedule, TaskTemplate, document, schedule_of
-from redsched.model.duration import duration_ms, instant_ms
+from redsched.model.duration import LATEST_MS, duration_ms, instant_ms
 from redsched.model.errors import InvalidSchedule, InvalidTask
 from redsched.model.firing import Decision, Policy
 from redsched.model.retry import retry_of
@@ -42,6 +42,14 @@ _INSTANTS = {"start", "end"}
 _JSON = msgspec.json.Encoder(order="deterministic")
 
 
+class Former(msgspec.Struct, frozen=True):
+    """A spec whose slots after ``since``, up to and with ``until`` (ms), are to be made or counted."""
+
+    since: int
+    until: int
+    spec: str
+
+
 class Stored(msgspec.Struct, frozen=True):
     """A schedule as its hash has it."""
 
@@ -56,6 +64,13 @@ class Stored(msgspec.Struct, frozen=True):
         """A field as a whole number; None where it is none."""
         found = self.text(name)
         return int(found) if found.isdecimal() and len(found) < 16 else None
+
+    def former(self) -> list[Former]:
+        """The definitions that were replaced before a mover looked at all of their slots, oldest first."""
+        try:
+            return msgspec.json.decode(self.fields.get("former", b"[]"), type=list[Former], strict=False)
+        except (ValueError, RecursionError):
+            return [Former(since=0, until=LATEST_MS, spec="")]  # somebody wrote what is none; it is passed over
 
     def words(self, name: str) -> list[str]:
         """A field that is a list."""
@@ -89,6 +104,7 @@ class Firing(msgspec.Struct, frozen=True):
 
     stored: Stored
     decision: Decision
+    last: str = ""  # release of tzdata/local time of the last slot that is made or missed; empty: it stays
 
 
 def spec_text(schedule: Schedule) -> bytes:
@@ -231,6 +247,17 @@ def due_schedules(keys: CellKeys, limit: int = 100) -> Call[Looked]:
     return Call("due_schedules", (keys.schedules,), (0, limit), read)
 
 
+def replan_schedules(
+    keys: CellKeys, *, changes: int, release: str, cursor: str = ""
+) -> Call[tuple[str, int]]:
+    """Have those looked at that a change of the calendars, or this release of tzdata, may move.
+
+    Answers the next cursor (empty: all are done), and how many of this page.
+    """
+    words: list[Word] = [0, changes, release, cursor]
+    return Call("replan_schedules", (keys.schedules,), words, lambda reply: (text_of(reply[0]), reply[1]))
+
+
 def fire(cell: Cell, firings: Sequence[Firing]) -> Call[list[str]]:
     """Carry decisions out; answers for each how many runs were made, or why none."""
     numbers: dict[str, int] = {}
@@ -238,7 +265,8 @@ def fire(cell: Cell, firings: Sequence[Firing]) -> Call[list[str]]:
     for one in firings:
         stored, todo = one.stored, one.decision
         number = numbers.setdefault(stored.queue, len(numbers) + 1)
-        words += (number, stored.id, stored.text("rev"), stored.text("slot"), todo.following)
+        following = f"{todo.following}~{one.last}" if one.last else todo.following
+        words += (number, stored.id, stored.text("rev"), stored.text("slot"), following)
         words += ("" if todo.due is None else todo.due, todo.missed, todo.why, len(todo.slots))
         for slot, due in todo.slots:
             words += (slot, due)

@@ -21,7 +21,7 @@ import msgspec
 CONTRACT = 1  # the contract's major: it is in the names of the library and of its functions
 LIBRARY = f"redsched{CONTRACT}"
 PREFIX = f"rs{CONTRACT}_"
-FEW = 12  # verbs that use a part which the others need not see
+FEW = 14  # verbs that use a part which the others need not see
 
 _BUILD_LINE = re.compile(r"^([1-9][0-9]{0,8}) ([0-9a-f]{16})$", re.MULTILINE)
 _DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, [A-Z_]+)*)", re.MULTILINE)
@@ -33,7 +33,7 @@ _PARTS = ("budget", "clock", "keys", "check", "read", "trouble", "event", "stats
           "isolate", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "merge", "unique", "planned",
           "replan", "field", "submit", "rerun", "judge", "due", "create", "inbox", "whole", "start", "claimed", "page",
           "view", "tied", "fault", "family", "loose", "amiss", "inspected", "retie", "amend", "target", "mend",
-          "schedule", "pause", "run", "overlap", "turn", "firing", "rule", "heard", "fate", "crowd",
+          "schedule", "former", "pause", "run", "overlap", "turn", "firing", "rule", "heard", "fate", "crowd",
           "agenda")  # fmt: skip
 
 # Parts of one concept: what only they use of each other is not seen outside.
@@ -41,7 +41,7 @@ _ROOMS = (
     ("plan", "conditions"),
     ("view", "tied", "fault", "family", "loose", "amiss", "inspected", "retie", "amend", "target", "mend"),
     ("fate", "crowd", "agenda"),
-    ("schedule", "pause", "run", "overlap", "turn", "firing"),
+    ("schedule", "former", "pause", "run", "overlap", "turn", "firing"),
 )
 
 

@@ -232,24 +232,11 @@ class Talks:
         for at, date in enumerate(dates or ()):
             if not is_date(date):
                 raise InvalidSchedule(f"dates[{at}]", f"{date!r} is no date such as 2027-12-25 or *-12-25")
-        word = yield wire.put_calendar(self._keys, name, dates)
-        if word in ("put", "dropped"):  # what was planned by the old dates is planned anew
-            for shown in (yield from self._all()):
-                schedule = _readable(shown.stored)
-                if schedule is not None and name in calendars_of(schedule):
-                    yield self._put(schedule, "replan")
-        return word  # type: ignore[no-any-return]
+        return (yield wire.put_calendar(self._keys, name, dates))  # type: ignore[no-any-return]
 
     def calendars(self) -> Talk[dict[str, list[str]]]:
         """See there."""
         return dict((yield wire.calendars(self._keys)))
-
-
-def _readable(stored: Stored) -> Schedule | None:
-    try:
-        return wire.definition_of(stored)
-    except InvalidSchedule:
-        return None
 
 
 def calendars_of(schedule: Schedule) -> set[str]:

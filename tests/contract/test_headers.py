@@ -72,6 +72,7 @@ CALLS: dict[str, Any] = {
     "trigger": lambda n: part("schedules").trigger(CELL, "a", "q", slots=[1] * n),
     "pause_schedule": lambda n: part("schedules").pause_schedule(CellKeys(CELL), "a", reason="", until=5),
     "resume_schedule": lambda n: part("schedules").resume_schedule(CellKeys(CELL), "a"),
+    "replan_schedules": lambda n: part("schedules").replan_schedules(CellKeys(CELL), changes=1, release="2026c"),
     "drop_schedule": lambda n: part("schedules").drop_schedule(CellKeys(CELL), ["a"] * n),
     "show_schedules": lambda n: part("schedules").show_schedules(CellKeys(CELL), ["a"] * n),
     "put_calendar": lambda n: part("schedules").put_calendar(CellKeys(CELL), "a", ["2027-12-25"]),
@@ -98,7 +99,7 @@ WORDS_EACH = {
 ALWAYS = {"put_schedule": 2}  # words of the first that repeats, beside those: a type and a payload
 # what a full server still carries out; enqueue is not among them, so that producers are refused there
 DRAINING = {"promote", "claim", "settle", "renew", "reap", "cancel", "reschedule", "sweep", "leave", "drop", "ingest",
-            "drop_schedule", "attend", "confirm", "drop_rule"}  # fmt: skip
+            "drop_schedule", "replan_schedules", "attend", "confirm", "drop_rule"}  # fmt: skip
 READING = {"show", "list", "stats", "version", "inspect", "due_schedules", "show_schedules", "calendars", "kin",
            "paused", "rules", "explain"}  # fmt: skip
 

@@ -61,7 +61,7 @@ def live(times: Timetable) -> None:
     times.call("show_schedules", "", 10, "bad")
     for verb, *args in (
         ("trigger", "bad", "allow_all", ""), ("trigger", "bad", "", "", NOW), ("pause_schedule", "bad", "x", 0),
-        ("resume_schedule", "bad"), ("pause_schedule", "bad", "x", NOW), ("show_schedules", "", 10, "bad"),
+        ("resume_schedule", "bad"), ("pause_schedule", "bad", "x", NOW + 1), ("show_schedules", "", 10, "bad"),
     ):  # fmt: skip
         times.call(verb, *args)
     assert times.put("bad") == ["updated", pytest.approx(1, abs=1e15)]

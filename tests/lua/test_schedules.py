@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import redis
 
 from tests.lua.harness import DAY, HOUR, NOW, Queue, raised
 from tests.lua.timetable import FIELDS, HOURLY, NEVER, Timetable, decision
@@ -54,11 +55,15 @@ def test_another_time_is_planned_anew_and_other_fields_keep_the_slot(times: Time
     assert times.hash() == {"rev": "2", "slot": str(NOW + HOUR), "task:priority": "high"}
     assert times.looks() == {"s": 0}
 
-    assert times.put(spec={"max_runs": 5}, now=NOW + 2) == ["updated", 3]
-    assert times.hash() == {"rev": "3"}, "the priority was not given again"
+    assert times.put(spec={"max_runs": 5, "description": "other"}, now=NOW + 2) == ["updated", 3]
+    assert times.hash() == {"rev": "3", "slot": str(NOW + HOUR)}, "the priority was not given again"
+    assert whole(times)["changed_at"] == str(NOW), "its times are the same"
+
+    assert times.put(spec={"cron": "1 * * * *"}, now=NOW + 2) == ["updated", 4]
+    assert times.hash() == {"rev": "4"}
     assert whole(times)["changed_at"] == str(NOW + 2)
     assert whole(times)["created_at"] == str(NOW)
-    assert times.events() == ["schedule_put s word=created", *["schedule_put s word=updated"] * 2]
+    assert times.events() == ["schedule_put s word=created", *["schedule_put s word=updated"] * 3]
 
 
 def test_another_queue_is_a_change(times: Timetable) -> None:
@@ -92,13 +97,70 @@ def test_a_put_for_one_revision_changes_no_other(times: Timetable) -> None:
     assert times.put(mode="=1", key="k") == ["updated", 2]
 
 
-def test_a_schedule_is_replanned_when_asked(times: Timetable) -> None:
+def test_a_schedule_is_looked_at_when_asked_and_keeps_its_slot(times: Timetable) -> None:
     times.planned(NOW + HOUR)
 
     assert times.put(mode="replan") == ["updated", 2]
 
-    assert times.hash() == {"rev": "2"}
+    assert times.hash() == {"rev": "2", "slot": str(NOW + HOUR)}
     assert times.looks() == {"s": 0}
+
+
+def former(times: Timetable) -> list[tuple[int, int, Any]]:
+    """The earlier definitions with slots that are to be made or counted: since, until, cron."""
+    listed = json.loads(times.hash().get("former", "[]"))
+    return [(int(one["since"]), int(one["until"]), json.loads(one["spec"])["cron"]) for one in listed]
+
+
+def test_a_slot_that_has_come_stays_with_the_definition_that_named_it(times: Timetable) -> None:
+    times.planned(NOW + 5)
+
+    times.put(spec={"cron": "1 * * * *"}, now=NOW + 7)
+    assert former(times) == [(NOW, NOW + 7, "0 * * * *")]
+    assert times.hash()["slot"] == str(NOW + 5)
+
+    times.put(spec={"cron": "2 * * * *"}, now=NOW + 9)  # nobody has planned those of the definition between
+    assert former(times) == [(NOW, NOW + 7, "0 * * * *"), (NOW + 7, NOW + 9, "1 * * * *")]
+
+    assert times.fire(f"^{NOW + 7}:", slots=[NOW + 5], now=NOW + 10) == ["1"]
+    assert former(times) == [(NOW + 7, NOW + 9, "1 * * * *")]
+    assert "slot" not in times.hash()
+    assert times.looks() == {"s": 0}
+
+    assert times.fire(f"^{NOW + 9}:{NOW + HOUR}", now=NOW + 10) == ["0"]
+    assert former(times) == []
+    assert times.hash("s", "open", "recent") == {"rev": "3", "slot": str(NOW + HOUR), "fired": "1"}
+
+
+def test_a_definition_that_was_never_planned_keeps_the_slots_of_its_time(times: Timetable) -> None:
+    times.put()
+    times.put(spec={"cron": "1 * * * *"})
+    assert former(times) == [], "no time has gone by"
+
+    times.put(spec={"cron": "2 * * * *"}, now=NOW + 1)
+    assert former(times) == [(NOW, NOW + 1, "1 * * * *")]
+
+
+def test_of_definitions_changed_too_often_the_oldest_is_counted_as_missed(times: Timetable) -> None:
+    times.planned(NOW + 5)
+    for number in range(1, 13):
+        times.put(spec={"cron": f"{number} * * * *"}, now=NOW + 9 + number)
+
+    assert [cron for _, _, cron in former(times)] == [f"{number} * * * *" for number in range(2, 12)]
+    assert times.hash("s", "former") == {"rev": "13", "missed": "2"}
+    assert times.events().count(f"slot_missed s reason=changed too often to count all n=1 slot={NOW + 5}") == 1
+
+
+def test_one_that_could_not_be_used_goes_on_when_it_is_put_again(times: Timetable) -> None:
+    times.put()
+    times.fire("malformed", why="soon is no duration")
+    assert times.hash("s", "paused_at") == {"rev": "1", "paused": "malformed: soon is no duration"}
+
+    assert times.put(now=NOW + 1) == ["updated", 2]
+
+    assert times.hash() == {"rev": "2", "resumed": str(NOW + 1)}
+    assert times.looks() == {"s": 0}
+    assert times.events()[-2:] == ["schedule_resumed s", "schedule_put s word=updated"]
 
 
 def test_a_paused_schedule_stays_so_when_it_is_changed(times: Timetable) -> None:
@@ -118,6 +180,9 @@ def test_one_that_has_ended_begins_again_with_other_times_only(times: Timetable)
 
     times.put(key="k")
     assert times.hash("s", "recent", "open", "fired") == {"rev": "2", "ended": str(NOW), "task:key": "k"}
+    assert times.looks() == {"s": NEVER}
+
+    times.put(spec={"description": "other"}, key="k")
     assert times.looks() == {"s": NEVER}
 
     times.put(spec={"max_runs": 2}, key="k")
@@ -236,7 +301,10 @@ def test_a_pause_again_has_another_reason_and_end(times: Timetable) -> None:
     times.put()
     times.call("pause_schedule", "s", "a", NOW + HOUR)
 
-    assert times.call("pause_schedule", "s", "x" * 300, 5, now=NOW + 1) == "paused"
+    for until in (5, "soon", NOW, NOW + 1, 10**13):
+        with pytest.raises(redis.ResponseError, match="RS_INVALID 1 until "):
+            times.call("pause_schedule", "s", "b", until, now=NOW + 1)
+    assert times.call("pause_schedule", "s", "x" * 300, 0, now=NOW + 1) == "paused"
 
     assert times.hash() == {"rev": "1", "paused": "x" * 200, "paused_at": str(NOW + 1)}
     assert times.looks() == {"s": NEVER}

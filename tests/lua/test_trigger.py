@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import redis
 
 from tests.lua.harness import HOUR, NOW, Queue
 from tests.lua.timetable import NEVER, Timetable
@@ -144,7 +147,7 @@ def test_a_backfill_runs_slots_of_the_past_once_more(times: Timetable) -> None:
 
     task = times.queue.task(f"s@{NOW - HOUR}.b1")
     assert (task["slot"], task["due_at"], task["expires_at"]) == (
-        f"{NOW - HOUR}.b1", str(NOW - HOUR), str(NOW + HOUR),
+        f"{NOW - HOUR}.b1", str(NOW - HOUR), str(NOW + 1 + 2 * HOUR),
     )  # fmt: skip
     assert times.hash("s", "recent", "task:expires_at") == {
         "rev": "1", "slot": str(SECOND), "fired": "1", "backfills": "1", "backfilled": "2",
@@ -172,19 +175,30 @@ def test_a_backfill_one_after_another_waits_in_the_buffer(times: Timetable) -> N
     assert times.tasks() == {f"s@{NOW - 1}.b1": "completed", f"s@{NOW - 2}.b1": "ready"}
 
 
-def test_a_payload_is_for_a_backfill_too_and_slots_that_are_none_are_left_out(times: Timetable) -> None:
+def test_a_payload_is_for_a_backfill_too(times: Timetable) -> None:
     times.put(spec={"overlap": "allow_all"})
 
-    words = times.call("trigger", "s", "", "[1]", "soon", 5, str(10**11 - 1), 10**11, 4 * 10**12, 4 * 10**12 + 1)
+    assert times.call("trigger", "s", "", "[1]", 10**11) == ["done", 1, "s@100000000000.b1"]
+    assert times.queue.task("s@100000000000.b1")["payload"] == "[1]"
 
-    assert words == ["done", 2, "s@100000000000.b1", "s@4000000000000.b1"]
+
+@pytest.mark.parametrize("slot", ["soon", 5, 10**11 - 1, NOW + 1, 4 * 10**12 + 1])
+def test_a_backfill_with_a_slot_that_is_none_or_lies_after_now_makes_nothing(times: Timetable, slot: Any) -> None:
+    times.put(spec={"overlap": "allow_all"})
+
+    with pytest.raises(redis.ResponseError, match="RS_INVALID 1 slot "):
+        times.call("trigger", "s", "", "", NOW, slot)
+
+    assert times.tasks() == {}
 
 
 def test_a_backfill_has_at_most_a_thousand(real_queue: Queue) -> None:
     times = Timetable(real_queue)
     times.put(spec={"overlap": "allow_all"})
 
-    word, n, *ids = times.call("trigger", "s", "", "", *(NOW - number for number in range(1_001)))
+    with pytest.raises(redis.ResponseError, match="RS_INVALID 1 slot "):
+        times.call("trigger", "s", "", "", *(NOW - number for number in range(1_001)))
+    word, n, *ids = times.call("trigger", "s", "", "", *(NOW - number for number in range(1_000)))
 
     assert (word, n, len(ids), len(times.tasks())) == ("done", 1_000, 1_000, 1_000)
 

@@ -8,6 +8,7 @@ import pytest
 
 from redsched import Client
 from redsched.model.schedule import OVERLAPS, Exclude, Plan, TaskTemplate
+from redsched.model.zones import TZDATA_VERSION
 from redsched.schedules import Schedules
 from tests.lua.consistency import assert_consistent
 from tests.system.schedule_clock import DAY, HOUR, MINUTE, NOW, SECOND, Clocked, Mover, Stage, stage_on
@@ -471,6 +472,40 @@ def test_a_changed_calendar_holds_for_slots_that_were_planned(stage: Stage) -> N
     stage.advance(2 * DAY)
 
     assert stage.made() == [28 * HOUR]
+
+
+def test_a_calendar_that_another_client_puts_moves_what_is_planned_both_ways(stage: Stage) -> None:
+    stage.schedules.put_calendar("holidays", ["2027-01-16"])
+    stage.put(cron="0 12 * * *", overlap="allow_all", exclude=Exclude(calendars=["holidays"]))
+    stage.put("1h", id="other")
+    stage.advance(5 * HOUR)
+    rev = stage.view().rev
+
+    prefix = f"{{{stage.store.namespace}}}:"
+    stage.store.redis.fcall("rs1_put_calendar", 1, f"{prefix}schedules", "holidays", "[]")
+    stage.mover.look()  # the key of the calendars is one that movers watch
+    stage.advance(DAY)
+
+    assert stage.made() == [4 * HOUR, 28 * HOUR]
+    assert stage.view().rev == rev, "nobody has put the schedule again"
+    assert stage.store.redis.hget(f"{prefix}calendars", ":planned") == f"2/{TZDATA_VERSION}"
+
+
+def test_another_release_of_tzdata_has_slots_planned_anew_by_the_mover_that_acts(stage: Stage) -> None:
+    stage.put(cron="0 12 * * *", time_zone="Europe/Berlin")
+    stage.put("1h", id="other")
+    stage.advance(HOUR)
+    redis, prefix = stage.store.redis, f"{{{stage.store.namespace}}}:"
+    slot = int(redis.hget(f"{prefix}schedule:s", "slot"))
+    redis.hset(f"{prefix}schedule:s", mapping={"slot": slot + HOUR, "last": "2020a/"})
+    redis.zadd(f"{prefix}schedules", {"s": slot + HOUR})
+    redis.hset(f"{prefix}calendars", ":planned", "0/2020a")
+
+    Mover(stage).look()
+    stage.advance(DAY)
+
+    assert stage.made() == [3 * HOUR]
+    assert redis.hget(f"{prefix}schedule:s", "last") == f"{TZDATA_VERSION}/2027-01-15T12:00:00"
 
 
 def test_what_somebody_spoilt_is_paused_and_does_not_hold_up_the_others(stage: Stage) -> None:

@@ -42,6 +42,15 @@ class Beat:
     def due(self, slot: int) -> int:
         return slot
 
+    def holds(self, slot: int) -> bool:
+        return (slot - T) % self.every == 0
+
+    def wall(self, slot: int) -> str:
+        return ""
+
+    def after_wall(self, wall: str) -> Iterator[int]:
+        raise NotImplementedError
+
 
 @dataclass
 class Listed:
@@ -56,6 +65,15 @@ class Listed:
 
     def due(self, slot: int) -> int:
         return slot + self.late.get(slot, 0)
+
+    def holds(self, slot: int) -> bool:
+        return slot in self.slots
+
+    def wall(self, slot: int) -> str:
+        return ""
+
+    def after_wall(self, wall: str) -> Iterator[int]:
+        raise NotImplementedError
 
 
 def policy(catch_up: str = "latest", window: int = WIDE, **more: Any) -> Policy:
@@ -74,7 +92,7 @@ def test_a_schedule_that_is_not_planned_yet_gets_its_next_slot_and_makes_nothing
 
 def test_a_schedule_without_a_slot_left_ends() -> None:
     assert decide(Listed([T]), policy(), slot=None, since=T, now=T + 1) == Decision(following=NONE)
-    assert decide(Listed([T]), policy(), slot=T, since=0, now=T) == Decision(following=NONE, slots=((T, T),))
+    assert decide(Listed([T]), policy(), slot=T, since=0, now=T) == Decision(following=NONE, slots=((T, T),), handled=T)
 
 
 def test_a_slot_that_is_not_due_stays_as_it_is() -> None:
@@ -86,7 +104,7 @@ def test_a_slot_that_is_not_due_stays_as_it_is() -> None:
 def test_a_slot_on_time_is_made_by_every_policy(catch_up: str, plain: bool) -> None:
     found = decide(Beat(MINUTE, plain), policy(catch_up), slot=T, since=0, now=T + 3)
 
-    assert found == Decision(following=str(T + MINUTE), due=T + MINUTE, slots=((T, T),))
+    assert found == Decision(following=str(T + MINUTE), due=T + MINUTE, slots=((T, T),), handled=T)
 
 
 @pytest.mark.parametrize("plain", [True, False])
@@ -179,7 +197,7 @@ def test_a_slot_waits_for_its_jitter() -> None:
 
     assert decide(plan, policy(), slot=T, since=0, now=T + MINUTE) == Decision(following=SAME, due=T + 9 * MINUTE)
     assert decide(plan, policy(), slot=T, since=0, now=T + 9 * MINUTE) == Decision(
-        following=str(T + HOUR), due=T + HOUR + 2 * MINUTE, slots=((T, T + 9 * MINUTE),)
+        following=str(T + HOUR), due=T + HOUR + 2 * MINUTE, slots=((T, T + 9 * MINUTE),), handled=T
     )
 
 

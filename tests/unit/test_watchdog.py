@@ -30,7 +30,8 @@ def test_a_handler_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureFixtur
         asyncio.run(main())
 
     stalled = [record for record in caplog.records if record.message == "loop.stalled"]
-    assert len(stalled) == 1 and "blocks_the_loop" in vars(stalled[0])["stack"]
+    # a busy machine may hold up the loop once more, elsewhere
+    assert ["blocks_the_loop" in vars(record)["stack"] for record in stalled].count(True) == 1
 
 
 def test_a_loop_that_turns_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:

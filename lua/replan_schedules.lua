@@ -1,0 +1,35 @@
+-- replan_schedules: have those schedules looked at whose slots a changed calendar or another release of tzdata may move.
+--
+-- KEYS   schedules  zset    {namespace}:schedules
+-- ARGV   now        int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   changes    int     which change of the calendars, as due_schedules told it
+-- ARGV   release    string  of tzdata, by which the caller computes slots; such as 2026c
+-- ARGV   cursor     string  '', then what the last call answered
+-- REPLY  {cursor, n}        '': all are done; n: those that will be looked at now
+-- FLAGS  allow-oom
+-- USES   clock, keys, check, read, drain, schedule
+
+local key, prefix, n = KEYS[1], prefix_of(KEYS[1]), 0
+local changes, release, cursor = ARGV[2], string.sub(ARGV[3] or '', 1, 32), ARGV[4] or ''
+clock(prefix, ARGV[1])
+if not whole(changes or '', 0, 1e15) then return redis.error_reply('RS_INVALID 1 changes must be a whole number') end
+if not string.find(cursor, '^%d*$') or #cursor > 20 then return redis.error_reply('RS_INVALID 1 cursor must be an answer of this verb') end
+local done = soft('HGET', prefix .. 'calendars', REPLANNED) or ''
+if done == changes .. '/' .. release then return {'', 0} end
+local only_calendars = string.match(done, '/(.*)$') == release
+drain({due = key})
+local page = soft('ZSCAN', key, cursor == '' and '0' or cursor, 'COUNT', 100) or {'0', {}}
+for i = 1, #page[2], 2 do
+  local id, score = page[2][i], tonumber(page[2][i + 1])
+  local spec = is_name(id) and score and score < NEVER and soft('HGET', prefix .. 'schedule:' .. id, 'spec') or ''
+  local moved = string.find(spec, '"calendars"', 1, true) or string.find(spec, '"holidays"', 1, true)
+  for _, timing in ipairs(only_calendars and {} or {'"cron"', '"calendar"', '"rrule"'}) do
+    moved = moved or string.find(spec, timing, 1, true)
+  end
+  if moved and score > 0 then
+    redis.call('ZADD', key, 'XX', '0', id)
+    n = n + 1
+  end
+end
+if page[1] == '0' then redis.call('HSET', prefix .. 'calendars', REPLANNED, changes .. '/' .. release) end
+return {page[1] == '0' and '' or page[1], n}
