@@ -200,7 +200,8 @@ NUMBERS: dict[str, Any] = {
     "BYMONTH": st.integers(1, 12),
     "BYMONTHDAY": st.integers(-31, 31).filter(bool),
     "BYYEARDAY": st.integers(-366, 366).filter(bool),
-    "BYWEEKNO": st.integers(-52, 52).filter(bool),
+    # dateutil counts the weeks of the year before by the length of this one, and so errs in its last week
+    "BYWEEKNO": st.integers(-50, 51).filter(bool),
     "BYHOUR": st.integers(0, 23),
     "BYMINUTE": st.integers(0, 59),
     "BYSECOND": st.integers(0, 59),
