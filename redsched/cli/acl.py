@@ -35,7 +35,7 @@ def print_(given: Invocation, queues: tuple[str, ...], roles: tuple[str, ...]) -
         render.document(lines)
         return
     for name, line in lines.items():
-        click.echo(f"# {name}: {made[name].summary}")
-        click.echo(line)
-    click.echo("# and, once every client has a user of its own")
-    click.echo("ACL SETUSER default off")
+        render.say(f"# {name}: {made[name].summary}")
+        render.say(line)
+    render.say("# and, once every client has a user of its own")
+    render.say("ACL SETUSER default off")

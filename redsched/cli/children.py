@@ -19,8 +19,7 @@ from types import TracebackType
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-import click
-
+from redsched.cli import render
 from redsched.cli.invocation import Failure
 from redsched.embedded import die_with_parent
 from redsched.settings import Settings, child_environment
@@ -150,7 +149,7 @@ class Child:
         pause = min(0.5 * 2 ** (self._failures - 1), LONGEST_PAUSE_S)
         self._start_at = now + pause
         self.process = None
-        click.echo(f"{self.name} {ended(code)}; starting it again in {pause:g} s", err=True)
+        render.say(f"{self.name} {ended(code)}; starting it again in {pause:g} s", err=True)
         return code
 
     def next_look(self) -> float:

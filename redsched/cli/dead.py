@@ -76,15 +76,16 @@ def list_(
             (task.id, task.type, task.attempt, render.moment(task.finished_at), task.reason or "") for task in items
         ))  # fmt: skip
     else:
-        click.echo(f"No dead letters in queue {queue}." if page.next_cursor is None else "None on this page.", err=True)
+        render.say(f"No dead letters in queue {queue}." if page.next_cursor is None else "None on this page.", err=True)
     _more(page.next_cursor)
 
 
 @dead.command()
 @click.argument("id")
 @_queue_option
+@click.option("--reveal", is_flag=True, help="Show the payload and the headers, too: they may hold secrets.")
 @pass_invocation
-def show(given: Invocation, id: str, queue: str) -> None:
+def show(given: Invocation, id: str, queue: str, reveal: bool) -> None:
     """Show why a task died.
 
     Its last error with the traceback, and how each of its attempts ended.
@@ -93,6 +94,8 @@ def show(given: Invocation, id: str, queue: str) -> None:
         found = client.task(id, queue=queue, stored=True)
     if found.state != "dead":
         raise Failure(f"Task {id} in queue {queue} is {found.state}, not dead.", CONFLICT)
+    if not reveal:
+        found = render.without_secrets(found)
     if given.json:
         render.document(found)
     else:
@@ -155,7 +158,7 @@ def _act(
         render.document(done)
         return
     what = "would be changed" if dry_run else f"{action}d" if action == "revive" else "dropped"
-    click.echo(f"{done.matched if dry_run else done.changed} of {done.matched} {what}"
+    render.say(f"{done.matched if dry_run else done.changed} of {done.matched} {what}"
                + ("; there are more: repeat it" if done.more else ""))  # fmt: skip
 
 
@@ -164,7 +167,7 @@ def _report(given: Invocation, queue: str, answers: dict[str, str], good: str) -
         render.document(answers)
     else:
         for id, answer in answers.items():
-            click.echo(f"{answer} {id}")
+            render.say(f"{answer} {id}")
     if missing := [id for id, answer in answers.items() if answer == "missing"]:
         raise Failure(f"Not there, queue {queue}: {', '.join(missing)}", NOT_FOUND)
     if unfit := [f"{id} is {answer}" for id, answer in answers.items() if answer != good]:
@@ -173,7 +176,7 @@ def _report(given: Invocation, queue: str, answers: dict[str, str], good: str) -
 
 def _more(cursor: str | None) -> None:
     if cursor is not None:
-        click.echo(f"More: --cursor {cursor}", err=True)
+        render.say(f"More: --cursor {cursor}", err=True)
 
 
 @click.group(cls=Group)
@@ -201,7 +204,7 @@ def quarantine_list(given: Invocation, queue: str, limit: int, cursor: str | Non
             (item.id, item.reason, render.moment(item.at)) for item in page.items
         ))  # fmt: skip
     else:
-        click.echo(f"Nothing is in the quarantine of queue {queue}.", err=True)
+        render.say(f"Nothing is in the quarantine of queue {queue}.", err=True)
     _more(page.next_cursor)
 
 
@@ -253,6 +256,6 @@ def quarantine_drop(
     if given.json:
         render.document({"matched": len(members), "dropped": dropped, "dry_run": dry_run})
     else:
-        click.echo(f"{len(members)} would be dropped" if dry_run else f"{dropped} of {len(members)} dropped")
+        render.say(f"{len(members)} would be dropped" if dry_run else f"{dropped} of {len(members)} dropped")
     if ids and not members:
         raise Failure(f"Not in the quarantine of queue {queue}: {', '.join(ids)}", NOT_FOUND)

@@ -24,7 +24,7 @@ def install(given: Invocation) -> None:
     for field in msgspec.structs.fields(installed):
         value = getattr(installed, field.name)
         text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-        click.echo(f"{field.name:<10}{text}")
+        render.say(f"{field.name:<10}{text}")
 
 
 @click.group(cls=Group)
@@ -54,4 +54,4 @@ def version(given: Invocation) -> None:
     if given.json:
         render.document({"redsched": __version__, "python": platform.python_version()})
     else:
-        click.echo(f"redsched {__version__} (Python {platform.python_version()})")
+        render.say(f"redsched {__version__} (Python {platform.python_version()})")

@@ -49,17 +49,17 @@ def _print(given: Invocation, report: Report, *, dry_run: bool) -> None:
 
     console = render.console(given)
     for line in report.lines:
-        console.print(Text.assemble((f"{line.level:<5}", STYLES[line.level]), _told(line)), soft_wrap=True)
+        console.print(Text.assemble((f"{line.level:<5}", STYLES[line.level]), render.shown(render.Lines(_told(line)))), soft_wrap=True)
     for mended in report.mended:
         where = f"{mended.kind} {mended.name!r} of queue {mended.queue}"
-        console.print(Text(f"mended {where} ({mended.rule}): {mended.mended}"), soft_wrap=True)
+        console.print(Text(render.shown(f"mended {where} ({mended.rule}): {mended.mended}")), soft_wrap=True)
     if dry_run:
         from redsched.observe.doctor.rules import RULES
 
         for fault in report.findings:
             plan = RULES[fault.rule].mend or "nothing; " + RULES[fault.rule].by_hand
-            console.print(Text(f"would mend {fault.kind} {fault.name!r} of queue {fault.queue} ({fault.rule}): {plan}"),
-                          soft_wrap=True)
+            told = f"would mend {fault.kind} {fault.name!r} of queue {fault.queue} ({fault.rule}): {plan}"
+            console.print(Text(render.shown(told)), soft_wrap=True)
 
 
 def _told(line: Line) -> str:

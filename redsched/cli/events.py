@@ -42,9 +42,9 @@ def emit(given: Invocation, event: str, subject: str, data: Any, ttl: int | None
         render.document(found)
         return
     told = "the mover goes on telling its listeners" if found.more else f"{found.heard} task(s) told"
-    click.echo(f"{found.fact}: {told}")
+    render.say(f"{found.fact}: {told}")
     for made in found.made:
-        click.echo(f"made {made}")
+        render.say(f"made {made}")
 
 
 @click.group(cls=Group)
@@ -78,7 +78,7 @@ def put(given: Invocation, /, id: str, path: Path | None, **fields: Any) -> None
     if given.json:
         render.document({"id": id, "status": word})
     else:
-        click.echo(f"{word} {id}")
+        render.say(f"{word} {id}")
 
 
 def _rule_of(id: str, path: Path | None, fields: dict[str, Any]) -> Rule:
@@ -120,9 +120,9 @@ def rule_list(given: Invocation, limit: int, cursor: str | None) -> None:
     if rows:
         render.table(given, ("id", "on", "type", "queue", "task"), rows)
     else:
-        click.echo("No rules.", err=True)
+        render.say("No rules.", err=True)
     if page.next_cursor is not None:
-        click.echo(f"More: --cursor {page.next_cursor}", err=True)
+        render.say(f"More: --cursor {page.next_cursor}", err=True)
 
 
 @rule.command("show")
@@ -146,7 +146,7 @@ def rule_remove(given: Invocation, id: str) -> None:
         gone = client.drop_rule(id)
     if not gone:
         raise Failure(f"No rule {id}.", NOT_FOUND)
-    click.echo(f"dropped {id}")
+    render.say(f"dropped {id}")
 
 
 @task.command(short_help="Why has it not run, and when will it?")
@@ -160,11 +160,11 @@ def explain(given: Invocation, id: str, queue: str) -> None:
     if given.json:
         render.document(found)
         return
-    click.echo(found.text)
+    render.say(found.text)
     for name, value in found.facts.items():
-        click.echo(f"  fact {name}: {'not there' if value is None else value}")
+        render.say(f"  fact {name}: {'not there' if value is None else value}")
     for event in found.events[:10]:
-        click.echo(f"  {event}")
+        render.say(f"  {event}")
 
 
 @task.command(short_help="Show a task and those that come after it.")
@@ -188,8 +188,8 @@ def _drawn(root: Branch) -> Tree:
     from rich.tree import Tree
 
     def label(branch: Branch) -> Text:
-        text = Text(f"{branch.id} {branch.type} ")
-        text.append(branch.state, render.STATE_STYLES.get(branch.state, ""))
+        text = Text(render.shown(f"{branch.id} {branch.type} "))
+        text.append(render.shown(branch.state), render.STATE_STYLES.get(branch.state, ""))
         return text.append(" (above)" if branch.shown_above else "")
 
     drawn = Tree(label(root))
@@ -241,7 +241,7 @@ def pause(
     """
     with given.client() as client:
         client.pause(queue, type=type, key=key, reason=reason, until=until)
-    click.echo(f"paused {_stop_name(queue, type, key)}")
+    render.say(f"paused {_stop_name(queue, type, key)}")
 
 
 @queue.command()
@@ -251,7 +251,7 @@ def resume(given: Invocation, queue: str, type: str | None, key: str | None) -> 
     """Go on with what was paused."""
     with given.client() as client:
         resumed = client.resume(queue, type=type, key=key)
-    click.echo(f"{'resumed' if resumed else 'was not paused:'} {_stop_name(queue, type, key)}")
+    render.say(f"{'resumed' if resumed else 'was not paused:'} {_stop_name(queue, type, key)}")
 
 
 @queue.command()
@@ -272,7 +272,7 @@ def paused(given: Invocation, queues: tuple[str, ...]) -> None:
         ]  # fmt: skip
         render.table(given, ("queue", "type", "key", "since", "until", "#waiting", "reason"), rows)
     else:
-        click.echo("Nothing is paused.", err=True)
+        render.say("Nothing is paused.", err=True)
 
 
 def _stop_name(queue: str, type: str | None, key: str | None) -> str:

@@ -6,7 +6,22 @@ from typing import Any
 
 import click
 
-from redsched.cli import acl, dead, demo, deploy, doctor, events, invocation, queues, run, schedules, tasks, torture, up
+from redsched.cli import (
+    acl,
+    dead,
+    demo,
+    deploy,
+    doctor,
+    events,
+    invocation,
+    queues,
+    render,
+    run,
+    schedules,
+    tasks,
+    torture,
+    up,
+)
 from redsched.cli.invocation import CONFLICT, CONTEXT, FAILURE, NOT_FOUND, UNREACHABLE, USAGE, Failure, Invocation
 from redsched.model.errors import (
     InvalidSchedule,
@@ -42,10 +57,10 @@ class Root(invocation.Group):
         try:
             return super().invoke(ctx)
         except RedschedError as error:
-            click.echo(_message(error, ctx.ensure_object(Invocation)), err=True)
+            render.say(render.Lines(_message(error, ctx.ensure_object(Invocation))), err=True)
             ctx.exit(exit_code(error))
         except Failure as failure:
-            click.echo(failure, err=True)
+            render.say(render.Lines(failure), err=True)
             ctx.exit(failure.exit_code)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import click
 import msgspec
 
-from redsched.cli import children
+from redsched.cli import children, render
 from redsched.cli.children import Child
 from redsched.cli.invocation import USAGE
 from redsched.settings import Settings
@@ -32,7 +31,7 @@ def run(app: str, settings: Settings, processes: int, *flags: str) -> int:
             while not signals.wait(min(worker.next_look() for worker in workers)):
                 for worker in workers:
                     if worker.look() == USAGE and not worker.has_said("begun"):
-                        click.echo(f"{worker.name} cannot start; the reason is above", err=True)
+                        render.say(f"{worker.name} cannot start; the reason is above", err=True)
                         return USAGE
                 if all(worker.finished for worker in workers):
                     break

@@ -29,7 +29,7 @@ def list_(given: Invocation) -> None:
     elif stats:
         render.depths(given, stats)
     else:
-        click.echo(f"No queues yet in namespace {given.settings().namespace}.", err=True)
+        render.say(f"No queues yet in namespace {given.settings().namespace}.", err=True)
 
 
 def _cap(context: click.Context, option: click.Parameter, value: str | None) -> Any:
@@ -59,4 +59,4 @@ def limit(given: Invocation, name: str, finished: int | str | None, dead: int | 
         render.document(limits)
     else:
         shown = ("all" if most is None else f"{most:,}" for most in (limits.most_finished, limits.most_dead))
-        click.echo("queue {} keeps {} finished tasks and {} dead letters".format(name, *shown))
+        render.say("queue {} keeps {} finished tasks and {} dead letters".format(name, *shown))

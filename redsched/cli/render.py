@@ -1,7 +1,12 @@
-"""How answers are shown: a table for people, or one JSON document."""
+"""How answers are shown: a table for people, or one JSON document. The only way to the operator's screen.
+
+Ids, errors and reasons are written by anybody, and a control character in them would steer a terminal: it is shown as
+``\\x1b`` and never sent.
+"""
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
     from redsched.cli.invocation import Invocation
     from redsched.model.task import QueueStats, TaskView
 
+# what JSON may hold as it is, though it steers a terminal: DEL, C1, and marks that turn the direction of what follows
+_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 PIPE_WIDTH = 400  # of a table that goes into a pipe: nothing may be cut off
 STATE_STYLES = {
     "scheduled": "blue", "held": "blue", "ready": "cyan", "running": "yellow", "completed": "green",
@@ -24,11 +31,33 @@ STATE_STYLES = {
 }
 
 
+class Lines(str):
+    """A text whose line breaks are shown as such, such as a traceback."""
+
+    __slots__ = ()
+
+
+def shown(value: object) -> str:
+    """The value as text in which every character that is no sign to read is its escape, such as ``\\x1b``."""
+    text = str(value)
+    if isinstance(value, Lines):
+        return "\n".join(map(shown, text.split("\n")))
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+
+
+def say(*lines: object, err: bool = False) -> None:
+    """Print lines for people."""
+    click.echo("\n".join(map(shown, lines)), err=err)
+
+
 def document(value: Any) -> None:
     """Print one JSON document."""
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    click.echo(_UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def console(given: Invocation, *, stderr: bool = False) -> Console:
@@ -45,17 +74,17 @@ def table(given: Invocation, columns: Sequence[str], rows: Iterable[Sequence[Any
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         number = column.startswith("#")
-        shown.add_column(column.lstrip("#").upper(), justify="right" if number else "left", overflow="fold",
+        drawn.add_column(column.lstrip("#").upper(), justify="right" if number else "left", overflow="fold",
                          no_wrap=number)
     for row in rows:
-        shown.add_row(*(
-            Text(str(cell), style=STATE_STYLES.get(str(cell), "") if column == "state" else "")
+        drawn.add_row(*(
+            Text(shown(cell), style=STATE_STYLES.get(str(cell), "") if column == "state" else "")
             for column, cell in zip(columns, row, strict=True)
         ))
-    console(given).print(shown)
+    console(given).print(drawn)
 
 
 def moment(value: datetime | None) -> str:
@@ -80,6 +109,17 @@ def listing(given: Invocation, tasks: Sequence[TaskView]) -> None:
     ))
 
 
+def without_secrets(task: TaskView) -> TaskView:
+    """The task with only the sizes of its payload and headers."""
+    import msgspec
+
+    hidden = {
+        name: f"{len(msgspec.json.encode(value))} bytes; --reveal shows them"
+        for name in ("payload", "headers") if (value := getattr(task, name)) is not None
+    }  # fmt: skip
+    return msgspec.structs.replace(task, **hidden)
+
+
 def details(given: Invocation, task: TaskView) -> None:
     """Everything known of one task, one field a line, then its history."""
     import msgspec
@@ -89,7 +129,8 @@ def details(given: Invocation, task: TaskView) -> None:
         value = getattr(task, field.name)
         if field.name == "history" or (value == field.default and field.name not in ("priority", "attempt")):
             continue
-        rows.append((field.name, _field_text(field.name, value)))
+        text = _field_text(field.name, value)
+        rows.append((field.name, Lines(text) if field.name == "traceback" else text))
     table(given, ("field", "value"), rows)
     if task.history:
         click.echo()

@@ -82,9 +82,9 @@ def list_(given: Invocation, limit: int, cursor: str | None) -> None:
             for view in page.items
         ))  # fmt: skip
     else:
-        click.echo("No schedules.", err=True)
+        render.say("No schedules.", err=True)
     if page.next_cursor is not None:
-        click.echo(f"More: --cursor {page.next_cursor}", err=True)
+        render.say(f"More: --cursor {page.next_cursor}", err=True)
 
 
 @schedule.command(short_help="Show one schedule.")
@@ -159,7 +159,7 @@ def set_(
     if given.json:
         render.document(answer)
     else:
-        click.echo(f"{answer.status} {answer.id}, revision {answer.rev}")
+        render.say(f"{answer.status} {answer.id}, revision {answer.rev}")
     if answer.status == "exists":
         raise Failure(f"Schedule {id} exists; nothing was written.", CONFLICT)
 
@@ -184,7 +184,7 @@ def apply(given: Invocation, /, file: str, prune: bool, dry_run: bool) -> None:
     for word, ids in (("created", done.created), ("updated", done.updated), ("unchanged", done.unchanged),
                       ("removed", done.pruned)):  # fmt: skip
         for one in ids:
-            click.echo(f"{would if word != 'unchanged' else ''}{word} {one}")
+            render.say(f"{would if word != 'unchanged' else ''}{word} {one}")
 
 
 @schedule.command(short_help="Show when an expression runs.")
@@ -215,7 +215,7 @@ def preview(
     if given.json:
         render.document({"description": Plan(definition).describe(), "runs": [run_document(run) for run in runs]})
         return
-    click.echo(Plan(definition).describe())
+    render.say(Plan(definition).describe())
     _runs(given, runs)
 
 
@@ -256,7 +256,7 @@ def trigger(given: Invocation, context: click.Context, /, id: str, payload: Any,
     if given.json:
         render.document({"id": id, "task_id": made})
     else:
-        click.echo(f"made {made}" if made else "not made now: a run has not ended, and its overlap policy says so")
+        render.say(f"made {made}" if made else "not made now: a run has not ended, and its overlap policy says so")
 
 
 @schedule.command(short_help="Run slots of the past once more.")
@@ -274,9 +274,9 @@ def backfill(given: Invocation, /, id: str, begin: int, end: int, overlap: str |
         render.document(done)
         return
     for slot in done.slots:
-        click.echo(slot.isoformat())
+        render.say(slot.isoformat())
     if not dry_run:
-        click.echo(f"made {len(done.ids)}, waiting {done.waiting}, left out by overlap {done.skipped}", err=True)
+        render.say(f"made {len(done.ids)}, waiting {done.waiting}, left out by overlap {done.skipped}", err=True)
 
 
 @schedule.command("rm", short_help="Remove schedules.")
@@ -290,7 +290,7 @@ def remove(given: Invocation, ids: tuple[str, ...]) -> None:
         render.document({one: "removed" if was else "missing" for one, was in gone.items()})
     else:
         for one, was in gone.items():
-            click.echo(f"{'removed' if was else 'no schedule'} {one}")
+            render.say(f"{'removed' if was else 'no schedule'} {one}")
     if not all(gone.values()):
         raise Failure("Some were not there.", NOT_FOUND)
 
@@ -371,7 +371,7 @@ def _did(given: Invocation, id: str, word: str) -> None:
     if given.json:
         render.document({"id": id, "status": word})
     else:
-        click.echo(f"{word} {id}")
+        render.say(f"{word} {id}")
 
 
 def _runs(given: Invocation, runs: Sequence[Run]) -> None:

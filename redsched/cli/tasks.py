@@ -93,7 +93,7 @@ def add(
         render.document(answer)
     else:
         other = f" ({answer.other})" if answer.other else ""
-        click.echo(f"{answer.status} {answer.id} in queue {answer.queue}{other}")
+        render.say(f"{answer.status} {answer.id} in queue {answer.queue}{other}")
 
 
 @task.command("ls")
@@ -113,9 +113,9 @@ def list_(given: Invocation, queue: str, state: str, type: str | None, limit: in
     if page.items:
         render.listing(given, page.items)
     else:
-        click.echo(f"No {state} tasks in queue {queue}.", err=True)
+        render.say(f"No {state} tasks in queue {queue}.", err=True)
     if page.next_cursor is not None:
-        click.echo(f"More: --cursor {page.next_cursor}", err=True)
+        render.say(f"More: --cursor {page.next_cursor}", err=True)
 
 
 @task.command()
@@ -188,7 +188,7 @@ def report(given: Invocation, queue: str, answers: Mapping[str, str], good: tupl
         render.document(answers)
     else:
         for id, answer in answers.items():
-            click.echo(f"{answer} {id}")
+            render.say(f"{answer} {id}")
     missing = [id for id, answer in answers.items() if answer == "missing"]
     if missing:
         raise Failure(f"No such task in queue {queue}: {', '.join(missing)}", NOT_FOUND)

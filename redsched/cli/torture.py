@@ -35,17 +35,17 @@ def torture(given: Invocation, minutes: float, seed: int | None, folder: Path | 
     from redsched.torture.run import table, torture
 
     chosen = secrets.randbelow(1_000_000) if seed is None else seed
-    click.echo(f"seed {chosen}, {minutes:g} min", err=True)
+    render.say(f"seed {chosen}, {minutes:g} min", err=True)
     report = torture(given.settings(log_level="warning"), minutes=minutes, seed=chosen, folder=folder,
-                     tell=lambda line: click.echo(line, err=True))  # fmt: skip
+                     tell=lambda line: render.say(line, err=True))  # fmt: skip
     if given.json:
         render.document({"seed": chosen, "ok": report.ok, **{name: value for name, value in table(report)},
                          "violations": [v._asdict() for v in report.violations[:SHOWN]]})  # fmt: skip
     else:
         for name, value in table(report):
-            click.echo(f"{name:<36}{value}")
+            render.say(f"{name:<36}{value}")
         for violation in report.violations[:SHOWN]:
-            click.echo(f"{violation.rule} {violation.id}: {violation.story}")
-        click.echo("kept every promise" if report.ok else "BROKE A PROMISE")
+            render.say(f"{violation.rule} {violation.id}: {violation.story}")
+        render.say("kept every promise" if report.ok else "BROKE A PROMISE")
     if not report.ok:
         raise SystemExit(1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from redsched.cli import render
 from redsched.cli import values as read
 from redsched.cli.invocation import USAGE, Command, Failure, Invocation, pass_invocation
 
@@ -108,7 +109,7 @@ class System:
             return True
         if not self._signals.stopped:
             self.exit_code = api.poll() or 1
-            click.echo("redsched up: the HTTP interface did not come up; the reason is above", err=True)
+            render.say("redsched up: the HTTP interface did not come up; the reason is above", err=True)
         return False
 
     def watch(self) -> None:
@@ -117,7 +118,7 @@ class System:
             self._look_at_server()
             for child in self._children:
                 if child.look() == USAGE and not child.has_said("begun"):
-                    click.echo(f"{child.name} cannot start; the reason is above", err=True)
+                    render.say(f"{child.name} cannot start; the reason is above", err=True)
                     self.exit_code = USAGE
                     return
 
@@ -131,5 +132,5 @@ class System:
         from redsched.cli.children import ended
 
         if self._server is not None and (code := self._server.process.poll()) is not None:
-            click.echo(f"redsched up: the Redis server {ended(code)}; starting it again", err=True)
+            render.say(f"redsched up: the Redis server {ended(code)}; starting it again", err=True)
             self._server.restart()
