@@ -49,7 +49,8 @@ def _print(given: Invocation, report: Report, *, dry_run: bool) -> None:
 
     console = render.console(given)
     for line in report.lines:
-        console.print(Text.assemble((f"{line.level:<5}", STYLES[line.level]), render.shown(render.Lines(_told(line)))), soft_wrap=True)
+        told = render.shown(render.Lines(_told(line)))
+        console.print(Text.assemble((f"{line.level:<5}", STYLES[line.level]), told), soft_wrap=True)
     for mended in report.mended:
         where = f"{mended.kind} {mended.name!r} of queue {mended.queue}"
         console.print(Text(render.shown(f"mended {where} ({mended.rule}): {mended.mended}")), soft_wrap=True)

@@ -59,6 +59,9 @@ class Root(invocation.Group):
         except RedschedError as error:
             render.say(render.Lines(_message(error, ctx.ensure_object(Invocation))), err=True)
             ctx.exit(exit_code(error))
+        except click.ClickException as error:
+            error.message = render.shown(render.Lines(error.message))  # what was typed, or came through a pipe
+            raise
         except Failure as failure:
             render.say(render.Lines(failure), err=True)
             ctx.exit(failure.exit_code)

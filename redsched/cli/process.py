@@ -7,12 +7,14 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 from redsched.cli.waiting import reached
 from redsched.engine import forks
+from redsched.engine.ending import frames_of, kind_of
 from redsched.eventloop import loop_factory
 from redsched.observe.listen import serve_metrics
 from redsched.observe.metrics import PrometheusObserver
@@ -68,6 +70,7 @@ def run(
             return code
 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.get_loop().set_exception_handler(_unhandled)
         code = _until_done(runner.get_loop(), until_stopped())
         report("ended")
         if stragglers:  # leaving this block would wait for them
@@ -95,8 +98,24 @@ def _until_done(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, int])
             by_python = isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is PYTHONS
             if forks.here.loop is None or by_python:
                 raise  # a signal that is not handled here yet, or no more
-            log.error("handler.exited", extra={"error": type(error).__name__}, exc_info=error)
+            log.error("handler.exited", extra={"error": kind_of(error), "at": _where(error)})
     return task.result()
+
+
+def _unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a task that a handler left behind raised: asyncio would log its text, which may quote a payload."""
+    error = context.get("exception")
+    message = str(context.get("message", ""))  # that of a callback has its arguments
+    told: dict[str, object] = {"problem": message if message.replace(" ", "").isalpha() else message[:21]}
+    if isinstance(error, BaseException):
+        told |= {"error": kind_of(error), "at": _where(error)}
+    log.error("loop.error", extra=told)
+
+
+def _where(error: BaseException) -> str:
+    """The last places in the code that an error came through."""
+    frames = traceback.extract_tb(frames_of(error))[-3:]
+    return ", ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
 
 
 def _end_children() -> None:

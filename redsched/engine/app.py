@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -26,10 +27,22 @@ from redsched.wire.codec import check_name, option_words
 P = ParamSpec("P")
 R = TypeVar("R")
 DEFAULT_TIMEOUT_MS = 60_000
+# texts of msgspec that are about the handler's types alone, and beginnings of those that a value of the payload follows
+_OF_TYPES = ("Expected `", "Object missing required field `")
+_OF_VALUES = (
+    "Object contains unknown field", "Invalid enum value", "Invalid value", "Invalid RFC3339", "Invalid UUID",
+    "Invalid decimal string", "Invalid base64", "Invalid ISO8601", "Integer value out of range",
+)  # fmt: skip
+_PATH = re.compile(r"\$[\w.\[\]]*")
 
 
 class PayloadMismatch(Exception):
-    """The payload does not fit the handler's signature; the text names the path of the bad field."""
+    """The payload does not fit the handler's signature; the text names the path of the bad field, and may quote it.
+    ``kind`` is what a log may say."""
+
+    def __init__(self, problem: str, kind: str = "") -> None:
+        super().__init__(problem)
+        self.kind = kind or problem
 
 
 class Handler:
@@ -97,7 +110,7 @@ class Handler:
             name, decoder = self._one
             return {name: decoder.decode(payload)}
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise PayloadMismatch(str(error)) from None
+            raise PayloadMismatch(str(error), _unquoted(error)) from None
 
 
     def _bytes(self, payload: bytes, content_type: str) -> dict[str, Any]:
@@ -105,6 +118,19 @@ class Handler:
             raise PayloadMismatch("a payload that is not JSON needs a handler of one parameter, for its bytes - at `$`")
         name, decoder = self._one
         return {name: msgspec.convert(payload, decoder.type)}
+
+
+def _unquoted(error: Exception) -> str:
+    """What was wrong and where, without the value: a payload's texts and keys are for nobody's log."""
+    if not isinstance(error, msgspec.ValidationError):
+        return "not UTF-8" if isinstance(error, UnicodeDecodeError) else "not readable JSON"
+    problem, _, path = str(error).rpartition(" - at `")
+    path = path.rstrip("`")
+    if not problem or _PATH.fullmatch(path) is None:
+        problem, path = str(error), "$"
+    if not problem.startswith(_OF_TYPES):
+        problem = next((start for start in _OF_VALUES if problem.startswith(start)), "refused by a check")
+    return f"{problem} - at `{path}`"
 
 
 def is_json(content_type: str) -> bool:

@@ -47,8 +47,9 @@ def name_of(outcome: Outcome) -> str:
             return "cancelled"
 
 
-def settlement(started: Started, outcome: Outcome) -> Settlement:
-    """How to settle the claim. Raises whatever an outcome of a handler's own making raises."""
+def settlement(started: Started, outcome: Outcome, kind: str = "") -> Settlement:
+    """How to settle the claim; ``kind`` is what a log may say of the error. Raises whatever an outcome of a handler's
+    own making raises."""
     queue, task_id, token = started.queue, started.id, started.token
     match outcome:
         case Completed(result=None):
@@ -57,11 +58,12 @@ def settlement(started: Started, outcome: Outcome) -> Settlement:
             return Settlement(queue, task_id, token, "complete", _result(started, result))
         case Retry(error=error, delay=delay, traceback=text):
             first = "" if delay is None else _delay(delay)
-            return Settlement(queue, task_id, token, "retry", first, *_texts(error, text))
+            return Settlement(queue, task_id, token, "retry", first, *_texts(error, text), kind)
         case Snooze(delay=delay):
             return Settlement(queue, task_id, token, "snooze", _delay(delay))
         case Dead(reason=reason, error=error, traceback=text):
-            return Settlement(queue, task_id, token, "dead", cut(reason, MAX_REASON_BYTES[Dead]), *_texts(error, text))
+            reason = cut(reason, MAX_REASON_BYTES[Dead])
+            return Settlement(queue, task_id, token, "dead", reason, *_texts(error, text), kind)
         case Cancelled(reason=reason):
             return Settlement(queue, task_id, token, "cancelled", cut(reason, MAX_REASON_BYTES[Cancelled]))
 
@@ -71,7 +73,7 @@ def _result(started: Started, result: Any) -> bytes:
     try:
         text = msgspec.json.encode(result)
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        log.warning("task.result_dropped", extra=about | {"error": cut(error, MAX_ERROR_BYTES)})
+        log.warning("task.result_dropped", extra=about | {"error": kind_of(error)})
         return b""
     if len(text) > MAX_RESULT_BYTES:
         log.warning("task.result_dropped", extra=about | {"bytes": len(text)})
@@ -92,7 +94,7 @@ def _delay(value: Any) -> int:
 
 def failure(error: BaseException) -> Retry:
     """A failed attempt, with the exception's text and its traceback as far as it lets itself be read."""
-    kind = type.__getattribute__(type(error), "__name__")
+    kind = kind_of(error)
     try:
         text = f"{kind}: {error}"
     except BaseException:  # its own __str__ fails
@@ -102,6 +104,12 @@ def failure(error: BaseException) -> Retry:
     except BaseException:  # what it carries cannot be read, such as groups within groups without end
         trace = "".join(traceback.format_tb(frames_of(error))[-20:])
     return Retry(error=cut(text, MAX_ERROR_BYTES), traceback=cut(trace, MAX_TRACEBACK_BYTES))
+
+
+def kind_of(error: BaseException) -> str:
+    """The name of its class, even if the attributes of that cannot be read: what a log may say of an error."""
+    found: str = type.__getattribute__(type(error), "__name__")
+    return found
 
 
 def frames_of(error: BaseException) -> types.TracebackType | None:
@@ -152,10 +160,3 @@ def not_run(result: Any) -> str:
 
 def _a(value: Any) -> str:
     return "an async generator" if inspect.isasyncgen(value) else f"a {type(value).__name__}"
-
-
-def error_kind(error: str) -> str:
-    """What a log may hold of an error: the class of an exception without its text, which may quote the payload. The
-    whole is with the task."""
-    kind, colon, _ = error.partition(": ")
-    return kind if colon and kind.isidentifier() else error[:500]

@@ -21,7 +21,7 @@ from redsched.engine import forks
 from redsched.engine.app import Handler, PayloadMismatch, TaskType
 from redsched.engine.asked import Asked
 from redsched.engine.context import Context
-from redsched.engine.ending import failure, frames_of, name_of, not_run, settlement
+from redsched.engine.ending import failure, frames_of, kind_of, name_of, not_run, settlement
 from redsched.engine.held import Held, NotBegun, Why, returned
 from redsched.model import trace
 from redsched.model.duration import duration_text
@@ -62,6 +62,7 @@ class Runner:
         limit = task_type.timeout_ms if started.timeout_ms is None else started.timeout_ms
         own = self._base.copy()
         outcome: Outcome | OutcomeChosen
+        kind = ""  # what a log may say of it
         try:
             began = self._loop.time()
             if self._decimals is not None:  # set by the program itself, and what a copy holds is the same object
@@ -74,7 +75,7 @@ class Runner:
                 result = await self._thread(held, partial(handler.function, **arguments), own, began + limit / 1_000)
             outcome = own.run(_outcome, result)
         except PayloadMismatch as mismatch:
-            outcome = Dead("payload", str(mismatch))
+            outcome, kind = Dead("payload", str(mismatch)), mismatch.kind
         except NotBegun:
             return _stopped(held, limit)
         except asyncio.CancelledError as error:
@@ -82,18 +83,18 @@ class Runner:
                 return _stopped(held, limit)
             if self.closed:
                 raise  # the worker itself is torn down
-            outcome = failure(error)  # of the handler's own making, or of something that it waited for
+            outcome, kind = failure(error), kind_of(error)  # of its own making, or of something that it waited for
         except OutcomeChosen as chosen:
-            outcome = chosen
+            outcome, kind = chosen, kind_of(chosen)
         except BaseException as error:
-            kind = type(error)  # isinstance would read an attribute of it
-            if issubclass(kind, GeneratorExit) and _torn_down():
+            its_class = type(error)  # isinstance would read an attribute of it
+            if issubclass(its_class, GeneratorExit) and _torn_down():
                 raise
-            if issubclass(kind, KeyboardInterrupt) and handler.is_async and _of_a_person(error):
+            if issubclass(its_class, KeyboardInterrupt) and handler.is_async and _of_a_person(error):
                 raise
             if held.why is Why.SHUTDOWN:
                 return _stopped(held, limit)
-            outcome = failure(error)
+            outcome, kind = failure(error), kind_of(error)
         finally:
             held.task = None
         if context.lease_lost:
@@ -101,9 +102,9 @@ class Runner:
         try:
             if isinstance(outcome, OutcomeChosen):
                 outcome = _chosen(outcome.outcome)
-            return name_of(outcome), own.run(settlement, started, outcome)
+            return name_of(outcome), own.run(settlement, started, outcome, kind)
         except BaseException as error:  # an outcome that cannot be written, such as a negative delay
-            return "failed", settlement(started, failure(error))
+            return "failed", settlement(started, failure(error), kind_of(error))
 
     async def _coroutine(self, held: Held, coroutine: Coroutine[Any, Any, Any], own: contextvars.Context,
                          deadline: float) -> Any:  # fmt: skip
@@ -182,7 +183,7 @@ class Runner:
         """
         if _torn_down():
             raise error
-        return "failed", settlement(held.started, failure(error))
+        return "failed", settlement(held.started, failure(error), kind_of(error))
 
     def _straggler_ended(self, future: Future[Any]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for the slot any more
@@ -289,7 +290,7 @@ def _stopped(held: Held, limit: int) -> tuple[str, Settlement | None]:
     match held.why:
         case Why.TIMEOUT:
             text = f"TimeLimit: ran longer than its time limit of {duration_text(limit)}"
-            return "timeout", settlement(held.started, Retry(error=text))
+            return "timeout", settlement(held.started, Retry(error=text), "TimeLimit")
         case Why.CANCEL:
             return "cancelled", settlement(held.started, Cancelled(""))
         case Why.SHUTDOWN:

@@ -20,7 +20,6 @@ from redsched.engine.asked import Asked
 from redsched.engine.bell import Doorbell, join
 from redsched.engine.claims import Claims
 from redsched.engine.elapsed import elapsed
-from redsched.engine.ending import error_kind
 from redsched.engine.held import Why, about, returned
 from redsched.engine.isolation import Refusals, is_its_own
 from redsched.engine.leases import FRESH, MOST_ASKED, Leases
@@ -294,9 +293,9 @@ class Worker:
             if word == "lost":
                 log.warning("task.lost", extra=told)
             elif word == "dead":
-                log.error("task.dead", extra=told | {"outcome": name, "error": error_kind(end.error)})
+                log.error("task.dead", extra=told | {"outcome": name, "error": end.kind})
             elif end.outcome == "retry":
-                log.warning("task.retried", extra=told | {"outcome": name, "error": error_kind(end.error)})
+                log.warning("task.retried", extra=told | {"outcome": name, "error": end.kind})
             else:
                 log.info(f"task.{name}", extra=told)
 

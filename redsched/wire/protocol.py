@@ -112,7 +112,8 @@ class Bell(msgspec.Struct, frozen=True):
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """How one claim ends: the outcome and its three words, as lua/settle.lua takes them."""
+    """How one claim ends: the outcome and its three words, as lua/settle.lua takes them. ``kind`` is not sent: it is
+    what a log may say of the error, which may quote the payload."""
 
     queue: str
     task_id: str
@@ -121,6 +122,7 @@ class Settlement(msgspec.Struct, frozen=True):
     first: Word = ""
     error: str = ""
     traceback: str = ""
+    kind: str = ""
 
 
 class Swept(msgspec.Struct, frozen=True):

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import enum
 import json
 import secrets
+import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from redsched import App, Client, InvalidTask, Settings, Task
+from redsched import (
+    App,
+    Client,
+    Dead,
+    InvalidTask,
+    Reject,
+    Retry,
+    RetryLater,
+    Settings,
+    Stop,
+    Task,
+)
 from redsched.model.errors import StoreDenied, StoreError
 from tests.api_server import ApiServer, call
 from tests.servers import Store
@@ -31,6 +46,89 @@ async def take(a: Any, b: int) -> Any:
 async def quote(a: str, b: int) -> None:
     """Fails as much of Python does: with the value in the text."""
     {}[a] if b else int(a)
+
+
+class Colour(enum.Enum):
+    """Values that a payload may have."""
+
+    RED = "red"
+
+
+@app.task("paint")
+async def paint(colour: Colour) -> None:
+    """Takes few values."""
+
+
+@app.task("choose")
+async def choose(how: str, text: str) -> Any:
+    """Ends as it is told, with the text wherever one can be given."""
+    match how:
+        case "reject":
+            raise Reject(text, reason=text)
+        case "reject with a colon":
+            raise Reject(f"{text}: no")
+        case "dead":
+            return Dead(text, text, text)
+        case "retry":
+            return Retry(f"{text}: later", timedelta(milliseconds=10))
+        case "retry later":
+            raise RetryLater(text, delay=timedelta(milliseconds=10))
+        case "stop":
+            raise Stop(text)
+        case "exit":
+            raise SystemExit(text)
+        case "result":
+            return {text: object()}
+        case "task":
+            asyncio.get_running_loop().create_task(fail(text))
+            await asyncio.sleep(0.01)
+        case "callback":
+            asyncio.get_running_loop().call_soon(int, text)
+        case "exit from a callback":
+            asyncio.get_running_loop().call_soon(sys.exit, text)
+        case "long name":
+            raise type(f"Odd{how.title().replace(' ', '')}", (Exception,), {})(text)
+
+
+async def fail(text: str) -> None:
+    """As a task that nobody waits for."""
+    raise ValueError(text)
+
+
+WAYS = ("reject", "reject with a colon", "dead", "retry", "retry later", "stop", "exit", "result", "task", "callback",
+        "exit from a callback", "long name")  # fmt: skip
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_the_logs_of_a_worker_say_where_and_of_what_kind_and_no_value(
+    valkey_store: Store, log_format: str
+) -> None:
+    assert valkey_store.url is not None
+    environment = {
+        "REDSCHED_REDIS_URL": valkey_store.url, "REDSCHED_NAMESPACE": valkey_store.namespace,
+        "REDSCHED_LOG_LEVEL": "debug", "REDSCHED_LOG_FORMAT": log_format,
+    }  # fmt: skip
+    tasks = [Task(type="choose", payload={"how": how, "text": PAYLOAD}, max_attempts=2, retry=[10]) for how in WAYS]
+    tasks += [
+        Task(type="paint", payload={"colour": PAYLOAD}, id="value"),
+        Task(type="paint", payload={"colour": "red", PAYLOAD: 1}, id="key"),
+        Task(type="take", payload={"a": 1, "b": {PAYLOAD: PAYLOAD}}, id="typed"),
+    ]
+    with valkey_store.client() as client:
+        made = [answer.id for answer in client.enqueue_many(tasks)]
+        with Redsched("worker", "tests.system.test_canary:app", "--burst", env=environment) as worker:
+            assert worker.wait() == 0, worker.said()
+        views = list(client.show(made).values())
+
+    assert {view.state for view in views if view} == {"completed", "dead", "cancelled"}
+    told = worker.said().replace('\\"', '"')
+    for kind in ("Invalid enum value - at `$.colour`", "Object contains unknown field - at `$`",
+                 "Expected `int`, got `object` - at `$.b`", "Reject", "RetryLater", "SystemExit", "OddLongName",
+                 "loop.error", "handler.exited"):  # fmt: skip
+        assert kind in told, kind
+    clean(worker.said())
+    found = {view.id: view for view in views if view}
+    assert PAYLOAD in str(found["value"].error) and PAYLOAD in str(found["key"].error)  # the task has them
 
 
 def clean(text: str) -> None:

@@ -280,3 +280,18 @@ def test_dead_letters_beyond_age_and_count_go_in_bounded_steps_and_are_counted(
     assert len(left) == client.stats(["default"])[0].dead == 20
     totals = client.stats(["default"])[0].totals
     assert (totals["dead"], totals["dead_evicted"]) == (40, 10)
+
+
+def test_the_payload_of_a_dead_letter_is_shown_when_that_is_asked_for(client: Client, valkey_store: Store) -> None:
+    client.enqueue("mail", {"code": "canary-1"}, id="a", headers={"authorization": "canary-2"})
+    keys = client._keys("default")
+    (started,) = client._transport.send(protocol.claim([keys], consumer="w", count=1, lease_ms=30_000)).tasks
+    end = Settlement("default", "a", started.token, "dead", "rejected", "Boom")
+    client._transport.send(protocol.settle(client.cell, [end]))
+
+    for form in ((), ("-o", "json")):
+        hidden = cli(valkey_store, "dead", "show", "a", *form)
+        assert hidden.exit_code == 0 and "canary" not in hidden.output and "Boom" in hidden.output
+        assert "19 bytes; --reveal shows them" in hidden.output
+        revealed = cli(valkey_store, "dead", "show", "a", "--reveal", *form)
+        assert "canary-1" in revealed.output and "canary-2" in revealed.output
