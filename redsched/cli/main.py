@@ -60,7 +60,8 @@ class Root(invocation.Group):
             render.say(render.Lines(_message(error, ctx.ensure_object(Invocation))), err=True)
             ctx.exit(exit_code(error))
         except click.ClickException as error:
-            error.message = render.shown(render.Lines(error.message))  # what was typed, or came through a pipe
+            # what was typed, or came through a pipe
+            error.message = render.shown(render.Lines(error.message))  # type: ignore[misc]
             raise
         except Failure as failure:
             render.say(render.Lines(failure), err=True)
