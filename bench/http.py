@@ -50,7 +50,7 @@ def _http(stage: Stage, port: int, pid: int) -> None:
     single = [_post("/v1/tasks", "application/json", _body(n, due)) for n in range(sized(SINGLES))]
     lines = [b"\n".join(_body(n, due) for n in range(BATCH)) for _ in range(sized(BATCHES))]
     batches = [_post("/v1/tasks:batch", "application/x-ndjson", body) for body in lines]
-    alive = [b"GET /livez HTTP/1.1\r\nHost: bench\r\n\r\n"] * sized(SINGLES)
+    alive = [b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"] * sized(SINGLES)
     with on_core(SERVER_CORE):
         load(port, single[:200])  # warm
         watch = stage.watch(api=pid)
@@ -167,7 +167,10 @@ def _content_length(head: bytes) -> int:
 
 
 def _post(path: str, content_type: str, body: bytes) -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
     return head.encode() + body
 
 

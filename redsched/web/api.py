@@ -19,6 +19,7 @@ from redsched.model.task import DEFAULT_QUEUE, STATES, QueueStats, Task
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
 from redsched.web import bodies
+from redsched.web.aside import Aside
 from redsched.web.batch import Batch
 from redsched.web.idempotency import once
 from redsched.web.problems import Problem, parameter_problem
@@ -50,10 +51,11 @@ class Items(msgspec.Struct):
 class Api:
     """What the endpoints share: the client, the settings, the observer."""
 
-    def __init__(self, settings: Settings, client: AsyncClient, observer: PrometheusObserver) -> None:
+    def __init__(self, settings: Settings, client: AsyncClient, observer: PrometheusObserver, aside: Aside) -> None:
         self.client = client
         self.settings = settings
         self.observer = observer
+        self._aside = aside
         self._task_limit = settings.max_payload_bytes + bodies.SMALL_BODY
         self._actions = {
             "cancel": self.cancel, "reschedule": self.reschedule, "run": self.run, "revive": self.revive,
@@ -77,14 +79,15 @@ class Api:
         bodies.media_type(request, bodies.JSON)
         durability = durability_of(parameters(request, "durability"))
         raw = await bodies.read_body(request, self._task_limit, self.settings.max_body_bytes)
-        task = bodies.decode(bodies.TASK, raw).task(traceparent_of(request))
-        return await once(request, self.client, raw, lambda key: self._create(task, key, durability))
+        task = (await self._aside.decode(bodies.TASK, raw)).task(traceparent_of(request))
+        return await once(request, self.client, raw, lambda key: self._create(task, len(raw), key, durability))
 
-    async def _create(self, task: Task, key: str | None, durability: str | None) -> Response:
+    async def _create(self, task: Task, size: int, key: str | None, durability: str | None) -> Response:
         if key is not None:
             task = identified(task, key, 0)
         try:
-            (answer,) = await self.client.enqueue_many([task], durability=durability)
+            call = await self._aside.run(size, self.client.enqueuing, [task], durability)
+            (answer,) = await self.client.transport.send(call)
         except InvalidTask as error:
             raise InvalidTask(error.field, error.problem, code=error.code) from None  # no batch, so no index
         if answer.status in ("conflict", "refused"):
@@ -102,12 +105,14 @@ class Api:
             raise parameter_problem("atomic", "must be true or false")
         kind = bodies.media_type(request, bodies.JSON, bodies.NDJSON)
         raw = await bodies.read_body(request, self.settings.max_body_bytes, self.settings.max_body_bytes)
-        items = bodies.decode_lines(raw) if kind == bodies.NDJSON else bodies.decode_array(raw)
+        read = bodies.decode_lines if kind == bodies.NDJSON else bodies.decode_array
+        items = await self._aside.run(len(raw), read, raw, self._task_limit)
         atomic = given.get("atomic") == "true"
 
         async def write(key: str | None) -> Response:
-            batch = Batch(items, traceparent_of(request), self.settings, key)
-            answer = await batch.enqueue(self.client, atomic=atomic, durability=durability)
+            size = len(raw)
+            batch = await self._aside.run(size, Batch, items, traceparent_of(request), self.settings, key)
+            answer = await batch.enqueue(self.client, self._aside, size, atomic=atomic, durability=durability)
             for (queue, type), created in batch.created.items():
                 self.observer.enqueued(queue, type, created, "http")
             return Json(answer)

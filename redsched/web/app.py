@@ -25,6 +25,7 @@ from redsched.model.errors import OutcomeUnknown, RedschedError, StoreError
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
 from redsched.web.api import Api
+from redsched.web.aside import Aside
 from redsched.web.auth import Guard
 from redsched.web.bulk import BulkEndpoint
 from redsched.web.events import EventsApi
@@ -53,6 +54,7 @@ def create_app(
         try:
             yield
         finally:
+            aside.close()
             if client is None:
                 await used.close()
 
@@ -64,8 +66,11 @@ def create_app(
             log.warning("api.failed", extra={"code": problem.code, "error": str(error), "request_id": request_id})
         return problem.response(request_id)
 
-    api, bulk, guard = Api(settings, used, counted), BulkEndpoint(settings, used), Guard(settings)
-    parts = (api, bulk, SchedulesApi(settings, used), EventsApi(settings, used), Health(used, counted, guard))
+    guard, aside = Guard(settings), Aside()
+    parts = (
+        Api(settings, used, counted, aside), BulkEndpoint(settings, used), SchedulesApi(settings, used, aside),
+        EventsApi(settings, used, aside), Health(used, counted, guard),
+    )  # fmt: skip
     app = Starlette(
         routes=[route for part in parts for route in part.routes()],
         middleware=[Middleware(Edge, guard=guard, observer=counted)],

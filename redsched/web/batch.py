@@ -11,6 +11,7 @@ from redsched.client import AsyncClient
 from redsched.model.errors import InvalidTask, TaskConflict
 from redsched.model.task import Enqueued, Task
 from redsched.settings import Settings
+from redsched.web.aside import Aside
 from redsched.web.bodies import TaskBody
 from redsched.web.problems import MAX_ERRORS, Body, FieldError, Problem, of_error
 from redsched.wire import protocol
@@ -55,15 +56,17 @@ class Batch:
                 task = item.task(traceparent)
                 self._tasks[index] = task if key is None else identified(task, key, index)
 
-    async def enqueue(self, client: AsyncClient, *, atomic: bool, durability: str | None = None) -> Answer:
-        """Write the good ones.
+    async def enqueue(
+        self, client: AsyncClient, aside: Aside, size: int, *, atomic: bool, durability: str | None = None
+    ) -> Answer:
+        """Write the good ones; ``size``: bytes of the body.
 
         Raises:
             Problem: ``atomic`` and one of them is invalid; nothing was written.
         """
         results: dict[int, Result] = {}
         if not (atomic and self._problems):
-            results = await self._write(client, atomic, durability)
+            results = await self._write(client, aside, size, atomic, durability)
         if atomic and self._problems:
             raise self._refused()
         for index, problem in self._problems.items():
@@ -73,16 +76,19 @@ class Batch:
         ordered = [results[index] for index in range(len(results))]
         return Answer(ordered, counts["created"], counts["existing"], failed)
 
-    async def _write(self, client: AsyncClient, atomic: bool, durability: str | None) -> dict[int, Result]:
+    async def _write(
+        self, client: AsyncClient, aside: Aside, size: int, atomic: bool, durability: str | None
+    ) -> dict[int, Result]:
         """One call for all; where it names a bad one, each is judged and one call more writes the rest."""
         if not self._tasks:
             return {}
         answers: list[Enqueued] | None = None
         while answers is None:
             try:
-                answers = await client.enqueue_many(list(self._tasks.values()), durability=durability)
+                call = await aside.run(size, client.enqueuing, list(self._tasks.values()), durability)
+                answers = await client.transport.send(call)
             except InvalidTask as error:
-                self._judge(error)
+                await aside.run(size, self._judge, error)
                 if atomic or not self._tasks:
                     return {}
         results: dict[int, Result] = {}

@@ -6,7 +6,6 @@ Only shapes are checked here; what a field may hold is checked where the task is
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,14 +16,14 @@ from redsched.model.condition import fact_name
 from redsched.model.errors import InvalidTask
 from redsched.model.retry import Explicit, Exponential, Fixed, RetryPolicy
 from redsched.model.task import DEFAULT_QUEUE, MAX_BATCH, Priority, Task
+from redsched.web.pieces import NO_UTF8, TOO_DEEP, Pieces, TooLong
 from redsched.web.problems import Problem, field_problem, of_validation, unwritten
 from redsched.wire import strict
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 SMALL_BODY = 65_536  # most bytes of a body without a payload, and beside a payload
 IDLE_S = 30.0  # how long the next part of a body may take
-TOO_DEEP = "nested too deeply"
-NO_UTF8 = "not UTF-8"
+WHOLE = 262_144  # bytes of a batch that is decoded at once
 
 T = TypeVar("T")
 
@@ -196,13 +195,13 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, index: int | None = No
     return found
 
 
-def decode_array(body: bytes) -> list[TaskBody | Problem]:
-    """A JSON array of tasks; one that cannot be used is a Problem in its place.
+def decode_array(body: bytes, longest: int) -> list[TaskBody | Problem]:
+    """A JSON array of tasks of at most ``longest`` bytes each; one that cannot be used is a Problem in its place.
 
     Raises:
-        Problem: malformed_json or batch_too_large; nothing can be written.
+        Problem: malformed_json, batch_too_large or payload_too_large; nothing can be written.
     """
-    if body.count(b'"type"') <= MAX_BATCH:
+    if len(body) <= WHOLE and body.count(b'"type"') <= MAX_BATCH:
         try:
             whole = TASKS.decode(body)
             strict.check_text(body)
@@ -211,18 +210,30 @@ def decode_array(body: bytes) -> list[TaskBody | Problem]:
         else:
             _bounded(len(whole))
             return list(whole)
-    return [_one(part, index) for index, part in enumerate(_split_array(body))]
+    reader = Pieces(body, longest)
+    if reader.next() != b"[":
+        raise Problem("validation_failed", "give a JSON array of tasks, or one task a line as " + NDJSON)
+    found: list[TaskBody | Problem] = []
+    try:
+        for part in reader.items("tasks"):
+            _bounded(len(found) + 1)
+            found.append(_one(part, len(found)))
+    except TooLong:
+        detail = f"tasks[{len(found)}] is longer than {longest} bytes; nothing was written"
+        raise Problem("payload_too_large", detail) from None
+    reader.end()
+    return found
 
 
-def decode_lines(body: bytes) -> list[TaskBody | Problem]:
-    """One task a line; blank lines do not count.
+def decode_lines(body: bytes, longest: int) -> list[TaskBody | Problem]:
+    """One task a line, each of at most ``longest`` bytes; blank lines do not count.
 
     Raises:
         Problem: batch_too_large.
     """
     lines = [line for line in body.splitlines() if line.strip()] if body.count(b"\n") <= 2 * MAX_BATCH else []
     _bounded(len(lines) or body.count(b"\n"))
-    return [_one(line, index) for index, line in enumerate(lines)]
+    return [_one(line, index) if len(line) <= longest else _long(index, longest) for index, line in enumerate(lines)]
 
 
 def _one(part: bytes, index: int) -> TaskBody | Problem:
@@ -232,43 +243,8 @@ def _one(part: bytes, index: int) -> TaskBody | Problem:
         return problem
 
 
-def _split_array(body: bytes) -> list[bytes]:
-    """The texts of an array's items, found one by one, so that a huge array costs no more than 1,001 of them."""
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        raise Problem("malformed_json", NO_UTF8 + unwritten()) from None
-    scan = json.JSONDecoder().raw_decode
-    parts: list[bytes] = []
-    at = _skip(text, 0)
-    if text[at : at + 1] != "[":
-        raise Problem("validation_failed", "give a JSON array of tasks, or one task a line as " + NDJSON)
-    at = _skip(text, at + 1)
-    while text[at : at + 1] != "]":
-        try:
-            end = scan(text, at)[1]
-        except (ValueError, RecursionError) as error:
-            why = TOO_DEEP if isinstance(error, RecursionError) else "no JSON"
-            raise Problem("malformed_json", f"tasks[{len(parts)}]: {why}{unwritten()}") from None
-        parts.append(text[at:end].encode())
-        _bounded(len(parts))
-        at = _skip(text, end)
-        if text[at : at + 1] == ",":
-            at = _skip(text, at + 1)
-            if text[at : at + 1] != "]":
-                continue
-        elif text[at : at + 1] == "]":
-            break
-        raise Problem("malformed_json", f"expected ',' or ']' after tasks[{len(parts) - 1}]; nothing was written")
-    if _skip(text, at + 1) != len(text):
-        raise Problem("malformed_json", "there is more after the array; nothing was written")
-    return parts
-
-
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\r\n":
-        at += 1
-    return at
+def _long(index: int, longest: int) -> Problem:
+    return Problem("payload_too_large", f"tasks[{index}] is longer than {longest} bytes{unwritten(index)}")
 
 
 def _bounded(count: int) -> None:

@@ -3,7 +3,7 @@ client."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -15,11 +15,12 @@ from redsched.client import AsyncClient
 from redsched.model.definition import TaskTemplate
 from redsched.model.rule import Rule
 from redsched.settings import Settings
-from redsched.web import bodies
+from redsched.web import bodies, workflows
 from redsched.web.api import Json, limit_of, named_queue, parameters, queue_of, traceparent_of
+from redsched.web.aside import Aside
 from redsched.web.idempotency import once
 from redsched.web.problems import Problem
-from redsched.wire.answers import identified
+from redsched.wire import workflow
 
 
 class EventBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -58,29 +59,19 @@ class RuleBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     bind: dict[str, str] | None = None
 
 
-class WorkflowBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """``{"chain": [tasks]}``, or ``{"group": [tasks], "then": task}``."""
-
-    chain: list[bodies.TaskBody] | None = None
-    group: list[bodies.TaskBody] | None = None
-    then: bodies.TaskBody | None = None
-    on: Literal["success", "failure", "either"] = "success"
-    otherwise: Literal["cancel", "skip", "run", "wait"] = "cancel"
-
-
 EVENT = msgspec.json.Decoder(EventBody)
 LIMIT = msgspec.json.Decoder(LimitBody)
 PAUSE = msgspec.json.Decoder(PauseBody)
 RULE = msgspec.json.Decoder(RuleBody)
-WORKFLOW = msgspec.json.Decoder(WorkflowBody)
 
 
 class EventsApi:
     """What the endpoints share."""
 
-    def __init__(self, settings: Settings, client: AsyncClient) -> None:
+    def __init__(self, settings: Settings, client: AsyncClient, aside: Aside) -> None:
         self._settings = settings
         self._client = client
+        self._aside = aside
 
     def routes(self) -> list[Route]:
         """The routes, each method of a path apart."""
@@ -107,7 +98,7 @@ class EventsApi:
         """200: the event is recorded, and what hangs on it is decided."""
         raw = await self._raw(request, 2 * bodies.SMALL_BODY)
         parameters(request)
-        body = bodies.decode(EVENT, raw)
+        body = await self._aside.decode(EVENT, raw)
 
         async def act(key: str | None) -> Response:
             event_id = body.id if key is None else body.id or key[:32]
@@ -130,7 +121,8 @@ class EventsApi:
 
     async def put_rule(self, request: Request) -> Response:
         """201 for a new rule, 200 for one that was there."""
-        body = bodies.decode(RULE, await self._raw(request, self._settings.max_payload_bytes + bodies.SMALL_BODY))
+        raw = await self._raw(request, self._settings.max_payload_bytes + bodies.SMALL_BODY)
+        body = await self._aside.decode(RULE, raw)
         parameters(request)
         rule = Rule(id=request.path_params["id"], **msgspec.structs.asdict(body))
         word = await self._client.put_rule(rule)
@@ -148,19 +140,21 @@ class EventsApi:
         """201 with an answer for each task, the joining one last."""
         raw = await self._raw(request, self._settings.max_body_bytes)
         parameters(request)
-        body = bodies.decode(WORKFLOW, raw)
+        longest = self._settings.max_payload_bytes + bodies.SMALL_BODY
+        body = await self._aside.run(len(raw), workflows.decode, raw, longest)
         if (body.chain is None) == (body.group is None) or (body.group is None) != (body.then is None):
             raise Problem("validation_failed", "give chain, or group and then; nothing was written")
         given = [*(body.chain or body.group or []), *([body.then] if body.then is not None else [])]
 
         async def act(key: str | None) -> Response:
-            tasks = [one.task(traceparent_of(request)) for one in given]
-            if key is not None:
-                tasks = [identified(task, key, at) for at, task in enumerate(tasks)]
+            trace, client = traceparent_of(request), self._client
+            tasks = await self._aside.run(len(raw), workflows.tasks, given, trace, key)
             if body.chain is not None:
-                return Json(await self._client.chain(tasks, otherwise=body.otherwise), 201)
-            made = self._client.group(tasks[:-1], tasks[-1], on=body.on, otherwise=body.otherwise)
-            return Json(await made, 201)
+                steps = workflow.chain(client.cell, client.enqueuing, tasks, body.otherwise)
+            else:
+                made = tasks[:-1], tasks[-1], body.on, body.otherwise
+                steps = workflow.group(client.cell, client.enqueuing, *made)
+            return Json(await self._aside.talk(len(raw), client, steps), 201)
 
         return await once(request, self._client, raw, act)
 

@@ -6,6 +6,7 @@ something are kept; one that was refused may be corrected and sent again with th
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
@@ -16,6 +17,7 @@ from redsched.client import AsyncClient
 from redsched.web.problems import Problem
 from redsched.wire import answers
 
+LONG = 65_536  # bytes whose digest is not made on the event loop
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -33,7 +35,10 @@ async def once(
     if _KEY.fullmatch(given) is None:
         raise Problem("bad_idempotency_key", "it must be 1 to 255 printable ASCII characters; nothing was done")
     key = answers.digest(request.url.path.encode(), given.encode())
-    body = answers.digest(request.scope["query_string"], raw)
+    if len(raw) > LONG:
+        body = await asyncio.to_thread(answers.digest, request.scope["query_string"], raw)
+    else:
+        body = answers.digest(request.scope["query_string"], raw)
     found = await client.transport.send(answers.reserve(client.cell_keys, key, body))
     if found.word == "other":
         raise Problem("idempotency_key_reused", "this Idempotency-Key came with another body before; nothing was done")

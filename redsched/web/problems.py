@@ -59,6 +59,8 @@ TITLES: dict[str, tuple[int, str]] = {
     "precondition_failed": (412, "It exists already"),
     "payload_too_large": (413, "The body is too large"),
     "batch_too_large": (413, "The batch has too many tasks"),
+    "too_slow": (422, "The next runs take too long to compute"),
+    "busy": (429, "Others are computing"),
     "unsupported_media_type": (415, "The content type is not accepted"),
     "validation_failed": (422, "A field cannot be used"),
     "unknown_field": (422, "A field is not known"),

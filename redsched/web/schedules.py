@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -19,9 +19,11 @@ from redsched.model.views import run_document, view_document
 from redsched.settings import Settings
 from redsched.web import bodies
 from redsched.web.api import Json, parameters
+from redsched.web.aside import PLAN_S, Aside, PlannedSchedules
 from redsched.web.problems import Problem, field_problem, parameter_problem
 
 MAX_SHOWN = 100
+MAX_MEMBERS = 1_000  # schedules of one apply, dates of one calendar
 
 T = TypeVar("T")
 
@@ -74,8 +76,9 @@ _DATES = msgspec.json.Decoder(DatesBody)
 class SchedulesApi:
     """What the endpoints share."""
 
-    def __init__(self, settings: Settings, client: AsyncClient) -> None:
-        self._schedules = client.schedules
+    def __init__(self, settings: Settings, client: AsyncClient, aside: Aside) -> None:
+        self._schedules = PlannedSchedules(client, aside)
+        self._aside = aside
         self._limit = settings.max_payload_bytes + bodies.SMALL_BODY
         self._settings = settings
         self._actions: dict[str, Callable[[Request, str], Awaitable[Response]]] = {
@@ -191,12 +194,14 @@ class SchedulesApi:
             raise field_problem("count", "must be a whole number of 1..1000")
         schedule = _schedule({"task": {"type": "preview"}, **given}, given.get("id", ""))
         runs = await self._schedules.preview(schedule, start=start, count=count)
-        return Json({"description": Plan(schedule).describe(), "runs": [run_document(run) for run in runs]})
+        text = await self._aside.planned(lambda: Plan(schedule).describe(), PLAN_S)
+        return Json({"description": text, "runs": [run_document(run) for run in runs]})
 
     async def apply(self, request: Request) -> Response:
         """Put many; with ``prune`` every other is removed, with ``dry_run`` nothing is written."""
         parameters(request)
         body = await self._body(request, _APPLY)
+        _bounded("schedules", body.schedules)
         schedules = [_schedule(one, one.get("id", ""), at) for at, one in enumerate(body.schedules)]
         return Json(await self._schedules.apply(schedules, prune=body.prune, dry_run=body.dry_run))
 
@@ -218,6 +223,7 @@ class SchedulesApi:
         """Keep a calendar; schedules that name it are planned anew."""
         parameters(request)
         name, body = request.path_params["name"], await self._body(request, _DATES)
+        _bounded("dates", body.dates)
         await self._schedules.put_calendar(name, body.dates)
         return Json({"name": name, "dates": sorted(set(body.dates))})
 
@@ -231,10 +237,15 @@ class SchedulesApi:
     async def _body(self, request: Request, decoder: msgspec.json.Decoder[T], *types: str) -> T:
         bodies.media_type(request, *(types or (bodies.JSON,)))
         raw = await bodies.read_body(request, self._limit, self._settings.max_body_bytes)
-        return bodies.decode(decoder, raw)
+        return await self._aside.decode(decoder, raw)
 
     async def _small(self, request: Request, decoder: msgspec.json.Decoder[T]) -> T | None:
         return await bodies.read_optional(request, decoder, self._limit, self._settings.max_body_bytes)
+
+
+def _bounded(field: str, given: Sequence[Any]) -> None:
+    if len(given) > MAX_MEMBERS:
+        raise field_problem(field, f"has {len(given)} members; at most {MAX_MEMBERS} are taken")
 
 
 def _schedule(given: Mapping[str, Any], schedule_id: Any, index: int | None = None) -> Schedule:

@@ -68,6 +68,10 @@ class Verbs:
         wait_ms = min(self.settings.durability_wait_ms, self.settings.redis_timeout_ms * 4 // 5)
         return with_durability(call, durability or self.settings.durability, self._cell_keys, wait_ms=wait_ms)
 
+    def enqueuing(self, tasks: Sequence[Task], durability: str | None = None) -> Call[list[Enqueued]]:
+        """The call of ``enqueue_many``, for who builds it elsewhere than where it is sent."""
+        return self._enqueue(tasks, durability)
+
     def _update(self, queue: str, ids: Sequence[str], fields: Changes) -> Call[dict[str, str]]:
         return protocol.update(self._keys(queue), ids, fields, max_payload=self.settings.max_payload_bytes)
 

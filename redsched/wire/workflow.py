@@ -25,13 +25,14 @@ Talk = Generator[Call[Any], Any, T]
 Enqueue = Callable[[Sequence[Task]], Call[list[Enqueued]]]
 HELD_FOR = "1h"  # how long a large group may take to be submitted
 A_CALL = 100  # tasks of a large group: nothing needs them to come all at once
+MOST_TASKS = 10_000  # of one chain or group
 MOST_SHOWN = 1_000  # tasks of one tree
 DEEPEST = 200  # levels of one tree: JSON readers do not like more
 
 
 def chain(cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], otherwise: str) -> Talk[list[Enqueued]]:
     """Each after the one before it; see ``redsched.events``."""
-    named = _named(cell, tasks)
+    named = _named(cell, _bounded("chain", tasks))
     for at in range(1, len(named)):
         before = named[at - 1]
         named[at] = _after(named[at], [f"{before.queue}/{before.id}"], otherwise)
@@ -49,7 +50,7 @@ def group(
     cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], then: Task, on: str, otherwise: str
 ) -> Talk[list[Enqueued]]:
     """``then`` after all of them; see ``redsched.events``."""
-    *named, last = _named(cell, [*tasks, then])
+    *named, last = _named(cell, [*_bounded("group", tasks), then])
     refs = [f"{task.queue}/{task.id}" for task in named]
     first = min(len(named), MAX_PARENTS)
     join, token = _after(last, refs[:first], otherwise, on), nonce()
@@ -69,6 +70,12 @@ def group(
     yield events.confirm(keys, [joined.id], token, action="confirm" if is_whole else "abandon")
     answers += [Enqueued(task.id or "", task.queue, "refused", other=joined.id) for task in named[len(answers) :]]
     return _whole([*answers, joined])
+
+
+def _bounded(name: str, tasks: Sequence[Task]) -> Sequence[Task]:
+    if len(tasks) > MOST_TASKS:
+        raise InvalidTask(name, f"has {len(tasks)} tasks; at most {MOST_TASKS} are taken", code="batch_too_large")
+    return tasks
 
 
 def _named(cell: Cell, tasks: Sequence[Task]) -> list[Task]:
