@@ -5,6 +5,7 @@ The edge gives a request its id, judges who asks, turns every error into a probl
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import re
@@ -32,6 +33,7 @@ from redsched.web.events import EventsApi
 from redsched.web.health import Health
 from redsched.web.problems import UNEXPECTED, Problem, of_error
 from redsched.web.schedules import SchedulesApi
+from redsched.wire import scripts
 
 log = logging.getLogger("redsched.api")
 
@@ -51,6 +53,7 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await asyncio.to_thread(scripts.library)  # takes a fraction of a second, which no request shall wait for
         try:
             yield
         finally:

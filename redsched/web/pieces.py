@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from redsched.web.problems import Problem, unwritten
 
 FIRST = 2_048  # bytes that are looked at for a value; then eight times as many, up to the longest value that is taken
+MARGIN = 2  # characters that may belong to a number which a window cuts, such as the last ones of 1e+
 TOO_DEEP = "nested too deeply"
 NO_UTF8 = "not UTF-8"
 _SPACE = b" \t\r\n"
@@ -52,14 +53,15 @@ class Pieces:
             TooLong: it has more than ``longest`` bytes.
         """
         self.next()
-        size = min(FIRST, self._longest)
+        most = self._longest + MARGIN + 1
+        size = min(FIRST, most)
         while True:
             window = self._body[self._at : self._at + size]
             rest = self._at + size >= len(self._body)
             try:
                 text = _utf8().decode(window, final=rest)
                 end = _scan(text)[1]
-                if rest or end < len(text):
+                if rest or end + MARGIN < len(text):
                     found = text[:end].encode()
                     self._at += len(found)
                     return found
@@ -70,9 +72,9 @@ class Pieces:
             except ValueError:
                 if rest:
                     raise Problem("malformed_json", f"{what}: no JSON{unwritten()}") from None
-            if size >= self._longest:
+            if size >= most:
                 raise TooLong
-            size = min(size * 8, self._longest)
+            size = min(size * 8, most)
 
     def items(self, name: str) -> Iterator[bytes]:
         """The texts of an array's items; afterwards the reader stands behind it."""

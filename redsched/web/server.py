@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -58,8 +60,18 @@ def run(settings: Settings) -> None:
     Raises:
         InvalidSetting: as ``serve``.
     """
+    _share_interpreter()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve(settings))
+
+
+def _share_interpreter() -> None:
+    """Let the threads that decode and compute hold up the event loop as little as can be: they hand the interpreter over
+    after a millisecond, and a large body costs few collections, none of which looks at what was loaded before."""
+    sys.setswitchinterval(0.001)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @contextlib.contextmanager
