@@ -66,8 +66,11 @@ def run(settings: Settings) -> None:
 
 
 def _share_interpreter() -> None:
-    """Let the threads that decode and compute hold up the event loop as little as can be: they hand the interpreter over
-    after a millisecond, and a large body costs few collections, none of which looks at what was loaded before."""
+    """Let the threads that decode and compute hold up the event loop as little as can be.
+
+    They hand the interpreter over after a millisecond. A large body costs few garbage collections, and none of them
+    looks at what was loaded before.
+    """
     sys.setswitchinterval(0.001)
     gc.collect()
     gc.freeze()
