@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": BELOW | {"engine"},
     "eventloop": set(),
     "observe": BELOW | {"observe"},
-    "web": BELOW | {"eventloop", "observe", "web"},
+    "web": BELOW | {"eventloop", "observe", "schedules", "web"},
     "builtin": {"engine", "model"},
     "testing": BELOW | {"engine"},
     "torture": BELOW | {"engine", "eventloop", "observe", "web", "embedded", "torture"},
