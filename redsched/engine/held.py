@@ -14,6 +14,7 @@ from redsched.engine.context import Context
 from redsched.engine.elapsed import elapsed
 from redsched.wire.protocol import Settlement, Started
 
+FRESH = 0.25  # seconds for which an answer of Redis tells whether a claim that waits may still start
 TRUSTED = 10.0  # seconds for which one answer tells the server's clock: it may be set meanwhile
 
 
@@ -33,8 +34,8 @@ class NotBegun(Exception):
 class Held:
     """A claim that this worker holds: waiting in its buffer, or running."""
 
-    __slots__ = ("asked", "begun_at", "context", "key", "lease_until", "named", "renewed_at", "start_until", "started",
-                 "suspended", "task", "why")  # fmt: skip
+    __slots__ = ("begun_at", "context", "fresh_until", "key", "lease_until", "named", "renewed_at", "slow_answers",
+                 "start_until", "started", "suspended", "task", "why")  # fmt: skip
 
     def __init__(self, started: Started, *, sent: float, server_ms: int, lease_s: float) -> None:
         """``sent``: when the claim was sent that Redis answered at ``server_ms`` of its own clock."""
@@ -42,10 +43,11 @@ class Held:
         self.key = started.token + started.id
         self.renewed_at = sent
         self.lease_until = sent + lease_s
+        self.fresh_until = sent + FRESH  # after that Redis is asked before it starts
         self.start_until = math.inf
         if started.expires_at is not None:  # server_ms is cut to whole ms, so that Redis may be one further
             self.start_until = sent + min((started.expires_at - server_ms - 1) / 1_000, TRUSTED)
-        self.asked = 0  # how often Redis was asked whether it may still start
+        self.slow_answers = 0  # in a row: each was no longer fresh when it came
         self.begun_at: float | None = None
         self.named = False  # Redis was told that it has begun
         self.context: Context | None = None  # once it runs
@@ -55,7 +57,15 @@ class Held:
 
     def renewed(self, sent: float, lease_s: float) -> None:
         """Redis said that the claim is still this worker's."""
-        self.renewed_at, self.lease_until = sent, sent + lease_s
+        self.renewed_at, self.lease_until, self.fresh_until = sent, sent + lease_s, sent + FRESH
+
+    def confirmed(self) -> None:
+        """Redis was asked before the start, and the answer is here. One that took long may be of before this process
+        stood still. Two of them in a row mean a slow Redis: the second counts as fresh."""
+        now = elapsed()
+        self.slow_answers = self.slow_answers + 1 if now > self.fresh_until else 0
+        if self.slow_answers > 1:
+            self.slow_answers, self.fresh_until = 0, now + FRESH
 
     def begin(self) -> None:
         """Call this immediately before the handler, on the loop or in its thread.

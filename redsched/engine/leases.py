@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from redsched.client import AsyncClient
 from redsched.engine.claims import Claims
 from redsched.engine.elapsed import elapsed
-from redsched.engine.held import Held, Why
+from redsched.engine.held import FRESH, Held, Why
 from redsched.engine.loop import Loop, cancelled
 from redsched.engine.observer import Observer
 from redsched.model.errors import RedschedError
@@ -21,8 +21,7 @@ from redsched.wire import protocol
 
 log = logging.getLogger("redsched.worker")
 BEAT = 1.0  # seconds between renewals, so that a cancelled task hears of it soon; never later than a third of the lease
-FRESH = 0.25  # seconds: what Redis said before that is asked again before a task starts
-MOST_ASKED = 2  # then it starts though the answer is not fresh: this Redis is slow
+MOST_ASKED = 2  # times that a slot asks before a start; then it starts, for a loop that is slow must go on
 TOLD_AFTER = 0.05  # seconds of a run after which Redis is told that it has begun; what is shorter is told by its settle
 
 
@@ -68,9 +67,12 @@ class Leases:
         await asyncio.shield(self._confirming)
 
     async def _confirm(self) -> None:
-        oldest = elapsed() - FRESH / 2  # also what would have to be asked about in a moment
+        soon = elapsed() + FRESH / 2  # also what would have to be asked about in a moment
+        asked = [held for held in self._claims.waiting if held.fresh_until < soon]
         try:
-            await self._ask([held for held in self._claims.waiting if held.renewed_at < oldest])
+            await self._ask(asked)
+            for held in asked:
+                held.confirmed()
         except RedschedError:
             await asyncio.sleep(0.1)  # the loops tell of it
         finally:
@@ -102,7 +104,6 @@ class Leases:
                     self._answered(held, word, sent, told)
 
     def _answered(self, held: Held, word: str, sent: float, told: Sequence[Held]) -> None:
-        held.asked += 1
         if word == "lost":
             if held not in told:  # a library that does not know such claims answers so; the next renewal tells
                 self._claims.lose(held)

@@ -22,13 +22,14 @@ from redsched.engine.claims import Claims
 from redsched.engine.elapsed import elapsed
 from redsched.engine.held import Why, about, returned
 from redsched.engine.isolation import Refusals, is_its_own
-from redsched.engine.leases import FRESH, MOST_ASKED, Leases
+from redsched.engine.leases import Leases
 from redsched.engine.loop import Loop, cancelled
 from redsched.engine.mover import Mover
 from redsched.engine.observer import Observer, Silent
 from redsched.engine.planned import put_schedules
-from redsched.engine.runner import CutOff, Runner
+from redsched.engine.runner import Runner
 from redsched.engine.settlements import Settlements, tell_some
+from redsched.engine.slots import Slots
 from redsched.engine.spool import Spool
 from redsched.engine.tally import Tally
 from redsched.engine.watchdog import Watchdog
@@ -42,7 +43,6 @@ from redsched.wire.protocol import Bell, Call, Claimed, Settlement
 log = logging.getLogger("redsched.worker")
 QUEUES_A_CALL = 16
 AHEAD, MOST_CLAIMED = 0.05, 250  # seconds of work that a busy worker holds beside what runs; tasks that one call claims
-TURN = 0.002  # seconds that handlers which never wait may hold the loop in one go
 LAST_WORDS = 2.0  # seconds in which what was stopped at the end of the grace is handed back
 
 
@@ -71,7 +71,6 @@ class Worker:
         self._chunks = [keys[at : at + QUEUES_A_CALL] for at in range(0, len(keys), QUEUES_A_CALL)]
         self._claims = Claims(settings.lease_ms / 1_000, self._end)
         self._leases = Leases(self._client, self._claims, settings.lease_ms, observer=self._observer)
-        self._slots: set[asyncio.Task[None]] = set()
         self._ends = Settlements(self._client)
         self._names: dict[str, str] = {}
         self._claim: Call[Claimed] | None = None  # a claim without an answer is repeated as it was
@@ -83,12 +82,10 @@ class Worker:
         self._looking = 0  # the chunk that is claimed from next
         self._short = 0  # chunks in a row that had nothing more
         self._ahead = 0  # how many tasks to hold beside those that run; follows the rate
-        self._done_in_window, self._window = 0, 0.0
-        self._turn = 0.0  # when the slots last let others run
+        self._window = 0.0
         self._stopping = asyncio.Event()
         self._trips = Loop("claim", self._step, observer=self._observer, log=log)
         self._at_once = False
-        self._clock_offset = 0.0  # server ms less those of ``elapsed``
         self._tally = Tally(self._observer)
         self._spool = Spool(settings)
 
@@ -101,7 +98,10 @@ class Worker:
     async def run(self) -> int:
         """Work until ``stop``; answers 0, or 1 where something broke that never should (it is logged)."""
         self._runner = Runner(self.settings.concurrency, Asked(self._client), self._trips.nudge)
-        self._broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._slots = Slots(
+            self.app.tasks, self._claims, self._leases, self._runner, self._tally,
+            most=self.settings.concurrency, end=self._end, nudge=self._trips.nudge,
+        )  # fmt: skip
         self._bell = Doorbell(self._client, self._keys, self.consumer, self._rung, self._refusals)
         mover = Mover(self.settings, client=self._client, observer=self._observer, at_home=self.settings.queues)
         await self._join()
@@ -124,7 +124,7 @@ class Worker:
             await self._bell.close()
             await self._leases.close()
             self._runner.close()
-            self.stragglers = await cancelled((*background, trips, *self._slots)) + len(self._runner.stragglers)
+            self.stragglers = await cancelled((*background, trips, *self._slots.tasks)) + len(self._runner.stragglers)
             if self._own_client:
                 await self._client.close()
         log.info("worker.stopped", extra={"consumer": self.consumer})
@@ -133,7 +133,7 @@ class Worker:
     async def _first_of(self, trips: asyncio.Task[None], background: Sequence[asyncio.Task[None]]) -> None:
         """Until the worker is told to stop, or its own loop ends (burst), or one of its loops breaks."""
         stopping: asyncio.Future[Any] = asyncio.ensure_future(self._stopping.wait())
-        parts: list[asyncio.Future[Any]] = [self._broken, trips, *background]
+        parts: list[asyncio.Future[Any]] = [self._slots.broken, trips, *background]
         try:
             await asyncio.wait((stopping, *parts), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -178,7 +178,7 @@ class Worker:
 
     async def _trip(self) -> float | None:
         self._measure()
-        self._open_slots()
+        self._slots.open()
         if self._ends.batch():
             words, claimed = await self._ends.tell(self._next_claim)
             if words:
@@ -255,7 +255,7 @@ class Worker:
         self._claim = None
         if len(self._asked) == 1:
             self._refusals.accept(self._asked[0].queue)
-        self._clock_offset = claimed.now - elapsed() * 1_000
+        self._slots.clock_offset = claimed.now - elapsed() * 1_000
         if self._alone or claimed.more or len(claimed.tasks) >= self.settings.concurrency:
             self._short = 0  # so busy that more has come meanwhile, or not all were asked
         else:
@@ -269,7 +269,7 @@ class Worker:
             else:
                 self._ends.append(returned(started, "unhandled"))
                 log.warning("task.unhandled", extra=about(started))
-        self._open_slots()
+        self._slots.open()
 
     def _end(self, end: Settlement, name: str) -> None:
         """Tell Redis of an end with the next round trip."""
@@ -303,73 +303,16 @@ class Worker:
         found = await self._client.stats(list(self.settings.queues))
         return all(queue.ready == 0 and queue.running == 0 and queue.oldest_due_age_ms is None for queue in found)
 
-    # slots
-
-    def _open_slots(self) -> None:
-        free = self.settings.concurrency - len(self._slots) - len(self._runner.stragglers)
-        for _ in range(min(free, len(self._claims.waiting))):
-            slot = asyncio.create_task(self._slot())
-            self._slots.add(slot)
-            slot.add_done_callback(self._slot_ended)
-
-    def _slot_ended(self, slot: asyncio.Task[None]) -> None:
-        """A slot that breaks is an error of ours: the worker ends with it, rather than run on with one less."""
-        if not slot.cancelled() and (error := slot.exception()) is not None and not self._broken.done():
-            self._broken.set_exception(error)
-
-    async def _slot(self) -> None:
-        """Run what is in the buffer, one after the other."""
-        try:
-            with CutOff():
-                await self._run_buffer()
-        finally:
-            # here and not in a callback: whoever looks at the slots next must not count one that has ended
-            self._slots.discard(asyncio.current_task())
-            if not self._runner.closed:
-                self._open_slots()
-
-    async def _run_buffer(self) -> None:
-        waiting = self._claims.waiting
-        while waiting:
-            held, began = waiting[0], elapsed()
-            if began - held.renewed_at > FRESH and held.asked < MOST_ASKED:
-                await self._leases.confirm()
-                continue
-            started = waiting.popleft().started
-            late_ms = began * 1_000 + self._clock_offset - started.due_at
-            self._tally.started(started.queue, started.type, started.attempt, late_ms)
-            self._leases.ran(held)
-            try:
-                outcome, end = await self._runner.run(held, self.app.tasks[started.type])
-            except GeneratorExit as error:
-                outcome, end = self._runner.cut_off(held, error)
-            now = elapsed()
-            self._claims.held.pop(held.key, None)
-            self._tally.finished(started.queue, started.type, outcome, now - began)
-            self._done_in_window += 1
-            if end is None:
-                log.warning("task.lost", extra=about(started))
-                self._trips.nudge()
-            else:
-                self._end(end, outcome)
-            if held.suspended:
-                return  # the handler has had this asyncio task: what it left there is no other run's
-            if self._runner.stragglers and len(self._slots) + len(self._runner.stragglers) > self.settings.concurrency:
-                return
-            if now - self._turn > TURN:  # of all slots together, or each would take one
-                await asyncio.sleep(0)
-                self._turn = elapsed()
-
     def _measure(self) -> None:
         """Adapt how much is held ahead to the rate, and tell the observer in batches."""
         now = time.monotonic()
         passed = now - self._window
         if passed > 0.02:
-            rate = self._done_in_window / passed
+            rate = self._slots.ended / passed
             self._ahead = min(int(rate * AHEAD), self.settings.prefetch) if rate * AHEAD > 1 else 0
-            self._done_in_window, self._window = 0, now
+            self._slots.ended, self._window = 0, now
         self._tally.tell()
-        self._observer.slots(self.settings.concurrency, len(self._slots))
+        self._observer.slots(self.settings.concurrency, len(self._slots.tasks))
 
     # the end
 
@@ -389,11 +332,12 @@ class Worker:
                     await self._client.transport.send(protocol.leave(chunk, self.consumer))
 
     async def _drain(self) -> None:
-        log.info("worker.draining", extra={"running": len(self._slots), "buffered": len(self._claims.waiting)})
+        log.info("worker.draining", extra={"running": len(self._slots.tasks), "buffered": len(self._claims.waiting)})
         self._claims.give_back_all()
         self._trips.nudge()
         grace = time.monotonic() + self.settings.shutdown_grace_ms / 1_000
         while self._claims.held and not self._at_once and time.monotonic() < grace:
-            await asyncio.wait(self._slots, timeout=0.05) if self._slots else await asyncio.sleep(0.01)
+            slots = self._slots.tasks
+            await asyncio.wait(slots, timeout=0.05) if slots else await asyncio.sleep(0.01)
         for held in list(self._claims.held.values()):
             held.stop(Why.SHUTDOWN)

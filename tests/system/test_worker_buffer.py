@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,25 @@ def test_what_is_cancelled_while_it_waits_does_not_begin(site: Site) -> None:
     site.assert_consistent()
 
 
+def test_what_is_cancelled_while_its_worker_stands_still_does_not_begin(site: Site) -> None:
+    full = Full(site, 5)
+    slept = time.monotonic() + 5
+    running, last = site.store.key("running:default"), full.behind[-1]
+    claimed = site.store.redis.zscore(running, last) or 0.0
+    site.until(lambda: (site.store.redis.zscore(running, last) or 0.0) > claimed + 1_500)  # it waited, and was renewed
+    full.worker.send(signal.SIGSTOP)
+    try:
+        assert set(site.client.cancel(full.behind).values()) == {"requested"}
+        site.until(lambda: time.monotonic() > slept)  # every slot is free as soon as the worker goes on
+    finally:
+        full.worker.send(signal.SIGCONT)
+
+    site.until(lambda: full.states(full.behind) == {("cancelled", 0)})
+
+    assert full.begun() == set()
+    site.assert_consistent()
+
+
 def test_a_worker_that_stood_still_beyond_its_lease_begins_nothing_that_it_held(site: Site) -> None:
     full = Full(site, 4, lease="2s")
     cancelled, rest = full.behind[: BEHIND // 2], full.behind[BEHIND // 2 :]
@@ -102,6 +122,7 @@ def test_a_worker_that_stood_still_beyond_its_lease_begins_nothing_that_it_held(
         return one in full.begun() or any(f"task_id={one} " in f"{line} " for line in full.worker.errors)
 
     site.until(lambda: all(map(is_decided, full.behind)))
+    site.until(lambda: full.states(full.sleeping) == {("dead", 1)})
 
     assert full.begun() == set()
     site.assert_consistent()

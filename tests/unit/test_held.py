@@ -113,3 +113,21 @@ def test_a_plain_function_that_waited_for_a_thread_is_looked_at_in_that_thread(c
     assert (name, first) == ("returned", "completed")
     assert end is not None and (end.outcome, end.first) == ("return", "")
     assert ran.names == ["first"]
+
+
+def test_an_answer_that_came_late_is_asked_for_again_and_the_second_one_counts() -> None:
+    claim = held()
+    assert elapsed() < claim.fresh_until
+
+    for fresh in (False, True, False, True):
+        claim.renewed(elapsed() - 6, 30)  # sent before the process stood still, or to a slow Redis
+        claim.confirmed()
+        assert (elapsed() < claim.fresh_until) is fresh
+
+    claim.renewed(elapsed() - 6, 30)
+    claim.confirmed()
+    claim.renewed(elapsed(), 30)
+    claim.confirmed()
+    claim.renewed(elapsed() - 6, 30)
+    claim.confirmed()
+    assert elapsed() > claim.fresh_until
