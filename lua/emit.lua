@@ -23,14 +23,14 @@ local now = clock(prefix, ARGV[1])
 local AT_ONCE, MOST = 32, 256                           -- listeners; units of work for rules, as budget counts them
 local many = (soft('ZCARD', prefix .. 'listeners:' .. name) or 0) > AT_ONCE
 redis.call('SET', fact, data, 'PX', ttl)
-if many then tell_later(prefix, name, now, false, '', 0) end   -- before a rule: whoever stops half-way, all are told
+if many then tell_later(prefix, name, now, '') end   -- before a rule: whoever stops half-way, all are told
 event({prefix = prefix, name = ''}, 'emitted', name)
-local made, last_rule = follow_rules(prefix, happening(name, id, data), '', MOST, now)
+local made, last_rule, ruled_later = follow_rules(prefix, happening(name, id, data), '', MOST, now)
 if last_rule then
   remind(prefix, 'rules/' .. id .. '/' .. name, 0)
   keep_cursor(prefix, 'rules/' .. id .. '/' .. name, last_rule .. ' ' .. data)
 end
 if many then return {0, 1, unpack(made)} end
-local told, last, _, failed = tell_listeners(prefix, name, '', 2 * AT_ONCE + 2, now, now)
-if last or failed then tell_later(prefix, name, now, failed and last, last or '', last and 0 or now + 60000) end
-return {told, (last or last_rule) and 1 or 0, unpack(made)}
+local told, last, _, left = tell_listeners(prefix, name, '', 2 * AT_ONCE + 2, now, now)
+if last then tell_later(prefix, name, now, last) end
+return {told, (last or left > 0 or last_rule or ruled_later) and 1 or 0, unpack(made)}

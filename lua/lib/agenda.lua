@@ -21,32 +21,51 @@ AGENDA.hold = function(prefix, queue, limit, now)
   return 2 * #ids, after >= 0 and after < NO_END and after or nil
 end
 
--- heard/<fact>: an event that has more listeners than one call tells. Who could not be told, as a key of its queue has a
--- wrong type or only a newer redsched knows what it waits for, is told again after a minute.
-AGENDA.heard = function(prefix, name, limit, now)
-  local item = 'heard/' .. name
+-- Listeners of an event, of one queue or all. Who could not be told is told again after a minute, then for as long as the
+-- event is old, up to ten minutes: a key of the queue has a wrong type, or only a newer redsched knows what is waited for.
+local function tell_some(prefix, item, name, limit, now, only)
   local cursor = cursor_of(prefix, item)
   local since, before, from = string.match(cursor, '^(%d+)(!?) (.*)$')
   since = whole(since or '', 0, 1e15) or now
-  local _, last, used, failed = tell_listeners(prefix, name, from or cursor, limit, since, now)
-  failed = failed or before == '!'
-  local again = failed and since + GIVE_UP > now
+  local _, last, used, left = tell_listeners(prefix, name, from or cursor, limit, since, now, only)
+  local failed = only and left > 0 or before == '!'
   if last then
     keep_cursor(prefix, item, telling(since, failed, last))
-  else
-    keep_cursor(prefix, item, again and telling(since, false, ''))
+    return used, now
   end
-  return used, last and now or again and now + 60000 or nil
+  keep_cursor(prefix, item, failed and telling(since, false, ''))
+  return used, failed and now + math.max(60000, math.min(now - since, 600000)) or nil
+end
+
+-- heard/<fact>: an event that has more listeners than one call tells.
+AGENDA.heard = function(prefix, name, limit, now) return tell_some(prefix, 'heard/' .. name, name, limit, now) end
+
+-- listeners/<queue>/<fact>: those of one queue, which whoever came to them before could not tell, or may not.
+AGENDA.listeners = function(prefix, what, limit, now)
+  local queue, name = string.match(what, '^([^/]+)/(.+)$')
+  if not is_name(queue) or not is_fact(name) then return 1 end
+  return tell_some(prefix, 'listeners/' .. what, name, limit, now, queue)
+end
+
+-- Tasks that rules make of an event, in one queue or all.
+local function make_some(prefix, item, id, name, limit, now, only)
+  local from, data = string.match(cursor_of(prefix, item), '^(%S*) (.*)$')
+  if not from or not is_id(id) or not is_fact(name) then return 1 end
+  local made, last = follow_rules(prefix, happening(name, id, data), from, 8 * limit, now, only)
+  keep_cursor(prefix, item, last and last .. ' ' .. data)
+  return 2 * #made, last and now
 end
 
 -- rules/<event's id>/<fact>: an event that has more rules than one call carries out.
 AGENDA.rules = function(prefix, what, limit, now)
   local id, name = string.match(what, '^([^/]+)/([^/]+)$')
-  local from, data = string.match(cursor_of(prefix, 'rules/' .. what), '^(%S*) (.*)$')
-  if not from or not is_id(id) or not is_fact(name) then return 1 end
-  local made, last = follow_rules(prefix, happening(name, id, data), from, 8 * limit, now)
-  keep_cursor(prefix, 'rules/' .. what, last and last .. ' ' .. data)
-  return 2 * #made, last and now
+  return make_some(prefix, 'rules/' .. what, id, name, limit, now)
+end
+
+-- made/<queue>/<event's id>/<fact>: those that make a task in one queue, which whoever came to them before may not write.
+AGENDA.made = function(prefix, what, limit, now)
+  local queue, id, name = string.match(what, '^([^/]+)/([^/]+)/([^/]+)$')
+  return make_some(prefix, 'made/' .. what, id, name, limit, now, queue)
 end
 
 -- A further /<queue> at the end of the item: only the children of that queue.

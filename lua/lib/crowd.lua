@@ -1,8 +1,6 @@
 -- crowd: telling many listeners of an event: those that it alone decides are cancelled or released together. That it
 -- happened is enough: its fact may have expired before all were told.
 
-local GIVE_UP = 86400000                                -- ms for which listeners of a queue with unusable keys are told again
-
 local function is_one(names, name) return #names == 1 and names[1] == name end
 
 -- cancel or release where nothing else ties the task, and nothing has to be asked but whether the event has come.
@@ -32,35 +30,13 @@ local function tell_one(together, prefix, member, name, since, now)
   return 1
 end
 
--- Those of one queue together; where a key of it cannot be used, one by one. Answers whether one could not be told.
-local function tell_together(prefix, fate, q, list, name, now)
-  if pcall(FATE[fate], q, name, list, now) then return false end
-  local failed = false
+-- Those of one queue together; where a key of it cannot be used, one by one.
+local function tell_together(prefix, fate, q, list, name, now, failed)
+  if pcall(FATE[fate], q, name, list, now) then return end
   for _, task in ipairs(list) do
     local ok, trouble = pcall(hear, prefix, task.member, name, now)
-    failed = failed or not ok and is_left(prefix, task.member, now, trouble)
+    if not ok then failed(task.member, trouble) end
   end
-  return failed
-end
-
--- since: when the event happened, ms. Answers how many were told, the last of them where there may be more, how much of the
--- limit that used (one that has to be looked at alone counts as two), and whether one could not be told.
-local function tell_listeners(prefix, name, last, limit, since, now)
-  local page = page_after(prefix .. 'listeners:' .. name, last, limit)
-  local together, used, told, failed = {cancel = {}, release = {}}, 0, 0, false
-  while_it_happens(name, function()
-    for i, member in ipairs(page) do
-      if used >= limit or i > 1 and is_over(math.min(8 * limit, 600)) then break end
-      weigh(1)
-      local ok, work, again = pcall(tell_one, together, prefix, member, name, since, now)
-      if not ok then again = is_left(prefix, member, now, work) end
-      used, told, failed = used + (ok and work or 2), i, failed or again
-    end
-    for fate, lists in pairs(together) do
-      for q, list in pairs(lists) do failed = tell_together(prefix, fate, q, list, name, now) or failed end
-    end
-  end)
-  return told, (told < #page or #page == limit) and page[told] or nil, used, failed
 end
 
 -- The cursor of an event's listeners: when it happened, ! where one could not be told, and the last that was told.
@@ -69,7 +45,58 @@ local function telling(since, failed, last)
 end
 
 -- Have the mover tell the listeners of an event, all or those after the last.
-local function tell_later(prefix, name, since, failed, last, at)
-  remind(prefix, 'heard/' .. name, at)
-  keep_cursor(prefix, 'heard/' .. name, telling(since, failed, last))
+local function tell_later(prefix, name, since, last)
+  remind(prefix, 'heard/' .. name, 0)
+  keep_cursor(prefix, 'heard/' .. name, telling(since, false, last))
+end
+
+-- The listeners of one queue that could not be told have an item of their own: whoever may write that queue tells them. Of
+-- two events the later one counts.
+local function leave_to_queue(prefix, queue, name, since, at)
+  local item = 'listeners/' .. queue .. '/' .. name
+  remind(prefix, item, at)
+  local known = whole(string.match(cursor_of(prefix, item), '^%d+') or '', 0, 1e15)
+  if not known or known < since then keep_cursor(prefix, item, telling(since, false, '')) end
+end
+
+-- since: when the event happened, ms. only: the queue whose listeners are told; nil: those of all. Answers how many were told,
+-- the last that was looked at where there may be more, how much of the limit that used (one that has to be looked at alone
+-- counts as two), and how many could not be told. Those of a queue that this caller may not write are left at once.
+local function tell_listeners(prefix, name, last, limit, since, now, only)
+  local page = page_after(prefix .. 'listeners:' .. name, last, limit, only)
+  local together, used, looked, left, again, denied = {cancel = {}, release = {}}, 0, 0, 0, {}, {}
+  local function failed(member, trouble)
+    local queue = string.match(member, '^[^/]*')
+    if trouble and is_denied(trouble) then
+      denied[queue] = trouble
+    elseif not trouble or is_left(prefix, member, now, trouble) then
+      again[queue] = now + 60000
+    else
+      return
+    end
+    left = left + 1
+  end
+  while_it_happens(name, function()
+    for i, member in ipairs(page) do
+      if used >= limit or i > 1 and is_over(math.min(8 * limit, 600)) then break end
+      looked = i
+      if denied[string.match(member, '^[^/]*')] then
+        left = left + 1
+      else
+        weigh(1)
+        local ok, work, is_newer = pcall(tell_one, together, prefix, member, name, since, now)
+        used = used + (ok and work or 2)
+        if is_newer or not ok then failed(member, not ok and work) end
+      end
+    end
+    for fate, lists in pairs(together) do
+      for q, list in pairs(lists) do tell_together(prefix, fate, q, list, name, now, failed) end
+    end
+  end)
+  if only and denied[only] then error(denied[only], 0) end
+  for queue in pairs(denied) do again[queue] = now end
+  for queue, at in pairs(only and {} or again) do leave_to_queue(prefix, queue, name, since, at) end
+  local at = (looked < #page or #page == limit) and page[looked]
+  local queue = at and string.match(at, '^[^/]*')
+  return looked - left, at and (denied[queue] and queue .. '0' or at), used, left   -- 0 follows /
 end

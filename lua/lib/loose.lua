@@ -1,7 +1,7 @@
 -- loose: the rules of the keys that tie tasks to one another: whoever they name is there, and is told.
 
 local MOST_LOOSE = 500                                  -- members of one key
-local ITEMS = {hold = true, heard = true, rules = true, ended = true, removed = true, resume = true, digest = true}
+local ITEMS = {hold = true, heard = true, listeners = true, rules = true, made = true, ended = true, removed = true, resume = true, digest = true}
 
 -- The plan of a live task, whether a newer redsched knows more of it, and its key.
 local function live_plan(q, id)

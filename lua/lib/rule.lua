@@ -62,10 +62,10 @@ local function words_by(rule, name, happened)
   return words
 end
 
--- An event: what stands for its words in a rule, and its data.
+-- An event: what stands for its words in a rule, its fact and its data.
 local function happening(fact, id, data)
   local event_name, subject = string.match(fact, '^([^:]+):?(.*)$')
-  return {words = {event = event_name, subject = subject, id = id}, data = data}
+  return {words = {event = event_name, subject = subject, id = id}, fact = fact, data = data}
 end
 
 -- The conditions of its task where only a newer redsched knows them: then they are taken out of the rule, which is made without.
@@ -78,11 +78,14 @@ local function newer_conditions(rule, happened)
   return text
 end
 
--- Make what one rule says; answers <queue>/<id> of a task that was made, or nil and the field and why none can be.
-local function follow_rule(prefix, key, name, happened, now)
+-- Make what one rule says, if its queue is the only one that is asked for, or all are (nil). Answers <queue>/<id> of a task
+-- that was made, or nil and the field and why none can be; the queue is noted in the event.
+local function follow_rule(prefix, key, name, happened, now, only)
   local line = redis.call('HGET', key, name)
   local rule = #line <= 65536 and rule_of(line) or {fields = {}}
   local q = open(prefix .. 'due:' .. (rule.queue or 'default'))
+  happened.queue = q.name
+  if only and q.name ~= only then return weigh(1 + #line / 4096) end
   local asked = newer_conditions(rule, happened)
   local words, field, why = words_by(rule, name, happened)
   weigh(4 + #line / 512 + (words and #words[6] / 4096 or 0))
@@ -100,21 +103,35 @@ local function follow_rule(prefix, key, name, happened, now)
   end
 end
 
+-- The tasks that rules make in one queue have an item of their own where this caller may not write it: whoever may makes them.
+local function leave_rules(prefix, happened, now)
+  local item = 'made/' .. happened.queue .. '/' .. happened.words.id .. '/' .. happened.fact
+  remind(prefix, item, now)
+  if cursor_of(prefix, item) == '' then keep_cursor(prefix, item, ' ' .. happened.data) end
+end
+
 -- Carry out the rules of an event, in the order of their names, those after last; each by itself: what cannot be made is told
--- as an event. Answers <queue>/<id> of the tasks, and the last rule that was carried out where there are more.
-local function follow_rules(prefix, happened, last, most, now)
-  local key, made, begun = prefix .. 'rules:' .. happened.words.event, {}, false
+-- as an event. only: those that make a task in that queue; nil: all. Answers <queue>/<id> of the tasks, the last rule that was
+-- looked at where there are more, and whether some are left to whoever may write their queue.
+local function follow_rules(prefix, happened, last, most, now, only)
+  local key, made, begun, left = prefix .. 'rules:' .. happened.words.event, {}, false, false
   local names = (soft('HLEN', key) or 0) <= MOST_READ and soft('HKEYS', key) or {}
   table.sort(names)
   for _, name in ipairs(names) do
     if name > last then
-      if begun and is_over(most) then return made, last end
-      local ok, task, field, why = pcall(follow_rule, prefix, key, name, happened, now)
+      if begun and is_over(most) then return made, last, left end
+      local ok, task, field, why = pcall(follow_rule, prefix, key, name, happened, now, only)
       if ok and task then made[#made + 1] = task end
-      if not ok then field, why = 'queue', 'has a key that cannot be used' end
+      if not ok and is_denied(task) then
+        if only then error(task, 0) end
+        leave_rules(prefix, happened, now)
+        left = true
+      elseif not ok then
+        field, why = 'queue', 'has a key that cannot be used'
+      end
       if field then event(open(prefix .. 'due:default'), 'rule_failed', name, 'reason', field .. ' ' .. why) end
       last, begun = name, true
     end
   end
-  return made
+  return made, nil, left
 end

@@ -147,9 +147,9 @@ def test_an_event_is_told_again_until_one_that_knows_has_told_it(queue: Queue) -
     queue.redis.zadd(queue.key("listeners:paid:o"), {"q/a": 0})
 
     queue.emit("paid", "o")
-    assert queue.redis.zrange(queue.key("agenda"), 0, -1, withscores=True) == [("heard/paid:o", NOW + 60_000)]
+    assert queue.redis.zrange(queue.key("agenda"), 0, -1, withscores=True) == [("listeners/q/paid:o", NOW + 60_000)]
     queue.attend(now=NOW + 60_000)
-    assert queue.redis.zrange(queue.key("agenda"), 0, -1, withscores=True) == [("heard/paid:o", NOW + 120_000)]
+    assert queue.redis.zrange(queue.key("agenda"), 0, -1, withscores=True) == [("listeners/q/paid:o", NOW + 120_000)]
     become_known(queue, "a", {"wait_for": {"any": ["paid:o"]}})
     queue.attend(now=NOW + 120_000)
 
