@@ -16,7 +16,7 @@ local prefix = string.match(agenda, '^({[^{}]+}:)agenda$')
 if not prefix then return redis.error_reply('RS_KEYS the key must be {namespace}:agenda') end
 local now, done, left = clock(prefix, ARGV[1]), 0, 0
 local A_PAGE, MOST_LEFT, LEFT = 32, 128, -1
-drain(open(prefix .. 'due:default'))
+drain({due = agenda})
 
 -- What concerns a key of a wrong type, or fails in another way of its own, waits a minute; what concerns no queue goes; what
 -- this caller has no right to stays: none of them holds up the rest.

@@ -9,7 +9,7 @@
 local rules, id = KEYS[1], ARGV[1]
 local prefix = string.match(rules, '^({[^{}]+}:)rules$')
 if not prefix then return redis.error_reply('RS_KEYS the key must be {namespace}:rules') end
-drain(open(prefix .. 'due:default'))
+drain({due = prefix .. 'agenda'})
 local name = redis.call('HGET', rules, id)
 if not name then return 'missing' end
 redis.call('HDEL', prefix .. 'rules:' .. name, id)
