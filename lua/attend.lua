@@ -9,7 +9,7 @@
 -- REPLY  {now, done, next, left}  ms; how much of the limit was used; when there is more to do, ms (0: at once; -1: nothing is
 --                      left); items that this caller may not carry out, which stay for one who may: 128 where more may follow
 -- FLAGS  allow-oom
--- USES   budget, clock, keys, read, trouble, drain, agenda
+-- USES   budget, clock, read, trouble, drain, agenda
 
 local agenda, limit, skip = KEYS[1], math.max(1, math.min(tonumber(ARGV[2]), 500)), tonumber(ARGV[3] or '') or 0
 local prefix = string.match(agenda, '^({[^{}]+}:)agenda$')

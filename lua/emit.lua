@@ -5,7 +5,7 @@
 -- ARGV   data   string  UTF-8 JSON, at most 65536 bytes; what conditions and payloads can read of the fact
 -- ARGV   ttl    int     1000..31536000000, ms that the fact is there; its listeners are told however short that is
 -- ARGV   id     string  of this event, [A-Za-z0-9._@+:-]: the same again makes no task of a rule twice
--- REPLY  {heard, more, task...}  listeners told; 1 where the mover goes on telling others or making tasks of more rules;
+-- REPLY  {heard, more, task...}  listeners told; 1 where a mover goes on telling others or making tasks of more rules;
 --                       <queue>/<id> of tasks made by rules; error RS_INVALID 1 <field> <why> before anything is written
 -- FLAGS  none
 -- USES   clock, keys, check, read, event, json, plan, hold, rule, crowd

@@ -1,4 +1,4 @@
-"""An event whose listeners and rules lie in queues of several Redis users: each is told by whoever may write its queue."""
+"""An event whose listeners and rules lie in queues of several Redis users: who may write a queue tells them there."""
 
 from __future__ import annotations
 

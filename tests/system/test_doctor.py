@@ -145,6 +145,21 @@ def test_what_nobody_moves_is_told(valkey_store: Store, spoil: Callable[[Store],
     assert lines(report)["queue default: late"].startswith("FAIL ")
 
 
+def test_what_no_mover_carries_out_is_told(valkey_store: Store) -> None:
+    store = valkey_store
+    agenda, now = store.key("agenda"), store.now_ms()
+    with store.client() as client:
+        client.install()
+        store.redis.zadd(agenda, {"resume/a/queue": now - 5_000, "hold/a": now + HOUR})
+        assert "agenda" not in lines(examine(client, pause=0))
+        store.redis.zadd(agenda, {"listeners/b/x": now - 300_000, "ended/gone/b/c": 0, "made/b/e/x": 0})
+        report = examine(client, pause=0.1, sleep=lambda _: store.redis.zrem(agenda, "made/b/e/x"))
+
+    told = lines(report)["agenda"]
+    assert told.startswith("WARN 2 items wait to be carried out, the oldest for 5m")
+    assert told.endswith(": 'ended/gone/b/c', 'listeners/b/x'")
+
+
 def test_types_without_a_worker_are_told(valkey_store: Store, tmp_path: Path) -> None:
     with Site(valkey_store, tmp_path) as site:
         site.client.install()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -57,6 +58,19 @@ class Tenants:
             key = self.store.key
             connection.hset(key(f"task:{queue}:{task_id}"), mapping={"type": "note", "payload": "{}", **fields})
             connection.zadd(key(f"due:{queue}"), {task_id: self.store.now_ms() + in_ms})
+
+    def listen(self, queue: str, task_id: str, event: str) -> None:
+        """A task that waits for an event, as the planner of the queue enqueues it."""
+        conditions = json.dumps({"wait_for": {"all": [event]}})
+        words = (task_id, 0, 3, "type", "note", "payload", "{}", "conditions", conditions)
+        with servers.connect(self.url(queue, "planner")) as connection:
+            connection.execute_command("FCALL", "rs1_enqueue", 1, self.store.key(f"due:{queue}"), 0, 1, *words)
+
+    def emit(self, queue: str, event: str, event_id: str) -> None:
+        """An event that the planner of a queue tells of."""
+        with servers.connect(self.url(queue, "planner")) as connection:
+            fact = self.store.key(f"fact:{event}")
+            connection.execute_command("FCALL", "rs1_emit", 1, fact, 0, "1", 1_000, event_id)
 
     def state(self, queue: str, task_id: str) -> str | None:
         return self.store.redis.hget(self.store.key(f"task:{queue}:{task_id}"), "state")
@@ -137,3 +151,26 @@ def test_a_worker_of_two_queues_serves_the_one_that_it_may(tenants: Tenants) -> 
         assert await running == 0
 
     asyncio.run(scenario())
+
+
+def test_an_event_reaches_the_listeners_of_both_queues_whoever_tells_of_it(tenants: Tenants) -> None:
+    async def scenario() -> None:
+        workers = [tenants.worker(queue) for queue in QUEUES]
+        running = [asyncio.create_task(worker.run()) for worker in workers]
+        await asyncio.sleep(0.5)
+        rule = {"queue": "b", "fields": {"type": "note", "payload": "{}"}}
+        tenants.store.redis.hset(tenants.store.key("rules:e1"), "rule", json.dumps(rule))
+        for turn, (emitter, count) in enumerate((("a", 2), ("b", 2), ("a", 40), ("b", 40))):
+            tasks = [(queue, f"t{turn}-{number}") for queue in QUEUES for number in range(count)]
+            for queue, task_id in tasks:
+                tenants.listen(queue, task_id, f"e{turn}:x")
+            tenants.emit(emitter, f"e{turn}:x", f"id{turn}")
+            await completed(tenants, tasks, 10)
+        tenants.emit("a", "e1:y", "id5")
+        await completed(tenants, [("b", "rule:id1"), ("b", "rule:id5")], 10)
+        for worker in workers:
+            worker.stop()
+        assert await asyncio.gather(*running) == [0, 0]
+
+    asyncio.run(scenario())
+    assert not tenants.store.redis.exists(tenants.store.key("agenda"), tenants.store.key("cursors"))

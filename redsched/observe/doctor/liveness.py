@@ -11,7 +11,7 @@ from redsched.model.duration import duration_text
 from redsched.model.errors import StoreDenied, StoreError
 from redsched.model.task import QueueStats
 from redsched.observe.doctor import kept
-from redsched.observe.doctor.report import Line
+from redsched.observe.doctor.report import SHOWN, Line
 from redsched.wire import checkup, protocol
 from redsched.wire.checkup import Way
 from redsched.wire.codec import pairs, text_of
@@ -20,13 +20,16 @@ from redsched.wire.replies import Refused
 
 LATE_MS = 2_000  # due or past its lease for longer: nobody moves it
 WAITING_MS = 30_000  # ready or due for longer: too few workers
+LEFT_MS = 60_000  # on the agenda for longer than its time: nobody carries it out
+ITEMS = 100  # of the agenda, looked at
 UNHANDLED_MS = 120_000  # how far back a returned task counts
 STEP = 0.15  # seconds between looks for a mover, which says so for a second at a time
 EVENTS = 1_000  # looked at
 
 
 class Watch:
-    """The oldest due id and the oldest lease of each queue, looked at twice; whether a mover said that it acts."""
+    """The oldest due id and the oldest lease of each queue and of the agenda's items, looked at twice; whether a mover
+    said that it acts."""
 
     def __init__(self, client: Client, queues: Sequence[str]) -> None:
         self._client = client
@@ -34,11 +37,13 @@ class Watch:
         self.moved = False
         self.now = 0
         self.late: dict[tuple[str, str], tuple[bytes, float]] = {}  # queue, due | running -> the same id both times
+        self.left: dict[str, float] = {}  # item of the agenda, there both times -> since when, ms; 0: not known
         self._looks = 0
 
     def look(self) -> None:
         """Note the oldest of each."""
         commands: list[tuple[Any, ...]] = [("TIME",), ("EXISTS", self._client.cell_keys.mover)]
+        commands.append(("ZRANGE", self._client.cell_keys.agenda, 0, ITEMS - 1, "WITHSCORES"))
         for keys in self._keys:
             oldest = (100_000_000_000, "+inf", "BYSCORE", "LIMIT", 0, 1, "WITHSCORES")
             commands += [("ZRANGE", keys.due, *oldest), ("ZRANGE", keys.index("running"), *oldest)]
@@ -48,12 +53,22 @@ class Watch:
         self.moved = self.moved or replies[1] == 1
         found: dict[tuple[str, str], tuple[bytes, float]] = {}
         for at, keys in enumerate(self._keys):
-            for place, reply in zip(("due", "running"), replies[2 + 2 * at : 4 + 2 * at], strict=True):
+            for place, reply in zip(("due", "running"), replies[3 + 2 * at : 5 + 2 * at], strict=True):
                 if not isinstance(reply, Refused) and reply and float(reply[1]) <= self.now - LATE_MS:
                     found[keys.queue, place] = (reply[0], float(reply[1]))
+        self._look_at_agenda(replies[2])
         self._looks += 1
         same = {key: oldest for key, oldest in found.items() if self.late.get(key) == oldest}
         self.late = found if self._looks == 1 else same
+
+    def _look_at_agenda(self, reply: Any) -> None:
+        found = {}
+        if not isinstance(reply, Refused):
+            for at in range(0, len(reply), 2):
+                item, score = text_of(reply[at]), float(reply[at + 1])
+                if score <= self.now - LEFT_MS and (self._looks == 0 or item in self.left):
+                    found[item] = score if score > 100_000_000_000 else 0.0
+        self.left = found
 
     def rest(self, pause: float, sleep: Callable[[float], None]) -> None:
         """Pass the time, looking for a mover."""
@@ -85,6 +100,8 @@ def lines(client: Client, way: Way, watch: Watch, queues: Sequence[str]) -> list
         what = f"{text_of(task_id)!r} {what}"
         why = "the mover is behind, or stuck" if watch.moved else "no mover is acting"
         found.append(Line("FAIL", f"queue {queue}: late", what, why, "redsched mover; redsched task show ID"))
+    if watch.left:
+        found.append(_left_line(watch))
     found += [_queue_line(depths) for depths in stats]
     for depths in stats:
         if depths.quarantined:
@@ -99,6 +116,18 @@ def lines(client: Client, way: Way, watch: Watch, queues: Sequence[str]) -> list
                 f"redsched task ls -q {depths.queue} --state dead; redsched task revive -q {depths.queue} ID",
             ))  # fmt: skip
     return found + kept.lines(client, stats, watch.now) + _unhandled(client, watch, set(queues))
+
+
+def _left_line(watch: Watch) -> Line:
+    oldest = min((since for since in watch.left.values() if since), default=0.0)
+    age = f", the oldest for {duration_text(watch.now - oldest)}" if oldest else ""
+    names = ", ".join(repr(item) for item in sorted(watch.left)[:SHOWN])
+    more = f" and {len(watch.left) - SHOWN} more" if len(watch.left) > SHOWN else ""
+    why = "the movers that run may not write these queues, or are behind" if watch.moved else "no mover is acting"
+    return Line(
+        "WARN", "agenda", f"{len(watch.left)} items wait to be carried out{age}: {names}{more}", why,
+        "redsched mover, with a user that may write their queues (redsched acl print)",
+    )  # fmt: skip
 
 
 def _stats(client: Client, way: Way, queues: Sequence[str]) -> list[QueueStats]:
