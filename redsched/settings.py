@@ -48,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     api_port: int = 8787
     api_token: str = ""  # bearer token, 6 characters at least; without one only loopback may be bound
     api_allowed_hosts: tuple[str, ...] = ()  # names, or name:port, that Host may have beside loopback; * is any
+    api_max_connections: int = 1_000  # at once; fewer where that leaves the process less than 128 files
+    api_max_connections_a_peer: int = 250  # of one address; more where all come through a proxy
+    api_head_timeout_ms: int = 10_000  # how long target and headers of a request may take
     idempotency_ttl_ms: int = 86_400_000  # how long an answer is kept for repeats with its Idempotency-Key
     max_body_bytes: int = 33_554_432  # of one HTTP request
     metrics_host: str = "127.0.0.1"  # of a worker or mover
@@ -84,6 +87,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ("redis_timeout_ms", 100, 600_000), ("retry_for_ms", 0, 600_000), ("api_port", 0, 65_535),
             ("durability_wait_ms", 1, 600_000), ("idempotency_ttl_ms", 1_000, 2_592_000_000),
             ("max_body_bytes", 1_024, 1_073_741_824), ("metrics_port", 0, 65_535),
+            ("api_max_connections", 1, 1_000_000), ("api_max_connections_a_peer", 1, 1_000_000),
+            ("api_head_timeout_ms", 100, 600_000),
         ):
             value = getattr(self, name)
             _check(name, low <= value <= high, f"{value} is outside {low}..{high}")

@@ -18,6 +18,7 @@ import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from redsched.model.errors import InvalidSetting
+from redsched.observe import connections
 from redsched.observe.access import Access, is_loopback
 from redsched.observe.metrics import PrometheusObserver
 
@@ -40,10 +41,15 @@ class Listener(uvicorn.Server):
         grace_ms: int,
         lifespan: Literal["on", "off"],
         on_ready: Callable[[str], None],
+        limits: connections.Limits = connections.USUAL,
     ) -> None:
+        self.gate = connections.Gate(limits)
         super().__init__(
             uvicorn.Config(
                 application,
+                http=connections.protocol(self.gate),
+                ws="none",
+                backlog=connections.BACKLOG,
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -38,6 +38,7 @@ from redsched.wire import scripts
 log = logging.getLogger("redsched.api")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
+MOST_HEADERS = 100
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
@@ -114,6 +115,9 @@ class Edge:
         method: str = scope["method"]
         try:
             problem = self._guard.refuse(method, scope["path"], headers)
+            if len(scope["headers"]) > MOST_HEADERS:
+                detail = f"{MOST_HEADERS} headers are taken; nothing was done"
+                problem = Problem("headers_too_large", detail, headers={"connection": "close"})
             if problem is None:
                 await self._app(scope, receive, answer)
             else:

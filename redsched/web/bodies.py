@@ -6,6 +6,7 @@ Only shapes are checked here; what a field may hold is checked where the task is
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +24,7 @@ from redsched.wire import strict
 JSON, NDJSON = "application/json", "application/x-ndjson"
 SMALL_BODY = 65_536  # most bytes of a body without a payload, and beside a payload
 IDLE_S = 30.0  # how long the next part of a body may take
+WHOLE_S = 300.0  # and all of it
 WHOLE = 262_144  # bytes of a batch that is decoded at once
 
 T = TypeVar("T")
@@ -270,8 +272,10 @@ async def read_body(request: Request, limit: int, drain: int) -> bytes:
         if len(body) > limit:
             raise _too_large(limit, close=False)
         return body
-    parts, size = [body], len(body)
+    parts, size, began = [body], len(body), time.monotonic()
     while message.get("more_body"):
+        if time.monotonic() - began > WHOLE_S:
+            raise _late(f"the body did not come within {WHOLE_S:.0f} s; nothing was written")
         message = await _receive(request)
         part = message.get("body", b"")
         size += len(part)
@@ -304,11 +308,14 @@ async def _receive(request: Request) -> Any:
         async with asyncio.timeout(IDLE_S):
             message = await request.receive()
     except TimeoutError:
-        detail = f"no more of the body came for {IDLE_S:.0f} s; nothing was written"
-        raise Problem("request_timeout", detail, headers={"connection": "close"}) from None
+        raise _late(f"no more of the body came for {IDLE_S:.0f} s; nothing was written") from None
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     return message
+
+
+def _late(detail: str) -> Problem:
+    return Problem("request_timeout", detail, headers={"connection": "close"})
 
 
 def _too_large(limit: int, *, close: bool) -> Problem:

@@ -70,6 +70,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "never_fires": (422, "The schedule would never run"),
     "too_many_runs": (422, "The range has too many runs"),
     "idempotency_key_reused": (422, "The key belongs to another request"),
+    "headers_too_large": (431, "The request has too many headers"),
     "internal": (500, "An error of the server"),
     "store_unavailable": (503, "Redis is away"),
     "store_read_only": (503, "Redis does not take writes"),

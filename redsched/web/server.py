@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from redsched.client import AsyncClient
 from redsched.eventloop import loop_factory
+from redsched.observe.connections import Limits
 from redsched.observe.listen import Listener, bind
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
@@ -48,7 +49,12 @@ async def serve(
             on_ready(url)
 
     app = create_app(settings, client, observer)
-    listener = Listener(app, bound, grace_ms=settings.shutdown_grace_ms, lifespan="on", on_ready=ready)
+    limits = Limits(
+        connections=settings.api_max_connections, a_peer=settings.api_max_connections_a_peer,
+        head_s=settings.api_head_timeout_ms / 1_000,
+    )  # fmt: skip
+    grace_ms = settings.shutdown_grace_ms
+    listener = Listener(app, bound, grace_ms=grace_ms, lifespan="on", on_ready=ready, limits=limits)
     with _stopped_by_signals(listener):
         await listener.listen()
     log.info("api.stopped")
