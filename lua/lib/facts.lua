@@ -60,14 +60,13 @@ local function while_it_happens(name, tell, ...)
   if not ok then error(problem) end
 end
 
--- The order of a JSON number and one of a plan: -1, 0 or 1. Whole ones are compared by their digits, since a double holds no
--- more than 15 of them for sure.
+-- The order of a JSON number and one of a plan: -1, 0 or 1. Where both are written with digits only, these are compared, since
+-- a double holds no more than 15 of them for sure; a number of a plan that is no table has no more, or a point or an exponent.
 local function order_to(text, number, wanted)
-  local whole_number = string.match(text, '^%s*(%-?%d+)%s*$')
-  local longhand = type(wanted) == 'table' and wanted.int
-    or whole_number and #text > 15 and wanted % 1 == 0 and number_text(wanted)
-  if whole_number and longhand and not string.find(longhand, 'e') then return order_of(whole_number, longhand) end
-  local other = type(wanted) == 'table' and tonumber(wanted.int) or wanted
+  local is_long = type(wanted) == 'table'
+  local longhand = is_long and string.match(text, '^%s*(%-?%d+)%s*$')
+  if longhand then return order_of(longhand, wanted.int) end
+  local other = is_long and tonumber(wanted.int) or wanted
   return number < other and -1 or number > other and 1 or 0
 end
 
