@@ -7,7 +7,7 @@
 -- ARGV   n         int     1..1000, most tasks to start: fewer where they take long, or their payloads come to 1 MiB; no more
 --                          than 2n + 64 entries are looked at
 -- ARGV   lease_ms  int     1000..3600000, how long the tasks are this consumer's unless it renews
--- ARGV   bell...   words   entries that a blocking read delivered: number of the queue in KEYS, priority/stream id, task id
+-- ARGV   bell...   words   3 words each: number of its queue in KEYS, priority/stream id, task id; entries of a blocking read
 -- REPLY  {now, more, task...}  more: 1 where there may be more to claim; each task {number of the queue, id, attempt,
 --                          due_at, type, payload, timeout_ms, headers, traceparent, content_type, max_attempts, expires_at}
 -- FLAGS  allow-oom
@@ -15,9 +15,9 @@
 
 local queues, consumer, nonce = open_all(KEYS), ARGV[2], ARGV[3]
 local want, lease = math.min(tonumber(ARGV[4]), 1000), math.max(1000, math.min(tonumber(ARGV[5]), 3600000))
-local prefix = queues[1].prefix
-local now = clock(prefix, ARGV[1])
+local prefix, now = queues[1].prefix, clock(queues[1].prefix, ARGV[1])
 local reply = {now, 0}
+for i = 7, #ARGV, 3 do if not is_entry(ARGV[i]) then return redis.error_reply('RS_INVALID 1 bell is no entry') end end
 
 drain(queues[1])
 local answered = claimed_before(prefix .. 'claimed:' .. consumer, nonce, queues, now)

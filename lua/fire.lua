@@ -21,8 +21,8 @@ while at <= #ARGV do
   local n, slots, left = whole(ARGV[at + 8] or '', 0, 1000) or 0, {}, nil
   local answer = #answers > 0 and is_over() and 'later' or nil
   for i = at + 9, answer and 0 or at + 8 + 2 * n, 2 do slots[#slots + 1] = {ARGV[i] or '', tonumber(ARGV[i + 1] or '') or now} end
-  local q, s = queues[tonumber(ARGV[at]) or 0] or queues[1], read_schedule(prefix, ARGV[at + 1])
-  answer = answer or refusal_of(q, s, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], slots[n] and slots[n][2], now)
+  local q, s = queues[tonumber(ARGV[at]) or 0] or queues[1], read_schedule(prefix, ARGV[at + 1] or '')
+  answer = answer or refusal_of(q, s, ARGV[at + 1] or '', ARGV[at + 2], ARGV[at + 3], slots[n] and slots[n][2], now)
   if not answer and ARGV[at + 4] == 'malformed' then
     suspend(q, s, now, 'malformed: ' .. (ARGV[at + 7] or ''))
     save_schedule(s)

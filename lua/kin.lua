@@ -12,6 +12,9 @@
 
 local q, which, id, cursor = open(KEYS[1]), ARGV[1], ARGV[2], ARGV[3]
 local limit = math.max(1, math.min(tonumber(ARGV[4]), 1000))
+if which == 'parents' and (#cursor > 19 or string.find(cursor, '%D')) then
+  return redis.error_reply('RS_INVALID 1 cursor must be an answer of this verb')
+end
 if which ~= 'parents' and which ~= 'children' then return redis.error_reply('RS_INVALID 1 which must be parents or children') end
 local reply = {''}
 if not is_id(id) then return reply end

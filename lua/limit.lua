@@ -1,7 +1,7 @@
 -- limit: set how many finished and dead tasks a queue keeps, or tell how many it does.
 --
 -- KEYS   due       zset    {namespace}:due:<queue>
--- ARGV   field...  words   pairs, each most_finished or most_dead and a number, none, or '' (its default); without any, nothing
+-- ARGV   field...  words   2 words each: most_finished or most_dead and a number, none, or '' (its default); without any, nothing
 --                          is written
 -- REPLY  {n, n}            most_finished, most_dead as they are now; -1: no cap; error RS_INVALID 1 <field> <why>
 -- FLAGS  none

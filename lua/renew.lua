@@ -3,7 +3,7 @@
 -- KEYS   due...    zset    {namespace}:due:<queue>, one per queue
 -- ARGV   now       int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   lease_ms  int     1000..3600000, how long from now the leases last
--- ARGV   claim...  words   for each: number of its queue in KEYS, id, token; begun/<token>: its handler has begun, and a
+-- ARGV   claim...  words   3 words each: number of its queue in KEYS, id, token; begun/<token>: its handler has begun, and a
 --                         lease that ends without an answer uses up the attempt
 -- REPLY  {word...}         renewed | cancel (renewed, and asked to stop) | lost (not this worker's any more)
 -- FLAGS  allow-oom

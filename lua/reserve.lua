@@ -4,11 +4,12 @@
 -- ARGV   body      string  digest of the request's body
 -- ARGV   lapse_ms  int     1000..3600000, after which a request that never answered no longer blocks a repeat
 -- REPLY  {word, ...}       new (go on, then call answer) | in flight | other (the key came with another body) |
---                          done, followed by the stored status, location and body
+--                          done, followed by the stored status, location and body; error RS_INVALID 1 lapse_ms <why>
 -- FLAGS  none
--- USES   nothing
+-- USES   check
 
-local answer, body, lapse = KEYS[1], ARGV[1], tonumber(ARGV[2])
+local answer, body, lapse = KEYS[1], ARGV[1], whole(ARGV[2], 1000, 3600000)
+if not lapse then return redis.error_reply('RS_INVALID 1 lapse_ms must be 1000 to 3600000') end
 
 local found = redis.call('HMGET', answer, 'request', 'status', 'location', 'body')
 if not found[1] then

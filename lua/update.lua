@@ -12,6 +12,7 @@
 
 local q = open(KEYS[1])
 local now, n = clock(q.prefix, ARGV[1]), tonumber(ARGV[2])
+if n < 1 or n > 16 or #ARGV < 2 + 2 * n then return redis.error_reply('RS_INVALID 1 n must be 1 to 16, with as many fields') end
 local set, drop, given, priority, plans, payload = {}, {}, {}, nil, nil, nil
 for i = 3, 1 + 2 * n, 2 do
   local field, value = ARGV[i], ARGV[i + 1]

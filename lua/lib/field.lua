@@ -20,12 +20,24 @@ local function due_time(value, now)
   return later and #later <= 12 and now + tonumber(later) or nil
 end
 
+-- Whether a text is a JSON array, or an object, of texts. opening: how it begins.
+local function holds_texts(value, opening)
+  if not string.find(value, '^%s*%' .. opening) then return false end
+  local ok, found = pcall(cjson.decode, value)
+  if not ok or type(found) ~= 'table' then return false end
+  for _, one in pairs(found) do
+    if type(one) ~= 'string' then return false end
+  end
+  return true
+end
+
 local last_type = nil
 
 -- The value as it is stored, or nil and why it cannot be used.
 local function usable(field, value, now)
   local longest = TEXT[field]
   if not longest then return nil, 'hold one that is unknown' end
+  if field == 'keep' and value ~= '1' and value ~= '0' then return nil, 'must be 1, or 0' end
   if #value > longest then return nil, 'is too long' end
   if field == 'payload' then return value end           -- first: each task has one
   if field == 'type' then
@@ -44,6 +56,20 @@ local function usable(field, value, now)
     if not plan then return nil, why end
   elseif field == 'retry' then
     if not retry_delay(value, 1, value) then return nil, 'is no policy' end
+  elseif field == 'tags' then
+    if not holds_texts(value, '[') then return nil, 'must be a JSON array of texts' end
+  elseif field == 'headers' then
+    if not holds_texts(value, '{') then return nil, 'must be a JSON object of texts' end
   end
   return value
+end
+
+-- Whether those fields can be used that a raw producer may have written and that are not looked at when the task is judged or
+-- started.
+local WRITTEN = {'retry', 'retention_ms', 'keep', 'tags', 'headers'}
+local function is_well_written(q, id)
+  for i, value in ipairs(redis.call('HMGET', q.task .. id, unpack(WRITTEN))) do
+    if value and not usable(WRITTEN[i], value, 0) then return false end
+  end
+  return true
 end

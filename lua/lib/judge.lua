@@ -9,7 +9,7 @@ local function judge(q, id, told, now)
   local score = tonumber(told)
   if not is_id(id) then quarantine(q, id, now, 'bad id') return true end
   if not is_time(math.floor(score)) then quarantine(q, id, now, 'bad time') return true end
-  local found, why = read(q.task .. id, 'state', 'type', 'priority', 'expires_at', 'retention_ms', 'conditions')
+  local found, why = read(q.task .. id, 'state', 'type', 'priority', 'expires_at', 'retention_ms', 'conditions', 'created_at')
   if why == 'missing' and (score == 0 or now - score < 5000) and score % 1 ~= SECOND_LOOK then
     redis.call('ZADD', q.due, 'XX', now + 1000 + SECOND_LOOK, id)   -- HSET may follow ZADD
     return false
@@ -27,7 +27,8 @@ local function judge(q, id, told, now)
     postpone(q, id, now)                                -- a state that only a newer redsched knows
     return false
   end
-  if state ~= 'scheduled' or not is_name(found[2]) or not PRIORITY[priority] or not expires then
+  if state ~= 'scheduled' or not is_name(found[2]) or not PRIORITY[priority] or not expires
+      or not found[7] and not is_well_written(q, id) then   -- a raw producer's
     bury(q, id, now, 'malformed')
     return true
   elseif expires <= now then

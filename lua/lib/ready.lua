@@ -24,9 +24,15 @@ local function add_entry(q, id, priority, asked)
   return priority .. '/' .. redis.call('XADD', stream, '*', 'id', id)
 end
 
-local function drop_entry(q, entry)
+-- The priority and the stream id of an entry as a hash names it; nothing where it is none.
+local function is_entry(entry)
   local priority, at = string.match(entry or '', '^(%a+)/(%d+%-%d+)$')
-  if not priority or not (priority == 'high' or priority == 'normal' or priority == 'low') then return end
+  if priority == 'high' or priority == 'normal' or priority == 'low' then return priority, at end
+end
+
+local function drop_entry(q, entry)
+  local priority, at = is_entry(entry)
+  if not priority then return end
   local stream = stream_of(q, priority)
   redis.pcall('XDEL', stream, at)
   redis.pcall('XACK', stream, 'workers', at)

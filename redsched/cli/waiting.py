@@ -12,9 +12,10 @@ from collections.abc import Coroutine
 from typing import Any
 
 from redsched.client import AsyncClient
+from redsched.model.errors import StoreUnavailable
 from redsched.redis_url import masked_url
 from redsched.settings import Settings
-from redsched.wire.replies import Kind, Refused, Unanswered, Unreached, refusal, sort_error
+from redsched.wire.replies import Kind, Refused, Unanswered, Unreached, check_version, refusal, sort_error
 
 log = logging.getLogger("redsched.start")
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between questions
@@ -47,6 +48,10 @@ async def _asked(client: AsyncClient, stopping: asyncio.Event) -> str:
     """Why Redis does not answer; empty where it does, or a stop was asked."""
     try:
         await _first(stopping, client.transport.command("PING"))
+        if not stopping.is_set():
+            await client.transport.steps("start", check_version())
+    except StoreUnavailable as trouble:
+        return trouble.problem
     except (Unreached, Unanswered) as trouble:
         return str(trouble) or "no answer"
     except Refused as refused:

@@ -35,6 +35,7 @@ Command = Sequence[Word]
 _OF_SCHEDULES = ("pause_schedule", "trigger")  # their refusals name a field of the schedule's verb
 _PLAIN_READS = frozenset(("queues", "ping", "scan", "metrics", "doctor", "dead"))  # of plain commands
 
+OLDEST_REDIS = 7
 FIRST_PAUSE = 0.02  # seconds; doubles up to LONGEST_PAUSE
 LONGEST_PAUSE = 1.0
 
@@ -159,6 +160,7 @@ def load(mode: Mode, *, replace: bool = False) -> Generator[Command, Any, int]:
         except Refused as refused:
             if sort_error(str(refused)) is not Kind.NO_FUNCTIONS:
                 raise
+            yield from check_version()
             mode.functions = False
         else:
             mode.loaded = True
@@ -167,6 +169,23 @@ def load(mode: Mode, *, replace: bool = False) -> Generator[Command, Any, int]:
         yield ("SCRIPT", "LOAD", scripts.script(verb))
     mode.loaded = True
     return scripts.BUILD
+
+
+def check_version() -> Generator[Command, Any, None]:
+    """See that the server is not too old for the scripts. One without functions may only hide them.
+
+    Raises:
+        Refused: it is too old.
+    """
+    try:
+        info = text_of((yield ("INFO", "server")))
+    except Refused:
+        return  # it does not say
+    found = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+    version = found.get("redis_version", "")  # Valkey says here with which Redis it is compatible
+    major = version.partition(".")[0]
+    if major.isdecimal() and int(major) < OLDEST_REDIS:
+        raise Refused(f"this server is Redis {version[:20]}; redsched needs Redis 7.0, or Valkey 7.2, or later")
 
 
 def _load_library(replace: bool) -> Generator[Command, Any, int]:

@@ -25,12 +25,14 @@ FEW = 14  # verbs that use a part which the others need not see
 
 _BUILD_LINE = re.compile(r"^([1-9][0-9]{0,8}) ([0-9a-f]{16})$", re.MULTILINE)
 _DEFINED = re.compile(r"^local (?:function )?([A-Za-z_]+(?:, [A-Z_]+)*)", re.MULTILINE)
+_FREE = re.compile(r"may be (?:missing|left out)|; left out:")  # said of an argument that is not required
+_EACH = re.compile(r"([2-9]) words each(?:: (number of its queue in KEYS))?")  # said of one that repeats
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 # a part may name only parts before it
-_PARTS = ("budget", "clock", "keys", "check", "read", "trouble", "event", "stats", "caps", "drain", "ready", "json",
-          "inside", "plan", "conditions", "facts", "hold", "newer", "tie", "digest", "circle", "ended", "finish",
-          "isolate", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "merge", "unique", "planned",
+_PARTS = ("shape", "budget", "clock", "keys", "check", "read", "trouble", "event", "stats", "caps", "drain", "ready",
+          "json", "inside", "plan", "conditions", "facts", "hold", "newer", "tie", "digest", "circle", "ended",
+          "finish", "isolate", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "merge", "unique", "planned",
           "replan", "field", "submit", "rerun", "judge", "due", "create", "inbox", "whole", "start", "claimed", "page",
           "view", "tied", "fault", "family", "loose", "amiss", "inspected", "retie", "amend", "target", "mend",
           "schedule", "former", "pause", "run", "overlap", "turn", "firing", "rule", "heard", "fate", "crowd",
@@ -51,6 +53,7 @@ class Header(msgspec.Struct, frozen=True):
     summary: str
     keys: tuple[str, ...]  # names; one that ends in "..." repeats
     args: tuple[str, ...]
+    shape: str  # for lib/shape.lua: the arguments that do not repeat, how many are required, which are whole numbers
     reply: str
     flags: tuple[str, ...]
     uses: tuple[str, ...]
@@ -94,14 +97,32 @@ def header(verb: str) -> Header:
         word, _, rest = line[2:].strip().partition(" ")
         if word in found:
             found[word].append(rest.strip())
+    args = [line.split(maxsplit=2) for line in found["ARGV"] if line != "none"]
     return Header(
         summary=lines[0].removeprefix(f"-- {verb}: "),
         keys=tuple(line.split()[0] for line in found["KEYS"]),
-        args=tuple(line.split()[0] for line in found["ARGV"] if line != "none"),
+        args=tuple(arg[0] for arg in args),
+        shape=_shape(args),
         reply=" ".join(found["REPLY"]),
         flags=tuple(word for line in found["FLAGS"] for word in line.split(", ") if word != "none"),
         uses=tuple(word for line in found["USES"] for word in line.split(", ") if word != "nothing"),
     )
+
+
+def _shape(args: Sequence[Sequence[str]]) -> str:
+    """Name, type and meaning of the arguments as the table that ``lib/shape.lua`` takes."""
+    each = next((found for *_, meaning in args if (found := _EACH.match(meaning))), None)
+    repeats = next((name.removesuffix("...") for name, *_ in args if name.endswith("...")), "")
+    args = [arg for arg in args if not arg[0].endswith("...")]
+    free = [bool(_FREE.search(" ".join(meaning))) for _, _, *meaning in args]
+    least = max((at for at, may_be_missing in enumerate(free, 1) if not may_be_missing), default=0)
+    names = ", ".join(f"'{name}'" for name, *_ in args)
+    whole = ", ".join(
+        f"[{at}] = {str(free[at - 1]).lower()}" for at, (_, kind, *_) in enumerate(args, 1) if kind == "int"
+    )
+    numbered = str(each is not None and bool(each[2])).lower()
+    told = f"each = {each[1]}, numbered = {numbered}, repeats = '{repeats}', " if each else ""
+    return f"{{least = {least}, {told}whole = {{{whole}}}, {names}}}"
 
 
 def _defined(part: str) -> set[str]:
@@ -120,7 +141,7 @@ def _room_of(part: str) -> tuple[str, ...]:
 @cache
 def _used_by_others(group: tuple[str, ...]) -> frozenset[str]:
     others = [f"lib/{other}.lua" for other in _PARTS if other not in group] + [f"{verb}.lua" for verb in verbs()]
-    return frozenset[str]().union(*map(_words, others))
+    return frozenset(("misshapen",)).union(*map(_words, others))  # which each verb calls before it begins
 
 
 def _block(part: str, shown: frozenset[str]) -> tuple[list[str], list[str]]:
@@ -169,7 +190,7 @@ def parts_named(text: str) -> tuple[str, ...]:
 def _closure(name: str) -> list[str]:
     """The parts that a verb, or a part named ``lib/<part>``, loads."""
     wanted: set[str] = set()
-    pending = list(parts_named(_source(f"{name}.lua")))
+    pending = [*parts_named(_source(f"{name}.lua")), *(("shape",) if _has_shape(name) else ())]
     while pending:
         part = pending.pop()
         if part not in wanted:
@@ -178,8 +199,17 @@ def _closure(name: str) -> list[str]:
     return [part for part in _PARTS if part in wanted]
 
 
+def _has_shape(name: str) -> bool:
+    """Whether it is a verb that takes anything, so that its calls are looked at."""
+    return name in verbs() and bool(header(name).keys)
+
+
 def _body(verb: str) -> str:
-    return f"local function {verb}_verb(KEYS, ARGV)\n{_source(f'{verb}.lua')}end\n"
+    shape = look = ""
+    if _has_shape(verb):
+        shape = f"local SHAPE = {header(verb).shape}\n"
+        look = "local refused = misshapen(KEYS, ARGV, SHAPE)\nif refused then return refused end\n"
+    return f"{shape}local function {verb}_verb(KEYS, ARGV)\n{look}do\n{_source(f'{verb}.lua')}end\nend\n"
 
 
 def parts() -> tuple[str, ...]:

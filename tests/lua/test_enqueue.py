@@ -248,7 +248,14 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("headers too long", words(headers=TEXT_OF_256 * 257), "headers is too long"),
     ("traceparent too long", words(traceparent="t" * 129), "traceparent is too long"),
     ("request too long", words(request="r" * 129), "request is too long"),
-    ("keep too long", words(keep="yes"), "keep is too long"),
+    ("keep in words", words(keep="yes"), "keep must be 1, or 0"),
+    ("keep of two digits", words(keep="11"), "keep must be 1, or 0"),
+    ("tags no JSON", words(tags="urgent"), "tags must be a JSON array of texts"),
+    ("tags an object", words(tags='{"a":"b"}'), "tags must be a JSON array of texts"),
+    ("tags of numbers", words(tags='["a",1]'), "tags must be a JSON array of texts"),
+    ("headers no JSON", words(headers="a=b"), "headers must be a JSON object of texts"),
+    ("headers an array", words(headers='["a"]'), "headers must be a JSON object of texts"),
+    ("headers of objects", words(headers='{"a":{}}'), "headers must be a JSON object of texts"),
     ("field unknown", words(color="red"), "fields hold one that is unknown"),
     ("a field of the scripts", words(state="ready"), "fields hold one that is unknown"),
     ("another field of the scripts", words(attempt="1"), "fields hold one that is unknown"),
@@ -289,8 +296,8 @@ def test_the_longest_id_and_the_longest_name_of_a_queue_are_taken(queue: Queue) 
 def test_the_longest_delay_and_the_longest_fields_are_taken(queue: Queue) -> None:
     fields = {
         "type": "t" * 100, "content_type": "c" * 128, "retry": "list" + " 10" * 532, "key": "k" * 128, "keep": "1",
-        "tags": TEXT_OF_256 * 16, "headers": TEXT_OF_256 * 256, "traceparent": "t" * 128, "request": "r" * 128,
-        "expires_at": "+" + "9" * 12,
+        "tags": f'["{"t" * 4_092}"]', "headers": f'{{"h":"{"t" * 65_528}"}}', "traceparent": "t" * 128,
+        "request": "r" * 128, "expires_at": "+" + "9" * 12,
     }  # fmt: skip
 
     assert queue.enqueue(("a", "+" + "9" * 12, fields)) == ["created"]

@@ -147,6 +147,8 @@ def test_an_expired_task_keeps_to_its_retention(queue: Queue) -> None:
 
 @pytest.mark.parametrize("fields", [
     {"type": None}, {"type": ""}, {"type": "no good"}, {"type": "t" * 101}, {"priority": "urgent"}, {"priority": ""},
+    {"retry": "often"}, {"retry": "fixed soon"}, {"retry": ""}, {"retention_ms": "1h"}, {"retention_ms": "-1"},
+    {"keep": "yes"}, {"keep": ""}, {"tags": "urgent"}, {"tags": "[1]"}, {"headers": "a=b"}, {"headers": "[]"},
     {"expires_at": "tomorrow"}, {"expires_at": "1800000000"}, {"expires_at": "-1"}, {"state": "reddy"}, {"state": ""},
 ], ids=str)  # fmt: skip
 def test_a_hash_with_unusable_fields_is_dead_and_those_behind_it_go_on(queue: Queue, fields: dict[str, str]) -> None:
