@@ -113,7 +113,7 @@ class AsyncSchedules:
         self._transport = transport
 
     async def _run(self, steps: Talk[T]) -> T:
-        return await talk_async(self._transport, steps)
+        return await talk_async(self._transport, steps, in_thread=True)
 
     async def put(self, schedule: Schedule, *, create_only: bool = False) -> SchedulePut:
         """As ``Schedules``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 from typing import Any, TypeVar
 
@@ -22,12 +23,22 @@ def talk(transport: Transport, steps: Generator[Call[Any], Any, T]) -> T:
         reply = transport.send(call)
 
 
-async def talk_async(transport: AsyncTransport, steps: Generator[Call[Any], Any, T]) -> T:
-    """What the conversation returns."""
+async def talk_async(
+    transport: AsyncTransport, steps: Generator[Call[Any], Any, T], *, in_thread: bool = False
+) -> T:
+    """What the conversation returns. ``in_thread``: what it works out between calls would hold up the event loop."""
     reply: Any = None
     while True:
-        try:
-            call = steps.send(reply)
-        except StopIteration as end:
+        call, end = await asyncio.to_thread(_step, steps, reply) if in_thread else _step(steps, reply)
+        if end is not None:
             return end.value  # type: ignore[no-any-return]
+        assert call is not None
         reply = await transport.send(call)
+
+
+def _step(steps: Generator[Call[Any], Any, T], reply: Any) -> tuple[Call[Any] | None, StopIteration | None]:
+    """The next call, or the end: StopIteration cannot leave a thread."""
+    try:
+        return steps.send(reply), None
+    except StopIteration as end:
+        return None, end

@@ -194,10 +194,11 @@ def apply(given: Invocation, /, file: str, prune: bool, dry_run: bool) -> None:
 @_time_options
 @click.option("--from", "begin", metavar="TIME", callback=read.instant, help="From then on. [default: now]")
 @click.option("-n", "--count", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option("--id", "schedule_id", metavar="ID", default="preview", help="Its id: H and jitter depend on it.")
 @pass_invocation
 def preview(
-    given: Invocation, /, begin: int | None, count: int, calendars: tuple[str, ...], dates: tuple[str, ...],
-    **fields: Any,
+    given: Invocation, /, schedule_id: str, begin: int | None, count: int, calendars: tuple[str, ...],
+    dates: tuple[str, ...], **fields: Any,
 ) -> None:  # fmt: skip
     """Show the next runs of cron EXPR and notes at the edges of daylight saving time; nothing is written.
 
@@ -206,7 +207,7 @@ def preview(
     from redsched.model.schedule import Plan
     from redsched.model.views import run_document
 
-    definition = _definition({"id": "preview", "task": {"type": "preview"}, **_times(calendars, dates, **fields)})
+    definition = _definition({"id": schedule_id, "task": {"type": "preview"}, **_times(calendars, dates, **fields)})
     if begin is not None and not calendars:
         runs = Plan(definition).preview(begin - 1, count)
     else:

@@ -18,7 +18,7 @@ import msgspec
 from redsched.client import AsyncClient
 from redsched.engine.isolation import Refusals, is_its_own
 from redsched.engine.observer import Observer
-from redsched.model.errors import InvalidSchedule, StoreError
+from redsched.model.errors import InvalidSchedule, SearchSpent, StoreError
 from redsched.model.firing import AGAIN, MALFORMED, NONE, SAME, Decision, Policy, decide, replanned
 from redsched.model.schedule import Plan
 from redsched.model.zones import TZDATA_VERSION
@@ -32,7 +32,6 @@ BLIND = 1.0  # seconds between looks where nobody tells of changes
 LONG = 60.0  # seconds at most between looks
 STANDBY = 0.15  # seconds after a due time at which a mover that does not act looks
 PAUSE = 0.05  # seconds
-A_TURN = 0.005  # seconds of deciding, then others of the event loop have theirs
 SLOTS_A_CALL = 100  # after which a call that fires ends
 PLANS = 20_000  # compiled definitions kept
 
@@ -102,13 +101,8 @@ class Schedules:
         return found
 
     async def _fire(self, todo: Sequence[Stored], now: int) -> None:
-        firings: list[Firing] = []
-        begun = time.monotonic()
-        for stored in todo:
-            firings.append(self._decided(stored, now))
-            if time.monotonic() - begun > A_TURN:  # after an outage each may have thousands of slots
-                await asyncio.sleep(0)
-                begun = time.monotonic()
+        # a thread of its own: after an outage each may have thousands of slots, and the event loop has other work
+        firings = await asyncio.to_thread(lambda: [self._decided(stored, now) for stored in todo])
         words: list[str] = []
         for some in parts(firings):
             try:
@@ -144,7 +138,7 @@ class Schedules:
         over: Former | None = None
         try:
             for former in stored.former():
-                found = self._compiled(stored, former.spec)
+                found = self._compiled(stored.as_it_was(former))
                 decision = None if found.plan is None else _last_slots(
                     found.plan, found.policy, former, slot=slot, now=now, resumed=resumed
                 )  # fmt: skip
@@ -156,16 +150,16 @@ class Schedules:
             found = self._compiled(stored)
             if found.plan is None:
                 return Firing(stored, Decision(following=MALFORMED, why=found.problem[:200]))
-            return _as_planned(stored, found.plan, found.policy, slot, now=now, resumed=resumed)
+            try:
+                return _as_planned(stored, found.plan, found.policy, slot, now=now, resumed=resumed)
+            except SearchSpent as spent:
+                return Firing(stored, Decision(following=str(spent.reached), due=spent.reached))
         except Exception as error:  # whatever somebody wrote into one of them, it must not stop all others
             log.exception("schedule.malformed", extra={"schedule": stored.id})
             decision = Decision(following=MALFORMED, why=f"{type(error).__name__}: {error}"[:200])
         return Firing(stored, decision)
 
-    def _compiled(self, stored: Stored, spec: str | None = None) -> Compiled:
-        """What its definition means, or that of an earlier ``spec``."""
-        if spec is not None:
-            stored = Stored(stored.id, {**stored.fields, "spec": spec.encode("utf-8", "surrogatepass")})
+    def _compiled(self, stored: Stored) -> Compiled:
         key = (stored.id, bytes(stored.fields.get("spec", b"")))
         found = self._plans.get(key)
         if found is not None:
@@ -221,11 +215,16 @@ def _last_slots(
     plan: Plan, policy: Policy, former: Former, *, slot: int | None, now: int, resumed: int | None
 ) -> Decision | None:
     """What to do about the slots of a definition that was replaced; None where it has none left."""
-    if slot is None and not policy.after_completion:
-        slot = next(plan.after(former.since), None)
-    if slot is None or slot > former.until:
-        return None
-    return decide(plan, policy, slot=slot, since=former.since, now=now, resumed=resumed, until=former.until)
+    try:
+        if slot is None and not policy.after_completion:
+            slot = next(plan.after(former.since), None)
+        if slot is None or slot > former.until:
+            return None
+        found = decide(plan, policy, slot=slot, since=former.since, now=now, resumed=resumed, until=former.until)
+        # it may not be the slot that is stored
+        return msgspec.structs.replace(found, following=str(slot)) if found.following == SAME else found
+    except SearchSpent as spent:
+        return None if spent.reached > former.until else Decision(following=str(spent.reached), due=spent.reached)
 
 
 def _after_former(decision: Decision, former: Former, over: Former | None) -> Decision:

@@ -48,6 +48,24 @@ class CronRule(msgspec.Struct, frozen=True, kw_only=True):
                 for hour, minute, second in times:
                     yield datetime(year, month, day, hour, minute, second)
 
+    def days_of(self, year: int, month: int) -> frozenset[int]:
+        """The days of a month on which it has times."""
+        if year > LAST_YEAR or month not in self.months or (self.years and year not in self.years):
+            return frozenset()
+        return frozenset(self._days(year, month))
+
+    def names_time(self, wall: datetime, *, to_the_minute: bool) -> bool:
+        """Whether it has a time of a day like that one's, whatever the day."""
+        if wall.hour not in self.hours or wall.minute not in self.minutes:
+            return False
+        return to_the_minute or wall.second in self.seconds
+
+    def has_all_times_of(self, other: CronRule | None, *, to_the_minute: bool) -> bool:
+        """Whether each time of a day of another rule is one of this rule's; None: each time that there is."""
+        wanted = (range(24), range(60), range(60)) if other is None else (other.hours, other.minutes, other.seconds)
+        own = (self.hours, self.minutes) if to_the_minute else (self.hours, self.minutes, self.seconds)
+        return all(set(some) <= set(named) for named, some in zip(own, wanted, strict=False))
+
     def _months(self, start: datetime) -> Iterator[tuple[int, int]]:
         years = self.years[bisect_left(self.years, start.year) :] if self.years else range(start.year, LAST_YEAR + 1)
         for year in years:

@@ -22,6 +22,7 @@ RedschedError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,6 +55,16 @@ class InvalidSchedule(RedschedError):
         self.problem = problem
         self.index = index  # position among several; None for a single schedule
         self.code = code  # invalid_schedule, invalid_cron, unknown_time_zone, never_fires or too_many_runs
+
+
+class SearchSpent(InvalidSchedule):
+    """No slot was found in the time that one search may take; up to ``reached`` (ms since the epoch) there is none."""
+
+    def __init__(self, reached: int) -> None:
+        until = (datetime(1970, 1, 1) + timedelta(milliseconds=reached)).isoformat(timespec="seconds") + "Z"
+        problem = f"leaves out every slot up to {until}, as far as one search goes"
+        super().__init__("exclude", problem, code="search_spent")
+        self.reached = reached
 
 
 class InvalidSetting(RedschedError):

@@ -6,19 +6,21 @@ It answers with the end of what is left out, so that a plan may step over a whol
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
 from redsched.model import cron
+from redsched.model.cronrule import CronRule
 from redsched.model.definition import Exclude
 from redsched.model.errors import InvalidSchedule
-from redsched.model.zones import Rule, local, zone
+from redsched.model.zones import local, zone
 
 MAX_ITEMS = 1_000
 MAX_CRONS = 20
-MAX_BLOCK = 50_000  # minutes or seconds in a row that are looked over at once
+MAX_BLOCK = 1_000  # minutes or seconds in a row that are looked over at once
+MOST_DAYS = 1_000  # and days
 
 _DATE = re.compile(r"(?:[0-9]{4}|\*)-[0-9]{2}-[0-9]{2}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1)
@@ -37,8 +39,13 @@ class Exclusion:
         holidays: Mapping[str, frozenset[str]],
         seed: str,
         dialect: cron.Dialect,
+        rules: Sequence[CronRule] | None = None,
     ) -> None:
-        """Raises InvalidSchedule."""
+        """``rules``: those that name all slots, where there are no others.
+
+        Raises:
+            InvalidSchedule: an item cannot be used.
+        """
         self._zone = zone
         for field, items, most in (
             ("dates", given.dates, MAX_ITEMS),
@@ -53,33 +60,80 @@ class Exclusion:
         self._dates = frozenset(given.dates)
         # not copied: many schedules share one calendar
         self._calendars = [holidays[name] for name in given.calendars if name in holidays]
-        self._crons = [_cron(f"exclude.crons[{at}]", text, seed, dialect) for at, text in enumerate(given.crons)]
+        crons = [_cron(f"exclude.crons[{at}]", text, seed, dialect) for at, text in enumerate(given.crons)]
+        self._crons = [_Excluded(rule, unit, zone, rules) for rule, unit, zone in crons]
 
     def leaves_out(self, ms: int) -> bool:
         """Whether the instant is left out."""
         return self.until(ms, most=1) is not None
 
-    def until(self, ms: int, *, most: int = MAX_BLOCK) -> tuple[int, int] | None:
-        """The end (ms) of what leaves this instant out, and how many times were looked at; None where nothing does."""
+    def until(self, ms: int, *, most: int = MAX_BLOCK) -> int | None:
+        """The end (ms) of what leaves this instant out, or a part of the way to it; None where nothing does."""
         moment = local(ms, self._zone)
         if self._closed(moment.date()):
-            return max(ms + 1, _ms(datetime.combine(moment.date() + _DAY, time()), self._zone)), 1
-        for rule, unit, its_zone in self._crons:
-            wall = moment if its_zone is None else local(ms, its_zone)
-            begin = wall.replace(tzinfo=None, microsecond=0, second=wall.second if unit == _SECOND else 0)
-            end = _block_end(rule.walls(begin - _SECOND), begin, unit, most)
-            if end == begin:
+            return max(ms + 1, _ms(datetime.combine(moment.date() + _DAY, time()), self._zone))
+        for one in self._crons:
+            its_zone = one.zone or self._zone
+            wall = moment if one.zone is None else local(ms, one.zone)
+            begin = wall.replace(tzinfo=None, microsecond=0, second=wall.second if one.unit == _SECOND else 0)
+            if not one.matches(begin):
                 continue
-            end_ms = _ms(end, its_zone or self._zone)
-            if local(end_ms, its_zone or self._zone).utcoffset() != wall.utcoffset():
+            if most > 1 and (free := one.first_free_day(wall, its_zone)) is not None:
+                return max(ms + 1, free)
+            end = _block_end(one.rule.walls(begin - _SECOND), begin, one.unit, most)
+            end_ms = _ms(end, its_zone)
+            if local(end_ms, its_zone).utcoffset() != wall.utcoffset():
                 end_ms = 0  # the clocks change before: go step by step
-            return max(ms + 1, end_ms), (end - begin) // unit
+            return max(ms + 1, end_ms)
         return None
 
     def _closed(self, day: date) -> bool:
         text = day.isoformat()
         yearly = f"*{text[4:]}"
         return any(text in dates or yearly in dates for dates in (self._dates, *self._calendars))
+
+
+class _Excluded:
+    """One cron expression of what is left out."""
+
+    def __init__(
+        self, rule: CronRule, unit: timedelta, zone: ZoneInfo | None, rules: Sequence[CronRule] | None
+    ) -> None:
+        """``unit``: how long each of its times lasts. ``zone``: of its own prefix."""
+        self.rule, self.unit, self.zone = rule, unit, zone
+        self._to_the_minute = unit == _MINUTE
+        slots = (None,) if rules is None or zone is not None else rules
+        # whether a day that it names has no slot left
+        self._whole_days = all(rule.has_all_times_of(one, to_the_minute=self._to_the_minute) for one in slots)
+        self._month: tuple[int, int] | None = None
+        self._days: frozenset[int] = frozenset()
+
+    def matches(self, wall: datetime) -> bool:
+        """Whether it names this local time, without its fractions."""
+        return self.rule.names_time(wall, to_the_minute=self._to_the_minute) and self._names(wall)
+
+    def first_free_day(self, wall: datetime, zone: ZoneInfo) -> int | None:
+        """The first instant (ms) of the first day after ``wall`` that it does not name, or of a day on the way.
+
+        None where it does not leave out whole days, and before a day on which the clocks change.
+        """
+        if not self._whole_days:
+            return None
+        day = datetime(wall.year, wall.month, wall.day)
+        offset = wall.utcoffset()
+        for _ in range(MOST_DAYS):
+            following = day + _DAY
+            if following.replace(tzinfo=zone).utcoffset() != offset:
+                break
+            day = following
+            if not self._names(day):
+                break
+        return _ms(day, zone) if day > wall.replace(tzinfo=None) else None
+
+    def _names(self, day: datetime) -> bool:
+        if self._month != (day.year, day.month):
+            self._month, self._days = (day.year, day.month), self.rule.days_of(day.year, day.month)
+        return day.day in self._days
 
 
 def is_date(text: str) -> bool:
@@ -93,7 +147,7 @@ def is_date(text: str) -> bool:
     return True
 
 
-def _cron(field: str, text: str, seed: str, dialect: cron.Dialect) -> tuple[Rule, timedelta, ZoneInfo | None]:
+def _cron(field: str, text: str, seed: str, dialect: cron.Dialect) -> tuple[CronRule, timedelta, ZoneInfo | None]:
     """The rule, how long each of its times lasts, and the zone of its own prefix."""
     try:
         found = cron.parse(text, seed=seed, dialect=dialect)

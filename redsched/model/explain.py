@@ -82,6 +82,23 @@ def _reason(reason: str) -> str:
     return reason or "no reason was given"
 
 
+def _turned_down(told: Told) -> str:
+    """The test that would end it if it were due now; empty where none would."""
+    if isinstance(_conditions(told).get("otherwise"), dict):
+        return ""  # it is asked again
+    if (told.one("unless") or [0])[0]:
+        return "what its unless names is there"
+    return "" if (told.one("only_if") or [1])[0] else "its only_if does not hold"
+
+
+def _conditions(told: Told) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(told.fields.get("conditions", "{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _scheduled(told: Told) -> tuple[str, str, int | None]:
     due = told.one("due")
     if due is None:
@@ -96,6 +113,13 @@ def _scheduled(told: Told) -> tuple[str, str, int | None]:
     if late < 0:
         again = f" for attempt {retried + 1}" if retried else ""
         asked = " Its conditions did not hold; they are asked again then." if "deferred" in told.fields else ""
+        start_by = _number(told, "expires_at")
+        if start_by is not None and start_by <= due[0]:
+            text = f"it will expire: its start-by, {_stamp(start_by)}, passes before it is due at {_stamp(due[0])}."
+            return "will_expire", text, None
+        if turned_down := _turned_down(told):
+            text = f"it is due{again} at {_stamp(due[0])}, in {_span(late)}, but {turned_down}."
+            return "will_be_skipped", f"{text} As its facts are now, it will be skipped then.", None
         return "due_later", f"it is due{again} at {_stamp(due[0])}, in {_span(late)}.{asked}", due[0]
     mover = told.one("mover")
     if mover and not mover[0]:

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import msgspec
 
+from redsched.model.errors import SearchSpent
+
 ON_TIME_MS = 5_000  # so late a slot is still on time for every policy: a change of movers takes as long
 MOST_LOOKED_AT = 2_000  # slots of one decision
 MOST_FIRED = 100
@@ -72,7 +74,11 @@ def decide(
     """What to do at ``now`` about a schedule whose next slot is ``slot`` (None: not planned since ``since``).
 
     Slots up to ``resumed`` lie in a pause and are missed. ``until``: the plan was replaced then, and has no slots after
-    that; what follows those is ``AGAIN``.
+    that; what follows those is ``AGAIN``. A search for the next slot that takes too long goes on at the time up to
+    which it came: that is what follows then, though it is no slot.
+
+    Raises:
+        SearchSpent: nothing is to be made or counted, and the first slot is not known yet.
     """
     if policy.after_completion:
         return _after_completion(policy, slot, now)
@@ -91,20 +97,23 @@ def decide(
     following: int | None = None
     handled: int | None = None
     more, due = False, 0
-    for n, at in enumerate(chain((first,), islice(plan.after(first), MOST_LOOKED_AT))):
-        due = max(due, plan.due(at))  # in order: one that jitter moves far keeps those behind it waiting
-        if until is not None and at > until:
-            break
-        if due > now or n >= MOST_LOOKED_AT:
-            following, more = at, due <= now
-            break
-        handled = at
-        if resumed is not None and at <= resumed:
-            paused += 1
-        elif now - due > policy.window_ms:
-            late += 1
-        else:
-            candidates.append((at, due))
+    try:
+        for n, at in enumerate(chain((first,), islice(plan.after(first), MOST_LOOKED_AT))):
+            due = max(due, plan.due(at))  # in order: one that jitter moves far keeps those behind it waiting
+            if until is not None and at > until:
+                break
+            if due > now or n >= MOST_LOOKED_AT:
+                following, more = at, due <= now
+                break
+            handled = at
+            if resumed is not None and at <= resumed:
+                paused += 1
+            elif now - due > policy.window_ms:
+                late += 1
+            else:
+                candidates.append((at, due))
+    except SearchSpent as spent:
+        following = spent.reached if until is None or spent.reached <= until else None
     fired, passed = _chosen(policy, candidates, now, more, late)
     if len(fired) > MOST_FIRED:
         following, fired = fired[MOST_FIRED][0], fired[:MOST_FIRED]

@@ -33,7 +33,8 @@ class Recurrence:
 
     Without DTSTART counting begins on 1970-01-01 (WEEKLY: Monday 1970-01-05) at midnight. DTSTART is where counting
     begins, no time of its own. Times are local ones of the schedule's zone; only UNTIL may be given in UTC, and an
-    UNTIL that is a date includes that day. A missing day (31 in April) is left out.
+    UNTIL that is a date includes that day, and an EXDATE that is one leaves its whole day out. A missing day (31 in
+    April) is left out.
     """
 
     def __init__(self, text: str, zone: ZoneInfo | None = None) -> None:
@@ -41,6 +42,7 @@ class Recurrence:
         self._zone = zone
         self._dates: list[datetime] = []
         self._left_out: frozenset[datetime] = frozenset()
+        self._days_left_out: frozenset[date] = frozenset()
         self._rule: _Rule | None = None
         start: datetime | None = None
         rule: str | None = None
@@ -50,15 +52,18 @@ class Recurrence:
                     raise InvalidRule("RRULE", "is given twice; make them two items of the list")
                 rule = value
             elif name in ("DTSTART", "RDATE", "EXDATE"):
-                moments = [self._moment(name, word, parameters) for word in value.split(",")]
-                if len(moments) > MAX_DATES:
-                    raise InvalidRule(name, f"{len(moments)} dates; at most {MAX_DATES} are taken")
+                told = [self._moment(name, word, parameters) for word in value.split(",")]
+                moments = [moment for moment, is_day in told if not (is_day and name == "EXDATE")]
+                days = [moment.date() for moment, is_day in told if is_day and name == "EXDATE"]
+                if len(told) > MAX_DATES:
+                    raise InvalidRule(name, f"{len(told)} dates; at most {MAX_DATES} are taken")
                 if name == "DTSTART":
                     start = moments[0]
                 elif name == "RDATE":
                     self._dates += moments
                 else:
                     self._left_out |= frozenset(moments)
+                    self._days_left_out |= frozenset(days)
             else:
                 raise InvalidRule(name, "is not DTSTART, RRULE, RDATE or EXDATE")
         if rule is None and not self._dates:
@@ -81,20 +86,24 @@ class Recurrence:
         last = after
         for wall in self._rule.walls(after) if self._rule is not None else ():
             while waiting is not None and waiting < wall:
-                if waiting > last and waiting not in self._left_out:
+                if waiting > last and not self._is_left_out(waiting):
                     last = waiting
                     yield waiting
                 waiting = next(dates, None)
-            if wall > last and wall not in self._left_out:
+            if wall > last and not self._is_left_out(wall):
                 last = wall
                 yield wall
         while waiting is not None:
-            if waiting > last and waiting not in self._left_out:
+            if waiting > last and not self._is_left_out(waiting):
                 last = waiting
                 yield waiting
             waiting = next(dates, None)
 
-    def _moment(self, name: str, word: str, parameters: Sequence[str]) -> datetime:
+    def _is_left_out(self, wall: datetime) -> bool:
+        return wall in self._left_out or wall.date() in self._days_left_out
+
+    def _moment(self, name: str, word: str, parameters: Sequence[str]) -> tuple[datetime, bool]:
+        """The local time, and whether a date alone was given."""
         for parameter in parameters:
             key, _, value = parameter.partition("=")
             if key == "TZID" and self._zone is not None and value.lower() == str(self._zone).lower():
@@ -103,10 +112,10 @@ class Recurrence:
                 raise InvalidRule(name, f"TZID {value} is not the schedule's time_zone")
             if parameter not in ("VALUE=DATE", "VALUE=DATE-TIME"):
                 raise InvalidRule(name, f"{parameter!r} is not known")
-        at, utc, _ = read_moment(name, word)
+        at, utc, is_day = read_moment(name, word)
         if utc and str(self._zone) not in ("UTC", "Etc/UTC", "None"):
             raise InvalidRule(name, f"{word} is in UTC; write the local time of the schedule's time_zone, without Z")
-        return at
+        return at, is_day
 
 
 class _Rule:

@@ -6,6 +6,7 @@ A plan is computed from the definition alone, without a clock and without state,
 from __future__ import annotations
 
 import hashlib
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -13,10 +14,10 @@ from functools import lru_cache
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
-from typing import Any
 
 from redsched.model import cron
-from redsched.model.calendar import Calendar, InvalidRule
+from redsched.model.calendar import Calendar
+from redsched.model.cronrule import CronRule
 from redsched.model.definition import (
     CATCH_UPS,
     OVERLAPS,
@@ -34,8 +35,9 @@ from redsched.model.definition import (
 )
 from redsched.model.describing import describe
 from redsched.model.duration import EARLIEST_MS, LATEST_MS, duration_ms, instant_ms
-from redsched.model.errors import InvalidSchedule
+from redsched.model.errors import InvalidSchedule, SearchSpent
 from redsched.model.exclusion import Exclusion
+from redsched.model.fields import instant, items, ranged, read
 from redsched.model.recurrence import Recurrence
 from redsched.model.retry import retry_wire
 from redsched.model.zones import Note, Rule, local, noted, zone
@@ -58,7 +60,6 @@ __all__ = [
     "schedule_of",
 ]
 
-MAX_RULES = 100  # of one kind
 MAX_INSTANTS = 1_000
 MAX_RUNS = 1_000_000_000
 MAX_TEXT = 1_000
@@ -66,8 +67,8 @@ MAX_JITTER_MS = 86_400_000
 LEAST_MS = 1_000  # the shortest interval and catch-up window
 LONGEST_MS = 100 * 366 * 86_400_000
 _AROUND_MS = 3 * 3_600_000  # no clock is put back further
-MAX_MISSES = 10_000  # slots that exclusions may leave out in a row; a plan that finds none beyond ends
-MAX_SEARCH = 1_000_000  # and the times of excluded crons that are looked at meanwhile: more than a year's minutes
+SEARCH_S = 0.02  # of searching for one slot behind what exclusions leave out
+PREVIEW_S = 1.0  # of a preview
 
 Slot = tuple[int, Note]
 Source = Callable[[int], Iterator[Slot]]
@@ -85,12 +86,16 @@ def check(schedule: Schedule, holidays: Mapping[str, frozenset[str]] | None = No
     schedule = plain(schedule)  # the types, which Python does not check
     plan = Plan(schedule, holidays)
     _check_task(schedule.task)
-    _ranged("catch_up_window", schedule.catch_up_window, LEAST_MS, LONGEST_MS)
+    ranged("catch_up_window", schedule.catch_up_window, LEAST_MS, LONGEST_MS)
     if schedule.max_runs is not None and not 1 <= schedule.max_runs <= MAX_RUNS:
         raise InvalidSchedule("max_runs", f"{schedule.max_runs} is outside 1..{MAX_RUNS}")
     if len(schedule.description) > MAX_TEXT:
         raise InvalidSchedule("description", f"is longer than {MAX_TEXT} characters")
-    if next(plan.after(after_ms), None) is None:
+    try:
+        first = next(plan.after(after_ms), None)
+    except SearchSpent as spent:
+        raise InvalidSchedule("exclude", str(spent), code="never_fires") from None
+    if first is None:
         raise InvalidSchedule("schedule", "never runs: no slot is left within start and end", code="never_fires")
 
 
@@ -104,22 +109,24 @@ class Plan:
             InvalidSchedule: a rule cannot be read.
         """
         self.schedule = schedule
-        self._holidays = holidays or {}
+        self.holidays = holidays or {}
         self._seed = schedule.id
-        self._zone = _read("time_zone", _zone, schedule.time_zone, code="unknown_time_zone")
-        self._start = None if schedule.start is None else _instant("start", schedule.start)
-        self._end = LATEST_MS if schedule.end is None else _instant("end", schedule.end)
+        self._zone = read("time_zone", _zone, schedule.time_zone, code="unknown_time_zone")
+        self._start = None if schedule.start is None else instant("start", schedule.start)
+        self._end = LATEST_MS if schedule.end is None else instant("end", schedule.end)
         if self._start is not None and self._start > self._end:
             raise InvalidSchedule("end", "is before start")
-        self._jitter = _ranged("jitter", schedule.jitter, 0, MAX_JITTER_MS)
+        self._jitter = ranged("jitter", schedule.jitter, 0, MAX_JITTER_MS)
         self._intervals: list[tuple[int, int]] = []
         self._sources: list[Source] = []
+        self._cron_rules: list[CronRule] = []  # of its own zone
         self._by_wall = False
         self._compile()
         excluded = schedule.exclude
         self._exclusion = None
         if excluded is not None and (excluded.dates or excluded.crons or excluded.calendars):
-            self._exclusion = Exclusion(excluded, self._zone, self._holidays, schedule.id, schedule.dialect)
+            rules = self._cron_rules if len(self._cron_rules) == len(self._sources) else None
+            self._exclusion = Exclusion(excluded, self._zone, self.holidays, schedule.id, schedule.dialect, rules)
 
     @property
     def interval(self) -> tuple[int, int] | None:
@@ -128,7 +135,11 @@ class Plan:
         return self._intervals[0] if plain and len(self._intervals) == len(self._sources) == 1 else None
 
     def after(self, after_ms: int) -> Iterator[int]:
-        """The slots strictly after an instant, ascending; it ends where none follows."""
+        """The slots strictly after an instant, ascending; it ends where none follows.
+
+        Raises:
+            SearchSpent: none was found behind what exclusions leave out before the time for a search was over.
+        """
         return (ms for ms, _ in self._slots(after_ms))
 
     def due(self, slot_ms: int) -> int:
@@ -137,13 +148,17 @@ class Plan:
         if not self._jitter:
             return slot_ms
         moved = slot_ms + _draw(self._seed, slot_ms, "jitter") % (self._jitter + 1)
-        return max(slot_ms, min(self._end, moved, next(self.after(slot_ms), moved + 1) - 1))
+        try:
+            following = next(self.after(slot_ms), moved + 1)
+        except SearchSpent as spent:
+            following = spent.reached
+        return max(slot_ms, min(self._end, moved, following - 1))
 
     def holds(self, slot_ms: int) -> bool:
         """Whether it is one of the slots, by the calendars and the zones of now."""
-        if self.chained:
-            return self._exclusion is None or not self._exclusion.leaves_out(slot_ms)
-        return next(self.after(slot_ms - 1), None) == slot_ms
+        if self._exclusion is not None and self._exclusion.leaves_out(slot_ms):
+            return False
+        return self.chained or next(self._merged(slot_ms - 1), (None, ""))[0] == slot_ms
 
     @property
     def chained(self) -> bool:
@@ -183,8 +198,22 @@ class Plan:
         return found
 
     def preview(self, after_ms: int, count: int) -> list[Run]:
-        """The next ``count`` runs after an instant."""
-        return [self.run(ms, note) for ms, note in islice(self._slots(after_ms), count)]
+        """The next ``count`` runs after an instant; fewer where they take longer to find than a preview may take.
+
+        Raises:
+            SearchSpent: of none of them is known when it comes.
+        """
+        found: list[Run] = []
+        deadline = time.monotonic() + PREVIEW_S
+        try:
+            for ms, note in islice(self._slots(after_ms), count):
+                found.append(self.run(ms, note))
+                if time.monotonic() > deadline:
+                    break
+        except SearchSpent:
+            if not found:
+                raise
+        return found
 
     def run(self, slot_ms: int, note: Note = "") -> Run:
         """A slot with its due time and its local time in RFC 3339."""
@@ -195,8 +224,9 @@ class Plan:
         if self._exclusion is None:
             return []
         found: list[int] = []
-        for looked_at, (ms, _) in enumerate(self._merged(after_ms)):
-            if ms > until_ms or len(found) == most or looked_at == MAX_MISSES:
+        deadline = time.monotonic() + SEARCH_S
+        for ms, _ in self._merged(after_ms):
+            if ms > until_ms or len(found) == most or time.monotonic() > deadline:
                 break
             if self._exclusion.leaves_out(ms):
                 found.append(ms)
@@ -210,18 +240,19 @@ class Plan:
         if self._exclusion is None:
             yield from self._merged(after_ms)
             return
-        misses = searched = 0
+        deadline: float | None = None  # of the search that goes on
         while True:
             for ms, note in self._merged(after_ms):
-                left_out = self._exclusion.until(ms)
-                if left_out is None:
-                    misses = searched = 0
+                free_ms = self._exclusion.until(ms)
+                if free_ms is None:
                     yield ms, note
+                    deadline = None
                     continue
-                free_ms, looked_at = left_out
-                misses, searched = misses + 1, searched + looked_at
-                if misses > MAX_MISSES or searched > MAX_SEARCH:
-                    return
+                now = time.monotonic()
+                if deadline is None:
+                    deadline = now + SEARCH_S
+                elif now > deadline:
+                    raise SearchSpent(free_ms - 1)
                 if free_ms - ms > LEAST_MS:
                     after_ms = free_ms - 1
                     break  # begin again behind what is left out
@@ -254,20 +285,20 @@ class Plan:
         if alone and len(alone) + len(together) > 1:
             raise InvalidSchedule(alone[0], f"stands alone, without {', '.join([*alone[1:], *together])}")
         if schedule.after_completion is not None:
-            pause = _ranged("after_completion", schedule.after_completion, LEAST_MS, LONGEST_MS)
+            pause = ranged("after_completion", schedule.after_completion, LEAST_MS, LONGEST_MS)
             self._sources.append(lambda after_ms: _pauses(after_ms, lambda _: pause))
         if schedule.random is not None:
             self._random(schedule.random)
-        for field, text in _items("cron", schedule.cron):
+        for field, text in items("cron", schedule.cron):
             self._cron(field, text)
-        for field, given in _items("every", schedule.every):
+        for field, given in items("every", schedule.every):
             self._every(field, given)
-        for field, rule in _items("calendar", schedule.calendar):
-            dates = frozenset[str]().union(*(self._holidays.get(name, frozenset()) for name in rule.holidays))
-            self._rule(_read(field, Calendar, rule, _closed(dates)))
-        for field, text in _items("rrule", schedule.rrule):
-            self._rule(_read(field, Recurrence, text, self._zone))
-        moments = sorted({_instant(field, moment) for field, moment in _items("at", schedule.at, MAX_INSTANTS)})
+        for field, rule in items("calendar", schedule.calendar):
+            dates = frozenset[str]().union(*(self.holidays.get(name, frozenset()) for name in rule.holidays))
+            self._rule(read(field, Calendar, rule, _closed(dates)))
+        for field, text in items("rrule", schedule.rrule):
+            self._rule(read(field, Recurrence, text, self._zone))
+        moments = sorted({instant(field, moment) for field, moment in items("at", schedule.at, MAX_INSTANTS)})
         if moments:
             self._sources.append(lambda after_ms: ((ms, "") for ms in moments[bisect_right(moments, after_ms) :]))
 
@@ -280,6 +311,8 @@ class Plan:
         if found.every_ms is not None:
             self._interval(found.every_ms, 0)
         elif found.rule is not None:
+            if found.zone is None:
+                self._cron_rules.append(found.rule)
             self._rule(found.rule, found.zone)
 
     def _every(self, field: str, given: Every | timedelta | str | int) -> None:
@@ -288,8 +321,8 @@ class Plan:
             given = Every(every, phase or 0)
         elif not isinstance(given, Every):
             given = Every(given)
-        every_ms = _ranged(field, given.every, LEAST_MS, LONGEST_MS)
-        self._interval(every_ms, _ranged(f"{field}.phase", given.phase, 0, LONGEST_MS) % every_ms)
+        every_ms = ranged(field, given.every, LEAST_MS, LONGEST_MS)
+        self._interval(every_ms, ranged(f"{field}.phase", given.phase, 0, LONGEST_MS) % every_ms)
 
     def _interval(self, every_ms: int, phase_ms: int) -> None:
         self._intervals.append((every_ms, phase_ms))
@@ -302,8 +335,8 @@ class Plan:
         self._sources.append(lambda after_ms: noted(rule, its_zone, after_ms, gap, fold))
 
     def _random(self, given: Random) -> None:
-        least = _ranged("random.least", given.least, LEAST_MS, LONGEST_MS)
-        most = _ranged("random.most", given.most, least, LONGEST_MS)
+        least = ranged("random.least", given.least, LEAST_MS, LONGEST_MS)
+        most = ranged("random.most", given.most, least, LONGEST_MS)
         seed = self._seed
         self._sources.append(
             lambda after_ms: _pauses(after_ms, lambda ms: least + _draw(seed, ms, "random") % (most - least + 1))
@@ -339,51 +372,14 @@ def _rfc3339(moment: datetime) -> str:
     return moment.isoformat()
 
 
-def _items(field: str, given: Any, most: int = MAX_RULES) -> Iterator[tuple[str, Any]]:
-    """Each item with its name: the field alone where one is given without a list."""
-    if not isinstance(given, list | tuple):
-        if given not in ([], ""):
-            yield field, given
-        return
-    if len(given) > most:
-        raise InvalidSchedule(field, f"{len(given)} items; at most {most} are taken")
-    for at, item in enumerate(given):
-        yield f"{field}[{at}]", item
-
-
-def _read(field: str, make: Callable[..., Any], *given: Any, code: str = "invalid_schedule") -> Any:
-    try:
-        return make(*given)
-    except InvalidRule as error:
-        if error.field == "never":
-            raise InvalidSchedule(field, f"never runs: {error.problem}", code="never_fires") from None
-        raise InvalidSchedule(field, str(error), code=code) from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InvalidSchedule(field, str(error), code=code) from None
-
-
-def _instant(field: str, given: Any) -> int:
-    ms = int(_read(field, instant_ms, given))
-    if ms == 0:
-        raise InvalidSchedule(field, "0 is no time")
-    return ms
-
-
-def _ranged(field: str, given: Any, low: int, high: int) -> int:
-    ms = int(_read(field, duration_ms, given))
-    if not low <= ms <= high:
-        raise InvalidSchedule(field, f"{ms} ms is outside {low}..{high} ms")
-    return ms
-
-
 def _check_task(template: TaskTemplate) -> None:
     """What can be said of the task here; the rest is checked where it is written."""
     if not template.type:
         raise InvalidSchedule("task.type", "is empty")
-    task = _read("task.retry", template.task)
+    task = read("task.retry", template.task)
     if task.retry is not None:
-        _read("task.retry", retry_wire, task.retry)
+        read("task.retry", retry_wire, task.retry)
     durations: Iterable[str] = ("timeout", "expires_in", "retention")
     for name in durations:
         if (value := getattr(template, name)) is not None:
-            _read(f"task.{name}", duration_ms, value)
+            read(f"task.{name}", duration_ms, value)

@@ -72,6 +72,10 @@ class Stored(msgspec.Struct, frozen=True):
         except (ValueError, RecursionError):
             return [Former(since=0, until=LATEST_MS, spec="")]  # somebody wrote what is none; it is passed over
 
+    def as_it_was(self, former: Former) -> Stored:
+        """The same schedule with an earlier spec."""
+        return Stored(self.id, {**self.fields, "spec": former.spec.encode("utf-8", "surrogatepass")})
+
     def words(self, name: str) -> list[str]:
         """A field that is a list."""
         return self.text(name).split()
@@ -235,6 +239,36 @@ def put_schedule(cell: Cell, schedule: Schedule, *, mode: str = "", max_payload:
         return SchedulePut(schedule.id, text_of(reply[0]), reply[1]), reply[2]  # type: ignore[arg-type]
 
     return Call("put_schedule", (queue_keys(cell, schedule.task.queue).due,), words, read)
+
+
+def patch_schedule(
+    cell: Cell, schedule: Schedule, stored: Stored, patch: Mapping[str, Any], *, max_payload: int
+) -> Call[tuple[SchedulePut, int]]:
+    """Replace ``stored``, at its revision, by ``schedule``, which is that with a merge patch.
+
+    What the patch does not name is written back as it is stored, though it may be nothing that a ``Schedule`` can hold:
+    a raw producer may have written it.
+    """
+    call = put_schedule(cell, schedule, mode=f"={stored.number('rev') or 0}", max_payload=max_payload)
+    now, schedule_id, mode, spec, *fields = call.args
+    if untouched := _spec_members(stored).keys() - patch.keys():
+        members = _spec_members(stored)
+        spec = _JSON.encode(stored_json(spec) | {name: members[name] for name in untouched})
+    task = patch.get("task", {})
+    if isinstance(task, Mapping):
+        named = {at: name for name, at, _ in _READ} | {"type": "type", "content_type": "payload"}
+        given = dict(zip(fields[::2], fields[1::2], strict=True))
+        for field, value in stored.fields.items():
+            at = field.removeprefix(_TASK)
+            if at != field and named.get(at, at) not in task:
+                given[at] = value
+        fields = [word for pair in given.items() for word in pair]
+    return msgspec.structs.replace(call, args=(now, schedule_id, mode, spec, *fields))
+
+
+def _spec_members(stored: Stored) -> dict[str, Any]:
+    found = stored_json(stored.fields.get("spec", b"null"))
+    return found if isinstance(found, dict) else {}
 
 
 def due_schedules(keys: CellKeys, limit: int = 100) -> Call[Looked]:

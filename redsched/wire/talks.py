@@ -10,9 +10,11 @@ from redsched.model.definition import OVERLAPS, Run, Schedule, document, merged,
 from redsched.model.duration import instant, instant_ms
 from redsched.model.errors import InvalidSchedule, InvalidTask, ScheduleNotFound
 from redsched.model.exclusion import is_date
+from redsched.model.firing import replanned
 from redsched.model.schedule import Plan, check
 from redsched.model.shape import shape
 from redsched.model.views import Applied, Backfill, RecentRun, SchedulePage, SchedulePut, ScheduleView
+from redsched.model.zones import TZDATA_VERSION
 from redsched.wire import schedules as wire
 from redsched.wire.calls import Verbs
 from redsched.wire.codec import count_of, is_name, json_bytes
@@ -22,6 +24,7 @@ from redsched.wire.schedules import MAX_SLOTS, Shown, Stored, task_words
 T = TypeVar("T")
 Talk = Generator[Call[Any], Any, T]
 Holidays = dict[str, frozenset[str]]
+_OVER = frozenset(("completed", "skipped", "expired", "cancelled", "dead", "gone"))
 COUNTERS = ("fired", "missed", "skipped", "dropped", "triggered", "backfilled")
 PATCHES = 10  # times that a change is made anew because somebody else made one meanwhile
 NEXT = 10  # runs that a view shows
@@ -48,7 +51,9 @@ class Talks:
             stored = yield from self._stored(schedule_id)
             changed = schedule_of({**merged(document(wire.definition_of(stored)), patch), "id": schedule_id})
             yield from self._check(changed)
-            found, _ = yield self._put(changed, f"={stored.number('rev') or 0}")
+            found, _ = yield wire.patch_schedule(
+                self._verbs.cell, changed, stored, patch, max_payload=self._verbs.settings.max_payload_bytes
+            )
             if found.status != "changed":
                 return found  # type: ignore[no-any-return]
         raise InvalidSchedule("rev", "others go on changing it meanwhile", code="precondition_failed")
@@ -71,15 +76,18 @@ class Talks:
 
     def _holidays(self, schedule: Schedule, known: Holidays | None = None) -> Talk[Holidays]:
         """The stored calendars, as far as any is needed; ``known`` keeps them for the next schedule."""
+        found, unknown = yield from self._known_holidays(schedule, known)
+        if unknown:
+            raise InvalidSchedule("exclude.calendars", f"there is no calendar {unknown!r}")
+        return found
+
+    def _known_holidays(self, schedule: Schedule, known: Holidays | None) -> Talk[tuple[Holidays, str | None]]:
+        """The same, and the first that there is not."""
         wanted = calendars_of(schedule)
-        if not wanted:
-            return {}
         known = {} if known is None else known
-        if not known:
+        if wanted and not known:
             known |= {name: frozenset(dates) for name, dates in (yield wire.calendars(self._keys)).items()}
-        if unknown := sorted(wanted - known.keys()):
-            raise InvalidSchedule("exclude.calendars", f"there is no calendar {unknown[0]!r}")
-        return known
+        return known, min(wanted - known.keys(), default=None)
 
     def get(self, schedule_id: str) -> Talk[ScheduleView]:
         """See there."""
@@ -100,13 +108,15 @@ class Talks:
 
     def _view(self, shown: Shown, now: int, known: Holidays | None = None) -> Talk[ScheduleView]:
         stored, problem, runs = shown.stored, None, []
+        schedule = Schedule(id=stored.id, task=wire.template_of(stored))
         try:
             schedule = wire.definition_of(stored)
-            plan = yield from self._plan(schedule, known)
+            holidays, unknown = yield from self._known_holidays(schedule, known)
+            problem = unknown and f"there is no calendar {unknown!r}: it leaves out nothing"
+            plan = Plan(schedule, holidays)
             wire.policy_of(schedule)
             runs = [] if stored.text("ended") else _next_runs(plan, schedule, stored, now)
         except Exception as error:  # somebody wrote it by hand: it is shown with what is wrong, and the others with it
-            schedule = Schedule(id=stored.id, task=wire.template_of(stored))
             problem = str(error) or type(error).__name__
         until = stored.number("paused_until")
         state = "ended" if stored.text("ended") else "paused" if stored.text("paused") else "active"
@@ -115,7 +125,7 @@ class Talks:
             paused_reason=stored.text("paused") or None, paused_until=None if until is None else instant(until),
             next_runs=runs, recent_runs=[_recent(stored, run) for run in shown.runs],
             counters={name: stored.number(name) or 0 for name in COUNTERS},
-            running=[f"{stored.id}@{suffix}" for suffix in stored.words("open")],
+            running=[f"{stored.id}@{suffix}" for suffix in _still_open(stored, shown)],
             buffered=len(stored.words("buffer")), problem=problem,
         )  # fmt: skip
 
@@ -164,7 +174,12 @@ class Talks:
         first, last = _instant("from", start), _instant("to", end)
         if last < first:
             raise InvalidSchedule("to", "lies before from")
-        stored = yield from self._stored(schedule_id)
+        now, _, found = yield wire.show_schedules(self._keys, [schedule_id])
+        if not found:
+            raise ScheduleNotFound(schedule_id)
+        if last > now:
+            raise InvalidSchedule("to", f"lies after now, {instant(now).isoformat()}: those slots are still to come")
+        stored = found[0].stored
         plan = yield from self._plan(wire.definition_of(stored))
         slots = list(islice(_up_to(plan.after(first - 1), last), MAX_SLOTS + 1))
         if len(slots) > MAX_SLOTS:
@@ -266,10 +281,39 @@ def _up_to(slots: Iterator[int], last: int) -> Iterator[int]:
 
 
 def _next_runs(plan: Plan, schedule: Schedule, stored: Stored, now: int) -> list[Run]:
-    slot = stored.number("slot")
+    """The runs that are to come as things are: none of a pause without an end, and no more than ``max_runs`` leaves."""
+    slot, since = stored.number("slot"), stored.number("changed_at") or now
+    left = NEXT if schedule.max_runs is None else min(NEXT, schedule.max_runs - (stored.number("fired") or 0))
+    begin = stored.number("paused_until") if stored.text("paused") else 0  # slots up to then are missed
+    if begin is None or left <= 0:
+        return []
+    if formers := stored.former():  # slots of theirs that have come are made first
+        plans = [(Plan(wire.definition_of(stored.as_it_was(one)), plan.holidays), one) for one in formers]
+        runs = [run for earlier, one in plans for run in _of_former(earlier, one, slot) if run.slot_ms > begin]
+        return [*runs, *plan.preview(max(since, begin), left)][:left]
+    if slot is not None:
+        slot = replanned(
+            plan, slot, since=since, now=now, last=stored.text("last"), release=TZDATA_VERSION, chained=plan.chained
+        )  # fmt: skip
     if schedule.after_completion is not None:
-        return [] if slot is None else [plan.run(slot)]
-    return plan.preview(now if slot is None else slot - 1, NEXT)
+        return [] if slot is None else [plan.run(max(slot, begin))]
+    if slot is None:
+        return plan.preview(max(since, now, begin), left)
+    if slot <= begin:
+        slot = next((one for one in plan.after(slot) if one > begin), None)
+    return [] if slot is None else [plan.run(slot), *plan.preview(slot, left - 1)][:left]
+
+
+def _of_former(plan: Plan, former: wire.Former, slot: int | None) -> Iterator[Run]:
+    """The runs of an earlier definition that are still to be made; ``slot``: the next one of the first."""
+    begin = former.since if slot is None or not former.since < slot <= former.until else slot - 1
+    return (plan.run(one) for one in islice(_up_to(plan.after(begin), former.until), NEXT))
+
+
+def _still_open(stored: Stored, shown: Shown) -> list[str]:
+    """The runs that had not ended at the last look, without those that have ended since."""
+    over = {line.partition("/")[0] for line, state, _, _ in shown.runs if state in _OVER}
+    return [suffix for suffix in stored.words("open") if suffix not in over]
 
 
 def _recent(stored: Stored, run: tuple[str, str, str, str]) -> RecentRun:

@@ -266,6 +266,25 @@ def test_explain_says_why_a_task_has_not_run(queue: Queue) -> None:
     assert why(queue, "nobody")[0] == "unknown"
 
 
+def test_explain_says_what_will_become_of_a_task_as_things_are_now(queue: Queue) -> None:
+    queue.emit("paid", "1")
+    queue.plan("paid", {"unless": {"fact": "paid:1"}}, due=NOW + HOUR)
+    queue.plan("other", {"unless": {"fact": "paid:2"}}, due=NOW + HOUR)
+    queue.plan("only", {"only_if": {"fact": "paid:2"}}, due=NOW + HOUR)
+    queue.plan("again", {"unless": {"fact": "paid:1"}, "otherwise": {"again": 60_000}}, due=NOW + HOUR)
+    queue.seed("late", due=NOW + HOUR, expires_at=str(NOW + 5))
+
+    names = ("paid", "other", "only", "late")
+    found = {name: explained(queue.send(events.explain(queue.keys, name))) for name in names}
+
+    assert {name: (told.code, told.runs_at is None) for name, told in found.items()} == {
+        "paid": ("will_be_skipped", True), "other": ("due_later", False), "only": ("will_be_skipped", True),
+        "late": ("will_expire", True),
+    }  # fmt: skip
+    assert found["late"].text.endswith("passes before it is due at 2027-01-15 09:00:00 UTC.")
+    assert why(queue, "again")[0] == "due_later"
+
+
 def test_explain_says_why_a_task_never_will(queue: Queue) -> None:
     queue.emit("paid", "1")
     queue.plan("skipped", {"unless": {"fact": "paid:1"}})

@@ -101,6 +101,16 @@ def test_a_preview_needs_no_redis_and_notes_the_edges() -> None:
     assert "dst_gap" in CliRunner().invoke(main, ["schedule", "preview", "30 2 * * *", *SPRING]).stdout
 
 
+def test_a_preview_of_an_id_is_what_that_schedule_runs(cli: Cli) -> None:
+    cli("schedule", "set", "nightly", "report.make", "--cron", "H H * * *")
+
+    wanted = [run["local"] for run in answer(cli, "schedule", "show", "nightly")["next_runs"]]
+
+    found = answer(cli, "schedule", "preview", "H H * * *", "--id", "nightly")["runs"]
+    assert [run["local"] for run in found] == wanted
+    assert [run["local"] for run in answer(cli, "schedule", "preview", "H H * * *", "--id", "other")["runs"]] != wanted
+
+
 def test_a_preview_from_now(cli: Cli) -> None:
     assert len(answer(cli, "schedule", "preview", "0 9 LW * *", "--tz", "Asia/Kolkata")["runs"]) == 10
 

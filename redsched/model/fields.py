@@ -1,0 +1,49 @@
+"""Reads the fields of a schedule's definition: lists, instants and durations. Each error names the field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from redsched.model.calendar import InvalidRule
+from redsched.model.duration import duration_ms, instant_ms
+from redsched.model.errors import InvalidSchedule
+
+MAX_RULES = 100  # of one kind
+
+
+def items(field: str, given: Any, most: int = MAX_RULES) -> Iterator[tuple[str, Any]]:
+    """Each item with its name: the field alone where one is given without a list."""
+    if not isinstance(given, list | tuple):
+        if given not in ([], ""):
+            yield field, given
+        return
+    if len(given) > most:
+        raise InvalidSchedule(field, f"{len(given)} items; at most {most} are taken")
+    for at, item in enumerate(given):
+        yield f"{field}[{at}]", item
+
+
+def read(field: str, make: Callable[..., Any], *given: Any, code: str = "invalid_schedule") -> Any:
+    try:
+        return make(*given)
+    except InvalidRule as error:
+        if error.field == "never":
+            raise InvalidSchedule(field, f"never runs: {error.problem}", code="never_fires") from None
+        raise InvalidSchedule(field, str(error), code=code) from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidSchedule(field, str(error), code=code) from None
+
+
+def instant(field: str, given: Any) -> int:
+    ms = int(read(field, instant_ms, given))
+    if ms == 0:
+        raise InvalidSchedule(field, "0 is no time")
+    return ms
+
+
+def ranged(field: str, given: Any, low: int, high: int) -> int:
+    ms = int(read(field, duration_ms, given))
+    if not low <= ms <= high:
+        raise InvalidSchedule(field, f"{ms} ms is outside {low}..{high} ms")
+    return ms

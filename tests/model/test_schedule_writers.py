@@ -1,0 +1,18 @@
+"""Some seeds of the model in which writers of a schedule meet every moment of a slot."""
+
+from __future__ import annotations
+
+import pytest
+
+from redsched.embedded import EmbeddedServer
+from tests.model.schedule_writers import campaign
+
+
+@pytest.mark.parametrize("first", [0, 370])
+def test_each_slot_is_made_or_counted_whoever_writes_and_what_is_shown_happens(
+    valkey_server: EmbeddedServer, first: int
+) -> None:
+    made, failures = campaign(valkey_server.url, range(first, first + 6))
+
+    assert failures == []
+    assert made > 100
