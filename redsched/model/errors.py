@@ -3,6 +3,7 @@
 RedschedError
 ├── InvalidTask          a field of a new or changed task cannot be used; nothing was written
 ├── InvalidSchedule      a field of a schedule cannot be used; nothing was written
+│   └── SearchSpent         the search for its next slot took longer than one search may
 ├── InvalidSetting       a setting cannot be used; nothing was started
 ├── TaskNotFound         no such task; nothing changed
 ├── ScheduleNotFound     no such schedule; nothing changed

@@ -67,8 +67,8 @@ MAX_JITTER_MS = 86_400_000
 LEAST_MS = 1_000  # the shortest interval and catch-up window
 LONGEST_MS = 100 * 366 * 86_400_000
 _AROUND_MS = 3 * 3_600_000  # no clock is put back further
-SEARCH_S = 0.02  # of searching for one slot behind what exclusions leave out
-PREVIEW_S = 1.0  # of a preview
+SEARCH_S = 0.02  # of work, searching for one slot behind what exclusions leave out
+PREVIEW_S = 1.0  # of work for a preview
 
 Slot = tuple[int, Note]
 Source = Callable[[int], Iterator[Slot]]
@@ -204,11 +204,11 @@ class Plan:
             SearchSpent: of none of them is known when it comes.
         """
         found: list[Run] = []
-        deadline = time.monotonic() + PREVIEW_S
+        deadline = time.thread_time() + PREVIEW_S
         try:
             for ms, note in islice(self._slots(after_ms), count):
                 found.append(self.run(ms, note))
-                if time.monotonic() > deadline:
+                if time.thread_time() > deadline:
                     break
         except SearchSpent:
             if not found:
@@ -224,9 +224,9 @@ class Plan:
         if self._exclusion is None:
             return []
         found: list[int] = []
-        deadline = time.monotonic() + SEARCH_S
+        deadline = time.thread_time() + SEARCH_S
         for ms, _ in self._merged(after_ms):
-            if ms > until_ms or len(found) == most or time.monotonic() > deadline:
+            if ms > until_ms or len(found) == most or time.thread_time() > deadline:
                 break
             if self._exclusion.leaves_out(ms):
                 found.append(ms)
@@ -248,7 +248,7 @@ class Plan:
                     yield ms, note
                     deadline = None
                     continue
-                now = time.monotonic()
+                now = time.thread_time()
                 if deadline is None:
                     deadline = now + SEARCH_S
                 elif now > deadline:

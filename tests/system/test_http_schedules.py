@@ -149,10 +149,10 @@ def test_pause_resume_trigger_and_backfill(api: ApiServer) -> None:
     ],
 )
 def test_an_action_that_cannot_be_done_says_so(api: ApiServer, verb: str, body: dict[str, Any], code: str) -> None:
-    api.put("/v1/schedules/monthly", MONTHLY)
+    api.put("/v1/schedules/daily", MONTHLY | {"cron": "0 9 * * *"})
 
-    assert api.post(f"/v1/schedules/monthly:{verb}", body).code == code
-    shown = api.get("/v1/schedules/monthly").json
+    assert api.post(f"/v1/schedules/daily:{verb}", body).code == code
+    shown = api.get("/v1/schedules/daily").json
     assert (shown["state"], shown["counters"]["triggered"], shown["counters"]["backfilled"]) == ("active", 0, 0)
 
 
