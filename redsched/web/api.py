@@ -26,6 +26,7 @@ from redsched.web.problems import Problem, parameter_problem
 from redsched.wire.answers import identified
 from redsched.wire.codec import is_name
 from redsched.wire.durability import is_durability
+from redsched.wire.install import is_queue, some_queues
 
 MAX_PAGE = 1_000
 LISTED = frozenset((*STATES, "finished"))
@@ -214,7 +215,7 @@ class Api:
         limit, after = limit_of(given, 100), given.get("cursor", "")
         if after and not is_name(after):
             raise parameter_problem("cursor", "is not one that a page answered", code="bad_cursor")
-        names = sorted(name for name in await self.client.queues() if name > after)
+        names = await self.client.transport.steps("queues", some_queues(self.client.cell_keys, after, limit + 1))
         stats = await self.client.stats(names[:limit]) if names else []
         return Json(Items(stats, names[limit - 1] if len(names) > limit else None))
 
@@ -222,7 +223,7 @@ class Api:
         """Depths of one queue."""
         name = named_queue(request.path_params["queue"])
         parameters(request)
-        if name not in await self.client.queues():
+        if not await self.client.transport.steps("queues", is_queue(self.client.cell_keys, name)):
             raise Problem("queue_not_found", f"no queue {name!r}")
         (stats,) = await self.client.stats([name])
         return Json(stats)

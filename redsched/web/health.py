@@ -19,6 +19,7 @@ from redsched.observe.metrics import MAX_QUEUES, PrometheusObserver, ServerState
 from redsched.web.auth import Guard
 from redsched.web.problems import of_error
 from redsched.wire.bulk import clock
+from redsched.wire.install import some_queues
 
 PING_S = 1.0  # how long Redis may take to answer a probe
 STATS_S = 3.0  # how long it may take to tell the queues' sizes
@@ -80,7 +81,9 @@ class Health:
         try:
             async with asyncio.timeout(STATS_S):
                 server = await self._server()
-                names = sorted(await self.client.queues())[:MAX_QUEUES]
+                names = await self.client.transport.steps(
+                    "queues", some_queues(self.client.cell_keys, "", MAX_QUEUES)
+                )
                 stats = await self.client.stats(names) if names else []
         except TimeoutError:
             self.observer.redis_error("timeout")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from heapq import nsmallest
 from typing import Any
 
 import msgspec
@@ -92,18 +93,42 @@ def queues(keys: CellKeys) -> Generator[Command, Any, list[str]]:
     """The names of all queues seen, sorted, without what is no name; none where somebody put something else in place of
     the set."""
     found: set[str] = set()
-    cursor = "0"
-    while True:
-        try:
-            reply = yield ("SSCAN", keys.queues, cursor, "COUNT", 1_000)
-        except Refused as refused:
-            if "WRONGTYPE" not in str(refused):
-                raise
-            return []
-        found.update(filter(is_name, map(text_of, reply[1])))
-        cursor = text_of(reply[0])
-        if cursor == "0":
-            return sorted(found)
+    cursor = ""
+    while cursor != "0":
+        cursor, names = yield from _names(keys, cursor or "0")
+        found.update(filter(is_name, names))
+    return sorted(found)
+
+
+def some_queues(keys: CellKeys, after: str, limit: int) -> Generator[Command, Any, list[str]]:
+    """The first ``limit`` names of queues behind ``after``, sorted; keeps no more of them at any time."""
+    found: list[str] = []
+    cursor = ""
+    while cursor != "0":
+        cursor, names = yield from _names(keys, cursor or "0")
+        found = nsmallest(limit, {name for name in names if name > after and is_name(name)}.union(found))
+    return found
+
+
+def is_queue(keys: CellKeys, queue: str) -> Generator[Command, Any, bool]:
+    """Whether a queue has been seen."""
+    cursor = ""
+    while cursor != "0":
+        cursor, names = yield from _names(keys, cursor or "0")
+        if queue in names:
+            return True
+    return False
+
+
+def _names(keys: CellKeys, cursor: str) -> Generator[Command, Any, tuple[str, list[str]]]:
+    """A page of what is in the set of queues; nothing where somebody put something else in its place."""
+    try:
+        reply = yield ("SSCAN", keys.queues, cursor, "COUNT", 1_000)
+    except Refused as refused:
+        if "WRONGTYPE" not in str(refused):
+            raise
+        return "0", []
+    return text_of(reply[0]), [text_of(name) for name in reply[1]]
 
 
 def epoch(keys: CellKeys) -> Generator[Command, Any, str | None]:

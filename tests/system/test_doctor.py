@@ -355,3 +355,65 @@ def test_it_warns_of_a_hundred_thousand_dead_letters(valkey_store: Store, dead: 
     assert [(line.check, line.what) for line in found] == (
         [("queue q: many dead letters", "100,000 are kept for 30 days each")] if warned else []
     )
+
+
+def _commands(store: Store) -> int:
+    return int(store.redis.info("stats")["total_commands_processed"])
+
+
+def test_names_of_queues_that_hold_nothing_cost_the_doctor_nothing(real_store: Store) -> None:
+    with real_store.client() as client:
+        client.install()
+        client.enqueue("log", id="a", delay=HOUR)
+        real_store.redis.sadd(f"{{{real_store.namespace}}}:queues", *(f"none-{n}" for n in range(5_000)))
+        before = _commands(real_store)
+
+        report = examine(client, pause=0)
+
+        assert _commands(real_store) - before < 1_000
+        assert (report.level != "FAIL", report.tasks) == (True, 1)
+        assert lines(report)["queue default"] == "OK 1 scheduled, 0 ready, 0 running, 0 dead"
+
+
+def test_of_very_many_queues_the_doctor_goes_through_some_and_says_how_far_it_is(
+    valkey_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invariants, "MOST_QUEUES", 5)
+    monkeypatch.setattr(invariants, "Progress", lambda tell: invariants_progress(tell, 0.0))
+    said: list[str] = []
+    with valkey_store.client() as client:
+        client.install()
+        for n in range(120):
+            client.enqueue("log", queue=f"q{n:03}", delay=HOUR)
+
+        report = examine(client, pause=0, tell=said.append)
+
+        assert lines(report)["other queues"].endswith(("115 queues more hold something and were not looked at",
+                                                       "are well"))
+        assert report.tasks == 120, "each hash is judged by the scan"
+        assert any("of 120 queues" in what for what in said)
+
+
+invariants_progress = invariants.Progress
+
+
+def test_many_queues_are_looked_at_by_one_who_may_not_scan(valkey_store: Store) -> None:
+    with valkey_store.client() as client:
+        client.install()
+        for n in range(3):
+            client.enqueue("log", queue=f"q{n}", delay=HOUR)
+        prefix = f"{{{valkey_store.namespace}}}:"
+        valkey_store.redis.sadd(f"{prefix}queues", *(f"none-{n}" for n in range(500)))
+        valkey_store.redis.zadd(f"{prefix}due:q1", {"ghost": 1})
+        user = f"u-{valkey_store.namespace}"
+        valkey_store.redis.execute_command("ACL", "SETUSER", user, "on", ">pw", "~*", "&*", "+@all", "-scan")
+        try:
+            url = (valkey_store.url or "").replace("redis://", f"redis://{user}:pw@")
+            with Client(url, namespace=valkey_store.namespace) as limited:
+                before = _commands(valkey_store)
+                report = examine(limited, pause=0)
+                assert _commands(valkey_store) - before < 6_000
+        finally:
+            valkey_store.redis.execute_command("ACL", "DELUSER", user)
+        assert lines(report)["scan"].startswith("WARN")
+        assert ("ghost", "missing") in rules(report)

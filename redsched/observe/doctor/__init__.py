@@ -11,7 +11,7 @@ from itertools import groupby
 
 from redsched.client import Client
 from redsched.observe.doctor import environment, liveness
-from redsched.observe.doctor.invariants import Walk
+from redsched.observe.doctor.invariants import MOST_QUEUES, Walk
 from redsched.observe.doctor.report import Finding, Line, Report, fault_lines, finding, worst
 from redsched.observe.doctor.rules import RULES
 from redsched.wire import checkup
@@ -27,22 +27,24 @@ _ORDER = ("key", "queue", "task", "entry", "pending")
 def examine(
     client: Client, *, queues: Sequence[str] = (), pause: float = PAUSE, repair: bool = False,
     security: bool = False, sleep: Callable[[float], None] = time.sleep,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Report:  # fmt: skip
     """Look at the namespace of a client, or only at some queues of it; ``repair`` mends what can be mended.
 
     ``pause``: seconds between the two looks. Where it repairs, it looks again afterwards and tells what is left.
+    ``tell``: called every other second of a long look with how far it is.
     """
     way = client.converse("doctor", checkup.find_way(client.mode))
-    faults, walk, watch = _faults(client, way, queues, pause, sleep)
+    faults, walk, watch = _faults(client, way, queues, pause, sleep, tell)
     mended: list[Finding] = []
     for _ in range(ROUNDS if repair else 0):
         done = _mend(client, faults)
         mended += done
         if not done:
             break
-        faults, walk, watch = _faults(client, way, queues, pause, sleep)
+        faults, walk, watch = _faults(client, way, queues, pause, sleep, tell)
     lines = environment.lines(client, way)
-    lines += liveness.lines(client, way, watch, sorted(walk.queues))
+    lines += liveness.lines(client, way, watch, _shown(walk))
     if security:
         from redsched.observe.security import security_checks  # asked for rarely
 
@@ -55,15 +57,21 @@ def examine(
 
 
 def _faults(
-    client: Client, way: checkup.Way, queues: Sequence[str], pause: float, sleep: Callable[[float], None]
+    client: Client, way: checkup.Way, queues: Sequence[str], pause: float, sleep: Callable[[float], None],
+    tell: Callable[[str], None],
 ) -> tuple[list[Fault], Walk, liveness.Watch]:
-    walk = Walk(client, way, queues)
+    walk = Walk(client, way, queues, tell)
     suspects = walk.look()
-    watch = liveness.Watch(client, sorted(walk.queues))
+    watch = liveness.Watch(client, _shown(walk))
     watch.look()
     watch.rest(pause, sleep)
     watch.look()
     return walk.judge(suspects), walk, watch
+
+
+def _shown(walk: Walk) -> list[str]:
+    """The queues whose state is told: all of a few, of many those that hold anything."""
+    return (sorted(walk.queues) if len(walk.queues) <= liveness.MOST_LINES else walk.held)[:MOST_QUEUES]
 
 
 def _mend(client: Client, faults: Sequence[Fault]) -> list[Finding]:
@@ -101,6 +109,11 @@ def _rule_lines(client: Client, walk: Walk, faults: Sequence[Fault]) -> list[Lin
         Line("WARN", f"queue {queue}", "not looked at: these credentials may not read it", "", "redsched acl print")
         for queue in sorted(walk.denied)
     ]
+    if walk.left_out:
+        lines.append(Line(
+            "WARN", "other queues", f"{walk.left_out:,} queues more hold something and were not looked at",
+            f"one look goes through {MOST_QUEUES:,}", "redsched doctor --queue NAME",
+        ))  # fmt: skip
     if not faults and not walk.denied:
         looked = f"{walk.tasks} tasks, {walk.entries} ready entries and {walk.keys} other keys keep every rule"
         lines.append(Line("OK", "rules", looked))

@@ -7,16 +7,18 @@ the second look is for clients that write a task in two commands.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from redsched.client import Client
 from redsched.model.errors import StoreDenied, StoreError
+from redsched.observe.doctor.report import Progress
 from redsched.wire import checkup
 from redsched.wire.checkup import BRIEF, MOST, PAGE, SETS, STREAMS, Fault, Inspected, Way
 from redsched.wire.codec import is_name, text_of
 from redsched.wire.keys import queue_keys
 
 MOST_FAULTS = 10_000  # of one look
+MOST_QUEUES = 20_000  # whose sets and streams one look goes through
 _LASTING = (*SETS, "quarantine", "ready")
 _PLAIN = (b"queues", b"events", b"schedules", b"calendars", b"agenda", b"cursors", b"rules")
 _OF_QUEUE = ("outcome", "stats", "inbox", "config", "line", "children", "parents", "items", "members", "unique",
@@ -27,10 +29,15 @@ _AGAIN = {"task": "tasks", "entry": "entries", "pending": "pendings", "key": "ke
 class Walk:
     """Looks at a namespace; remembers the suspects, not the tasks."""
 
-    def __init__(self, client: Client, way: Way, only: Collection[str] = ()) -> None:
+    def __init__(
+        self, client: Client, way: Way, only: Collection[str] = (), tell: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._client = client
         self._way = way
         self._only = set(only)
+        self._progress = Progress(tell)
+        self._there: dict[str, set[str]] = defaultdict(set)  # queue -> its places that have a key
+        self.left_out = 0  # queues that were not looked at, for there are too many
         self.queues: set[str] = set(only)
         self.tasks = self.entries = self.keys = 0
         self.scanned = True  # whether these credentials may look for hashes that no index knows
@@ -48,7 +55,10 @@ class Walk:
         self._look_at_all_keys()
         if self._schedules and "schedules" not in self._unreadable:
             self._pages_of(min(self.queues, default="default"), "schedules")
-        for queue in sorted(self.queues):
+        held = self.held
+        self.left_out = max(0, len(held) - MOST_QUEUES)
+        for at, queue in enumerate(held[:MOST_QUEUES]):
+            self._progress.tell(f"{at:,} of {len(held):,} queues")
             if self._look_at_queue(queue) and listed is not None and queue not in listed:
                 self._suspect(Fault(queue, "queue", b"", "unlisted"))
         return list(self._found.values())
@@ -59,9 +69,10 @@ class Walk:
         groups: dict[tuple[str, str], dict[bytes, None]] = defaultdict(dict)
         for fault in suspects:
             groups[fault.queue, fault.kind][fault.name] = None
+        listed: set[str] | None = None
         for (queue, kind), names in groups.items():
             if kind == "queue":
-                listed = self._client.converse("doctor", checkup.listed(self._client.cell_keys))
+                listed = listed or self._client.converse("doctor", checkup.listed(self._client.cell_keys))
                 if listed is not None and queue not in listed:
                     still.add(Fault(queue, "queue", b"", "unlisted"))
                 continue
@@ -119,10 +130,11 @@ class Walk:
     def _look_at_queue(self, queue: str) -> bool:
         """Whether the queue holds anything."""
         members = entries = pending = 0
+        there = self._there.get(queue, set())
         for place in SETS:
-            if f"{place}:{queue}" not in self._unreadable:
+            if place in there and f"{place}:{queue}" not in self._unreadable:
                 members += self._pages_of(queue, place)
-        for priority in STREAMS:
+        for priority in STREAMS if "ready" in there else ():
             if f"ready:{queue}" + ("" if priority == "normal" else f":{priority}") not in self._unreadable:
                 entries += self._pages_of(queue, priority)
                 pending += self._pages_of(queue, f"pending/{priority}")
@@ -133,15 +145,41 @@ class Walk:
         seen = False
         for names in self._scan():
             seen = seen or bool(names)
+            self._progress.tell(f"{self.tasks:,} tasks and {self.keys:,} other keys")
             self._look_at_names(names)
         if not self.scanned:
+            self._look_for_places()
             self._look_at_names([*_PLAIN, *(
                 f"{place}:{queue}{suffix}".encode()
-                for queue in self.queues for place in _LASTING
+                for queue in sorted(self._there) for place in sorted(self._there[queue])
                 for suffix in (("", ":high", ":low") if place == "ready" else ("",))
             )])
         if seen or self.queues:
             self._look_at_names([b"meta"])
+
+    def _look_for_places(self) -> None:
+        """Which places of each queue have a key, as SCAN would tell; one that may not be asked about may be there."""
+        names = sorted(self.queues)
+        for at in range(0, len(names), checkup.PAGE):
+            page = [queue_keys(self._client.cell, queue) for queue in names[at : at + checkup.PAGE]]
+            self._progress.tell(f"{at:,} of {len(names):,} names of queues")
+            asked = [
+                (keys.queue, place, ("EXISTS", key))
+                for keys in page
+                for place, key in (
+                    ("due", keys.due), *(("ready", keys.stream(priority)) for priority in STREAMS),
+                    *((place, keys.index(place)) for place in _LASTING if place not in ("due", "ready")),
+                )
+            ]  # fmt: skip
+            replies = self._client.converse("doctor", checkup.ask(*(command for _, _, command in asked)))
+            for (queue, place, _), reply in zip(asked, replies, strict=True):
+                if reply != 0:
+                    self._there[queue].add(place)
+
+    @property
+    def held(self) -> list[str]:
+        """The queues that have a key, or were asked for; sorted."""
+        return sorted(queue for queue in self.queues if queue in self._there or queue in self._only)
 
     def _scan(self) -> Iterator[list[bytes]]:
         cursor = b"0"
@@ -158,6 +196,7 @@ class Walk:
     def _look_at_names(self, names: Sequence[bytes]) -> None:
         tasks: dict[str, list[bytes]] = defaultdict(list)
         others: dict[str, list[bytes]] = defaultdict(list)
+        home = min(self.queues, default="default")
         for name in names:
             kind, _, rest = name.partition(b":")
             owner, _, task_id = rest.partition(b":")
@@ -172,11 +211,13 @@ class Walk:
                     tasks[queue].append(task_id)
             elif text_of(kind) in _LASTING and is_name(queue):
                 self.queues.add(queue)
+                if self.scanned:
+                    self._there[queue].add(text_of(kind))
                 others[queue].append(name)
             elif text_of(kind) in _OF_QUEUE and is_name(queue):
                 others[queue].append(name)
             else:
-                others[min(self.queues, default="default")].append(name)
+                others[home].append(name)
         for queue, ids in tasks.items():
             self.queues.add(queue)
             for page in self._inspect_named(queue, "tasks", ids):

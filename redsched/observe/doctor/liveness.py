@@ -25,6 +25,8 @@ ITEMS = 100  # of the agenda, looked at
 UNHANDLED_MS = 120_000  # how far back a returned task counts
 STEP = 0.15  # seconds between looks for a mover, which says so for a second at a time
 EVENTS = 1_000  # looked at
+A_TRIP = 500  # queues in one round trip
+MOST_LINES = 100  # queues of which a line says that they are well
 
 
 class Watch:
@@ -44,10 +46,13 @@ class Watch:
         """Note the oldest of each."""
         commands: list[tuple[Any, ...]] = [("TIME",), ("EXISTS", self._client.cell_keys.mover)]
         commands.append(("ZRANGE", self._client.cell_keys.agenda, 0, ITEMS - 1, "WITHSCORES"))
-        for keys in self._keys:
-            oldest = (100_000_000_000, "+inf", "BYSCORE", "LIMIT", 0, 1, "WITHSCORES")
-            commands += [("ZRANGE", keys.due, *oldest), ("ZRANGE", keys.index("running"), *oldest)]
         replies = self._client.converse("doctor", checkup.ask(*commands))
+        oldest = (100_000_000_000, "+inf", "BYSCORE", "LIMIT", 0, 1, "WITHSCORES")
+        for at in range(0, len(self._keys), A_TRIP):
+            commands = []
+            for keys in self._keys[at : at + A_TRIP]:
+                commands += [("ZRANGE", keys.due, *oldest), ("ZRANGE", keys.index("running"), *oldest)]
+            replies += self._client.converse("doctor", checkup.ask(*commands))
         if not isinstance(replies[0], Refused):
             self.now = int(replies[0][0]) * 1_000 + int(replies[0][1]) // 1_000
         self.moved = self.moved or replies[1] == 1
@@ -102,7 +107,11 @@ def lines(client: Client, way: Way, watch: Watch, queues: Sequence[str]) -> list
         found.append(Line("FAIL", f"queue {queue}: late", what, why, "redsched mover; redsched task show ID"))
     if watch.left:
         found.append(_left_line(watch))
-    found += [_queue_line(depths) for depths in stats]
+    told = [_queue_line(depths) for depths in stats]
+    well = [line for line in told if line.level == "OK"]
+    found += [line for line in told if line.level != "OK" or len(well) <= MOST_LINES]
+    if len(well) > MOST_LINES:
+        found.append(Line("OK", "other queues", f"{len(well):,} are well"))
     for depths in stats:
         if depths.quarantined:
             found.append(Line(
@@ -132,14 +141,17 @@ def _left_line(watch: Watch) -> Line:
 
 def _stats(client: Client, way: Way, queues: Sequence[str]) -> list[QueueStats]:
     found: list[QueueStats] = []
-    for queue in queues:
+    for at in range(0, len(queues), checkup.PAGE):
+        page = queues[at : at + checkup.PAGE]
         try:
-            call = protocol.stats([queue_keys(client.cell, queue)])
+            call = protocol.stats([queue_keys(client.cell, queue) for queue in page])
             answer: list[QueueStats] = client.converse("stats", checkup.read_only(way, call))
             found += answer
         except StoreError as error:
             if "WRONGTYPE" not in error.problem and not isinstance(error, StoreDenied):  # both are told elsewhere
                 raise
+            for queue in page if len(page) > 1 else ():
+                found += _stats(client, way, [queue])
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Literal
 
@@ -48,6 +49,21 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     entries: int
     keys: int
     cut: bool = False
+
+
+class Progress:
+    """Tells how far a long look is, once in a while."""
+
+    def __init__(self, tell: Callable[[str], None], every_s: float = 2.0) -> None:
+        self._tell, self._every_s = tell, every_s
+        self._next = time.monotonic() + every_s
+
+    def tell(self, what: str) -> None:
+        """Tell it, where it is time."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + self._every_s
+            self._tell(what)
 
 
 def finding(fault: Fault, mended: str = "") -> Finding:
