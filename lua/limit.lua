@@ -1,29 +1,32 @@
 -- limit: set how many finished and dead tasks a queue keeps, or tell how many it does.
 --
 -- KEYS   due       zset    {namespace}:due:<queue>
+-- ARGV   now       int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   field...  words   2 words each: most_finished or most_dead and a number, none, or '' (its default); without any, nothing
 --                          is written
 -- REPLY  {n, n}            most_finished, most_dead as they are now; -1: no cap; error RS_INVALID 1 <field> <why>
 -- FLAGS  none
--- USES   keys, event, stats, caps
+-- USES   clock, keys, event, stats, caps
 
 local q = open(KEYS[1])
-for i = 1, #ARGV, 2 do
+local now = clock(q.prefix, ARGV[1])
+for i = 2, #ARGV, 2 do
   local field, value = ARGV[i], ARGV[i + 1] or ''
   if not CAPS.usual[field] then return redis.error_reply('RS_INVALID 1 fields hold one that is unknown') end
   if value ~= '' and not CAPS.meant(value) then
     return redis.error_reply('RS_INVALID 1 ' .. field .. ' must be a whole number, none or empty')
   end
 end
-for i = 1, #ARGV, 2 do
+for i = 2, #ARGV, 2 do
   if ARGV[i + 1] == '' then
     redis.call('HDEL', q.config, ARGV[i])
   else
     redis.call('HSET', q.config, ARGV[i], ARGV[i + 1])
   end
 end
-if #ARGV > 0 then
+if #ARGV > 1 then
   list_queue(q)
-  event(q, 'limited', 'queue', unpack(ARGV))
+  plan_sweep(q, now)
+  event(q, 'limited', 'queue', unpack(ARGV, 2))
 end
 return {CAPS.told(q, 'most_finished'), CAPS.told(q, 'most_dead')}

@@ -1,12 +1,13 @@
 -- sweep: remove finished and dead tasks whose retention has ended, the oldest beyond a queue's caps (see limit), and consumers
--- that are gone. What goes by a cap is counted and told of; a finished id stays for ten minutes at least.
+-- that are gone. What goes by a cap is counted and told of; a finished id stays for ten minutes at least. Then note when each queue
+-- has something to remove again, and forget those that are empty for a day.
 --
 -- KEYS   due...  zset  {namespace}:due:<queue>, 1..16 queues
 -- ARGV   now     int   0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   limit   int   1..500, most ids looked at in each set; a call ends sooner where they take long
 -- REPLY  {removed, more}  tasks removed; 1 where there may be more to remove
 -- FLAGS  allow-oom
--- USES   budget, clock, keys, check, read, trouble, caps, drain, ready, ended, finish
+-- USES   budget, clock, keys, check, read, trouble, caps, drain, ready, sweeps, ended, finish
 
 local queues, limit = open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
 local now = clock(queues[1].prefix, ARGV[1])
@@ -61,7 +62,7 @@ local function sweep_set(q, name, is_final)
     looked, left = looked + n, left + gone
     if not stopped and (n < wanted or gone == 0 and young == before) then return end
   until looked >= limit or is_over()
-  if left > 0 or stopped then more = 1 end
+  if left > 0 or stopped then more, q.swept = 1, false end
 end
 
 for i, q in ipairs(SHARE.in_turn(queues, now)) do
@@ -69,8 +70,10 @@ for i, q in ipairs(SHARE.in_turn(queues, now)) do
     more = 1
     break
   end
+  q.swept = true
   sweep_set(q, 'finished', function(state) return FINISHED[state] end)
   sweep_set(q, 'dead', function(state) return state == 'dead' end)
-  drop_idle_consumers(q)
+  local consumers = drop_idle_consumers(q)
+  if q.swept then SWEEPS.plan(q, now, consumers) end
 end
 return {removed, more}

@@ -5,11 +5,11 @@ local TYPES = {task = 'hash', due = 'zset', held = 'zset', running = 'zset', fin
   queues = 'set', mover = 'string', claimed = 'string', inbox = 'stream', answer = 'hash',
   schedule = 'hash', schedules = 'zset', calendars = 'hash', listeners = 'zset', line = 'zset', children = 'zset',
   stopped = 'zset', agenda = 'zset', parents = 'hash', paused = 'hash', cursors = 'hash', rules = 'hash', items = 'hash', members = 'zset',
-  unique = 'string', digest = 'string', config = 'hash'}
+  unique = 'string', digest = 'string', config = 'hash', sweeps = 'zset'}
 local LASTING = {due = true, held = true, running = true, finished = true, dead = true, ready = true, queues = true,
   meta = true, schedule = true, schedules = true, calendars = true, listeners = true, line = true, children = true,
   stopped = true, agenda = true, parents = true, paused = true, cursors = true, rules = true, items = true, members = true,
-  digest = true, config = true}
+  digest = true, config = true, sweeps = true}
 
 local function group_of(stream)
   local workers, others = nil, 0

@@ -11,6 +11,10 @@ function CAPS.of(q, field)
   return found and CAPS.meant(found) or CAPS.usual[field]
 end
 
+function CAPS.is_over(q)
+  return redis.call('ZCARD', q.finished) > CAPS.of(q, 'most_finished') or redis.call('ZCARD', q.dead) > CAPS.of(q, 'most_dead')
+end
+
 -- Whether a finished task may not go yet: clients repeat their calls, and its id must be known then.
 function CAPS.is_young(set, ended, now) return set == 'finished' and now - ended < 600000 end
 

@@ -38,8 +38,9 @@ local function drop_entry(q, entry)
   redis.pcall('XACK', stream, 'workers', at)
 end
 
--- Take consumers from the groups of a queue that have nothing pending and have not been seen for an hour.
+-- Take consumers from the groups of a queue that have nothing pending and have not been seen for an hour. Answers how many stay.
 local function drop_idle_consumers(q)
+  local left = 0
   for _, priority in ipairs(PRIORITIES) do
     local stream = stream_of(q, priority)
     local consumers = redis.pcall('XINFO', 'CONSUMERS', stream, 'workers')
@@ -48,7 +49,10 @@ local function drop_idle_consumers(q)
       for i = 1, #told, 2 do consumer[told[i]] = told[i + 1] end
       if consumer.pending == 0 and consumer.idle > 3600000 then
         redis.call('XGROUP', 'DELCONSUMER', stream, 'workers', consumer.name)
+      else
+        left = left + 1
       end
     end
   end
+  return left
 end

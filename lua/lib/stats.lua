@@ -1,6 +1,7 @@
 -- stats: totals of a queue, and the same by minute (kept an hour); one HINCRBY per batch and outcome. Whatever is wrong with
 -- these keys, what is counted stands.
 
+local ENDS = {completed = true, skipped = true, expired = true, cancelled = true, dead = true}
 local LATENESS = {1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000, 60000, 3600000}
 
 local function by_minute(q, now, field, n)
@@ -12,11 +13,17 @@ local function by_minute(q, now, field, n)
   return true
 end
 
--- Answers whether it is the first of this field in this minute, or may be, as nobody can tell.
+-- Say when a queue may have something to remove; only an earlier time than what is known changes anything.
+local function plan_sweep(q, at) redis.pcall('ZADD', q.prefix .. 'sweeps', 'LT', text(at), q.name) end
+
+-- Answers whether it is the first of this field in this minute, or may be, as nobody can tell. The first task of a minute that ends
+-- says that the queue has something to remove, and the sweep then looks when that is.
 local function count(q, now, field, n)
   if n == 0 then return false end
   redis.pcall('HINCRBY', q.stats, field, n)
-  return by_minute(q, now, field, n)
+  local first = by_minute(q, now, field, n)
+  if first and ENDS[field] then plan_sweep(q, now + 10000) end
+  return first
 end
 
 -- Say that there is such a queue: movers and the doctor find it sooner by that.

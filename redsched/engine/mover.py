@@ -8,6 +8,7 @@ for a dead one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import logging
 import time
@@ -21,6 +22,7 @@ from redsched.engine.isolation import Isolation, Refusals, is_its_own
 from redsched.engine.loop import Loop
 from redsched.engine.observer import Observer, Silent
 from redsched.engine.stranded import Stranded
+from redsched.engine.sweeps import Sweeps
 from redsched.model.errors import StoreError
 from redsched.settings import Settings
 from redsched.wire import install as installing
@@ -39,8 +41,6 @@ CAP_BLIND = 0.1  # without tracking
 DEBOUNCE = 0.003  # seconds between calls that follow wake-ups
 STANDBY = 0.15  # seconds after a due time at which a mover that does not act looks
 JUMP = 2.0  # seconds by which the server's clock may leave ours before leases are not trusted
-SWEEP_EVERY = 10.0
-SWEEP_AGAIN = 0.005  # while there is more: about 20,000 removed a second, and most of the server's time left to others
 SCAN_EVERY = 60.0
 SCAN_SOON = 5.0  # where tasks were found that were ready and nowhere
 SCAN_STEPS = 20  # SCAN calls a minute, once the first pass is done
@@ -63,11 +63,13 @@ class Mover:
         self._wake: dict[str, float] = {}  # when each queue is looked at next, monotonic
         self._heap: list[tuple[float, str]] = []
         self._told: set[str] = set()  # queues whose due set somebody wrote
+        self._missed: set[str] = set()  # the same, while another mover acts
         self._round: list[str] = []  # queues left of the round that looks at every one
         self._home_round: list[str] = []
         self.armed = False  # whether tracking wakes us
         self.polls = 0  # promote calls made, for whoever measures
         self._acting = True
+        self._answered = asyncio.Event()  # Redis has told once which mover acts
         self._last_call = 0.0
         self._next_cap = 0.0
         self._offset: float | None = None  # server seconds less monotonic seconds
@@ -82,16 +84,16 @@ class Mover:
         self._agenda = Agenda(self._client, lambda: self._acting)
         self._promotes = Isolation("promote", self._client.transport, self._observer)
         self._reaps = Isolation("reap", self._client.transport, self._observer)
-        self._sweeps = Isolation("sweep", self._client.transport, self._observer)
+        self._sweeps = Sweeps(
+            self._client, self._known, self._observer, acting=lambda: self._acting, to_local=self._to_local
+        )
         self._lists = Refusals("queues", self._observer, log, "key")
-        self._sweep_at = 0.0  # when every queue is swept again
-        self._to_sweep: list[QueueKeys] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         """Until ``stop`` or cancelled."""
         self._moves = Loop("promote", self._move, observer=self._observer, log=log)
-        sweeps = Loop("sweep", self._sweep, observer=self._observer, log=log)
+        sweeps = Loop("sweep", self._sweeps.step, observer=self._observer, log=log)
         self._scans = Loop("scan", self._look_around, observer=self._observer, log=log)
         log.info("mover.started", extra={"mover": self._name, "namespace": self._client.settings.namespace})
         ingests = Loop("ingest", self._inboxes.step, observer=self._observer, log=log)
@@ -141,6 +143,7 @@ class Mover:
             while self._told and len(found) < QUEUES_A_CALL:
                 found[self._told.pop()] = None
         else:
+            self._missed |= self._told
             self._told.clear()
         while self._heap and self._heap[0][0] <= now and len(found) < QUEUES_A_CALL:
             at, queue = heapq.heappop(self._heap)
@@ -182,8 +185,11 @@ class Mover:
         now = time.monotonic()
         if now - before < JUMP / 4 or self._offset is None:  # a slow call tells nothing of the clock
             self._watch_clock(promoted.now / 1_000, (before + now) / 2)
+        self._answered.set()
         if self._acting != promoted.acting:
             self._acting = self._inboxes.acting = promoted.acting
+            if self._acting:
+                self._take_over()
             log.debug("mover.acting" if self._acting else "mover.standby", extra={"mover": self._name})
         overdue: list[QueueKeys] = []
         for moved in promoted.queues:
@@ -196,14 +202,23 @@ class Mover:
         if overdue:
             await self._reap(overdue)
 
+    def _take_over(self) -> None:
+        """What the other one was told of and may not have done, and what it may not have seen."""
+        self._told |= self._missed
+        self._missed.clear()
+        self._restart = True
+        self._scans.nudge()
+
     def _set_timer(self, moved: Moved, now: float) -> None:
-        times = [CAP * 60 + now]
+        times: list[float] = []
         if moved.next_due is not None:
             times.append(self._to_local(moved.next_due) + (0.0 if self._acting else STANDBY))
         if moved.next_lease is not None:
             times.append(max(self._to_local(moved.next_lease) + 0.001, self._reaps_from(moved.queue)))
-        at = min(times)
-        self._wake_at(moved.queue, now if moved.moved >= BATCH else at)
+        if moved.moved >= BATCH:
+            times = [now]
+        if times:  # an empty queue costs nothing until somebody writes it
+            self._wake_at(moved.queue, min(*times, CAP * 60 + now))
 
     def _wake_at(self, queue: str, at: float) -> None:
         self._wake[queue] = at
@@ -292,11 +307,18 @@ class Mover:
     # housekeeping
 
     async def _look_around(self) -> float:
-        """Find the due sets that exist: all of them at the start and whenever pushes may have been missed, then a few
-        steps a minute."""
+        """Find the due sets that exist, if this mover acts: all of them at the start and whenever pushes may have been
+        missed, then a few steps a minute."""
         self._client.transport.mode.check_library()
         await self._watch_epoch()
-        self._learn(await self._listed())
+        listed = await self._listed()
+        self._forget(listed)
+        self._learn(listed)
+        if self._known:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._answered.wait(), CAP)
+        if not self._acting:
+            return SCAN_EVERY
         while True:
             if self._restart:
                 self._restart, self._whole, self._scan = False, True, "0"
@@ -334,21 +356,15 @@ class Mover:
             self._observer.redis_error("emptied")
         self._epoch = epoch
 
+    def _forget(self, listed: set[str]) -> None:
+        """Queues that are listed no more and have nothing to wait for: whoever writes to one of them tells of it."""
+        if listed and self.armed:
+            busy = self._wake.keys() | self._told | self._promotes.refused.keys() | {keys.queue for keys in self._at_home}
+            for queue in self._known.keys() - listed - busy:
+                del self._known[queue]
+
     def _learn(self, queues: set[str]) -> None:
         new = {queue for queue in queues - self._known.keys() if self._key(queue) is not None}
         if new:
             self._told.update(new)
             self._moves.nudge()
-
-    async def _sweep(self) -> float:
-        """Remove what is past its retention, in small calls."""
-        now = time.monotonic()
-        if now >= self._sweep_at:
-            self._sweep_at, self._to_sweep = now + SWEEP_EVERY, list(self._known.values())
-        todo, self._to_sweep = self._to_sweep, []
-        for at in range(0, len(todo), QUEUES_A_CALL):
-            some = todo[at : at + QUEUES_A_CALL]
-            if any(swept.more for swept in await self._sweeps.send(some, protocol.sweep)):
-                self._to_sweep += some
-            await asyncio.sleep(0)
-        return SWEEP_AGAIN if self._to_sweep else max(SWEEP_AGAIN, self._sweep_at - time.monotonic())

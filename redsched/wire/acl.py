@@ -78,7 +78,7 @@ def _producer_raw(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 
 def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
-    keys = [f"%W~{cell.events}", f"%W~{cell.queues}", f"%W~{cell.durable}", f"~{cell.prefix}answer:*"]
+    keys = [f"%W~{cell.events}", f"%W~{cell.queues}", f"%W~{cell.sweeps}", f"%W~{cell.durable}", f"~{cell.prefix}answer:*"]
     for queue in queues:
         keys += (f"~{queue.task('*')}", f"~{queue.due}", *(f"~{queue.stream(priority)}" for priority in PRIORITIES))
         keys += (f"~{queue.index('stats')}", f"~{queue.index('stats')}:*")
@@ -109,7 +109,7 @@ def _inbox(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"~{cell.prefix}claimed:*", f"~{cell.prefix}answer:*", f"~{cell.events}", f"~{cell.queues}"]
-    keys += [f"~{cell.mover}", f"%R~{cell.meta}", *_of_schedules(cell, "~"), *_of_events(cell, "~")]
+    keys += [f"~{cell.mover}", f"~{cell.sweeps}", f"%R~{cell.meta}", *_of_schedules(cell, "~"), *_of_events(cell, "~")]
     keys += [f"~{cell.rules}", f"~{cell.rules}:*"]
     keys += [rule for queue in queues for rule in _whole(queue, "~")]
     plain = {"fcall", "fcall_ro", "info", "sadd", "sscan", "xgroup|create", "xreadgroup", "client|id",
@@ -122,7 +122,7 @@ def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 def _observer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"%R~{cell.prefix}claimed:*", f"%R~{cell.events}", f"%R~{cell.queues}", f"%R~{cell.mover}"]
-    keys += [f"%R~{cell.meta}", *_of_schedules(cell, "%R~"), *_of_events(cell, "%R~")]
+    keys += [f"%R~{cell.meta}", f"%R~{cell.sweeps}", *_of_schedules(cell, "%R~"), *_of_events(cell, "%R~")]
     keys += [f"%R~{cell.rules}", f"%R~{cell.rules}:*"]
     keys += [rule for queue in queues for rule in _whole(queue, "%R~")]
     plain = {"fcall", "fcall_ro", "hget", "hmget", "hgetall", "hlen", "zrange", "zcard", "zcount", "zscore", "xlen",

@@ -89,7 +89,7 @@ def _quarantined(member: bytes, score: bytes) -> Quarantined:
 def limit(keys: QueueKeys, caps: Mapping[str, int | str | None]) -> Call[Limits]:
     """Set how many finished and dead tasks a queue keeps, by ``most_finished`` and ``most_dead``: a number, ``none``,
     or None for the default. Answers what holds now; without any it writes nothing."""
-    words: list[Any] = []
+    words: list[Any] = [0]
     for field, most in caps.items():
         is_number = isinstance(most, int) and not isinstance(most, bool) and 0 <= most <= MOST
         if not (is_number or most in (None, "none")):

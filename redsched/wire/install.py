@@ -131,6 +131,15 @@ def _names(keys: CellKeys, cursor: str) -> Generator[Command, Any, tuple[str, li
     return text_of(reply[0]), [text_of(name) for name in reply[1]]
 
 
+def sweeps(keys: CellKeys) -> Generator[Command, Any, list[tuple[str, int]]]:
+    """The queues that are to be swept first, each with when, ms: the next 256. What names no queue is taken out."""
+    flat = yield ("ZRANGE", keys.sweeps, 0, 255, "WITHSCORES")
+    noted = [(flat[at], min(float(flat[at + 1]), 9e15)) for at in range(0, len(flat), 2)]
+    if strays := [name for name, _ in noted if not is_name(text_of(name))]:
+        yield ("ZREM", keys.sweeps, *strays)
+    return [(text_of(name), int(max(at, 0))) for name, at in noted if name not in strays]
+
+
 def epoch(keys: CellKeys) -> Generator[Command, Any, str | None]:
     """Which life of this namespace it is: a random text in ``meta``, made where it is missing. None where that is
     refused, or ``meta`` is no hash: the doctor tells of that."""

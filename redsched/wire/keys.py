@@ -72,6 +72,11 @@ class CellKeys(msgspec.Struct, frozen=True):
         return self.prefix + "agenda"
 
     @property
+    def sweeps(self) -> str:
+        """Zset: queue -> when it is swept next, ms."""
+        return self.prefix + "sweeps"
+
+    @property
     def rules(self) -> str:
         """Hash: rule -> the event that it is about; its definition is in the hash of the event's rules."""
         return self.prefix + "rules"

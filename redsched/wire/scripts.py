@@ -31,12 +31,12 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 # a part may name only parts before it
 _PARTS = ("shape", "budget", "clock", "keys", "check", "read", "trouble", "event", "stats", "caps", "drain", "ready",
-          "json", "inside", "plan", "conditions", "facts", "hold", "newer", "tie", "digest", "circle", "ended",
-          "finish", "isolate", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "merge", "unique",
-          "planned", "replan", "field", "submit", "rerun", "judge", "due", "create", "inbox", "whole", "start",
-          "claimed", "page", "view", "tied", "fault", "family", "loose", "amiss", "inspected", "retie", "amend",
-          "target", "mend", "schedule", "former", "pause", "run", "overlap", "turn", "firing", "rule", "heard",
-          "fate", "crowd", "agenda")  # fmt: skip
+          "sweeps", "json", "inside", "plan", "conditions", "facts", "hold", "newer", "tie", "digest", "circle",
+          "ended", "finish", "isolate", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "merge",
+          "unique", "planned", "replan", "field", "submit", "rerun", "judge", "due", "create", "inbox", "whole",
+          "start", "claimed", "page", "view", "tied", "fault", "family", "loose", "amiss", "inspected", "retie",
+          "amend", "target", "mend", "schedule", "former", "pause", "run", "overlap", "turn", "firing", "rule",
+          "heard", "fate", "crowd", "agenda")  # fmt: skip
 
 # Parts of one concept: what only they use of each other is not seen outside.
 _ROOMS = (

@@ -22,7 +22,7 @@ TYPES = {
     "schedules": "zset", "schedule": "hash", "calendars": "hash", "fact": None, "listeners": "zset", "line": "zset",
     "unique": "string", "digest": "string", "items": "hash", "members": "zset", "parents": "hash", "children": "zset",
     "paused": "hash", "stopped": "zset", "agenda": "zset", "cursors": "hash", "rules": "hash",
-    "config": "hash",
+    "config": "hash", "sweeps": "zset",
 }  # fmt: skip
 TIED = ("listeners", "line", "digest", "items", "members", "parents", "children", "stopped", "agenda", "cursors")
 TOKEN = re.compile(r"(\d+)\.[0-9a-f]+")

@@ -59,9 +59,9 @@ def test_a_cap_is_set_changed_and_taken_back(queue: Queue) -> None:
 
 @pytest.mark.parametrize("value", ["-1", "1.5", "all", "1e3", "9" * 16, "+5"])
 def test_what_is_no_cap_is_refused_and_nothing_is_written(queue: Queue, value: str) -> None:
-    told = queue.refused("limit", "most_dead", 5, "most_finished", value)
+    told = queue.refused("limit", NOW, "most_dead", 5, "most_finished", value)
     assert told == "RS_INVALID 1 most_finished must be a whole number, none or empty"
-    assert queue.refused("limit", "most_ready", 5) == "RS_INVALID 1 fields hold one that is unknown"
+    assert queue.refused("limit", NOW, "most_ready", 5) == "RS_INVALID 1 fields hold one that is unknown"
 
 
 @pytest.mark.parametrize("value", [-1, True, 1.5, "all", 10**13])

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from redsched import Mover, Settings, Task
-from redsched.engine import isolation
+from redsched.engine import isolation, sweeps
 from redsched.engine import mover as engine
 from redsched.wire import protocol
 from redsched.wire.keys import queue_keys
@@ -301,7 +301,7 @@ def test_a_queue_whose_leases_cannot_be_taken_back_does_not_hold_up_the_others(
 def test_a_queue_that_cannot_be_swept_does_not_hold_up_the_others(
     site: Site, place: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "SWEEP_EVERY", 0.05)
+    monkeypatch.setattr(sweeps, "EVERY", 0.05)
     monkeypatch.setattr(isolation, "REFUSED", 0.05)
     caplog.set_level(logging.ERROR, "redsched.mover")
     for queue in ("bad", "good", "fine"):

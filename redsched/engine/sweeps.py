@@ -1,0 +1,79 @@
+"""Sweeps: has what is past its retention removed where there is something, as the scripts note it in ``sweeps``.
+
+The acting mover sweeps; one that stands by does only what is late, as the acting one may not be allowed to. Beside that
+the acting one sweeps each queue that it knows once an hour, whatever is noted: an older library notes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from redsched.client import AsyncClient
+from redsched.engine.isolation import Isolation, Refusals, is_its_own
+from redsched.engine.observer import Observer
+from redsched.model.errors import StoreError
+from redsched.wire import install as installing
+from redsched.wire import protocol
+from redsched.wire.keys import QueueKeys, queue_keys
+
+log = logging.getLogger("redsched.mover")
+QUEUES_A_CALL = 16
+EVERY = 10.0
+AGAIN = 0.005  # while there is more: about 20,000 removed a second, and most of the server's time left to others
+STANDBY = 30.0  # seconds after which one that does not act sweeps
+ROUND = 3_600.0  # seconds in which each queue is swept once at least
+
+
+class Sweeps:
+    """The step of the loop ``sweep``."""
+
+    def __init__(
+        self, client: AsyncClient, known: Mapping[str, QueueKeys], observer: Observer, *,
+        acting: Callable[[], bool], to_local: Callable[[int], float],
+    ) -> None:  # fmt: skip
+        self._client = client
+        self._known = known
+        self._acting = acting
+        self._to_local = to_local  # server ms -> monotonic seconds
+        self._sweeps = Isolation("sweep", client.transport, observer)
+        self._lists = Refusals("sweeps", observer, log, "key")
+        self._more: list[QueueKeys] = []
+        self._round: list[str] = []  # queues left of the round that takes an hour
+
+    async def step(self) -> float:
+        """Sweep what is due; answers the seconds until the next look."""
+        todo = self._more or [queue_keys(self._client.cell, name) for name in await self._due()]
+        self._more = []
+        for at in range(0, len(todo), QUEUES_A_CALL):
+            some = todo[at : at + QUEUES_A_CALL]
+            if any(swept.more for swept in await self._sweeps.send(some, protocol.sweep)):
+                self._more += some
+            await asyncio.sleep(0)
+        return AGAIN if self._more else EVERY
+
+    async def _due(self) -> Iterable[str]:
+        """Those that are noted, and the next of the round."""
+        found = dict.fromkeys(await self._noted())
+        if self._acting():
+            self._round = self._round or list(self._known)
+            share = math.ceil(len(self._known) * EVERY / ROUND)
+            found.update(dict.fromkeys(self._round[:share]))
+            del self._round[:share]
+        return found
+
+    async def _noted(self) -> list[str]:
+        now = time.monotonic() - (0.0 if self._acting() else STANDBY)
+        keys = self._client.cell_keys
+        try:
+            noted = await self._client.transport.steps("sweeps", installing.sweeps(keys))
+        except StoreError as error:
+            if not is_its_own(error):
+                raise
+            self._lists.refuse(keys.sweeps, error)  # the round finds them as well
+            return []
+        self._lists.accept(keys.sweeps)
+        return [queue for queue, at in noted if self._to_local(at) <= now]
