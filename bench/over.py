@@ -19,7 +19,7 @@ from redsched.wire.protocol import Settlement
 
 QUEUES = 10_000
 A_CALL = 16
-SETTLE_SECONDS = 25  # the mover's first look at every queue
+SETTLE_SECONDS = 90  # the mover's first look at every queue, and the sweep after the minute in which tasks ended
 
 
 def measure(options: Options, tick: Tick) -> Report:

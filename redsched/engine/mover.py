@@ -359,7 +359,8 @@ class Mover:
     def _forget(self, listed: set[str]) -> None:
         """Queues that are listed no more and have nothing to wait for: whoever writes to one of them tells of it."""
         if listed and self.armed:
-            busy = self._wake.keys() | self._told | self._promotes.refused.keys() | {keys.queue for keys in self._at_home}
+            at_home = {keys.queue for keys in self._at_home}
+            busy = self._wake.keys() | self._told | self._promotes.refused.keys() | at_home
             for queue in self._known.keys() - listed - busy:
                 del self._known[queue]
 

@@ -22,6 +22,7 @@ from redsched.wire.keys import QueueKeys, queue_keys
 
 log = logging.getLogger("redsched.mover")
 QUEUES_A_CALL = 16
+PAGE = 256  # queues of one look
 EVERY = 10.0
 AGAIN = 0.005  # while there is more: about 20,000 removed a second, and most of the server's time left to others
 STANDBY = 30.0  # seconds after which one that does not act sweeps
@@ -48,12 +49,15 @@ class Sweeps:
         """Sweep what is due; answers the seconds until the next look."""
         todo = self._more or [queue_keys(self._client.cell, name) for name in await self._due()]
         self._more = []
+        calls = 0
         for at in range(0, len(todo), QUEUES_A_CALL):
             some = todo[at : at + QUEUES_A_CALL]
-            if any(swept.more for swept in await self._sweeps.send(some, protocol.sweep)):
+            answers = await self._sweeps.send(some, protocol.sweep)
+            calls += len(answers)
+            if any(swept.more for swept in answers):
                 self._more += some
             await asyncio.sleep(0)
-        return AGAIN if self._more else EVERY
+        return AGAIN if self._more or calls and len(todo) >= PAGE else EVERY
 
     async def _due(self) -> Iterable[str]:
         """Those that are noted, and the next of the round."""
@@ -69,7 +73,7 @@ class Sweeps:
         now = time.monotonic() - (0.0 if self._acting() else STANDBY)
         keys = self._client.cell_keys
         try:
-            noted = await self._client.transport.steps("sweeps", installing.sweeps(keys))
+            noted = await self._client.transport.steps("sweeps", installing.sweeps(keys, PAGE))
         except StoreError as error:
             if not is_its_own(error):
                 raise

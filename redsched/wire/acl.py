@@ -78,7 +78,8 @@ def _producer_raw(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 
 def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
-    keys = [f"%W~{cell.events}", f"%W~{cell.queues}", f"%W~{cell.sweeps}", f"%W~{cell.durable}", f"~{cell.prefix}answer:*"]
+    keys = [f"%W~{key}" for key in (cell.events, cell.queues, cell.sweeps, cell.durable)]
+    keys.append(f"~{cell.prefix}answer:*")
     for queue in queues:
         keys += (f"~{queue.task('*')}", f"~{queue.due}", *(f"~{queue.stream(priority)}" for priority in PRIORITIES))
         keys += (f"~{queue.index('stats')}", f"~{queue.index('stats')}:*")

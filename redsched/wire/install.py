@@ -131,9 +131,9 @@ def _names(keys: CellKeys, cursor: str) -> Generator[Command, Any, tuple[str, li
     return text_of(reply[0]), [text_of(name) for name in reply[1]]
 
 
-def sweeps(keys: CellKeys) -> Generator[Command, Any, list[tuple[str, int]]]:
-    """The queues that are to be swept first, each with when, ms: the next 256. What names no queue is taken out."""
-    flat = yield ("ZRANGE", keys.sweeps, 0, 255, "WITHSCORES")
+def sweeps(keys: CellKeys, limit: int) -> Generator[Command, Any, list[tuple[str, int]]]:
+    """The ``limit`` queues that are to be swept first, each with when, ms. What names no queue is taken out."""
+    flat = yield ("ZRANGE", keys.sweeps, 0, limit - 1, "WITHSCORES")
     noted = [(flat[at], min(float(flat[at + 1]), 9e15)) for at in range(0, len(flat), 2)]
     if strays := [name for name, _ in noted if not is_name(text_of(name))]:
         yield ("ZREM", keys.sweeps, *strays)
