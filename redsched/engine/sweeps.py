@@ -57,7 +57,7 @@ class Sweeps:
             if any(swept.more for swept in answers):
                 self._more += some
             await asyncio.sleep(0)
-        return AGAIN if self._more or calls and len(todo) >= PAGE else EVERY
+        return AGAIN if self._more or (calls and len(todo) >= PAGE) else EVERY
 
     async def _due(self) -> Iterable[str]:
         """Those that are noted, and the next of the round."""

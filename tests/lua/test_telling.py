@@ -18,7 +18,7 @@ from tests.lua.timetable import decision
 
 LAST = "18446744073709551615-18446744073709551615"  # the highest id of a stream
 FULL = 2**63 - 1
-TELLING = ("events", "stats:q", f"stats:q:{NOW // 60_000}", "queues")
+TELLING = ("events", "stats:q", f"stats:q:{NOW // 60_000}", "queues", "sweeps")
 TASK = (2, "type", "t", "payload", "{}")
 LISTENERS = 40
 

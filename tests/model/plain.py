@@ -21,10 +21,10 @@ HOUR, YEAR = 3_600_000, 31_536_000_000
 TYPES = {
     "task": "hash", "due": "zset", "held": "zset", "running": "zset", "finished": "zset", "dead": "zset",
     "quarantine": "zset", "ready": "stream", "events": "stream", "outcome": "hash", "stats": "hash", "meta": "hash",
-    "queues": "set", "mover": "string", "claimed": "string",
+    "queues": "set", "mover": "string", "claimed": "string", "sweeps": "zset", "config": "hash",
 } | TIES  # fmt: skip
 FOR_EVER = (*PLACES, "ready", "queues", "meta")
-LASTING = (*FOR_EVER, *(TIES.keys() - {"unique"}))
+LASTING = (*FOR_EVER, "sweeps", "config", *(TIES.keys() - {"unique"}))
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 Broken = set[tuple[str, str, str]]  # kind, name (of a task: queue/id), rule

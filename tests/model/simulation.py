@@ -257,7 +257,7 @@ class Run:
                 break
         self.state = self._look()
         left = [key for key in self.state.others if key.partition(":")[0] not in
-                ("meta", "queues", "stats", "events", "claimed", "mover")]  # fmt: skip
+                ("meta", "queues", "stats", "events", "claimed", "mover", "sweeps")]  # fmt: skip
         kept = {task for task in self.state.tasks if task not in self.oracle.loose | self.oracle.unwritten}
         if left or kept:
             raise Violation(f"left behind: {left} {kept}")

@@ -20,7 +20,7 @@ from redsched.wire.keys import queue_keys
 MOST_FAULTS = 10_000  # of one look
 MOST_QUEUES = 20_000  # whose sets and streams one look goes through
 _LASTING = (*SETS, "quarantine", "ready")
-_PLAIN = (b"queues", b"events", b"schedules", b"calendars", b"agenda", b"cursors", b"rules")
+_PLAIN = (b"queues", b"events", b"schedules", b"calendars", b"agenda", b"cursors", b"rules", b"sweeps")
 _OF_QUEUE = ("outcome", "stats", "inbox", "config", "line", "children", "parents", "items", "members", "unique",
              "digest", "paused", "stopped")  # fmt: skip
 _AGAIN = {"task": "tasks", "entry": "entries", "pending": "pendings", "key": "keys"}
