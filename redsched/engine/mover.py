@@ -316,7 +316,8 @@ class Mover:
         self._learn(listed)
         if self._known:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._answered.wait(), CAP)
+                async with asyncio.timeout(CAP):  # wait_for may swallow a cancel
+                    await self._answered.wait()
         if not self._acting:
             return SCAN_EVERY
         while True:
