@@ -7,8 +7,9 @@ from typing import Any
 
 from bench.common import QUEUE
 from bench.ground import HOUR_MS, Act, Ground, case
-from redsched import Task
-from redsched.wire import care, events, protocol
+from redsched import AsyncClient
+from redsched.engine.settlements import Settlements
+from redsched.wire import care, protocol
 from redsched.wire.protocol import Settlement
 
 FACT_BYTES = 60_000
@@ -78,6 +79,15 @@ def running(ground: Ground, count: int, payload: Any = None, conditions: Any = N
     return claims
 
 
+def settle(ground: Ground, ends: list[Settlement]) -> None:
+    """In the batches that a worker sends."""
+    waiting = Settlements(AsyncClient(settings=ground.client.settings))
+    waiting.extend(ends)
+    while batch := waiting.batch():
+        ground.send(protocol.settle(ground.cell, batch))
+        waiting.answered()
+
+
 def with_children(ground: Ground, ids: list[str], each: int = 1) -> None:
     """Tasks that come after these."""
     ground.add([ground.later(conditions={"after": {"ids": [one]}}) for one in ids for _ in range(each)], 200)
@@ -91,37 +101,52 @@ def paused(ground: Ground) -> None:
 # --- enqueue, ingest
 
 
-@case("enqueue", "1,000 tasks with 32 tests each")
+def together(plan: Any) -> int:
+    """How many tasks of such conditions one call takes."""
+    return 65_536 // (len(json.dumps(plan(999), separators=(",", ":"))) + 8)
+
+
+@case("enqueue", "64 KiB of conditions, 32 tests each")
 def _(ground: Ground) -> Act:
-    tasks = [ground.later(conditions=tested(at)) for at in range(1_000)]
+    tasks = [ground.later(conditions=tested(at)) for at in range(together(tested))]
     return lambda: ground.client.enqueue_many(tasks)
 
 
-@case("enqueue", "1,000 tasks with 32 facts, a line and a lock each")
+@case("enqueue", "64 KiB of conditions, 32 facts, a line and a lock each")
 def _(ground: Ground) -> Act:
-    tasks = [ground.later(conditions=tied(at), key=f"k{at}") for at in range(1_000)]
+    tasks = [ground.later(conditions=tied(at), key=f"k{at}") for at in range(together(tied))]
     return lambda: ground.client.enqueue_many(tasks)
 
 
-@case("enqueue", "1,000 due tasks that fill in 32 members of facts of 60 KB")
+@case("enqueue", "1,000 tasks of the same conditions, 32 facts and a line")
 def _(ground: Ground) -> Act:
-    facts(ground, 1_000)
-    tasks = [ground.task(payload={}, conditions=filled_in(at)) for at in range(1_000)]
+    tasks = [ground.later(conditions=tied(0) | {"unique": None}, key=f"k{at}") for at in range(1_000)]
     return lambda: ground.client.enqueue_many(tasks)
 
 
-@case("enqueue", "1,000 payloads of 250 KB")
+@case("enqueue", "64 KiB of conditions of due tasks, 32 members of facts of 60 KB each")
 def _(ground: Ground) -> Act:
-    tasks = [ground.later(payload=HEAVY) for _ in range(1_000)]
+    facts(ground, 100)
+    tasks = [ground.task(payload={}, conditions=filled_in(at)) for at in range(together(filled_in))]
     return lambda: ground.client.enqueue_many(tasks)
 
 
-@case("enqueue", "one task after 500 others, 1,000 times 2")
+@case("enqueue", "2 MiB of payloads")
 def _(ground: Ground) -> Act:
-    ids = ground.add([ground.later() for _ in range(500)], 500)
-    tasks = [ground.later(conditions={"after": {"ids": ids}})]
-    tasks += [ground.later(conditions={"after": {"ids": ids[:2]}}) for _ in range(750)]
+    tasks = [ground.later(payload=HEAVY) for _ in range(8)]
     return lambda: ground.client.enqueue_many(tasks)
+
+
+@case("enqueue", "a chain of 1,000 tasks")
+def _(ground: Ground) -> Act:
+    tasks = [ground.later() for _ in range(1_000)]
+    return lambda: ground.client.chain(tasks)
+
+
+@case("enqueue", "a group of 500 tasks and one after them")
+def _(ground: Ground) -> Act:
+    tasks = [ground.later() for _ in range(500)]
+    return lambda: ground.client.group(tasks, then=ground.later())
 
 
 @case("enqueue", "1,000 plain tasks that are due")
@@ -244,7 +269,7 @@ def _(ground: Ground) -> Act:
     return lambda: ground.send(protocol.progress(ground.keys, end.task_id, end.token, "x" * 65_000))
 
 
-@case("settle", "1,000 tasks with a line, a lock and 16 facts each")
+@case("settle", "as a worker sends 1,000 tasks with a line, a lock and 16 facts each")
 def _(ground: Ground) -> Act:
     ends: list[Settlement] = []
     for at in range(1_000):
@@ -254,27 +279,27 @@ def _(ground: Ground) -> Act:
         if at % 50 == 49:
             call = protocol.claim([ground.keys], consumer="bench", count=50, lease_ms=LEASE_MS)
             ends += (Settlement(QUEUE, one.id, one.token, "complete") for one in call.read(ground.send(call)).tasks)
-    return lambda: ground.send(protocol.settle(ground.cell, ends))
+    return lambda: settle(ground, ends)
 
 
-@case("settle", "1,000 parents of a child each")
+@case("settle", "as a worker sends 1,000 parents of a child each")
 def _(ground: Ground) -> Act:
     ends = running(ground, 1_000)
     with_children(ground, [end.task_id for end in ends])
-    return lambda: ground.send(protocol.settle(ground.cell, ends))
+    return lambda: settle(ground, ends)
 
 
-@case("settle", "200 results of 250 KB")
+@case("settle", "as a worker sends 200 results of 250 KB")
 def _(ground: Ground) -> Act:
     ends = [Settlement(QUEUE, end.task_id, end.token, "complete", json.dumps(HEAVY)) for end in running(ground, 200)]
-    return lambda: ground.send(protocol.settle(ground.cell, ends))
+    return lambda: settle(ground, ends)
 
 
-@case("settle", "1,000 retries with texts of 20 KB")
+@case("settle", "as a worker sends 1,000 retries with texts of 20 KB")
 def _(ground: Ground) -> Act:
     ends = [Settlement(QUEUE, end.task_id, end.token, "retry", "", "e" * 4_000, "t" * 16_000)
             for end in running(ground, 1_000)]  # fmt: skip
-    return lambda: ground.send(protocol.settle(ground.cell, ends))
+    return lambda: settle(ground, ends)
 
 
 @case("reap", "500 leases that have ended")
@@ -357,9 +382,7 @@ def _(ground: Ground) -> Act:
     return lambda: ground.client.abandon(ids, "a", queue=QUEUE)
 
 
-@case("follow", "1,000 parents")
+@case("follow", "a group of 1,000 tasks and one after them")
 def _(ground: Ground) -> Act:
-    ids = ground.add([ground.later() for _ in range(1_001)], 500)
-    plan = {"hold": {"token": "a", "within": HOUR_MS}, "after": {"ids": ids[:1]}}
-    (child,) = ground.add([Task(type="t", queue=QUEUE, conditions=plan)])
-    return lambda: ground.send(events.follow(ground.keys, child, ids[1:]))
+    tasks = [ground.later() for _ in range(1_000)]
+    return lambda: ground.client.group(tasks, then=ground.later())

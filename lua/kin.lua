@@ -4,11 +4,11 @@
 -- ARGV   which   string  parents | children
 -- ARGV   id      string  the task
 -- ARGV   cursor  string  '' or what the last page answered
--- ARGV   limit   int     1..1000
+-- ARGV   limit   int     1..1000; fewer where they left much
 -- REPLY  {cursor, task...}  cursor '' on the last page; each task {<queue>/<id>, state, type, result}: result JSON of a
 --                        parent that completed, '' where it left none or a long one; state gone where nothing is left of it
 -- FLAGS  no-writes
--- USES   keys, read, heard
+-- USES   budget, keys, read, heard
 
 local q, which, id, cursor = open(KEYS[1]), ARGV[1], ARGV[2], ARGV[3]
 local limit = math.max(1, math.min(tonumber(ARGV[4]), 1000))
@@ -16,7 +16,8 @@ if which == 'parents' and (#cursor > 19 or string.find(cursor, '%D')) then
   return redis.error_reply('RS_INVALID 1 cursor must be an answer of this verb')
 end
 if which ~= 'parents' and which ~= 'children' then return redis.error_reply('RS_INVALID 1 which must be parents or children') end
-local reply = {''}
+local A_PAGE, reply = 50, {''}
+begin_call()
 if not is_id(id) then return reply end
 
 local function tell(member, told)
@@ -24,6 +25,7 @@ local function tell(member, told)
   local found = home and soft('HMGET', home.task .. other, 'state', 'type')
   local state, result = string.match(told or '', '^(%a+) (.*)$')
   local live = found and found[2] and state_of(found[1])
+  weigh(0.25 + #(result or '') / 4096)
   reply[#reply + 1] = {member, live or state or 'gone', found and found[2] or '', result or ''}
 end
 
@@ -32,10 +34,14 @@ if which == 'children' then
   for _, member in ipairs(page) do tell(member) end
   if #page == limit then reply[1] = page[limit] end
 else
-  local page = soft('HSCAN', q.parents .. id, cursor == '' and '0' or cursor, 'COUNT', limit)
-  for i = 1, page and #page[2] or 0, 2 do
-    if string.byte(page[2][i]) ~= 58 then tell(page[2][i], page[2][i + 1]) end
-  end
-  if page and page[1] ~= '0' then reply[1] = page[1] end
+  local at = cursor == '' and '0' or cursor
+  repeat
+    local page = soft('HSCAN', q.parents .. id, at, 'COUNT', math.min(limit, A_PAGE)) or {'0', {}}
+    for i = 1, #page[2], 2 do
+      if string.byte(page[2][i]) ~= 58 then tell(page[2][i], page[2][i + 1]) end
+    end
+    at = page[1]
+  until at == '0' or #reply > limit or is_over()
+  if at ~= '0' then reply[1] = at end
 end
 return reply

@@ -5,26 +5,51 @@
 -- ARGV   limit   int     1..1000
 -- ARGV   id...   string  none: a page; else up to 1000 rules
 -- REPLY  {cursor, rule...}  cursor '' on the last page; each rule {id, event, JSON as put_rule takes it}; a page may hold more
---                        than limit
+--                        than limit, or fewer where they are large
 -- FLAGS  no-writes
--- USES   read
+-- USES   budget, read
 
 local rules, cursor, limit = KEYS[1], ARGV[1], math.max(1, math.min(tonumber(ARGV[2]), 1000))
 local prefix = string.match(rules, '^({[^{}]+}:)rules$')
 if not prefix then return redis.error_reply('RS_KEYS the key must be {namespace}:rules') end
-local reply, found = {''}, {}
+local A_PAGE, reply, found = 10, {''}, {}
+begin_call()
+
+-- flat: names of rules and their events.
+local function tell(flat)
+  for i = 1, #flat, 2 do
+    local line = flat[i + 1] and soft('HGET', prefix .. 'rules:' .. flat[i + 1], flat[i])
+    if line then reply[#reply + 1] = {flat[i], flat[i + 1], line} end
+    weigh(0.5 + #(line or '') / 2048)
+  end
+end
+
 if #ARGV > 2 then
   for i = 3, math.min(#ARGV, 1002) do
     found[#found + 1] = ARGV[i]
     found[#found + 1] = soft('HGET', rules, ARGV[i]) or false
   end
+  tell(found)
+elseif string.find(cursor, '^=') or (soft('HLEN', rules) or 0) <= 512 then   -- HSCAN would answer the whole of a small hash
+  local names, last = soft('HKEYS', rules) or {}, string.sub(cursor, 2)
+  table.sort(names)
+  for _, name in ipairs(names) do
+    if name > last then
+      if #reply > limit or is_over() then
+        reply[1] = '=' .. last
+        break
+      end
+      tell({name, redis.call('HGET', rules, name)})
+      last = name
+    end
+  end
 else
-  local page = soft('HSCAN', rules, string.match(cursor, '^%d+$') or '0', 'COUNT', limit) or {'0', {}}
-  found = page[2]
-  if page[1] ~= '0' then reply[1] = page[1] end
-end
-for i = 1, #found, 2 do
-  local line = found[i + 1] and soft('HGET', prefix .. 'rules:' .. found[i + 1], found[i])
-  if line then reply[#reply + 1] = {found[i], found[i + 1], line} end
+  local at = string.match(cursor, '^%d+$') or '0'
+  repeat
+    local page = soft('HSCAN', rules, at, 'COUNT', math.min(limit, A_PAGE)) or {'0', {}}
+    tell(page[2])
+    at = page[1]
+  until at == '0' or #reply > limit or is_over()
+  if at ~= '0' then reply[1] = at end
 end
 return reply

@@ -14,7 +14,7 @@ from redsched.schedules import AsyncSchedules, Schedules
 from redsched.settings import Settings
 from redsched.talking import talk, talk_async
 from redsched.transport import AsyncTransport, Transport
-from redsched.wire import care, checkup, protocol
+from redsched.wire import care, checkup, protocol, several
 from redsched.wire import install as installing
 from redsched.wire.bulk import MAX_BULK, Bulk, Filter, bulk, clock
 from redsched.wire.calls import id_list, single
@@ -77,33 +77,46 @@ class Client(EventVerbs):
         return single(self.enqueue_many([self._task(type, payload, options)], durability=durability))
 
     def enqueue_many(self, tasks: Sequence[Task], *, durability: str | None = None) -> builtins.list[Enqueued]:
-        """Create 1..1000 tasks in one atomic call; a conflict is a status here, not an error."""
+        """Create 1..1000 tasks in one atomic call; a conflict is a status here, not an error.
+
+        Raises:
+            InvalidTask: also where several tasks come to more than 2 MiB of payloads or 64 KiB of different conditions;
+                nothing was written. Send fewer at a time.
+        """
         return self._transport.send(self._enqueue(tasks, durability))
 
     def cancel(self, ids: str | Sequence[str], *, queue: str = "default", reason: str = "") -> dict[str, str]:
         """Stop tasks: id -> ``cancelled``, ``requested`` (it runs and is asked to stop), ``finished`` or
         ``missing``."""
-        return self._transport.send(protocol.cancel(self._keys(queue), id_list(ids), reason=reason))
+        keys = self._keys(queue)
+        steps = several.in_parts(id_list(ids), lambda some: protocol.cancel(keys, some, reason=reason))
+        return talk(self._transport, steps)
 
     def reschedule(
         self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
     ) -> dict[str, str]:
         """Give waiting tasks another due time: id -> ``rescheduled``, ``running``, ``finished`` or ``missing``."""
-        return self._transport.send(protocol.reschedule(self._keys(queue), id_list(ids), due=due, delay=delay))
+        keys = self._keys(queue)
+        steps = several.in_parts(id_list(ids), lambda some: protocol.reschedule(keys, some, due=due, delay=delay))
+        return talk(self._transport, steps)
 
     def update(self, ids: str | Sequence[str], *, queue: str = "default", **fields: Unpack[Changes]) -> dict[str, str]:
         """Change fields of tasks that wait or are dead: id -> ``updated``, ``running``, ``finished`` or ``missing``."""
-        return self._transport.send(self._update(queue, id_list(ids), fields))
+        steps = several.in_parts(id_list(ids), lambda some: self._update(queue, some, fields))
+        return talk(self._transport, steps)
 
     def revive(
         self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
     ) -> dict[str, str]:
         """Run dead tasks again: id -> ``revived``, ``missing`` or the state of one that is not dead."""
-        return self._transport.send(protocol.revive(self._keys(queue), id_list(ids), due=due, delay=delay))
+        keys = self._keys(queue)
+        steps = several.in_parts(id_list(ids), lambda some: protocol.revive(keys, some, due=due, delay=delay))
+        return talk(self._transport, steps)
 
     def drop(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, str]:
         """Remove dead or finished tasks: id -> ``dropped``, ``missing`` or the state of one that still lives."""
-        return self._transport.send(care.drop(self._keys(queue), id_list(ids)))
+        keys = self._keys(queue)
+        return talk(self._transport, several.in_parts(id_list(ids), lambda some: care.drop(keys, some)))
 
     def bulk(
         self, action: str, *, queue: str = "default", where: Filter | None = None, dry_run: bool = False,
@@ -124,7 +137,9 @@ class Client(EventVerbs):
     ) -> dict[str, str]:
         """Schedule ids of the quarantine whose hashes are good now: id -> ``requeued``, ``missing``, ``no hash``,
         ``wrong type`` or the state of a task that has its place."""
-        return self._transport.send(care.requeue(self._keys(queue), id_list(ids), due=due, delay=delay))
+        keys = self._keys(queue)
+        steps = several.in_parts(id_list(ids), lambda some: care.requeue(keys, some, due=due, delay=delay))
+        return talk(self._transport, steps)
 
     def drop_quarantined(self, members: Sequence[bytes], *, queue: str = "default") -> int:
         """Forget members of the quarantine, as ``quarantined`` told them; answers how many were there."""
@@ -140,7 +155,7 @@ class Client(EventVerbs):
     ) -> dict[str, TaskView | None]:
         """Everything known of 1..100 tasks; ``stored``: payload, headers, tags, conditions, progress and result are
         ``msgspec.Raw``, byte for byte as they are stored."""
-        return self._transport.send(protocol.show(self._keys(queue), id_list(ids), stored=stored))
+        return talk(self._transport, several.show(self._keys(queue), id_list(ids), stored=stored))
 
     def task(self, id: str, *, queue: str = "default", stored: bool = False) -> TaskView:
         """Everything known of one task, as ``show`` tells it; raises TaskNotFound."""
@@ -226,29 +241,37 @@ class AsyncClient(AsyncEventVerbs):
 
     async def cancel(self, ids: str | Sequence[str], *, queue: str = "default", reason: str = "") -> dict[str, str]:
         """As ``Client.cancel``."""
-        return await self.transport.send(protocol.cancel(self._keys(queue), id_list(ids), reason=reason))
+        keys = self._keys(queue)
+        steps = several.in_parts(id_list(ids), lambda some: protocol.cancel(keys, some, reason=reason))
+        return await talk_async(self.transport, steps)
 
     async def reschedule(
         self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
     ) -> dict[str, str]:
         """As ``Client.reschedule``."""
-        return await self.transport.send(protocol.reschedule(self._keys(queue), id_list(ids), due=due, delay=delay))
+        keys = self._keys(queue)
+        steps = several.in_parts(id_list(ids), lambda some: protocol.reschedule(keys, some, due=due, delay=delay))
+        return await talk_async(self.transport, steps)
 
     async def update(
         self, ids: str | Sequence[str], *, queue: str = "default", **fields: Unpack[Changes]
     ) -> dict[str, str]:
         """As ``Client.update``."""
-        return await self.transport.send(self._update(queue, id_list(ids), fields))
+        steps = several.in_parts(id_list(ids), lambda some: self._update(queue, some, fields))
+        return await talk_async(self.transport, steps)
 
     async def revive(
         self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
     ) -> dict[str, str]:
         """As ``Client.revive``."""
-        return await self.transport.send(protocol.revive(self._keys(queue), id_list(ids), due=due, delay=delay))
+        keys = self._keys(queue)
+        steps = several.in_parts(id_list(ids), lambda some: protocol.revive(keys, some, due=due, delay=delay))
+        return await talk_async(self.transport, steps)
 
     async def drop(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, str]:
         """As ``Client.drop``."""
-        return await self.transport.send(care.drop(self._keys(queue), id_list(ids)))
+        keys = self._keys(queue)
+        return await talk_async(self.transport, several.in_parts(id_list(ids), lambda some: care.drop(keys, some)))
 
     async def bulk(
         self, action: str, *, queue: str = "default", where: Filter | None = None, dry_run: bool = False,
@@ -269,7 +292,9 @@ class AsyncClient(AsyncEventVerbs):
         self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
     ) -> dict[str, str]:
         """As ``Client.requeue``."""
-        return await self.transport.send(care.requeue(self._keys(queue), id_list(ids), due=due, delay=delay))
+        keys = self._keys(queue)
+        steps = several.in_parts(id_list(ids), lambda some: care.requeue(keys, some, due=due, delay=delay))
+        return await talk_async(self.transport, steps)
 
     async def drop_quarantined(self, members: Sequence[bytes], *, queue: str = "default") -> int:
         """As ``Client.drop_quarantined``."""
@@ -283,7 +308,7 @@ class AsyncClient(AsyncEventVerbs):
         self, ids: str | Sequence[str], *, queue: str = "default", stored: bool = False
     ) -> dict[str, TaskView | None]:
         """As ``Client.show``."""
-        return await self.transport.send(protocol.show(self._keys(queue), id_list(ids), stored=stored))
+        return await talk_async(self.transport, several.show(self._keys(queue), id_list(ids), stored=stored))
 
     async def task(self, id: str, *, queue: str = "default", stored: bool = False) -> TaskView:
         """As ``Client.task``."""

@@ -19,6 +19,7 @@ from redsched.transport import AsyncTransport, Transport
 from redsched.wire import events, workflow
 from redsched.wire.calls import Verbs, id_list, single
 from redsched.wire.ids import nonce
+from redsched.wire.several import in_parts
 
 Duration = timedelta | int | str
 
@@ -95,12 +96,16 @@ class EventVerbs(_Shared):
     def confirm(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
         """Let held tasks go: id -> ``confirmed``, ``refused`` (another token), ``missing``, or the state of one that
         has ended."""
-        return self._transport.send(events.confirm(self._keys(queue), id_list(ids), token, action="confirm"))
+        keys = self._keys(queue)
+        steps = in_parts(id_list(ids), lambda some: events.confirm(keys, some, token, action="confirm"))
+        return talk(self._transport, steps)
 
     def abandon(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
         """Cancel held tasks: id -> ``abandoned``, ``refused`` (another token, or confirmed), ``missing``, or the state
         of one that has ended."""
-        return self._transport.send(events.confirm(self._keys(queue), id_list(ids), token, action="abandon"))
+        keys = self._keys(queue)
+        steps = in_parts(id_list(ids), lambda some: events.confirm(keys, some, token, action="abandon"))
+        return talk(self._transport, steps)
 
     def pause(
         self, queue: str = "default", *, type: str | None = None, key: str | None = None, reason: str = "",
@@ -214,11 +219,15 @@ class AsyncEventVerbs(_Shared):
 
     async def confirm(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
         """As ``EventVerbs.confirm``."""
-        return await self.transport.send(events.confirm(self._keys(queue), id_list(ids), token, action="confirm"))
+        keys = self._keys(queue)
+        steps = in_parts(id_list(ids), lambda some: events.confirm(keys, some, token, action="confirm"))
+        return await talk_async(self.transport, steps)
 
     async def abandon(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
         """As ``EventVerbs.abandon``."""
-        return await self.transport.send(events.confirm(self._keys(queue), id_list(ids), token, action="abandon"))
+        keys = self._keys(queue)
+        steps = in_parts(id_list(ids), lambda some: events.confirm(keys, some, token, action="abandon"))
+        return await talk_async(self.transport, steps)
 
     async def pause(
         self, queue: str = "default", *, type: str | None = None, key: str | None = None, reason: str = "",

@@ -1,6 +1,7 @@
 -- create: write a new task, whether it has conditions or not.
 
-local MOST_PARENTS = 2000                               -- named by the tasks of one call
+local MOST_PARENTS = 1000                               -- named by the tasks of one call
+local MOST_TOGETHER, MOST_PLANS = 2097152, 65536        -- bytes of the payloads, and of the different conditions, of one call
 
 -- Why the plan of a task cannot be carried out; known: hash of a task that the same call makes before it -> its number. Those
 -- that it comes after are noted in its field named.
@@ -11,7 +12,7 @@ local function trouble_of(task, known, refs)
   if plan.fifo and not is_key(task.key) then return 'hold fifo, which needs a key' end
   for _, ref in ipairs(plan.after and plan.after.ids or {}) do
     local home, id = ref_of(task.q, ref)
-    if refs.n >= MOST_PARENTS then return 'name more than 2000 tasks in one call' end
+    if refs.n >= MOST_PARENTS then return 'name more than 1000 tasks in one call' end
     if home.prefix ~= task.q.prefix then return 'name a task of another namespace' end
     if home.task .. id == task.hash then return 'name the task itself' end
     if not known[home.task .. id] and redis.call('EXISTS', home.task .. id) == 0 then return 'name a task that is not there' end
@@ -21,6 +22,17 @@ local function trouble_of(task, known, refs)
     end
     refs.n = refs.n + 1
   end
+end
+
+-- The field, and why, with which a task makes its call too much; nil where it does not. The tasks of a call are made all or
+-- none, so who sends them has to send fewer at once. sums: of those before it.
+local function too_heavy(task, sums)
+  local plan = task.conditions
+  sums.tasks, sums.bytes = sums.tasks + 1, sums.bytes + #task.payload
+  if plan and not sums.seen[plan] then sums.seen[plan], sums.plans = true, sums.plans + #plan end
+  if sums.tasks == 1 then return nil end
+  if sums.bytes > MOST_TOGETHER then return 'payload comes to more than 2 MiB with the others of the call' end
+  if sums.plans > MOST_PLANS then return 'conditions come to more than 64 KiB with the others of the call' end
 end
 
 -- Put into due those that are not due yet, with one call a queue.
@@ -49,7 +61,7 @@ local function settle_in(task, due, now, lost)
     if not FINISHED[word] and task.delay then redis.call('HSET', task.hash, 'delay_ms', text(task.delay)) end
     halt(q, id, word, more, f, text(due), now)
   else
-    leaves = due <= now and judge(q, id, text(due), now)
+    leaves = due <= now and not is_over() and judge(q, id, text(due), now)   -- else promote does that
   end
   if leaves then redis.call('ZREM', q.due, id) end
 end

@@ -16,7 +16,7 @@ from redsched.client import AsyncClient
 from redsched.engine.isolation import is_its_own
 from redsched.model.errors import StoreDenied, StoreError
 from redsched.wire import checkup
-from redsched.wire.checkup import PAGE, Fault
+from redsched.wire.checkup import MENDED, PAGE, Fault
 from redsched.wire.codec import is_name, text_of
 from redsched.wire.keys import QueueKeys, queue_keys
 from redsched.wire.protocol import Call
@@ -40,8 +40,10 @@ class Stranded:
         before, self._suspects = set(self._suspects), []
         again = before.intersection(await self._judge((fault.queue, fault.name) for fault in before))
         for keys, ids in self._pages((fault.queue, fault.name) for fault in again):
-            if await self._send(checkup.repair(keys, [("task", task_id) for task_id in ids])) is not None:
-                log.warning("tasks.stranded", extra={"queue": keys.queue, "n": len(ids)})
+            for at in range(0, len(ids), MENDED):
+                some = [("task", task_id) for task_id in ids[at : at + MENDED]]
+                if await self._send(checkup.repair(keys, some)) is not None:
+                    log.warning("tasks.stranded", extra={"queue": keys.queue, "n": len(some)})
         try:
             steps = checkup.scan(self._client.cell_keys, self._cursor)
             self._cursor, names = await self._client.transport.steps("scan", steps)

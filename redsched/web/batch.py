@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from redsched.client import AsyncClient
-from redsched.model.errors import InvalidTask, TaskConflict
+from redsched.model.errors import InvalidTask, StoreError, TaskConflict
 from redsched.model.task import Enqueued, Task
 from redsched.settings import Settings
 from redsched.web.aside import Aside
@@ -21,7 +21,7 @@ from redsched.wire.cells import Cell
 
 class Result(msgspec.Struct, omit_defaults=True):
     """What became of the task at ``index``: created, existing, merged, rejected or refused (``other`` says by which),
-    conflict or invalid."""
+    conflict, invalid or failed (Redis did not take it, though it took others of the request)."""
 
     index: int
     status: str
@@ -31,7 +31,8 @@ class Result(msgspec.Struct, omit_defaults=True):
 
 
 class Answer(msgspec.Struct):
-    """A result for each task, in order, and how many of each kind; ``failed`` is conflict, refused and invalid."""
+    """A result for each task, in order, and how many of each kind; ``failed`` is those that are not there:
+    conflict, refused, invalid and failed."""
 
     results: list[Result]
     created: int
@@ -72,38 +73,51 @@ class Batch:
         for index, problem in self._problems.items():
             results[index] = Result(index, "invalid", problem=problem.body())
         counts = Counter(result.status for result in results.values())
-        failed = counts["conflict"] + counts["refused"] + counts["invalid"]
+        failed = counts["conflict"] + counts["refused"] + counts["invalid"] + counts["failed"]
         ordered = [results[index] for index in range(len(results))]
         return Answer(ordered, counts["created"], counts["existing"], failed)
 
     async def _write(
         self, client: AsyncClient, aside: Aside, size: int, atomic: bool, durability: str | None
     ) -> dict[int, Result]:
-        """One call for all; where it names a bad one, each is judged and one call more writes the rest."""
-        if not self._tasks:
-            return {}
-        answers: list[Enqueued] | None = None
-        while answers is None:
+        """One call for all, or, where they are too heavy for one, several; where a call names a bad one, each is judged
+        and the rest is written."""
+        results: dict[int, Result] = {}
+        todo = part = list(self._tasks.items())
+        while todo:
             try:
-                call = await aside.run(size, client.enqueuing, list(self._tasks.values()), durability)
+                call = await aside.run(size, client.enqueuing, [task for _, task in part], durability)
                 answers = await client.transport.send(call)
             except InvalidTask as error:
-                await aside.run(size, self._judge, error)
-                if atomic or not self._tasks:
+                if error.code == "batch_too_large" and error.index and not atomic:
+                    part = part[: error.index]
+                    continue
+                await aside.run(size, self._judge, error, part[error.index or 0][0])
+                if atomic:
                     return {}
-        results: dict[int, Result] = {}
-        for (index, task), answer in zip(self._tasks.items(), answers, strict=True):
-            problem = None
-            if answer.status == "created":
-                self.created[answer.queue, task.type] += 1
-            elif answer.status == "conflict":
-                problem = of_error(TaskConflict(answer.id, answer.queue)).body()
-            results[index] = Result(index, answer.status, answer.id, problem, answer.other)
+                todo = part = [(index, task) for index, task in todo if index in self._tasks]
+                continue
+            except StoreError as error:
+                if not results:
+                    raise
+                failed = of_error(error).body()  # of the calls before it something is written
+                results |= {index: Result(index, "failed", task.id, failed) for index, task in todo}
+                break
+            for (index, task), answer in zip(part, answers, strict=True):
+                results[index] = self._result(index, task, answer)
+            todo = part = todo[len(part) :]
         return results
 
-    def _judge(self, found: InvalidTask) -> None:
+    def _result(self, index: int, task: Task, answer: Enqueued) -> Result:
+        problem = None
+        if answer.status == "created":
+            self.created[answer.queue, task.type] += 1
+        elif answer.status == "conflict":
+            problem = of_error(TaskConflict(answer.id, answer.queue)).body()
+        return Result(index, answer.status, answer.id, problem, answer.other)
+
+    def _judge(self, found: InvalidTask, named: int) -> None:
         """Move every task that cannot be written to the problems; at least the one that was ``found``."""
-        named = list(self._tasks)[found.index or 0]
         for index, task in list(self._tasks.items()):
             try:
                 protocol.enqueue(self._cell, [task], max_payload=self._max_payload)

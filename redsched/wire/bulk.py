@@ -21,6 +21,7 @@ from redsched.wire.codec import check_name
 from redsched.wire.keys import QueueKeys
 from redsched.wire.protocol import Call
 from redsched.wire.replies import Command
+from redsched.wire.several import in_parts
 
 MAX_BULK = 10_000  # tasks that one bulk call acts on
 PAGE = 500
@@ -99,7 +100,8 @@ def bulk(
     del found[most:]
     answers: Counter[str] = Counter()
     for at in range(0, 0 if dry_run else len(found), PAGE):
-        answers.update((yield _act(keys, action, found[at : at + PAGE])).values())
+        done = yield from in_parts(found[at : at + PAGE], lambda ids: _act(keys, action, ids))
+        answers.update(done.values())
     changed = sum(answers[word] for word in _DONE[action])
     return Bulk(len(found), changed, dict(answers), found[:SAMPLE], more, dry_run)
 

@@ -17,6 +17,7 @@ from redsched.wire.replies import Chain, Command, Mode, Refused
 
 T = TypeVar("T")
 PAGE = 50  # tasks of one call: about a millisecond of the server's time
+MENDED = 20  # things that one repair is asked for
 MOST = 500  # of anything
 BRIEF = b"brief"  # of a set only the members that name no hash
 SETS = ("due", "held", "running", "finished", "dead")

@@ -25,6 +25,7 @@ TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}", re.ASCII)
 TOKEN = re.compile(r"[\x21-\x7e]{1,128}")
 LONGEST_MS = 31_536_000_000  # a year: delays, retention
 MAX_HEADERS_BYTES = 65_536
+MAX_TOGETHER = 2_097_152  # bytes of the payloads of one enqueue
 MAX_REASON_BYTES = 200  # of a cancel or a pause: what Redis keeps
 
 Word = str | bytes | int
@@ -39,6 +40,18 @@ def is_name(value: str) -> bool:
 @lru_cache(maxsize=4_096)
 def _is_name(value: str) -> bool:
     return NAME.fullmatch(value) is not None
+
+
+def check_together(size: int, index: int | None) -> int:
+    """The bytes of the payloads of one enqueue so far: all of its tasks are made in one call, or none.
+
+    Raises:
+        InvalidTask: that of task ``index`` makes them too many.
+    """
+    if size > MAX_TOGETHER and index:
+        problem = f"comes to more than {MAX_TOGETHER >> 20} MiB with the others of the call"
+        raise InvalidTask("payload", problem, index=index, code="batch_too_large")
+    return size
 
 
 def check_name(field: str, value: Any, index: int | None = None) -> str:

@@ -20,6 +20,7 @@ from redsched.wire.codec import (
     cap_of,
     check_id,
     check_name,
+    check_together,
     count_of,
     due_word,
     enqueued_of,
@@ -142,7 +143,7 @@ def enqueue(cell: Cell, tasks: Sequence[Task], *, max_payload: int) -> Call[list
     if not 1 <= len(tasks) <= MAX_BATCH:
         raise InvalidTask("tasks", f"{len(tasks)} in one call; 1..{MAX_BATCH} are taken", code="batch_too_large")
     single = len(tasks) == 1
-    numbers: dict[str, int] = {}
+    numbers, together = dict[str, int](), 0
     made = iter(new_ids(sum([task.id is None for task in tasks]), cell.index))
     words: list[Word] = [0]
     names: list[tuple[str, str, bool]] = []
@@ -157,6 +158,7 @@ def enqueue(cell: Cell, tasks: Sequence[Task], *, max_payload: int) -> Call[list
         if task.id is not None and task.request is None:
             options += ("request", nonce())
         payload = json_bytes("payload", task.payload, max_payload, index)
+        together = check_together(together + len(payload), index)
         words += (number, task_id, due_word(task.due, task.delay, index), 2 + len(options) // 2)
         words += ("type", task.type, "payload", payload)
         words += options

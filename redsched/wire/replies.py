@@ -306,7 +306,8 @@ def refusal(verb: str, problem: str) -> RedschedError:
         _, index, field, why = problem.split(" script: ", maxsplit=1)[0].split(" ", 3)
         if verb in _OF_SCHEDULES:
             return InvalidSchedule(field, why)
-        return InvalidTask(field, why, index=int(index) - 1 if verb == "enqueue" else None)
+        code = "batch_too_large" if why.endswith("with the others of the call") else "invalid"
+        return InvalidTask(field, why, index=int(index) - 1 if verb == "enqueue" else None, code=code)
     return StoreError(verb, problem, reads=reads)
 
 

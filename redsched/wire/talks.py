@@ -28,6 +28,7 @@ _OVER = frozenset(("completed", "skipped", "expired", "cancelled", "dead", "gone
 COUNTERS = ("fired", "missed", "skipped", "dropped", "triggered", "backfilled")
 PATCHES = 10  # times that a change is made anew because somebody else made one meanwhile
 NEXT = 10  # runs that a view shows
+A_CALL = 100  # schedules that one call drops
 NOT_GIVEN: Any = object()
 
 
@@ -226,8 +227,8 @@ class Talks:
         pruned: list[str] = []
         if prune:
             pruned = sorted(set((yield from self._ids())) - set(ids))
-            for at in range(0, 0 if dry_run else len(pruned), 1_000):
-                yield wire.drop_schedule(self._keys, pruned[at : at + 1_000])
+            for at in range(0, 0 if dry_run else len(pruned), A_CALL):
+                yield wire.drop_schedule(self._keys, pruned[at : at + A_CALL])
         return Applied(**done, pruned=pruned)
 
     def _ids(self) -> Talk[list[str]]:

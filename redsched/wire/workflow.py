@@ -146,10 +146,10 @@ def tree(cell: Cell, queue: str, task_id: str, limit: int) -> Talk[Branch]:
     for depth in range(DEEPEST):
         below: list[Branch] = []
         for branch in level:
-            page = yield events.kin(queue_keys(cell, branch.queue), branch.id, "children", limit=left + 1)
+            items = yield from _children(cell, branch, left + 1)
             deepest = depth == DEEPEST - 1
-            children, more = [], deepest and bool(page.items)
-            for one in [] if deepest else page.items:
+            children, more = [], deepest and bool(items)
+            for one in [] if deepest else items:
                 place = (one.queue, one.id)
                 if place not in seen and left <= 0:
                     more = True
@@ -164,6 +164,20 @@ def tree(cell: Cell, queue: str, task_id: str, limit: int) -> Talk[Branch]:
             built[branch.queue, branch.id] = (branch, children, more)
         level = below
     return _grown(built, (queue, task_id))
+
+
+def _children(cell: Cell, branch: Branch, wanted: int) -> Talk[list[Kin]]:
+    """So many, or all; a page may be short."""
+    found: list[Kin] = []
+    cursor = None
+    while len(found) < wanted:
+        keys = queue_keys(cell, branch.queue)
+        page = yield events.kin(keys, branch.id, "children", cursor=cursor, limit=wanted - len(found))
+        found += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return found
 
 
 def _grown(built: Built, root: Place) -> Branch:

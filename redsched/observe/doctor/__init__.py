@@ -86,8 +86,8 @@ def _mend(client: Client, faults: Sequence[Fault]) -> list[Finding]:
             client.install()
             done += [finding(fault, "installed") for fault in named.values() if fault.rule == "epoch"]
         targets = list(named)
-        for at in range(0, len(targets), checkup.PAGE):
-            page = targets[at : at + checkup.PAGE]
+        for at in range(0, len(targets), checkup.MENDED):
+            page = targets[at : at + checkup.MENDED]
             answers = client.repair(queue, page)
             done += [
                 finding(named[target], word) for target, word in zip(page, answers, strict=True) if word != "well"
