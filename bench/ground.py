@@ -121,7 +121,7 @@ class Ground:
 
     def ready(self, count: int, payload: Any = None, conditions: Mapping[str, Any] | None = None) -> list[str]:
         """Ready tasks."""
-        batch = 20 if conditions or payload else 500
+        batch = 8 if conditions or payload else 500
         return self.add([self.task(payload=payload, conditions=conditions) for _ in range(count)], batch)
 
     def task(self, task_id: str | None = None, **fields: Any) -> Task:

@@ -5,7 +5,7 @@
 -- ARGV   task...  words   for each task: number of its queue in KEYS (from 1), id, due, number of fields n,
 --                         then n times field, value. due: ms since the epoch, 0 (now) or +ms (from now).
 --                         expires_at may be +ms too. Fields: lua/README.md. More than one have
---                         at most 2 MiB of payloads and 64 KiB of different conditions together
+--                         at most 2 MiB of payloads and 64 KiB of different conditions with 2000 facts together
 -- REPLY  {status...}      created | existing (same type and payload) | conflict (another task has the id) | merged <id> (it is
 --                         part of that digest) | rejected <id> (that one holds what has to be unique) | refused <id> (it comes
 --                         after that one or before it, directly or not, and that one is in conflict), in order;
@@ -17,7 +17,7 @@ local queues, now = open_all(KEYS), nil
 now = clock(queues[1].prefix, ARGV[1])
 
 local tasks, n, at, known, refs = {}, 0, 2, {}, {n = 0}
-local sums = {tasks = 0, bytes = 0, plans = 0, seen = {}}
+local sums = {tasks = 0, bytes = 0, plans = 0, facts = 0, seen = {}}
 while at <= #ARGV do
   local task, field, why = parse(ARGV, at, queues, now)
   n = n + 1

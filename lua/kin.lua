@@ -25,7 +25,7 @@ local function tell(member, told)
   local found = home and soft('HMGET', home.task .. other, 'state', 'type')
   local state, result = string.match(told or '', '^(%a+) (.*)$')
   local live = found and found[2] and state_of(found[1])
-  weigh(0.25 + #(result or '') / 4096)
+  weigh(0.25 + #(result or '') / 1024)
   reply[#reply + 1] = {member, live or state or 'gone', found and found[2] or '', result or ''}
 end
 

@@ -40,7 +40,7 @@ for i, item in ipairs(found) do
       'started_at', 'finished_at', 'expires_at', 'key', 'tags', 'worker', 'reason')
     if task and (only_type == '' or task[2] == only_type) and (only_state == '' or state_of(task[1]) == only_state) then
       reply[#reply + 1] = {item[1], item[2], state_of(task[1]), unpack(task, 2, 13)}
-      weigh((#(task[11] or '') + #(task[13] or '')) / 4096)
+      weigh((#(task[11] or '') + #(task[13] or '')) / 1024)
     end
   end
 end

@@ -80,8 +80,8 @@ class Client(EventVerbs):
         """Create 1..1000 tasks in one atomic call; a conflict is a status here, not an error.
 
         Raises:
-            InvalidTask: also where several tasks come to more than 2 MiB of payloads or 64 KiB of different conditions;
-                nothing was written. Send fewer at a time.
+            InvalidTask: also where several tasks come to more than 2 MiB of payloads, 64 KiB of different conditions or
+                2000 facts; nothing was written. Send fewer at a time.
         """
         return self._transport.send(self._enqueue(tasks, durability))
 

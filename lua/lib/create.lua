@@ -2,6 +2,7 @@
 
 local MOST_PARENTS = 1000                               -- named by the tasks of one call
 local MOST_TOGETHER, MOST_PLANS = 2097152, 65536        -- bytes of the payloads, and of the different conditions, of one call
+local MOST_LISTENING = 2000                             -- facts that the tasks of one call wait for or are cancelled by
 
 -- Why the plan of a task cannot be carried out; known: hash of a task that the same call makes before it -> its number. Those
 -- that it comes after are noted in its field named.
@@ -30,8 +31,10 @@ local function too_heavy(task, sums)
   local plan = task.conditions
   sums.tasks, sums.bytes = sums.tasks + 1, sums.bytes + #task.payload
   if plan and not sums.seen[plan] then sums.seen[plan], sums.plans = true, sums.plans + #plan end
+  if task.plan then sums.facts = sums.facts + #facts_of(task.plan) end
   if sums.tasks == 1 then return nil end
   if sums.bytes > MOST_TOGETHER then return 'payload comes to more than 2 MiB with the others of the call' end
+  if sums.facts > MOST_LISTENING then return 'conditions name more than 2000 facts with the others of the call' end
   if sums.plans > MOST_PLANS then return 'conditions come to more than 64 KiB with the others of the call' end
 end
 

@@ -135,3 +135,53 @@ def test_many_tests_of_one_fact_read_it_once(real_queue: Queue) -> None:
 def reads(queue: Queue) -> int:
     """How often the server read a fact."""
     return int(queue.redis.info("commandstats").get("cmdstat_getrange", {"calls": 0})["calls"])
+
+
+def words(count: int, **fields: str) -> list[Any]:
+    """So many tasks of enqueue; the payload or the conditions of each may name its number as {at}."""
+    found: list[Any] = [0]
+    for at in range(count):
+        named = {"type": "t", "payload": "{}"} | {name: text.replace("{at}", str(at)) for name, text in fields.items()}
+        found += (1, f"t{at}", NOW + 1_000, len(named), *(word for pair in named.items() for word in pair))
+    return found
+
+
+TWO_MIB = json.dumps("x" * 262_142)  # an eighth of it
+LONG_PLAN = json.dumps({"cancel_on": ["f{at}:" + "x" * 240] * 15})  # about 4 KB
+TOO_HEAVY: list[tuple[int, dict[str, str], str]] = [
+    (9, {"payload": TWO_MIB}, "9 payload comes to more than 2 MiB with the others of the call"),
+    (18, {"conditions": LONG_PLAN}, "18 conditions come to more than 64 KiB with the others of the call"),
+    (126, {"conditions": json.dumps({"cancel_on": [f"f{at}" for at in range(16)]})},
+     "126 conditions name more than 2000 facts with the others of the call"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "fields", "why"), TOO_HEAVY, ids=["payload", "conditions", "facts"])
+def test_what_is_too_much_for_one_call_is_refused_before_anything_is_written(
+    queue: Queue, count: int, fields: dict[str, str], why: str
+) -> None:
+    assert f"RS_INVALID {why}" in queue.refused("enqueue", *words(count, **fields))
+    assert {*queue.run("enqueue", [queue.keys.due], words(count - 2, **fields))} == {b"created"}
+
+
+def test_a_single_task_may_be_larger_than_what_several_may_be_together(queue: Queue) -> None:
+    assert queue.run("enqueue", [queue.keys.due], words(1, payload=json.dumps("x" * 3_000_000))) == [b"created"]
+
+
+def test_many_tasks_of_the_same_conditions_count_them_once(queue: Queue) -> None:
+    plan = json.dumps({"unless": {"any": [{"fact": "f", "equals": "x" * 100}] * 20}})
+    assert {*queue.run("enqueue", [queue.keys.due], words(100, conditions=plan))} == {b"created"}
+
+
+def test_due_tasks_whose_conditions_read_much_are_left_to_promote(queue: Queue) -> None:
+    queue.redis.mset({queue.key(f"fact:f{at}"): json.dumps({"pad": f"{at} " * 8_000, "m": at}) for at in range(40)})
+    plans = [json.dumps({"late": {"m": {"fact": f"f{at}", "field": "m"}}}) for at in range(40)]
+
+    queue.enqueue(*((f"t{at}", 0, {"conditions": plans[at]}) for at in range(40)))
+
+    places = queue.places()
+    assert 0 < len(places["ready"]["normal"]) < 10 and len(places["due"]) + len(places["ready"]["normal"]) == 40
+    while queue.promote(limit=500).moved:
+        pass
+    assert len(queue.places()["ready"]["normal"]) == 40
+    assert {json.loads(queue.task(f"t{at}")["payload"])["m"] for at in range(40)} == {*range(40)}

@@ -14,7 +14,7 @@ from redsched import Client, InvalidTask
 from redsched.cli.main import main
 from redsched.wire import protocol
 from redsched.wire.bulk import Filter
-from redsched.wire.protocol import Settlement
+from redsched.wire.protocol import Settlement, Started
 from tests.api_server import JSON, ApiServer
 from tests.lua.consistency import assert_consistent
 from tests.servers import Store
@@ -43,10 +43,15 @@ def kill(client: Client, *ids: str, type: str = "mail", reason: str = "attempts"
     for task_id in ids:
         client.enqueue(type, {"to": task_id}, id=task_id)
     keys = client._keys("default")
-    claim = protocol.claim([keys], consumer="w", count=len(ids), lease_ms=30_000)
-    for started in client._transport.send(claim).tasks:
-        end = Settlement("default", started.id, started.token, "dead", reason, "Boom: it broke", "Traceback ...\nBoom")
-        client._transport.send(protocol.settle(client.cell, [end]))
+
+    def claim() -> list[Started]:
+        call = protocol.claim([keys], consumer="w", count=len(ids), lease_ms=30_000)
+        return client._transport.send(call).tasks
+
+    while tasks := claim():
+        for one in tasks:
+            end = Settlement("default", one.id, one.token, "dead", reason, "Boom: it broke", "Traceback ...\nBoom")
+            client._transport.send(protocol.settle(client.cell, [end]))
 
 
 def aged(store: Store, task_id: str, age_ms: int) -> None:

@@ -158,6 +158,28 @@ def test_a_thousand_are_taken_and_one_more_is_413(api: ApiServer, valkey_store: 
     assert api.post(BATCH, too_many[:1_000]).json["created"] == 1_000
 
 
+def test_a_batch_too_heavy_for_one_call_is_written_in_several(api: ApiServer) -> None:
+    payload = "x" * 250_000
+    heavy = [task(payload=payload) for _ in range(20)]
+    planned = [task(conditions={"cancel_on": [f"f{at}:{n}:" + "x" * 200 for n in range(15)]}) for at in range(40)]
+
+    answer = api.call("POST", BATCH, lines(*heavy, task(type="no type"), *planned), NDJSON).json
+
+    statuses = [result["status"] for result in answer["results"]]
+    assert statuses == ["created"] * 20 + ["invalid"] + ["created"] * 40
+    assert (answer["created"], answer["failed"], scheduled(api)) == (60, 1, 60)
+
+
+def test_an_atomic_batch_too_heavy_for_one_call_is_refused_by_name(api: ApiServer, valkey_store: Store) -> None:
+    heavy = [task(payload="x" * 250_000) for _ in range(20)]
+
+    refused = api.call("POST", BATCH + "?atomic=true", lines(*heavy), NDJSON)
+
+    assert refused.code == "422 validation_failed"
+    assert "2 MiB" in json.dumps(refused.json["errors"])
+    assert valkey_store.keys() == []
+
+
 @pytest.mark.parametrize("part", [b"0,", b"[],", b'{"type":"t"},'])
 def test_a_huge_array_is_refused_without_being_built(api: ApiServer, part: bytes) -> None:
     body = b"[" + part * (4_000_000 // len(part)) + b"0]"

@@ -1,0 +1,82 @@
+"""Verbs about many ids go in several small calls, however many a caller names; nobody notices but the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from redsched.client import Client
+from redsched.model.errors import InvalidTask
+from redsched.model.task import Task
+from redsched.wire.several import A_CALL
+from tests.servers import Store
+
+COUNT = 201
+Act = Callable[[Client, list[str]], dict[str, str]]
+ACTS: dict[str, tuple[Act, str]] = {
+    "cancel": (lambda client, ids: client.cancel(ids), "cancelled"),
+    "reschedule": (lambda client, ids: client.reschedule(ids, delay="2h"), "rescheduled"),
+    "update": (lambda client, ids: client.update(ids, priority="high"), "updated"),
+    "revive": (lambda client, ids: client.revive(ids), "scheduled"),
+    "drop": (lambda client, ids: client.drop(ids), "scheduled"),
+    "requeue": (lambda client, ids: client.requeue(ids), "missing"),
+    "confirm": (lambda client, ids: client.confirm(ids, "t"), "refused"),
+}
+
+
+def calls(store: Store) -> int:
+    """Calls of our verbs that the server has counted."""
+    stats = store.redis.info("commandstats")
+    return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in ("fcall", "fcall_ro", "evalsha"))
+
+
+@pytest.mark.parametrize("verb", ACTS)
+def test_many_ids_go_in_small_calls_and_each_has_its_answer(real_store: Store, verb: str) -> None:
+    act, word = ACTS[verb]
+    with real_store.client() as client:
+        ids = [one.id for one in client.enqueue_many([Task(type="t", delay="1h") for _ in range(COUNT)])]
+        before = calls(real_store)
+
+        answers = act(client, ids)
+
+        assert answers == dict.fromkeys(ids, word) and [*answers] == ids
+        assert calls(real_store) - before == -(-COUNT // A_CALL[verb])
+
+
+@pytest.mark.parametrize("verb", ACTS)
+def test_an_id_that_cannot_be_used_is_refused_before_the_first_call(real_store: Store, verb: str) -> None:
+    with real_store.client() as client:
+        ids = [one.id for one in client.enqueue_many([Task(type="t", delay="1h") for _ in range(COUNT)])]
+        before = calls(real_store)
+
+        with pytest.raises((InvalidTask, ValueError)):
+            ACTS[verb][0](client, [*ids, "no id"])
+
+        assert calls(real_store) == before
+
+
+def test_what_is_shown_comes_in_calls_of_half_a_mebibyte(real_store: Store) -> None:
+    with real_store.client() as client:
+        small = [one.id for one in client.enqueue_many([Task(type="t", delay="1h") for _ in range(100)])]
+        large = [client.enqueue("t", "x" * 200_000, delay="1h").id for _ in range(20)]
+        before = calls(real_store)
+
+        shown = client.show(small)
+        between = calls(real_store)
+        views = client.show(large)
+
+        assert [*shown] == small and all(shown.values()) and [*views] == large
+        assert between - before == 4  # 4, 16, 64 and the rest
+        assert calls(real_store) - between >= 7
+        assert all(view is not None and view.payload == "x" * 200_000 for view in views.values())
+
+
+def test_payloads_that_come_to_more_than_a_call_may_carry_are_refused_by_name(real_store: Store) -> None:
+    with real_store.client() as client:
+        before = calls(real_store)
+        with pytest.raises(InvalidTask) as caught:
+            client.enqueue_many([Task(type="t", payload="x" * 250_000) for _ in range(10)])
+
+        assert (caught.value.field, caught.value.index, caught.value.code) == ("payload", 8, "batch_too_large")
+        assert calls(real_store) == before
