@@ -2,6 +2,7 @@
 
 local MOST_PARENTS = 1000                               -- named by the tasks of one call
 local MOST_TOGETHER, MOST_PLANS = 2097152, 65536        -- bytes of the payloads, and of the different conditions, of one call
+local SHORT_PLAN = 128                                  -- bytes that count for nothing
 local MOST_LISTENING = 2000                             -- facts that the tasks of one call wait for or are cancelled by
 
 -- Why the plan of a task cannot be carried out; known: hash of a task that the same call makes before it -> its number. Those
@@ -30,7 +31,7 @@ end
 local function too_heavy(task, sums)
   local plan = task.conditions
   sums.tasks, sums.bytes = sums.tasks + 1, sums.bytes + #task.payload
-  if plan and not sums.seen[plan] then sums.seen[plan], sums.plans = true, sums.plans + #plan end
+  if plan and not sums.seen[plan] then sums.seen[plan], sums.plans = true, sums.plans + math.max(0, #plan - SHORT_PLAN) end
   if task.plan then sums.facts = sums.facts + #facts_of(task.plan) end
   if sums.tasks == 1 then return nil end
   if sums.bytes > MOST_TOGETHER then return 'payload comes to more than 2 MiB with the others of the call' end

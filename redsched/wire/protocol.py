@@ -142,13 +142,12 @@ def enqueue(cell: Cell, tasks: Sequence[Task], *, max_payload: int) -> Call[list
     """
     if not 1 <= len(tasks) <= MAX_BATCH:
         raise InvalidTask("tasks", f"{len(tasks)} in one call; 1..{MAX_BATCH} are taken", code="batch_too_large")
-    single = len(tasks) == 1
     numbers, together = dict[str, int](), 0
     made = iter(new_ids(sum([task.id is None for task in tasks]), cell.index))
     words: list[Word] = [0]
     names: list[tuple[str, str, bool]] = []
     for at, task in enumerate(tasks):
-        index = None if single else at
+        index = None if len(tasks) == 1 else at
         number = numbers.get(task.queue)
         if number is None:
             number = numbers[check_name("queue", task.queue, index)] = len(numbers) + 1

@@ -37,8 +37,8 @@ def chain(cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], otherwise: str) -
         before = named[at - 1]
         named[at] = _after(named[at], [f"{before.queue}/{before.id}"], otherwise)
     answers: list[Enqueued] = []
-    for at in range(0, len(named), MAX_BATCH):
-        answers += _checked((yield enqueue(named[at : at + MAX_BATCH])), answers)
+    for call, _ in _calls(enqueue, named, MAX_BATCH):
+        answers += _checked((yield call), answers)
         if answers[-1].status not in STORED:  # nothing can come after it
             answers += [Enqueued(task.id or "", task.queue, "refused", other=answers[-1].id) for task in
                         named[len(answers) :]]  # fmt: skip
@@ -52,24 +52,55 @@ def group(
     """``then`` after all of them; see ``redsched.events``."""
     *named, last = _named(cell, [*_bounded("group", tasks), then])
     refs = [f"{task.queue}/{task.id}" for task in named]
-    first = min(len(named), MAX_PARENTS)
-    join, token = _after(last, refs[:first], otherwise, on), nonce()
-    if len(named) > first:  # it is held until all of them are there
-        join.conditions = {**_members(join.conditions), "hold": Hold(token=token, within=HELD_FOR)}
-    *answers, joined = _checked((yield enqueue([*named[:first], join])), [])
+    first, token, begin = min(len(named), MAX_PARENTS), nonce(), None
+    while begin is None:
+        join = _after(last, refs[:first], otherwise, on)
+        if len(named) > first:  # it is held until all of them are there
+            join.conditions = {**_members(join.conditions), "hold": Hold(token=token, within=HELD_FOR)}
+        try:
+            begin = enqueue([*named[:first], join])
+        except InvalidTask as error:
+            if error.code != "batch_too_large" or not error.index or first == 1:
+                raise
+            first = max(1, error.index - 1)
+    rest = _calls(enqueue, named[first:], A_CALL, first)
+    *answers, joined = _checked((yield begin), [])
     if len(named) == first:
         return _whole([*answers, joined])
     keys = queue_keys(cell, last.queue)
-    for at in range(first, len(named), A_CALL):
+    for call, count in rest:
         if not all(answer.status in STORED for answer in [*answers, joined]):
             break
-        answers += yield enqueue(named[at : at + A_CALL])
+        at = len(answers)
+        answers += yield call
         if all(answer.status in STORED for answer in answers):
-            yield events.follow(keys, joined.id, refs[at : at + A_CALL])
+            yield events.follow(keys, joined.id, refs[at : at + count])
     is_whole = all(answer.status in STORED for answer in [*answers, joined])
     yield events.confirm(keys, [joined.id], token, action="confirm" if is_whole else "abandon")
     answers += [Enqueued(task.id or "", task.queue, "refused", other=joined.id) for task in named[len(answers) :]]
     return _whole([*answers, joined])
+
+
+def _calls(
+    enqueue: Enqueue, tasks: Sequence[Task], most: int, first: int = 0
+) -> list[tuple[Call[list[Enqueued]], int]]:
+    """Calls for all of them, each for at most so many or as few as their payloads allow, with how many those are; all
+    are checked before any is sent. ``first``: the place of the first in the workflow."""
+    calls: list[tuple[Call[list[Enqueued]], int]] = []
+    at = 0
+    while at < len(tasks):
+        some, call = tasks[at : at + most], None
+        while call is None:
+            try:
+                call = enqueue(some)
+            except InvalidTask as error:
+                if error.code != "batch_too_large" or not error.index:
+                    index = first + at + (error.index or 0)
+                    raise InvalidTask(error.field, error.problem, index=index, code=error.code) from None
+                some = some[: error.index]
+        calls.append((call, len(some)))
+        at += len(some)
+    return calls
 
 
 def _bounded(name: str, tasks: Sequence[Task]) -> Sequence[Task]:

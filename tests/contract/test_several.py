@@ -80,3 +80,23 @@ def test_payloads_that_come_to_more_than_a_call_may_carry_are_refused_by_name(re
 
         assert (caught.value.field, caught.value.index, caught.value.code) == ("payload", 8, "batch_too_large")
         assert calls(real_store) == before
+
+
+@pytest.mark.parametrize("kind", ["chain", "group"])
+def test_a_workflow_too_heavy_for_one_call_is_made_in_several_and_checked_before_the_first(
+    real_store: Store, kind: str
+) -> None:
+    def make(client: Client, tasks: list[Task]) -> list[str]:
+        last = Task(type="t", delay="1h")
+        made = client.chain([*tasks, last]) if kind == "chain" else client.group(tasks, then=last)
+        return [one.status for one in made]
+
+    heavy = [Task(type="t", payload="x" * 250_000, delay="1h") for _ in range(20)]
+    with real_store.client() as client:
+        client.install()
+        with pytest.raises(InvalidTask) as caught:
+            make(client, [*heavy[:15], Task(type="no type"), *heavy[15:]])
+        assert caught.value.index == 15 and not real_store.redis.keys(real_store.key("task:*"))
+
+        assert make(client, heavy) == ["created"] * 21
+        assert client.stats(["default"])[0].held == (20 if kind == "chain" else 1)

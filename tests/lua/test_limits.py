@@ -150,7 +150,7 @@ TWO_MIB = json.dumps("x" * 262_142)  # an eighth of it
 LONG_PLAN = json.dumps({"cancel_on": ["f{at}:" + "x" * 240] * 15})  # about 4 KB
 TOO_HEAVY: list[tuple[int, dict[str, str], str]] = [
     (9, {"payload": TWO_MIB}, "9 payload comes to more than 2 MiB with the others of the call"),
-    (18, {"conditions": LONG_PLAN}, "18 conditions come to more than 64 KiB with the others of the call"),
+    (19, {"conditions": LONG_PLAN}, "19 conditions come to more than 64 KiB with the others of the call"),
     (126, {"conditions": json.dumps({"cancel_on": [f"f{at}" for at in range(16)]})},
      "126 conditions name more than 2000 facts with the others of the call"),
 ]  # fmt: skip
