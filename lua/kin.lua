@@ -17,7 +17,7 @@ if which == 'parents' and (#cursor > 19 or string.find(cursor, '%D')) then
 end
 if which ~= 'parents' and which ~= 'children' then return redis.error_reply('RS_INVALID 1 which must be parents or children') end
 local A_PAGE, reply = 50, {''}
-begin_call()
+SHARE.new_call()
 if not is_id(id) then return reply end
 
 local function tell(member, told)

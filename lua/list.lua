@@ -19,7 +19,7 @@ local places = {due = q.due, held = q.held, running = q.running, finished = q.fi
 if not places[place] then return redis.error_reply('RS_INVALID 1 place is unknown') end
 
 local found, next_cursor, after
-begin_call()
+SHARE.new_call()
 if place == 'ready' then
   found, next_cursor = stream_page(q, cursor, limit)
 else

@@ -13,7 +13,7 @@ local rules, cursor, limit = KEYS[1], ARGV[1], math.max(1, math.min(tonumber(ARG
 local prefix = string.match(rules, '^({[^{}]+}:)rules$')
 if not prefix then return redis.error_reply('RS_KEYS the key must be {namespace}:rules') end
 local A_PAGE, reply, found = 10, {''}, {}
-begin_call()
+SHARE.new_call()
 
 -- flat: names of rules and their events.
 local function tell(flat)

@@ -5,10 +5,11 @@
 local LONGEST_HELD = 2500                               -- microseconds after which a call that drains stops
 local MOST_UNITS = 600                                  -- of a call that drains
 local CALL = {units = 0, looks = 0}                     -- a library lives on between calls
+local SHARE = {}                                        -- what a call and its parts may do
 local processor_time                                    -- os.clock, where the server has it; else false
 
 -- at: the server's time in microseconds; nil under a virtual clock.
-local function begin_call(at)
+function SHARE.new_call(at)
   CALL = {units = 0, looks = 0, at = at}
 end
 
@@ -43,8 +44,6 @@ local function is_over(most)
   CALL.over = held_for() > (CALL.longest or LONGEST_HELD)
   return CALL.over
 end
-
-local SHARE = {}
 
 -- Give a part of a call its share of the units and the time that are left to it and to those that follow; parts: how many.
 -- Answers whether nothing is left.

@@ -6,11 +6,11 @@ local function clock(prefix, given)
     if redis.call('HGET', prefix .. 'meta', 'virtual_clock') ~= '1' then
       error({err = 'RS_CLOCK this deployment has no virtual clock; pass 0 as now'})
     end
-    begin_call()
+    SHARE.new_call()
     return tonumber(given)
   end
   local time = redis.call('TIME')
-  begin_call(time[1] * 1e6 + time[2])
+  SHARE.new_call(time[1] * 1e6 + time[2])
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 

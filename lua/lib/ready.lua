@@ -7,7 +7,7 @@ local function stream_of(q, priority)
   return q.ready .. ':' .. priority
 end
 
-local function group(q, stream)
+local function make_group(q, stream)
   if q.grouped[stream] then return end
   if redis.call('EXISTS', stream) == 0 then
     redis.call('XGROUP', 'CREATE', stream, 'workers', '0', 'MKSTREAM')
@@ -19,7 +19,7 @@ end
 -- when it is claimed.
 local function add_entry(q, id, priority, asked)
   local stream = stream_of(q, priority)
-  group(q, stream)
+  make_group(q, stream)
   if asked then return priority .. '/' .. redis.call('XADD', stream, '*', 'id', id, 'if', '1') end
   return priority .. '/' .. redis.call('XADD', stream, '*', 'id', id)
 end
