@@ -1,8 +1,8 @@
 -- due: looking at what is due in a queue, in pieces that are bounded.
 
-local WORK_OF_PLAN = 8                                       -- times the work of a task without conditions
+local PLANNED = 8                                       -- times the work of a task without conditions
 
-local function left_of(ids, some)
+local function without(ids, some)
   local found = {}
   for _, id in ipairs(ids) do
     if not some[id] then found[#found + 1] = id end
@@ -23,19 +23,19 @@ local function judge_due(q, due, most, now)
     if leaves then left[#left + 1] = id end
     if is_ready then q.ready_now = q.ready_now + 1 end
     q.seen[id] = true
-    weigh(1 + (WORK_OF_PLAN - 1) * (q.planned - planned))
+    weigh(1 + (PLANNED - 1) * (q.planned - planned))
     planned = q.planned
-    work = (i + 1) / 2 + (WORK_OF_PLAN - 1) * (q.planned - before)
+    work = (i + 1) / 2 + (PLANNED - 1) * (q.planned - before)
   end, function(i, trouble)
     local fault = set_aside(q, due[i], now, trouble)
     if fault == 'own' then left[#left + 1] = due[i] else q.left = q.left + 1 end
     if fault == 'denied' then tell_denied(q, due[i], now) end
     if fault == 'shared' or fault == 'everybody' then q.trouble = q.trouble or trouble end
     q.seen[due[i]] = true
-    work = (i + 1) / 2 + (WORK_OF_PLAN - 1) * (q.planned - before)
+    work = (i + 1) / 2 + (PLANNED - 1) * (q.planned - before)
     return fault == 'everybody'
   end)
-  if q.released then left = left_of(left, q.released) end
+  if q.released then left = without(left, q.released) end
   if #left > 0 then redis.call('ZREM', q.due, unpack(left)) end   -- after the rest: a stop half-way repeats, it never loses
   q.moved = q.moved + #left
   return work
