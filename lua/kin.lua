@@ -30,7 +30,7 @@ local function tell(member, told)
 end
 
 if which == 'children' then
-  local page = page_after(q.children .. id, cursor, limit)
+  local page = HEARD.page_after(q.children .. id, cursor, limit)
   for _, member in ipairs(page) do tell(member) end
   if #page == limit then reply[1] = page[limit] end
 else

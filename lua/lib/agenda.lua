@@ -73,7 +73,7 @@ local function tell_of_end(kind, prefix, what, limit, now)
   local item, state, parent, only = kind .. '/' .. what, string.match(what, '^(%a+)/([^/]+/[^/]+)/?(.*)$')
   if not state then return 0 end
   local before, from = string.match(cursor_of(prefix, item), '^(!?)(.*)$')   -- ! where some have to be told again
-  local told, last, again = tell_children(prefix, state, parent, from, alone(limit), now, kind == 'removed', only)
+  local told, last, again = HEARD.tell_children(prefix, state, parent, from, alone(limit), now, kind == 'removed', only)
   again = again or before == '!'
   keep_cursor(prefix, item, last and (again and '!' or '') .. last)
   return 2 * told, last and now or again and now + NEWER_LATER

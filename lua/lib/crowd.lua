@@ -21,7 +21,7 @@ local function tell_one(together, prefix, member, name, since, now)
   local plan = f and f[2] and plan_of(f[2])
   local fate = plan and lone_fate(plan, f[3], state_of(f[1]), f[4], name)
   if not fate then
-    return 2, hear(prefix, member, name, now)
+    return 2, HEARD.hear(prefix, member, name, now)
   end
   local list = together[fate][q] or {}
   together[fate][q] = list
@@ -34,7 +34,7 @@ end
 local function tell_together(prefix, fate, q, list, name, now, failed)
   if pcall(FATE[fate], q, name, list, now) then return end
   for _, task in ipairs(list) do
-    local ok, trouble = pcall(hear, prefix, task.member, name, now)
+    local ok, trouble = pcall(HEARD.hear, prefix, task.member, name, now)
     if not ok then failed(task.member, trouble) end
   end
 end
@@ -63,13 +63,13 @@ end
 -- the last that was looked at where there may be more, how much of the limit that used (one that has to be looked at alone
 -- counts as two), and how many could not be told. Those of a queue that this caller may not write are left at once.
 local function tell_listeners(prefix, name, last, limit, since, now, only)
-  local page = page_after(prefix .. 'listeners:' .. name, last, limit, only)
+  local page = HEARD.page_after(prefix .. 'listeners:' .. name, last, limit, only)
   local together, used, looked, left, again, denied = {cancel = {}, release = {}}, 0, 0, 0, {}, {}
   local function failed(member, trouble)
     local queue = string.match(member, '^[^/]*')
     if trouble and is_denied(trouble) then
       denied[queue] = trouble
-    elseif not trouble or is_left(prefix, member, now, trouble) then
+    elseif not trouble or HEARD.is_left(prefix, member, now, trouble) then
       again[queue] = now + 60000
     else
       return

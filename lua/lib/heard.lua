@@ -1,5 +1,6 @@
 -- heard: telling of what happened to those who wait for it: the listeners of a fact, the children of a task.
 
+local HEARD = {}
 local RESULT = 8192                                     -- bytes of a parent's result that its children keep
 
 local function named(prefix, member)
@@ -8,7 +9,7 @@ local function named(prefix, member)
 end
 
 -- A page of a set whose members all have the score 0, after a member; only: those of that queue.
-local function page_after(key, last, limit, only)
+function HEARD.page_after(key, last, limit, only)
   local first, past = '-', '+'
   if only and only ~= '' then first, past = '[' .. only .. '/', '(' .. only .. '0' end    -- 0 follows /
   if last ~= '' then first = '(' .. last end
@@ -23,7 +24,7 @@ local function is_among(names, name)
 end
 
 -- Answers whether it has to be told again, by a newer redsched that knows what the event is to it.
-local function hear(prefix, member, name, now)
+function HEARD.hear(prefix, member, name, now)
   local key = prefix .. 'listeners:' .. name
   local q, id = named(prefix, member)
   local found = q and read(q.task .. id, 'state', 'conditions')
@@ -61,7 +62,7 @@ end
 
 -- Whether one that could not be told has to be told later: its queue is to blame, or the rights of the caller. Any other is
 -- set aside.
-local function is_left(prefix, member, now, trouble)
+function HEARD.is_left(prefix, member, now, trouble)
   local q, id = named(prefix, member)
   if not q or set_aside(q, id, now, trouble) ~= 'own' then return true end
   redis.call('ZREM', q.held, id)
@@ -72,12 +73,12 @@ end
 -- Tell the children of a task that has ended in this state; answers how many, the last where there may be more, and whether
 -- some have to be told again. removed: nothing is left of it, and they have left the key that a later task of its id has;
 -- else gone means that its hash is not there. only: '', or the queue whose children are told.
-local function tell_children(prefix, state, parent, last, limit, now, removed, only)
+function HEARD.tell_children(prefix, state, parent, last, limit, now, removed, only)
   local q, id = named(prefix, parent)
   local found = q and not removed and read(q.task .. id, 'state')
   if not q or found and state_of(found[1]) ~= state then return 0 end   -- it goes on, or its end is told by another item
   local key = removed and q.children .. id .. '/' .. state or q.children .. id
-  local page, told = page_after(key, last, limit, only), {}
+  local page, told = HEARD.page_after(key, last, limit, only), {}
   local result = state == 'completed' and soft('HGET', q.outcome .. id, 'result') or ''
   if #result > RESULT then result = '' end
   local again, looked = false, 0
@@ -93,7 +94,7 @@ local function tell_children(prefix, state, parent, last, limit, now, removed, o
     end
   end, function(i, trouble)
     if is_everybodys(trouble) then error(trouble, 0) end
-    if not is_left(prefix, page[i], now, trouble) then
+    if not HEARD.is_left(prefix, page[i], now, trouble) then
       told[#told + 1] = page[i]
     elseif only ~= '' then
       error(trouble, 0)
