@@ -34,15 +34,18 @@ def lua() -> None:
 
 @lua.command()
 @click.argument("verb")
-@click.option("--form", type=click.Choice(["script", "function"]), default="script", show_default=True,
-              help="One verb for EVALSHA, or the whole library for FUNCTION LOAD.")
+@click.option("--form", type=click.Choice(["script", "function", "contract"]), default="script", show_default=True,
+              help="One verb for EVALSHA, the whole library for FUNCTION LOAD, or what the verb takes and answers.")
 def show(verb: str, form: str) -> None:
-    """Print the Lua text of VERB as it is sent to Redis."""
+    """Print the Lua text of VERB, or what it takes and answers."""
     from redsched.wire import scripts
 
     if verb not in scripts.verbs():
         raise click.BadParameter(f"{verb!r} is none of {', '.join(scripts.verbs())}", param_hint="VERB")
-    click.echo(scripts.library() if form == "function" else scripts.script(verb))
+    if form == "contract":
+        click.echo(scripts.contract(verb))
+    else:
+        click.echo(scripts.library() if form == "function" else scripts.script(verb))
 
 
 @click.command(cls=Command)

@@ -125,6 +125,11 @@ def _shape(args: Sequence[Sequence[str]]) -> str:
     return f"{{least = {least}, {told}whole = {{{whole}}}, {names}}}"
 
 
+def contract(verb: str) -> str:
+    """The opening comment of a verb: keys, arguments, reply and flags."""
+    return "\n".join(itertools.takewhile(lambda line: line.startswith("--"), _source(f"{verb}.lua").splitlines()))
+
+
 def _defined(part: str) -> set[str]:
     return {name for names in _DEFINED.findall(_source(f"lib/{part}.lua")) for name in names.split(", ")}
 

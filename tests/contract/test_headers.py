@@ -128,6 +128,12 @@ def test_a_lua_file_says_what_it_is_for(path: Path) -> None:
     assert lines[0].startswith(f"-- {path.stem}: ")
 
 
+def test_the_contract_names_every_verb() -> None:
+    table = (LUA / "README.md").read_text().split("\n## Verbs\n")[1].split("\n### ")[0]
+
+    assert set(re.findall(r"`([a-z_]+)`", table)) >= set(scripts.verbs())
+
+
 @pytest.mark.parametrize("verb", scripts.verbs())
 def test_the_header_names_the_parts_that_the_verb_uses(verb: str) -> None:
     assert scripts.header(verb).uses == scripts.parts_named("\n".join(code(verb)))

@@ -123,6 +123,14 @@ def test_an_unknown_verb_is_told_with_the_known_ones() -> None:
     assert "enqueue" in err
 
 
+def test_the_contract_of_a_verb_is_shown_without_its_text() -> None:
+    told = run("lua", "show", "claim", "--form", "contract")[1]
+
+    assert told.startswith("-- claim: start up to n ready tasks for a consumer")
+    assert "-- REPLY  {now, more, task...}" in told
+    assert "local " not in told
+
+
 def test_the_shipped_lua_is_shown_in_both_forms() -> None:
     script, library = run("lua", "show", "promote")[1], run("lua", "show", "promote", "--form", "function")[1]
     assert "promote_verb(KEYS, ARGV)" in script
