@@ -1,4 +1,7 @@
--- unique: one task of a key at a time. The lock names the task that holds it and when the first of a series came.
+-- unique: one task of a key at a time. The lock names the task that holds it and when the first of a series came. A task that
+-- was rejected leaves a note beside it for as long as its call may be repeated: it is rejected again, whoever has gone by then.
+
+local KEEP_REJECTED = 60000                             -- ms: longer than clients repeat a call
 
 -- Who counts against a task, when the series began, whether that one only waits, and whether it lives; nil where nobody
 -- does. One whose lock another took while it ran counts until it ends.
@@ -30,6 +33,19 @@ local function lock(q, id, unique, since)
   else
     redis.call('SET', key, word)
   end
+end
+
+-- No unique key has a space in it.
+local function rejection_key(q, id, unique) return q.unique .. unique.key .. ' ' .. id end
+
+-- Who held the key when a call with this request was rejected; nil where none was.
+local function rejected_by(q, id, unique, request)
+  local holder, asked = string.match(soft('GET', rejection_key(q, id, unique)) or '', '^(%S+) (.*)$')
+  return asked == request and holder or nil
+end
+
+local function note_rejection(q, id, unique, request, holder)
+  redis.call('SET', rejection_key(q, id, unique), holder .. ' ' .. request, 'PX', KEEP_REJECTED)
 end
 
 -- Take the lock for a task, or tell who has it. What waits and is to be replaced is cancelled; of a debounced one the due

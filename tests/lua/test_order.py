@@ -95,6 +95,28 @@ def test_a_second_task_of_a_unique_key_is_rejected_and_nothing_is_written(queue:
     assert queue.totals()["enqueued"] == 1
 
 
+@pytest.mark.parametrize("gone", ["ended", "started"])
+def test_a_repeated_call_is_rejected_as_the_first_one_was_though_nobody_has_the_key_any_more(
+    queue: Queue, gone: str
+) -> None:
+    unique = json.dumps({"unique": {"key": "k", "release": "start" if gone == "started" else "end"}})
+    queue.plan("a", json.loads(unique))
+    after = json.dumps({"after": {"ids": ["b"]}})
+    call = (("b", 0, {"conditions": unique, "request": "r 1"}), ("c", 0, {"conditions": after, "request": "r2"}),
+            ("d", 0, {"request": "r3"}))  # fmt: skip
+    first = queue.enqueue(*call)
+    assert first[0] == "rejected a" and queue.task("c")["state"] == "cancelled"
+    (a,) = [one for one in queue.claim().tasks if one.id == "a"]
+    if gone == "ended":
+        queue.settle(a, "complete")
+
+    assert queue.enqueue(*call, now=NOW + 50_000) == first
+
+    assert queue.task("b") == {}
+    assert 50_000 < queue.redis.pttl(queue.key("unique:q:k b")) <= 60_000
+    assert queue.enqueue(("b", 0, {"conditions": unique, "request": "another"})) == ["created"]
+
+
 @pytest.mark.parametrize(("release", "word"), [("start", "created"), ("end", "rejected a")])
 def test_it_counts_until_it_starts_or_until_it_ends(queue: Queue, release: str, word: str) -> None:
     unique = {"unique": {"key": "k", "release": release}}
