@@ -35,16 +35,18 @@ local function lock(q, id, unique, since)
   end
 end
 
+local REJECTED = {}
+
 -- No unique key has a space in it.
 local function rejection_key(q, id, unique) return q.unique .. unique.key .. ' ' .. id end
 
 -- Who held the key when a call with this request was rejected; nil where none was.
-local function rejected_by(q, id, unique, request)
+function REJECTED.by(q, id, unique, request)
   local holder, asked = string.match(soft('GET', rejection_key(q, id, unique)) or '', '^(%S+) (.*)$')
   return asked == request and holder or nil
 end
 
-local function note_rejection(q, id, unique, request, holder)
+function REJECTED.note(q, id, unique, request, holder)
   redis.call('SET', rejection_key(q, id, unique), holder .. ' ' .. request, 'PX', KEEP_REJECTED)
 end
 
