@@ -81,10 +81,7 @@ local function create_planned(task, words, now, stamp, lost)
   local q, id, plan, due, holder = task.q, task.id, task.plan, math.max(task.due, now), nil
   if plan.digest then due = now end
   if plan.unique then
-    holder = task.request and REJECTED.by(q, id, plan.unique, task.request)
-    if holder then return 'rejected ' .. holder end
-    due, holder = make_unique(q, id, plan.unique, due, now)
-    if not due and task.request then REJECTED.note(q, id, plan.unique, task.request, holder) end
+    due, holder = make_unique(q, id, plan.unique, due, now, task.request)
     if not due then return 'rejected ' .. holder end
   end
   redis.call('ZADD', q.due, text(due), id)

@@ -35,27 +35,26 @@ local function lock(q, id, unique, since)
   end
 end
 
-local REJECTED = {}
-
--- No unique key has a space in it.
-local function rejection_key(q, id, unique) return q.unique .. unique.key .. ' ' .. id end
+-- Where the note of a rejected task is: no unique key has a space in it.
+local function note_of(q, id, unique) return q.unique .. unique.key .. ' ' .. id end
 
 -- Who held the key when a call with this request was rejected; nil where none was.
-function REJECTED.by(q, id, unique, request)
-  local holder, asked = string.match(soft('GET', rejection_key(q, id, unique)) or '', '^(%S+) (.*)$')
+local function rejected_by(q, id, unique, request)
+  local holder, asked = string.match(soft('GET', note_of(q, id, unique)) or '', '^(%S+) (.*)$')
   return asked == request and holder or nil
 end
 
-function REJECTED.note(q, id, unique, request, holder)
-  redis.call('SET', rejection_key(q, id, unique), holder .. ' ' .. request, 'PX', KEEP_REJECTED)
-end
-
--- Take the lock for a task, or tell who has it. What waits and is to be replaced is cancelled; of a debounced one the due
--- time comes back, so that the longest wait is kept.
-local function make_unique(q, id, unique, due, now)
-  local holder, since, waits, lives = holder_of(q, id, unique)
+-- Take the lock for a task, or tell who has it: nil and that one. What waits and is to be replaced is cancelled; of a debounced
+-- one the due time comes back, so that the longest wait is kept. request: the caller's token, if there is one.
+local function make_unique(q, id, unique, due, now, request)
   local mode = unique.mode or 'reject'
-  if holder and mode == 'reject' then return nil, holder end
+  local earlier = mode == 'reject' and request and rejected_by(q, id, unique, request)
+  if earlier then return nil, earlier end
+  local holder, since, waits, lives = holder_of(q, id, unique)
+  if holder and mode == 'reject' then
+    if request then redis.call('SET', note_of(q, id, unique), holder .. ' ' .. request, 'PX', KEEP_REJECTED) end
+    return nil, holder
+  end
   if lives and not waits then stand_first(q, '~' .. unique.key, holder) end
   if holder and waits then stop_task(q, holder, now, 'replaced by ' .. id) end
   if mode == 'debounce' and holder and waits then
