@@ -1,9 +1,14 @@
-"""Which event loop a process uses: uvloop's where it is installed, else asyncio's own."""
+"""Which event loop a process uses (uvloop's where it is installed, else asyncio's own), and its tasks that no handler
+may reach.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -19,3 +24,11 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def loop_name() -> str:
     """``uvloop`` or ``asyncio``."""
     return "asyncio" if loop_factory() is None else "uvloop"
+
+
+def own_task(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop | None = None) -> asyncio.Task[T]:
+    """Run it as an asyncio task that ``asyncio.all_tasks`` does not tell of, so that no handler cancels it or waits for
+    it; whoever makes it ends it."""
+    task = (loop or asyncio.get_running_loop()).create_task(coroutine)
+    asyncio._unregister_task(task)  # documented, for implementations of tasks (Extending asyncio)
+    return task

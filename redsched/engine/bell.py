@@ -11,6 +11,7 @@ from typing import Any
 
 from redsched.client import AsyncClient
 from redsched.engine.isolation import Refusals
+from redsched.eventloop import own_task
 from redsched.model.errors import RedschedError, StoreError
 from redsched.wire import install as installing
 from redsched.wire.codec import text_of
@@ -54,7 +55,7 @@ class Doorbell:
     def listen(self) -> None:
         """Start waiting, unless it waits already; ``rung`` is called once, with nothing when the time is up."""
         if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._read())
+            self._reading = own_task(self._read())
 
     async def close(self) -> None:
         """Stop waiting. An entry that was on its way is taken over by a mover after a second."""

@@ -15,6 +15,7 @@ from redsched.engine.elapsed import elapsed
 from redsched.engine.held import FRESH, Held, Why
 from redsched.engine.loop import Loop, cancelled
 from redsched.engine.observer import Observer
+from redsched.eventloop import own_task
 from redsched.model.errors import RedschedError
 from redsched.model.task import MAX_BATCH
 from redsched.wire import protocol
@@ -63,7 +64,7 @@ class Leases:
     async def confirm(self) -> None:
         """Ask whether what waits may still start; what may not has left when this returns. One call for all who ask."""
         if self._confirming is None:
-            self._confirming = asyncio.create_task(self._confirm())
+            self._confirming = own_task(self._confirm())
         await asyncio.shield(self._confirming)
 
     async def _confirm(self) -> None:

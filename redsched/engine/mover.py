@@ -23,6 +23,7 @@ from redsched.engine.loop import Loop
 from redsched.engine.observer import Observer, Silent
 from redsched.engine.stranded import Stranded
 from redsched.engine.sweeps import Sweeps
+from redsched.eventloop import own_task
 from redsched.model.errors import StoreError
 from redsched.settings import Settings
 from redsched.wire import install as installing
@@ -104,7 +105,7 @@ class Mover:
         self._agenda.nudge = attends.nudge
         loops = (self._moves, sweeps, self._scans, ingests, fires, attends)
         parts = (*(loop.run() for loop in loops), self._watch())
-        self._tasks = [asyncio.create_task(part) for part in parts]
+        self._tasks = [own_task(part) for part in parts]
         try:
             await asyncio.gather(*self._tasks)
         except asyncio.CancelledError:

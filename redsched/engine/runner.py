@@ -10,6 +10,7 @@ import contextvars
 import decimal
 import inspect
 import signal
+import sys
 import threading
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -55,7 +56,8 @@ class Runner:
         """Run the handler to its end or its time limit. Answers the outcome's name and how to settle the claim.
 
         Whatever the handler does is the outcome of this one run. ``held.suspended`` tells afterwards whether the
-        handler has seen the current asyncio task at more than one moment: then no other run may have that task.
+        handler has seen the current asyncio task at more than one moment, or may hold it still: then no other run may
+        have that task.
         """
         started, handler = held.started, task_type.handler
         held.context = context = Context(started, self._asked, self._loop)
@@ -109,7 +111,13 @@ class Runner:
     async def _coroutine(self, held: Held, coroutine: Coroutine[Any, Any, Any], own: contextvars.Context,
                          deadline: float) -> Any:  # fmt: skip
         """The first step costs no timer, for nothing can stop it from outside."""
-        ended, found = _first_step(coroutine, own)
+        task = asyncio.current_task()
+        references = sys.getrefcount(task)
+        try:
+            ended, found = _first_step(coroutine, own)
+        finally:
+            # more: the handler took hold of the task, perhaps to cancel it later
+            held.suspended = sys.getrefcount(task) > references
         if not ended:
             timer = self._stoppable(held, deadline)
             held.suspended = True
@@ -117,7 +125,7 @@ class Runner:
                 found = await self._rest(coroutine, own, found)
             finally:
                 timer.cancel()
-        if getattr(asyncio.current_task(), "_must_cancel", False):  # it would hit what this task does next
+        if getattr(task, "_must_cancel", False):  # it would hit what this task does next
             held.suspended = True
             raise asyncio.CancelledError("the handler cancelled its own task")
         return found
@@ -275,6 +283,8 @@ def _torn_down() -> bool:
 def _of_a_person(error: BaseException) -> bool:
     """Whether Ctrl-C raised it, in a program that leaves that to Python or to ``asyncio.run``; a ``redsched worker``
     has a handler of its own that raises nothing."""
+    if forks.here.loop is not None:
+        return False
     at = frames_of(error)
     while at is not None and at.tb_next is not None:
         at = at.tb_next

@@ -1,7 +1,7 @@
 """Slots: runs what a worker holds, as many claims at a time as it may, oldest first.
 
-A slot is an asyncio task. Runs that never wait follow one another in it; a run that has had the task to itself for
-longer ends it, since what its handler left there must hit no other run.
+A slot is an asyncio task. Runs that never wait follow one another in it. A run that waited, or whose handler took hold
+of the task, is its last: what that handler left there must hit no other run.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from redsched.engine.held import about
 from redsched.engine.leases import MOST_ASKED, Leases
 from redsched.engine.runner import CutOff, Runner
 from redsched.engine.tally import Tally
+from redsched.eventloop import own_task
 from redsched.wire.protocol import Settlement
 
 log = logging.getLogger("redsched.worker")
@@ -53,7 +54,7 @@ class Slots:
         """Begin as many as there is something to run for."""
         free = self._most - len(self.tasks) - len(self._runner.stragglers)
         for _ in range(min(free, len(self._claims.waiting))):
-            slot = asyncio.create_task(self._slot())
+            slot = own_task(self._slot())
             self.tasks.add(slot)
             slot.add_done_callback(self._slot_ended)
 

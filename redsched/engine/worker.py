@@ -33,6 +33,7 @@ from redsched.engine.slots import Slots
 from redsched.engine.spool import Spool
 from redsched.engine.tally import Tally
 from redsched.engine.watchdog import Watchdog
+from redsched.eventloop import own_task
 from redsched.model.errors import RedschedError, StoreError
 from redsched.settings import Settings
 from redsched.wire import protocol
@@ -108,10 +109,10 @@ class Worker:
         await self._tell_late()
         told = {"consumer": self.consumer, "queues": ",".join(self.settings.queues), "types": len(self.app.tasks)}
         log.info("worker.started", extra=told | {"concurrency": self.settings.concurrency})
-        background = [asyncio.create_task(loop.run()) for loop in self._leases.loops]
+        background = [own_task(loop.run()) for loop in self._leases.loops]
         if self._with_mover:
-            background.append(asyncio.create_task(mover.run()))
-        trips = asyncio.create_task(self._trips.run())
+            background.append(own_task(mover.run()))
+        trips = own_task(self._trips.run())
         try:
             with Watchdog(max(5.0, self.settings.lease_ms / 3_000)):
                 await self._first_of(trips, background)
@@ -132,7 +133,7 @@ class Worker:
 
     async def _first_of(self, trips: asyncio.Task[None], background: Sequence[asyncio.Task[None]]) -> None:
         """Until the worker is told to stop, or its own loop ends (burst), or one of its loops breaks."""
-        stopping: asyncio.Future[Any] = asyncio.ensure_future(self._stopping.wait())
+        stopping = own_task(self._stopping.wait())
         parts: list[asyncio.Future[Any]] = [self._slots.broken, trips, *background]
         try:
             await asyncio.wait((stopping, *parts), return_when=asyncio.FIRST_COMPLETED)

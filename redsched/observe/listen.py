@@ -17,6 +17,7 @@ from typing import Any, Literal
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from redsched.eventloop import own_task
 from redsched.model.errors import InvalidSetting
 from redsched.observe import connections
 from redsched.observe.access import Access, is_loopback
@@ -78,7 +79,7 @@ class Listener(uvicorn.Server):
 
     async def listen(self) -> None:
         """Serve until ``stop``, or until cancelled, which stops it in order as well."""
-        serving = asyncio.ensure_future(self.serve(sockets=[self._bound]))
+        serving = own_task(self.serve(sockets=[self._bound]))
         try:
             await asyncio.shield(serving)
         except asyncio.CancelledError:
