@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import contextvars
 import ctypes
 import decimal
@@ -14,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -181,13 +183,33 @@ async def _child_exits() -> None:
     await asyncio.create_task(_exits(GeneratorExit("in a child")))
 
 
+async def _cancels_all() -> None:
+    for task in asyncio.all_tasks():
+        if task is not asyncio.current_task():
+            task.cancel()
+    await asyncio.sleep(0.01)
+    raise RuntimeError("went on")
+
+
+async def _waits_for_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
+    raise RuntimeError("went on")
+
+
+async def _interrupts_as_python_does() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    raise KeyboardInterrupt("by hand")
+
+
 children: list[asyncio.Task[None]] = []
 BREAKS = {
     "gather": _gathers, "task group": _groups, "thread": _awaits_a_thread, "callback": _calls_back,
     "forgotten child": _forgets_a_child, "child's generator exit": _child_exits, "loop stop": _stops_the_loop,
     "own cancel": _cancels_itself,
     "own cancel, then the end": _cancels_itself_and_returns, "uncancel": _swallows_its_cancel,
-    "late cancel": _leaves_a_cancel_behind,
+    "late cancel": _leaves_a_cancel_behind, "cancel all": _cancels_all, "wait for all": _waits_for_all,
+    "interrupt": _interrupts_as_python_does,
 }  # fmt: skip
 
 
@@ -200,6 +222,81 @@ async def breaks(kind: str) -> None:
 async def sleeps(seconds: float) -> str:
     await asyncio.sleep(seconds)
     return "slept"
+
+
+@app.task("cancels.later")
+async def cancels_later() -> None:
+    """Never waits, and leaves a cancel of its asyncio task behind."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().call_later(0.05, task.cancel)
+
+
+# what outlives a run
+
+
+def _leave_a_thread() -> None:
+    threading.Thread(target=time.sleep, args=(600,)).start()
+
+
+def _leave_a_process() -> None:
+    multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,), daemon=False).start()
+
+
+def _leave_a_stubborn_process() -> None:
+    multiprocessing.get_context("fork").Process(target=_ignores_sigterm, daemon=False).start()
+
+
+def _ignores_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+
+
+def _leave_an_executor() -> None:
+    executor = ThreadPoolExecutor(1)
+    executor.submit(time.sleep, 600)
+    kept.append(executor)
+
+
+def _leave_an_asyncio_task() -> None:
+    children.append(asyncio.create_task(_goes_on()))
+
+
+async def _goes_on() -> None:
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(600)
+
+
+kept: list[Any] = []
+LEFT: dict[str, Callable[[], Any]] = {
+    "thread": _leave_a_thread, "process": _leave_a_process, "stubborn process": _leave_a_stubborn_process,
+    "executor": _leave_an_executor, "asyncio task": _leave_an_asyncio_task,
+    "default executor": lambda: asyncio.get_running_loop().run_in_executor(None, time.sleep, 600),
+    "exit function": lambda: atexit.register(time.sleep, 600),
+}  # fmt: skip
+
+
+@app.task("leaves")
+async def leaves(kind: str) -> None:
+    """Returns, and leaves behind what keeps a process for ten minutes."""
+    LEFT[kind]()
+
+
+@app.task("to.thread", timeout="100ms")
+async def to_thread() -> None:
+    await asyncio.to_thread(time.sleep, 600)
+
+
+@app.task("blocks")
+async def blocks() -> None:
+    """Keeps the event loop."""
+    time.sleep(600)
+
+
+@app.task("takes.sigterm")
+async def takes_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 # processes

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from redsched import TaskView
-from tests.system.hostile import BREAKS, FORKS, RAISES
+from redsched import Task, TaskView
+from tests.system.hostile import BREAKS, FORKS, LEFT, RAISES
 from tests.system.processes import Redsched, alive, descendants, until
 from tests.system.workers import Site, site_on
 
@@ -29,6 +29,7 @@ ERRORS = {
     "loop stop": "RuntimeError: went on", "own cancel": "CancelledError: by hand",
     "own cancel, then the end": "CancelledError", "child's generator exit": "GeneratorExit",
     "uncancel": "RuntimeError: went on", "late cancel": "RuntimeError: went on",
+    "cancel all": "RuntimeError: went on", "wait for all": "RuntimeError: went on",
 }  # fmt: skip
 FOUND = {
     "fork": -15, "spawn": -15, "loop": 42, "pool": [1, 2], "executor": [1, 2], "os.fork": 0, "os.fork, raising": 1,
@@ -94,7 +95,31 @@ def test_what_a_handler_does_to_the_event_loop_is_the_error_of_its_task(
     assert (failed(site, "breaks", kind).error or "").startswith(ERRORS[kind])
 
     assert site.run("sleeps", 0.1).result == "slept"  # a cancel that was left behind would have hit it
+    assert site.run("add", 1, delay="10ms").result == 2  # the mover goes on as well
     assert_goes_on(site, worker)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_handler_that_cancels_all_asyncio_tasks_costs_its_neighbours_nothing(site: Site, loop: str) -> None:
+    worker = started(site, loop, "-c", "4")
+    neighbours = [site.client.enqueue("sleeps", 2, max_attempts=1).id for _ in range(2)]
+    site.until_begun(neighbours)
+
+    failed(site, "breaks", "cancel all")
+
+    assert {site.until_state(neighbour).result for neighbour in neighbours} == {"slept"}
+    assert_goes_on(site, worker)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_a_handler_that_never_waits_leaves_on_its_asyncio_task_hits_no_other_run(site: Site, loop: str) -> None:
+    tasks = [Task(type="add", payload=1) for _ in range(700)]  # so that it holds many ahead
+    tasks += [Task(type="cancels.later"), Task(type="sleeps", payload=0.3, id="next", max_attempts=1)]
+    site.client.enqueue_many(tasks)
+
+    started(site, loop, "-c", "1")
+
+    assert site.until_state("next").result == "slept"
 
 
 @pytest.mark.parametrize("how", FORKS)
@@ -153,6 +178,32 @@ def test_a_signal_stops_a_worker_whose_handlers_have_stopped_its_loop(site: Site
         failed(site, "breaks", kind)
 
     worker.send(number)
+
+    assert worker.wait() == 0
+    assert any("worker.stopped" in line for line in worker.errors)
+
+
+@pytest.mark.parametrize("kind", [*LEFT, "to.thread", "blocks"])
+def test_a_stopped_worker_ends_whatever_its_handlers_left_behind(site: Site, kind: str) -> None:
+    worker = started(site, "uvloop", "--grace", "100ms")
+    made = site.client.enqueue(*(("leaves", {"kind": kind}) if kind in LEFT else (kind,)), max_attempts=1)
+    site.until_state(made.id, "running" if kind == "blocks" else "dead" if kind == "to.thread" else "completed")
+    family = worker.family()
+
+    worker.send(15)
+
+    assert worker.wait(20) == (1 if kind == "blocks" else 0)
+    assert any("worker.left_behind" in line for line in worker.errors)
+    until(lambda: not alive(family), worker.said)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_signal_that_a_handler_took_is_taken_back(site: Site, loop: str) -> None:
+    worker = started(site, loop)
+    site.run("takes.sigterm")
+    worker.wait_for_error("signal.taken_back")
+
+    worker.send(15)
 
     assert worker.wait() == 0
     assert any("worker.stopped" in line for line in worker.errors)
