@@ -23,6 +23,7 @@ from redsched.redis_url import address
 from redsched.settings import Settings, default_data_dir
 from redsched.wire import install as installing
 from redsched.wire.codec import TASK_ID, is_name
+from redsched.wire.ids import nonce
 from redsched.wire.protocol import Settlement
 
 log = logging.getLogger("redsched.worker")
@@ -46,6 +47,7 @@ class Spool:
     def __init__(self, settings: Settings) -> None:
         self._folder = Path(settings.data_dir or default_data_dir()) / "spool"
         self._namespace = settings.namespace
+        self._taken: Path | None = None  # the file with what is being told
         self._belong_to(address(settings.redis_url))
 
     def _belong_to(self, server: str) -> None:
@@ -87,8 +89,9 @@ class Spool:
         return len(ends)
 
     def take(self) -> list[Settlement]:
-        """The answers of the last time, moved aside so that only one process tells them."""
-        mine = self.path.with_suffix(f".{os.getpid()}")
+        """The answers of the last time, moved aside so that only one process tells them. What is no such file is told in
+        the log; it stays aside, so that it is told once."""
+        mine = self.path.with_suffix(f".{os.getpid()}-{nonce()[:8]}")
         try:
             self.path.rename(mine)
             text = _content(mine)
@@ -97,6 +100,7 @@ class Spool:
         except OSError as error:
             log.error("answers.unreadable", extra={"file": str(self.path), "error": str(error)})
             return []
+        self._taken = mine
         ends, lines = [], text.split(b"\n")
         for line in filter(None, lines):
             with contextlib.suppress(ValueError, RecursionError):  # a line cut short by a crash, or by anybody
@@ -107,7 +111,12 @@ class Spool:
 
     def told(self) -> None:
         """What was taken has been told."""
-        self.path.with_suffix(f".{os.getpid()}").unlink(missing_ok=True)
+        if self._taken is not None:
+            try:
+                self._taken.unlink(missing_ok=True)
+            except OSError as error:  # the next start may tell them again, which is safe
+                log.error("answers.unreadable", extra={"file": str(self._taken), "error": str(error)})
+            self._taken = None
 
 
 def _line(end: Settlement) -> _Line:
@@ -122,11 +131,14 @@ def _content(path: Path) -> bytes:
         OSError: it is no plain file, or longer than one of ours.
     """
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(file, "rb") as opened:
+    try:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
             raise OSError(f"{path} is no file of answers")
-        return opened.read(MAX_BYTES)
+        with open(file, "rb", closefd=False) as opened:
+            return opened.read(MAX_BYTES)
+    finally:
+        os.close(file)
 
 
 def _settlement(line: bytes) -> Settlement:

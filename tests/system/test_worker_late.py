@@ -6,9 +6,11 @@ import asyncio
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from redsched import App, AsyncClient, Settings, Worker
 from redsched.embedded import EmbeddedServer
+from redsched.engine.spool import Spool
 
 app = App("late")
 running = asyncio.Event()
@@ -55,5 +57,33 @@ def test_an_answer_that_redis_could_not_take_is_told_by_the_next_worker(tmp_path
                 found = await client.task(task.id)
                 assert (found.state, found.result, found.attempt) == ("completed", {"n": 7}, 1)
                 assert not kept.exists()
+
+    asyncio.run(main())
+
+
+@app.task("add")
+async def add(a: int) -> int:
+    return a + 1
+
+
+@pytest.mark.parametrize("what", ["a folder in place of the file", "a file in place of the folder"])
+def test_a_worker_whose_spool_cannot_be_read_works_all_the_same(tmp_path: Path, what: str) -> None:
+    async def main() -> None:
+        with EmbeddedServer.start(tmp_path / "server") as server:
+            settings = Settings(redis_url=server.url, data_dir=str(tmp_path / "data"))
+            async with AsyncClient(settings=settings) as client:
+                task = await client.enqueue("add", 1)
+                spool = Spool(settings)
+                await spool.identify(client)
+                if what == "a folder in place of the file":
+                    spool.path.mkdir(parents=True)
+                else:
+                    (tmp_path / "data").mkdir()
+                    spool.path.parent.touch()
+
+                async with asyncio.timeout(30):
+                    assert await Worker(app, settings, burst=True).run() == 0
+
+                assert (await client.task(task.id)).result == 2
 
     asyncio.run(main())

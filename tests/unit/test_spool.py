@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from redsched.engine.spool import Spool
 from redsched.settings import Settings
@@ -56,3 +61,39 @@ def test_answers_for_one_server_are_not_taken_for_another(tmp_path: Path) -> Non
     assert spool_in(tmp_path, "redis://two").take() == []
     assert spool_in(tmp_path, "redis://one/1").take() == []
     assert [end.task_id for end in spool_in(tmp_path, "redis://me:pw@one:6379/0").take()] == ["a"]
+
+
+def _folder_is_a_file(path: Path) -> None:
+    path.parent.rmdir()
+    path.parent.touch()
+
+
+IN_ITS_PLACE: dict[str, Callable[[Path], None]] = {
+    "a folder": Path.mkdir, "a pipe": os.mkfifo, "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a file for its folder": _folder_is_a_file, "a sparse file": lambda path: os.truncate(_empty(path), 1 << 40),
+}  # fmt: skip
+
+
+def _empty(path: Path) -> Path:
+    path.touch()
+    return path
+
+
+@pytest.mark.parametrize("what", IN_ITS_PLACE)
+def test_what_is_no_file_of_answers_is_told_in_the_log_and_stays(
+    tmp_path: Path, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    spool = spool_in(tmp_path)
+    spool.path.parent.mkdir()
+    IN_ITS_PLACE[what](spool.path)
+
+    with caplog.at_level(logging.ERROR):
+        assert spool.take() == []
+        spool.told()
+
+    assert [record.message for record in caplog.records] == ["answers.unreadable"]
+    if what != "a file for its folder":
+        assert len(list(spool.path.parent.iterdir())) == 1
+        assert spool_in(tmp_path).take() == []
+        assert spool.keep([DONE]) == 1 and len(spool.take()) == 1  # its place is free
+        assert [record.message for record in caplog.records].count("answers.unreadable") == 1
