@@ -52,7 +52,9 @@ class Context:
 
     @property
     def attempt(self) -> int:
-        """1 for the first run; a run that a crash cut short counts, unless that came within its first moments."""
+        """1 for the first run. A run that a crash cut short counts, unless Redis had not heard yet that it had begun: in
+        its first 50 ms, or while a coroutine blocked the event loop from its start. That happens twice in a row at most.
+        """
         return self._started.attempt
 
     @property

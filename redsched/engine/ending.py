@@ -4,11 +4,15 @@ handler can make a call that Redis refuses.
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import contextlib
+import functools
 import inspect
 import logging
 import traceback
 import types
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any
 
 import msgspec
@@ -26,10 +30,12 @@ MAX_PART_BYTES = 1_000  # of a traceback: one frame, or the text of one exceptio
 HEAD_BYTES = 2_000  # of a traceback that is too long; the rest of what is kept is its end
 MAX_REASON_BYTES = {Dead: 100, Cancelled: 200}
 _GENERATES = "a generator is no handler, for its body would never run; write a function that does the work"
-_LAZY: tuple[tuple[tuple[type, ...], str], ...] = (
-    ((map, filter), "nothing was run: iterate over it, and return a list"),
-    ((contextlib.ContextDecorator, contextlib.AsyncContextDecorator), "nothing was run: enter it with `with`"),
-)
+_LAZY = (
+    Awaitable, concurrent.futures.Future, Iterator, AsyncIterator, contextlib.ContextDecorator,
+    contextlib.AsyncContextDecorator, types.FunctionType, types.MethodType, types.BuiltinFunctionType,
+    functools.partial,
+)  # fmt: skip
+_NOBODY_AWAITED = "it has not ended, for nobody awaited it; write `return await ...`"
 
 
 def name_of(outcome: Outcome) -> str:
@@ -147,16 +153,39 @@ def _bytes(text: str) -> int:
 
 def not_run(result: Any) -> str:
     """Why what a handler returned means that its work was not done; empty where it does not."""
+    kind: type = type(result)
+    if not _may_be_lazy(kind):
+        return ""
     if inspect.iscoroutine(result):
         result.close()
         return "a coroutine: nothing was run, for nobody awaited it; write `return await ...`"
     if inspect.isgenerator(result) or inspect.isasyncgen(result):
         return f"{_a(result)}: {_GENERATES}"
-    for kinds, why in _LAZY:
-        if isinstance(result, kinds):
-            return f"{_a(result)}: {why}"
-    return ""
+    if isinstance(result, asyncio.Future | concurrent.futures.Future):
+        result.cancel()  # the attempt has failed, and the next one begins anew
+        awaits = "" if isinstance(result, asyncio.Future) else "; `asyncio.wrap_future` makes it one to await"
+        return f"{_a(result)}: {_NOBODY_AWAITED}{awaits}"
+    if inspect.isawaitable(result):
+        return f"{_a(result)}: {_NOBODY_AWAITED}"
+    if isinstance(result, contextlib.ContextDecorator | contextlib.AsyncContextDecorator):
+        return f"{_a(result)}: nothing was run: enter it with `with`"
+    if isinstance(result, Iterator | AsyncIterator) and not _is_resource(result):
+        return f"{_a(result)}: nothing was run: iterate over it, and return a list"
+    if isinstance(result, Iterator | AsyncIterator):
+        return ""
+    return f"{_a(result)}: nothing was run, for nobody called it"
+
+
+@functools.lru_cache(256)  # the look itself takes ten times as long
+def _may_be_lazy(kind: type) -> bool:
+    return issubclass(kind, _LAZY)
+
+
+def _is_resource(iterator: object) -> bool:
+    """Files and cursors of databases are iterators too, and what made them has done its work."""
+    return hasattr(type(iterator), "close")
 
 
 def _a(value: Any) -> str:
-    return "an async generator" if inspect.isasyncgen(value) else f"a {type(value).__name__}"
+    name = "async generator" if inspect.isasyncgen(value) else type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

@@ -89,8 +89,8 @@ class Spool:
         return len(ends)
 
     def take(self) -> list[Settlement]:
-        """The answers of the last time, moved aside so that only one process tells them. What is no such file is told in
-        the log; it stays aside, so that it is told once."""
+        """The answers of the last time, moved aside so that only one process tells them. What is no such file is told
+        in the log; it stays aside, so that it is told once."""
         mine = self.path.with_suffix(f".{os.getpid()}-{nonce()[:8]}")
         try:
             self.path.rename(mine)

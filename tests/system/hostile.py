@@ -8,9 +8,12 @@ import contextlib
 import contextvars
 import ctypes
 import decimal
+import functools
+import itertools
 import multiprocessing
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -69,6 +72,16 @@ async def _later() -> AsyncIterator[int]:
 async def _nothing() -> None: ...
 
 
+class Ticks:
+    """An async iterator that nobody iterates over."""
+
+    def __aiter__(self) -> Ticks:
+        return self
+
+    async def __anext__(self) -> int:
+        return 1
+
+
 RAISES: dict[str, Callable[[], Any]] = {
     "panic": lambda: _raise(Panic("rust")),
     "group": lambda: _raise(BaseExceptionGroup("several", [KeyboardInterrupt(), Panic("rust")])),
@@ -84,6 +97,17 @@ RAISES: dict[str, Callable[[], Any]] = {
     "async generator": _later,
     "coroutine": _nothing,
     "lazy map": lambda: map(str, [1]),
+    "lazy starmap": lambda: itertools.starmap(pow, [(1, 2)]),
+    "lazy zip": lambda: zip([1], [2], strict=True),
+    "async iterator": Ticks,
+    "uncalled": lambda: _nothing,
+    "uncalled partial": lambda: functools.partial(pow, 1),
+    "thread's future": lambda: ThreadPoolExecutor(1).submit(time.sleep, 0.1),
+}
+AWAITABLE: dict[str, Callable[[], Any]] = {
+    "asyncio task": lambda: asyncio.create_task(_nothing()),
+    "asyncio future": lambda: asyncio.get_running_loop().create_future(),
+    "awaitable": lambda: asyncio.sleep(600),
 }
 
 
@@ -101,6 +125,17 @@ async def raises(kind: str) -> Any:
 async def raises_late(kind: str) -> Any:
     await asyncio.sleep(0.001)
     return RAISES[kind]()
+
+
+@app.task("returns.awaitable")
+async def returns_awaitable(kind: str) -> Any:
+    return AWAITABLE[kind]()
+
+
+@app.task("returns.done")
+async def returns_done(kind: str) -> Any:
+    """Iterators whose work is done."""
+    return {"file": lambda: open(os.devnull), "cursor": lambda: sqlite3.connect(":memory:").execute("SELECT 1")}[kind]()
 
 
 @app.task("raises.sync")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from redsched import Task, TaskView
-from tests.system.hostile import BREAKS, FORKS, LEFT, RAISES
+from tests.system.hostile import AWAITABLE, BREAKS, FORKS, LEFT, RAISES
 from tests.system.processes import Redsched, alive, descendants, until
 from tests.system.workers import Site, site_on
 
@@ -24,6 +24,14 @@ ERRORS = {
     "generator": "TypeError: the handler returned a generator",
     "async generator": "TypeError: the handler returned an async generator",
     "coroutine": "TypeError: the handler returned a coroutine", "lazy map": "TypeError: the handler returned a map",
+    "lazy starmap": "TypeError: the handler returned a starmap: nothing was run",
+    "lazy zip": "TypeError: the handler returned a zip", "async iterator": "TypeError: the handler returned a Ticks",
+    "uncalled": "TypeError: the handler returned a function",
+    "uncalled partial": "TypeError: the handler returned a partial",
+    "thread's future": "TypeError: the handler returned a Future: it has not ended",
+    "asyncio task": "TypeError: the handler returned a Task: it has not ended",
+    "asyncio future": "TypeError: the handler returned a Future: it has not ended",
+    "awaitable": "TypeError: the handler returned a coroutine: nothing was run",
     "gather": "SystemExit: 2", "task group": "KeyboardInterrupt: in a child", "thread": "SystemExit: 2",
     "callback": "RuntimeError: went on", "forgotten child": "RuntimeError: went on",
     "loop stop": "RuntimeError: went on", "own cancel": "CancelledError: by hand",
@@ -84,6 +92,22 @@ def test_what_a_handler_raises_is_the_error_of_its_task(shared: tuple[Site, Reds
     assert (failed(site, type_, kind).error or "").startswith(ERRORS[kind])
 
     assert_goes_on(site, worker)
+
+
+@pytest.mark.parametrize("kind", AWAITABLE)
+def test_what_a_coroutine_returns_without_awaiting_it_has_not_ended(shared: tuple[Site, Redsched], kind: str) -> None:
+    site, worker = shared
+
+    assert (failed(site, "returns.awaitable", kind).error or "").startswith(ERRORS[kind])
+
+    assert_goes_on(site, worker)
+
+
+@pytest.mark.parametrize("kind", ["file", "cursor"])
+def test_a_file_or_a_cursor_that_is_returned_fails_nothing(shared: tuple[Site, Redsched], kind: str) -> None:
+    site, _ = shared
+
+    assert site.run("returns.done", {"kind": kind}, max_attempts=1).state == "completed"
 
 
 @pytest.mark.parametrize("kind", BREAKS)
