@@ -52,7 +52,7 @@ class Context:
 
     @property
     def attempt(self) -> int:
-        """1 for the first run. A run that a crash cut short counts if Redis had heard that it had begun: after 50 ms, or
+        """1 for the first run. A run that a crash cut short counts if Redis had heard that it had begun: after 50 ms or
         later where a coroutine blocks the event loop. At most two in a row do not count."""
         return self._started.attempt
 
