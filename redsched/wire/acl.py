@@ -19,7 +19,8 @@ from redsched.wire.codec import check_name
 from redsched.wire.keys import PRIORITIES, CellKeys, QueueKeys, queue_keys
 
 SECRET = "SECRET"  # stands in the lines where the password goes
-CONNECT = ("ping", "hello", "client|setname")
+# what clients send to connect, redsched's own and others: a name, a database, a look at the version
+CONNECT = ("ping", "hello", "client|setname", "client|id", "select", "info")
 _FUNCTION = re.compile(r"^local function ([a-z_]+)\(.*?^end$", re.MULTILINE | re.DOTALL)
 _CALLED = re.compile(r"\b[a-z_.]+\('([A-Z]{2,})'(?:, '([A-Z]+)')?")  # redis.call and what wraps it
 _USED = re.compile(r"([a-z_]+)\(")
@@ -72,8 +73,11 @@ def reading_verbs() -> tuple[str, ...]:
 def _producer_raw(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [rule for queue in queues for rule in (f"%W~{queue.task('*')}", f"%W~{queue.due}")]
     return Role(
-        "producer-raw", "adds tasks with plain commands; reads nothing", tuple(keys),
-        _sorted({"hset", "hsetnx", "zadd", "multi", "exec", "discard", *CONNECT}),
+        "producer-raw",
+        "adds tasks with plain commands, and can overwrite those of its queues; reads nothing itself, but conditions "
+        "that it writes can put any fact, and the result of any queue's task, before a handler of its queues",
+        tuple(keys),
+        _sorted({"hset", "hmset", "hsetnx", "zadd", "multi", "exec", "discard", *CONNECT}),
     )  # fmt: skip
 
 
@@ -86,7 +90,9 @@ def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
         keys += (f"%W~{queue.index('finished')}", f"%W~{queue.outcome('*')}")
     plain = commands_of("enqueue", without=("create_planned", "settle_again", "untie"))
     return Role(
-        "producer", "enqueues with rs1_enqueue, without conditions; an API that only takes tasks", tuple(keys),
+        "producer",
+        "enqueues with rs1_enqueue, without conditions; reads and changes tasks of its queues; an API that takes tasks",
+        tuple(keys),
         _sorted({"fcall", "info", "set", "wait", *plain, *_commands("reserve", "answer"), *CONNECT}),
     )  # fmt: skip
 
@@ -98,14 +104,17 @@ def _planner(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
         keys += [f"~{queue.index('dead')}", f"~{queue.index('running')}"]
     verbs = ("enqueue", "reserve", "answer", "emit", "confirm", "follow")
     return Role(
-        "planner", "producer that also gives conditions, emits events and confirms", tuple(keys),
+        "planner",
+        "producer that also gives conditions, emits events and confirms; reads, changes and ends its queues' tasks",
+        tuple(keys),
         _sorted({"fcall", "info", "set", "wait", *_commands(*verbs), *CONNECT}),
     )  # fmt: skip
 
 
 def _inbox(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = tuple(f"%W~{queue.index('inbox')}" for queue in queues)
-    return Role("inbox", "appends to the inbox and can do nothing else", keys, _sorted({"xadd", *CONNECT}))
+    summary = "appends to the inbox and reads nothing; XADD can also trim it, or end it with a last id"
+    return Role("inbox", summary, keys, _sorted({"xadd", *CONNECT}))
 
 
 def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
@@ -113,10 +122,12 @@ def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys += [f"~{cell.mover}", f"~{cell.sweeps}", f"%R~{cell.meta}", *_of_schedules(cell, "~"), *_of_events(cell, "~")]
     keys += [f"~{cell.rules}", f"~{cell.rules}:*"]
     keys += [rule for queue in queues for rule in _whole(queue, "~")]
-    plain = {"fcall", "fcall_ro", "info", "sadd", "sscan", "xgroup|create", "xreadgroup", "client|id",
+    plain = {"fcall", "fcall_ro", "info", "sadd", "sscan", "xgroup|create", "xreadgroup", "client|unblock",
              "client|tracking", "subscribe", "time", *CONNECT}  # fmt: skip
     return Role(
-        "worker", "worker, mover, and every action on the tasks of its queues", tuple(keys),
+        "worker",
+        "worker, mover, every action on the tasks of its queues, and on schedules, rules and facts of the namespace",
+        tuple(keys),
         _sorted(plain | _commands(*(verb for verb in scripts.verbs() if verb != "repair"))), ("__redis__:invalidate",),
     )  # fmt: skip
 

@@ -21,6 +21,7 @@ from redsched.model.errors import StoreDenied
 from redsched.wire import acl, scripts
 from tests import servers
 from tests.conftest import FIXTURES
+from tests.contract.test_headers import CALLS
 from tests.servers import Store
 from tests.system.processes import Redsched
 
@@ -424,3 +425,97 @@ def test_a_planner_gives_conditions_emits_and_confirms_and_a_producer_may_not(us
             client.emit("paid", "1")
     with users.client("worker") as client:
         assert client.show("z", queue=QUEUE) == {"z": None}
+
+
+NAMESPACE_WIDE = {"reserve", "answer"}
+EVENTS = {"emit", "attend"}
+SCHEDULES = {"due_schedules", "pause_schedule", "resume_schedule", "replan_schedules", "drop_schedule",
+             "show_schedules", "put_calendar", "calendars"}  # fmt: skip
+RULES = {"put_rule", "drop_rule", "rules"}
+PRODUCER = {"enqueue", "settle", "renew", "reschedule", "update", "progress", "revive", "show", "confirm", "follow"}
+PLANNER = PRODUCER | {"reap", "cancel", "list", "drop", "inspect", "resume"}
+# role -> the functions that it reaches for its own queue, and those for which no queue is asked; all else, and everything
+# of another queue, is refused
+REACHES: dict[str, tuple[set[str], set[str]]] = {
+    "producer-raw": (set(), set()),
+    "inbox": (set(), set()),
+    "deployer": (set(), set()),
+    "producer": (PRODUCER, NAMESPACE_WIDE),
+    "planner": (PLANNER, NAMESPACE_WIDE | EVENTS),
+    "worker": (set(CALLS) - {"repair"}, NAMESPACE_WIDE | EVENTS | SCHEDULES | RULES),
+    "observer": (
+        {"show", "list", "stats", "inspect", "kin", "paused", "explain"},
+        {"due_schedules", "show_schedules", "calendars", "rules"},
+    ),
+}
+
+
+def reached(users: Users, connection: redis.Redis, verb: str, queue: str) -> bool:
+    """Whether the user is let through to the function, whatever it then says."""
+    call = CALLS[verb](1)
+    spelled = [str(key).replace("{rs}", f"{{{users.store.namespace}}}") for key in call.keys]
+    keys = [re.sub(f":due:{QUEUE}$", f":due:{queue}", key) for key in spelled]
+    args = {"pause_schedule": [*call.args[:-1], 0], "trigger": call.args[:4]}.get(verb, call.args)
+    for word in ("FCALL_RO", "FCALL"):
+        try:
+            connection.execute_command(word, scripts.PREFIX + verb, len(keys), *keys, *args)
+        except redis.exceptions.NoPermissionError:
+            continue
+        except redis.ResponseError as error:
+            if str(error).startswith("RS_"):
+                return True
+        else:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("role", acl.ROLES)
+def test_each_role_reaches_these_functions_for_its_own_queue_and_none_for_another(users: Users, role: str) -> None:
+    with users.store.client() as client:
+        for queue in (QUEUE, "r"):
+            for task_id in ("a", "b"):
+                client.enqueue("t", queue=queue, id=task_id)
+    own, any_queue = REACHES[role]
+    with users.connect(role) as connection:
+        found = {queue: {verb for verb in CALLS if reached(users, connection, verb, queue)} for queue in (QUEUE, "r")}
+
+    assert sorted(found[QUEUE] ^ (own | any_queue)) == []
+    assert sorted(found["r"] ^ any_queue) == []
+
+
+@pytest.mark.parametrize("role", acl.ROLES)
+def test_each_role_has_what_ordinary_clients_send_to_connect(users: Users, role: str) -> None:
+    with users.connect(role) as connection:
+        for command in (("PING",), ("CLIENT", "SETNAME", "x"), ("CLIENT", "ID"), ("INFO",), ("SELECT", "1")):
+            connection.execute_command(*command)
+
+
+def test_a_raw_producer_may_write_a_hash_in_the_old_way(users: Users) -> None:
+    with users.connect("producer-raw") as connection:
+        connection.execute_command("HMSET", users.key("task:q:1"), "type", "t", "payload", "{}")
+
+
+def test_a_worker_in_another_language_may_end_its_blocking_read(users: Users) -> None:
+    with users.connect("worker") as reader, users.connect("worker") as other:
+        assert other.execute_command("CLIENT", "UNBLOCK", reader.client_id()) == 0  # it does not block now
+
+
+def test_the_worker_works_in_another_database_than_0(users: Users) -> None:
+    settings = Settings(
+        redis_url=users.url("worker").replace("/0", "/5"), namespace=users.store.namespace, queues=(QUEUE,)
+    )
+    with Client(settings=settings) as client:
+        made = client.enqueue("send", 2, queue=QUEUE)
+
+        assert asyncio.run(asyncio.wait_for(Worker(app, settings, burst=True).run(), 30)) == 0
+
+        assert client.task(made.id, queue=QUEUE).result == 3
+    with servers.connect(str(users.store.url).replace("/0", "/5")) as connection:
+        connection.flushdb()
+
+
+def test_the_line_of_a_role_says_what_it_can_do_beyond_its_purpose() -> None:
+    said = {role: acl.role(role, "rs", [QUEUE]).summary for role in acl.ROLES}
+    assert "trim" in said["inbox"] and "end it" in said["inbox"]
+    assert "overwrite" in said["producer-raw"] and "fact" in said["producer-raw"]
+    assert "of the namespace" in said["worker"]
