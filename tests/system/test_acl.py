@@ -434,7 +434,7 @@ SCHEDULES = {"due_schedules", "pause_schedule", "resume_schedule", "replan_sched
 RULES = {"put_rule", "drop_rule", "rules"}
 PRODUCER = {"enqueue", "settle", "renew", "reschedule", "update", "progress", "revive", "show", "confirm", "follow"}
 PLANNER = PRODUCER | {"reap", "cancel", "list", "drop", "inspect", "resume"}
-# role -> the functions that it reaches for its own queue, and those for which no queue is asked; all else, and everything
+# role -> the functions that it reaches for its own queue, and those for which no queue is asked; all else, and all
 # of another queue, is refused
 REACHES: dict[str, tuple[set[str], set[str]]] = {
     "producer-raw": (set(), set()),
