@@ -5,6 +5,7 @@ Pure arithmetic on the server's clock; ``lua/fire.lua`` carries a decision out i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Protocol
@@ -15,6 +16,7 @@ from redsched.model.errors import SearchSpent
 
 ON_TIME_MS = 5_000  # so late a slot is still on time for every policy: a change of movers takes as long
 MOST_LOOKED_AT = 2_000  # slots of one decision
+A_DECISION_S = 0.01  # of work; what is left follows at the next look
 MOST_FIRED = 100
 SAME, NONE, MALFORMED = "=", "none", "malformed"  # what comes next, beside a slot
 AGAIN = ""  # it is planned at the next look
@@ -97,12 +99,13 @@ def decide(
     following: int | None = None
     handled: int | None = None
     more, due = False, 0
+    deadline = time.thread_time() + A_DECISION_S
     try:
         for n, at in enumerate(chain((first,), islice(plan.after(first), MOST_LOOKED_AT))):
             due = max(due, plan.due(at))  # in order: one that jitter moves far keeps those behind it waiting
             if until is not None and at > until:
                 break
-            if due > now or n >= MOST_LOOKED_AT:
+            if due > now or n >= MOST_LOOKED_AT or (handled is not None and time.thread_time() > deadline):
                 following, more = at, due <= now
                 break
             handled = at

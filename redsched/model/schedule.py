@@ -67,7 +67,7 @@ MAX_JITTER_MS = 86_400_000
 LEAST_MS = 1_000  # the shortest interval and catch-up window
 LONGEST_MS = 100 * 366 * 86_400_000
 _AROUND_MS = 3 * 3_600_000  # no clock is put back further
-SEARCH_S = 0.02  # of work, searching for one slot behind what exclusions leave out
+SEARCH_S = 0.01  # of work, searching for one slot behind what exclusions leave out
 PREVIEW_S = 1.0  # of work for a preview
 
 Slot = tuple[int, Note]
@@ -197,14 +197,14 @@ class Plan:
             found += 1
         return found
 
-    def preview(self, after_ms: int, count: int) -> list[Run]:
-        """The next ``count`` runs after an instant; fewer where they take longer to find than a preview may take.
+    def preview(self, after_ms: int, count: int, *, budget_s: float = PREVIEW_S) -> list[Run]:
+        """The next ``count`` runs after an instant; fewer where finding them takes more work than ``budget_s`` seconds.
 
         Raises:
             SearchSpent: of none of them is known when it comes.
         """
         found: list[Run] = []
-        deadline = time.thread_time() + PREVIEW_S
+        deadline = time.thread_time() + budget_s
         try:
             for ms, note in islice(self._slots(after_ms), count):
                 found.append(self.run(ms, note))

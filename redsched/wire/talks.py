@@ -28,6 +28,7 @@ _OVER = frozenset(("completed", "skipped", "expired", "cancelled", "dead", "gone
 COUNTERS = ("fired", "missed", "skipped", "dropped", "triggered", "backfilled")
 PATCHES = 10  # times that a change is made anew because somebody else made one meanwhile
 NEXT = 10  # runs that a view shows
+A_VIEW_S = 0.02  # of work to find them
 A_CALL = 100  # schedules that one call drops
 NOT_GIVEN: Any = object()
 
@@ -291,7 +292,7 @@ def _next_runs(plan: Plan, schedule: Schedule, stored: Stored, now: int) -> list
     if formers := stored.former():  # slots of theirs that have come are made first
         plans = [(Plan(wire.definition_of(stored.as_it_was(one)), plan.holidays), one) for one in formers]
         runs = [run for earlier, one in plans for run in _of_former(earlier, one, slot) if run.slot_ms > begin]
-        return [*runs, *plan.preview(max(since, begin), left)][:left]
+        return [*runs, *plan.preview(max(since, begin), left, budget_s=A_VIEW_S)][:left]
     if slot is not None:
         slot = replanned(
             plan, slot, since=since, now=now, last=stored.text("last"), release=TZDATA_VERSION, chained=plan.chained
@@ -299,10 +300,10 @@ def _next_runs(plan: Plan, schedule: Schedule, stored: Stored, now: int) -> list
     if schedule.after_completion is not None:
         return [] if slot is None else [plan.run(max(slot, begin))]
     if slot is None:
-        return plan.preview(max(since, now, begin), left)
+        return plan.preview(max(since, now, begin), left, budget_s=A_VIEW_S)
     if slot <= begin:
         slot = next((one for one in plan.after(slot) if one > begin), None)
-    return [] if slot is None else [plan.run(slot), *plan.preview(slot, left - 1)][:left]
+    return [] if slot is None else [plan.run(slot), *plan.preview(slot, left - 1, budget_s=A_VIEW_S)][:left]
 
 
 def _of_former(plan: Plan, former: wire.Former, slot: int | None) -> Iterator[Run]:
