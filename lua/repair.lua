@@ -6,8 +6,9 @@
 -- REPLY  {word...}        for each, in order: well (nothing was wrong with it) · a task: the state that it has now, or
 --                         quarantined · entry: dropped · pending: dropped · key: aside (moved to
 --                         {namespace}:aside:<name>), kept (it no longer expires), grouped, dropped (no schedule has the id, no task
---                         the key, no item the cursor), scheduled (it is looked at now), advanced (whose turn it is in a
---                         line goes on), reminded (the mover tells the children) or recounted · queue: listed
+--                         the key, no item the cursor; no task listens), scheduled (it is looked at now), completed (the items of
+--                         a digest), advanced (whose turn it is in a line goes on), reminded (the mover tells the children) or
+--                         recounted · queue: listed
 -- FLAGS  none
 -- USES   clock, keys, read, event, stats, ready, finish, view, amend, mend
 

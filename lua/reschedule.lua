@@ -24,11 +24,13 @@ for i = 3, #ARGV do
     answer = 'missing'
   elseif state == 'scheduled' or state == 'held' or state == 'ready' then
     redis.call('ZADD', q.due, due, id)
-    redis.call('HSET', q.task .. id, 'state', 'scheduled')
     if state == 'held' then
-      leave_stop(q, id, redis.call('HGET', q.task .. id, 'blocked'))
-      redis.call('HDEL', q.task .. id, 'blocked', 'delay_ms')
-      redis.call('ZREM', q.held, id)
+      local why = redis.call('HGET', q.task .. id, 'blocked')
+      redis.call('HSET', q.task .. id, 'state', 'scheduled', 'blocked', '', 'delay_ms', '')
+      redis.call('HDEL', q.task .. id, 'delay_ms')
+      leave_hold(q, id, why or nil)
+    else
+      redis.call('HSET', q.task .. id, 'state', 'scheduled')
     end
     if state == 'ready' then drop_entry(q, found[2]) end
     event(q, 'rescheduled', id, 'due', text(due))

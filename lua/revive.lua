@@ -6,7 +6,7 @@
 -- ARGV   id...  string  1..1000 ids
 -- REPLY  {word...}      revived | missing | the state of a task that is not dead, in order
 -- FLAGS  none
--- USES   clock, keys, read, event, stats, field
+-- USES   clock, keys, read, event, stats, replan, field
 
 local q = open(KEYS[1])
 local now = clock(q.prefix, ARGV[1])
@@ -17,7 +17,7 @@ if due == 0 then due = now end
 local answers = {}
 for i = 3, #ARGV do
   local id, key = ARGV[i], q.task .. ARGV[i]
-  local found = is_id(id) and read(key, 'state', 'bound')
+  local found = is_id(id) and read(key, 'state', 'bound', 'conditions')
   local state = found and state_of(found[1])
   if state == 'dead' then
     redis.call('ZADD', q.due, due, id)
@@ -28,6 +28,7 @@ for i = 3, #ARGV do
     redis.call('HDEL', key, 'token', 'entry', 'worker', 'started_at', 'finished_at', 'reason', 'cancel_requested', 'unhandled', 'deferred',
       'begun', 'crashes', 'postponed')
     redis.call('ZREM', q.dead, id)
+    if found[3] then REPLAN.again(q, id, found[2], now) end
     event(q, 'revived', id)
     count(q, now, 'revived', 1)
     answers[i - 2] = 'revived'

@@ -29,7 +29,7 @@ local function sweep_page(q, name, wanted, young, is_final)
     stopped = i > 1 and is_over()
     if stopped then break end
     weigh(1)
-    local found = is_id(id) and read(q.task .. id, 'state', 'bound', 'finished_at')
+    local found = is_id(id) and read(q.task .. id, 'state', 'bound', 'finished_at', 'into')
     local over = found and is_final(found[1])
     local ended = over and i > in_time and (whole(found[3] or '', 1e11, 4e12) or 0)   -- of one that goes by the cap
     if over and due[i] then                                   -- somebody put it there: promote tells of it, then it goes
@@ -40,7 +40,7 @@ local function sweep_page(q, name, wanted, young, is_final)
       leaving[#leaving + 1] = id
       if ended then evicted, kept = evicted + 1, ended > 0 and now - ended or kept end
       if over then                                            -- one that is live again only leaves the set
-        local ok, trouble = pcall(forget, q, id, now, found[1], found[2], gone)   -- goes, though what it is entered in be unusable
+        local ok, trouble = pcall(forget, q, id, now, found[1], found[2], found[4], gone)   -- goes, though what it is entered in be unusable
         if not ok and whose(q, trouble) ~= 'own' then error(trouble, 0) end
         n = n + 1
       end

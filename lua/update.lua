@@ -58,7 +58,7 @@ for i = 3 + 2 * n, #ARGV do
     end
     if old and (plans == 'conditions' or old.conditions) then
       old.entry = found[2]
-      replan(q, id, old, write, now)
+      REPLAN.change(q, id, old, write, now)
     else
       write()
       if state == 'ready' then                          -- judged again when claimed, and in the stream of its priority

@@ -1,5 +1,12 @@
 -- amend: puts a key right again.
 
+-- The item of a task that waits in a digest without one.
+local function put_item(q, name, id)
+  local item = as_json(redis.call('HGET', q.task .. id, 'payload') or 'null')
+  redis.call('HSET', q.items .. name, id, item)
+  redis.call('HINCRBY', q.items .. name, ':bytes', #item)
+end
+
 -- A key that ties tasks to one another. Nothing that a task needs is dropped: it is entered again when it is judged.
 local function amend_loose(q, name, broken, stray, now)
   local kind, _, rest = string.match(name, '^(%a+):([^:]+):(.+)$')
@@ -10,16 +17,15 @@ local function amend_loose(q, name, broken, stray, now)
   elseif broken == 'stale_line' then
     advance(q, rest, now)
     return 'advanced'
+  elseif broken == 'stale_listener' then
+    redis.call('ZREM', q.prefix .. name, unpack(stray))
+  elseif broken == 'no_item' then
+    for _, id in ipairs(stray) do put_item(q, rest, id) end
+    return 'completed'
   elseif kind == 'children' then
     local id, word = string.match(rest, '^([^/]*)/(%a+)$')
     remind(q.prefix, id and 'removed/' .. word .. '/' .. q.name .. '/' .. id or 'ended/gone/' .. q.name .. '/' .. rest, 1)
     return 'reminded'
-  elseif broken == 'circle' then
-    bury(q, rest, now, 'malformed')                     -- those that come after it are told, so that all of them end
-    redis.call('HDEL', q.task .. rest, 'blocked', 'delay_ms')
-    redis.call('ZREM', q.held, rest)
-    redis.call('ZREM', q.due, rest)
-    return 'dead'
   elseif kind == 'items' or kind == 'members' then
     remind(q.prefix, 'digest/' .. q.name .. '/' .. rest, 0)
     return 'reminded'
@@ -60,7 +66,7 @@ local function mend_key(q, name, now)
       answer = 'grouped'
     elseif broken ~= 'epoch' and broken ~= 'foreign_group' then
       local queue = string.match(name, '^%a+:([^:]+):')
-      local home = (not queue or queue == q.name) and q or open(q.prefix .. 'due:' .. queue)
+      local home = (not queue or broken == 'stale_listener' or queue == q.name) and q or open(q.prefix .. 'due:' .. queue)
       answer = amend_loose(home, name, broken, stray, now)
     end
   end

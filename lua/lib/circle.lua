@@ -15,13 +15,26 @@ local function stands_before(q, line, id, without)
   end
 end
 
--- The parents of one that is entered where it says, or is not yet; nil where they are more than most.
-local function parents_of(q, id, after, bound, most)
-  if not string.find(bound, 'p', 1, true) then return after.ids end
+-- Whether it is a child of the task that has this name now, and not of an earlier one that was removed.
+function CIRCLES.awaits(q, id, name)
+  if not is_ref(name) then return false end
+  local home, parent = ref_of(q, name)
+  return soft('ZSCORE', home.children .. parent, q.name .. '/' .. id)
+end
+
+-- The parents that have not told of their end, of one that is entered where it says, or is not yet; nil where they are more
+-- than most.
+function CIRCLES.parents(q, id, after, bound, most)
   if (soft('HLEN', q.parents .. id) or 0) > most then return nil end
-  local names, flat = {}, soft('HGETALL', q.parents .. id) or {}
+  local entered = string.find(bound, 'p', 1, true)
+  local names, told, flat = {}, {}, soft('HGETALL', q.parents .. id) or {}
   for i = 1, #flat, 2 do
-    if flat[i + 1] == '' then names[#names + 1] = flat[i] end
+    told[flat[i]] = flat[i + 1] ~= ''
+    if entered and flat[i + 1] == '' and CIRCLES.awaits(q, id, flat[i]) then names[#names + 1] = flat[i] end
+  end
+  for _, ref in ipairs(entered and {} or after.ids) do
+    local home, parent = ref_of(q, ref)
+    if not told[home.name .. '/' .. parent] then names[#names + 1] = ref end
   end
   return names
 end
@@ -51,7 +64,7 @@ function CIRCLES.of(q, id, refs, lines, most, leaves)
     local found = read(home.task .. one, 'state', 'conditions', 'key', 'bound')
     local state, plan = found and state_of(found[1]), found and found[2] and plan_of(found[2])
     if plan and (LIVE[state] or state == 'dead') then
-      local parents = plan.after and parents_of(home, one, plan.after, found[4] or '', most) or not plan.after and {}
+      local parents = plan.after and CIRCLES.parents(home, one, plan.after, found[4] or '', most) or not plan.after and {}
       if not parents then return 'too far', spent end
       add_all(home, parents)
       for _, line in ipairs(lines_of(plan, found[3])) do

@@ -21,10 +21,8 @@ local function consider(q, id, now)
   local word, till = nil, nil
   if plan then word, till = blocked_by(q, id, plan, f, now) end
   if FINISHED[word] then
-    leave_stop(q, id, f.blocked)
-    redis.call('HDEL', q.task .. id, 'blocked')
     conclude(q, id, word, now, f, till)
-    redis.call('ZREM', q.held, id)
+    leave_hold(q, id, f.blocked)
   elseif f.blocked ~= 'line' and not string.find(f.blocked or '', '^pause:') then
     if word then hold_task(q, id, word, math.min(till, f.expires)) else release_task(q, id, now) end
   end

@@ -6,9 +6,11 @@ local DIGESTS = {}
 
 function DIGESTS.has(bound) return bound and string.find(bound, 'd', 1, true) ~= nil end
 
--- The task whose run has all items; nil where there is none yet.
+-- The task whose run has all items; nil where there is none yet. Once it was removed, another may have its id.
 function DIGESTS.started_by(q, name)
-  local starter = soft('HGET', q.items .. name, ':started')
+  local told = soft('HMGET', q.items .. name, ':started', ':removed') or {}
+  local starter = told[1]
+  if starter and told[2] then return starter end
   local found = starter and read(q.task .. starter, 'state', 'frozen')
   if not starter or found and not found[2] and LIVE[state_of(found[1])] then return nil end
   return starter
@@ -41,6 +43,11 @@ end
 function DIGESTS.end_others(q, id)
   local name = redis.call('HGET', q.task .. id, 'into')
   if name then remind(q.prefix, 'digest/' .. q.name .. '/' .. name, 0) end
+end
+
+-- A task that was in a digest is removed.
+function DIGESTS.forget(q, name, id)
+  if soft('HGET', q.items .. name, ':started') == id then redis.call('HSET', q.items .. name, ':removed', 1) end
 end
 
 -- Nothing is left of it.
@@ -76,6 +83,13 @@ function DIGESTS.is_unbegun(q, id)
   return found and not found[2] and LIVE[state_of(found[1])]
 end
 
+-- What was claimed in vain has its own payload again.
+local function take_own(q, name, id)
+  local own = soft('HGET', q.items .. name, ':own')
+  if own then redis.call('HSET', q.task .. id, 'payload', own) end
+  redis.call('HDEL', q.task .. id, 'frozen')
+end
+
 -- Take a task and its item out of its digest, before it ends or goes its own way. Of a digest whose handler has begun the
 -- items are in its run, and the mover takes its tasks out when they have ended. A dead letter keeps them, too.
 function DIGESTS.leave(q, id, now, is_dead)
@@ -83,6 +97,7 @@ function DIGESTS.leave(q, id, now, is_dead)
   if not name or not soft('ZSCORE', q.digest_members .. name, id) then return end
   local starter = DIGESTS.started_by(q, name)
   if starter and (is_dead or starter ~= id or not DIGESTS.is_unbegun(q, id)) then return end
+  if starter then take_own(q, name, id) end
   if DIGESTS.first(q, name) == id then hand_over(q, name, id, now) end   -- first: a stop half-way repeats it
   DIGESTS.remove(q, name, id)
   if redis.call('ZCARD', q.digest_members .. name) == 0 then DIGESTS.drop(q, name) end
@@ -95,4 +110,34 @@ function DIGESTS.opener_of(q, id)
   local first = found[1] and soft('ZSCORE', q.digest_members .. found[1], id) and soft('ZRANGE', q.digest_members .. found[1], 0, 0)[1]
   if first then return first ~= id and first or nil end
   return string.match(found[2] or '', '^merged into (.*)$')
+end
+
+-- {"items": [...]}: the payload of a digest, in the order in which its tasks came, and its name; of a task that is not the
+-- first of one its own item alone. Whose start-by has passed, of which the end of its hold tells, is left out.
+function DIGESTS.payload(q, id, f, now)
+  local items, ids = {}, f.into and soft('ZRANGE', q.digest_members .. f.into, 0, -1) or {}
+  if ids[1] ~= id then ids = {} end
+  weigh(#ids / 4)
+  for at = 1, #ids, 500 do
+    local last = math.min(at + 499, #ids)
+    local page = redis.call('HMGET', q.items .. f.into, unpack(ids, at, last))
+    local ends = redis.call('ZMSCORE', q.held, unpack(ids, at, last))
+    for i = 1, last - at + 1 do
+      local past = tonumber(ends[i] or redis.call('HGET', q.task .. ids[at + i - 1], 'expires_at') or '') or NO_END
+      if past > now then items[#items + 1] = page[i] or nil
+      else
+        DIGESTS.leave(q, ids[at + i - 1], now)
+        release_task(q, ids[at + i - 1], now)           -- promote ends it
+      end
+    end
+  end
+  if #items == 0 then items[1] = as_json(f.payload or 'null') end
+  return '{"items":[' .. table.concat(items, ',') .. ']}', ids[1] and f.into or false
+end
+
+-- Before it runs: from then on its items are in that run, and the mover ends the others. own: so that it can leave unbegun.
+function DIGESTS.start(q, id, name, now)
+  if not name then return DIGESTS.leave(q, id, now) end
+  redis.call('HSET', q.items .. name, ':started', id, ':own', redis.call('HGET', q.task .. id, 'payload') or '')
+  remind(q.prefix, 'digest/' .. q.name .. '/' .. name, 0)
 end

@@ -4,7 +4,8 @@ local KEEP_TIED = 60000                                 -- ms: least retention o
 
 -- Before the state is written: the mover tells the children, however many they are, if it has become true by then.
 local function announce(q, id, state, bound)
-  if bound and string.find(bound, 'c', 1, true) then remind(q.prefix, 'ended/' .. state .. '/' .. q.name .. '/' .. id, 0) end
+  if not bound or not string.find(bound, 'c', 1, true) then return end
+  remind_from_start(q.prefix, 'ended/' .. state .. '/' .. q.name .. '/' .. id, 0)
 end
 
 -- The same of an end that is no run's: its digest goes on without it.
@@ -31,23 +32,24 @@ local function leave_children(q, id, state)
   local word = state == 'completed' and state or 'gone'
   local item, key, left = 'removed/' .. word .. '/' .. q.name .. '/' .. id, q.children .. id, q.children .. id .. '/' .. word
   if redis.call('EXISTS', key) == 0 then return end
-  remind(q.prefix, item, 1)                             -- before: nobody is left behind where this stops
+  remind_from_start(q.prefix, item, 1)                  -- before: nobody is left behind where this stops
   if redis.call('EXISTS', left) == 0 then
     redis.call('RENAME', key, left)
   else                                                  -- those of an earlier one have not been told yet
-    redis.call('HDEL', q.prefix .. 'cursors', item)
     soft('ZUNIONSTORE', left, 2, left, key)
     redis.call('UNLINK', key)
   end
 end
 
 -- The keys that go with a task when it is removed, appended to gone. What a call that stopped half-way left undone is done.
-local function forget(q, id, now, state, bound, gone)
+-- into: the digest that it was in.
+local function forget(q, id, now, state, bound, into, gone)
   gone[#gone + 1] = q.task .. id
   gone[#gone + 1] = q.outcome .. id
   if not bound then return end
   untie(q, id, now, bound)
   redis.call('ZREM', q.held, id)
+  if into then DIGESTS.forget(q, into, id) end
   if string.find(bound, 'c', 1, true) then leave_children(q, id, state) end
   gone[#gone + 1] = q.parents .. id
 end

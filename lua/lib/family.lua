@@ -61,7 +61,11 @@ local MOST_INSPECTED = 64                               -- looked at for one chi
 local function circle_fault(q, id, c)
   local waits = c.state == 'held' or c.state == 'scheduled'
   if not waits or #c.open == 0 or not string.find(c.bound, 'c', 1, true) then return false, 0 end
-  local found, looked = CIRCLES.of(q, id, c.open, {}, MOST_INSPECTED)
+  local refs = {}
+  for _, name in ipairs(c.open) do
+    if CIRCLES.awaits(q, id, name) then refs[#refs + 1] = name end
+  end
+  local found, looked = CIRCLES.of(q, id, refs, {}, MOST_INSPECTED)
   return found == 'circle' and found, looked
 end
 

@@ -24,6 +24,12 @@ local function keep_cursor(prefix, item, last)
   end
 end
 
+-- The same of an item that may have come half its way without what it has to tell now.
+local function remind_from_start(prefix, item, at)
+  remind(prefix, item, at)
+  soft('HDEL', prefix .. 'cursors', item)
+end
+
 -- The new place, then the hash; the caller leaves the old place. More fields may follow.
 local function hold_task(q, id, why, till, ...)
   if till < NO_END then remind(q.prefix, 'hold/' .. q.name, till) end
@@ -35,6 +41,13 @@ end
 local function leave_stop(q, id, why)
   local what = string.match(why or '', '^pause:(.*)$')
   if what then redis.call('ZREM', q.stopped .. what, id) end
+end
+
+-- Leave the hold, once the hash has another state: what tells of the hold comes to a task that is held as long as that says why.
+local function leave_hold(q, id, why)
+  leave_stop(q, id, why)
+  redis.call('HDEL', q.task .. id, 'blocked')
+  redis.call('ZREM', q.held, id)
 end
 
 -- When a released task is due. A delay counts from here; a pause leaves the due time as it was.

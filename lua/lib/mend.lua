@@ -21,7 +21,7 @@ local function place_task(q, v, now, state)
       redis.call('HSET', key, 'state', state)
       return nil
     end
-    if v.tries > v.most then fields[3], fields[4] = 'attempt', v.most - 1 end
+    if v.tries > v.most or v.state == 'running' and v.tries == v.most then fields[3], fields[4] = 'attempt', v.most - 1 end
     if state == 'scheduled' then redis.call('ZADD', q.due, score.due or now, id) end
     if state == 'ready' and not v.named then
       fields[#fields + 1] = 'entry'
@@ -52,8 +52,8 @@ local function mend_task(q, id, now)
     end
     if v.named and state ~= 'ready' then drop_entry(q, v.entry) end
     if state ~= 'held' and v.blocked then
-      leave_stop(q, id, v.blocked)
-      redis.call('HDEL', q.task .. id, 'blocked', 'delay_ms')
+      leave_hold(q, id, v.blocked)
+      redis.call('HDEL', q.task .. id, 'delay_ms')
     end
   end
   leave_sets(q, id, HOME[state])

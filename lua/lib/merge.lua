@@ -11,8 +11,8 @@ local function item_of(payload) return #payload <= MOST_LATE and as_json(payload
 local function add_member(q, id, name, item)
   redis.call('HSET', q.task .. id, 'into', name)
   bind(q.task .. id, 'd')
-  local sums, last = redis.call('HMGET', q.items .. name, ':last', ':bytes'), nil
-  last = redis.call('ZRANGE', q.digest_members .. name, -1, -1, 'WITHSCORES')[2]
+  local sums = redis.call('HMGET', q.items .. name, ':last', ':bytes')
+  local last = redis.call('ZRANGE', q.digest_members .. name, -1, -1, 'WITHSCORES')[2]
   local place = math.max(whole(sums[1] or '', 0, 1e12) or 0, tonumber(last or 0)) + 1
   local bytes = (whole(sums[2] or '', 0, 1e12) or 0) + #item
   redis.call('HSET', q.items .. name, ':last', place, ':bytes', bytes, id, item)
@@ -47,8 +47,6 @@ end
 
 -- The end of one that waits in a digest.
 local function end_member(q, id, f, word, reason, now)
-  leave_stop(q, id, f.blocked)
-  redis.call('HDEL', q.task .. id, 'blocked')
   if word == 'dead' then
     bury(q, id, now, reason)
   elseif word == 'expired' then
@@ -59,7 +57,7 @@ local function end_member(q, id, f, word, reason, now)
     conclude(q, id, word, now, f, reason)
   end
   if redis.call('HGET', q.task .. id, 'state') ~= 'scheduled' then redis.call('ZREM', q.due, id) end
-  redis.call('ZREM', q.held, id)
+  leave_hold(q, id, f.blocked)
 end
 
 -- Its item as facts say now; false where it has none.
@@ -84,6 +82,7 @@ local function judge_member(q, name, id, now)
   if not f or f.state ~= 'held' and f.state ~= 'scheduled' then DIGESTS.remove(q, name, id) return end
   local plan, newer = known_plan(f.conditions or '')
   local fact = plan and first_fact(q.prefix, plan.cancel_on)
+  local off = fact and 'event ' .. fact or f.cancel_requested
   if newer then                                         -- promote leaves it to one that knows
     DIGESTS.leave(q, id, now)
     release_task(q, id, now)
@@ -91,8 +90,8 @@ local function judge_member(q, name, id, now)
     end_member(q, id, f, 'dead', 'malformed', now)
   elseif f.expires <= now then
     end_member(q, id, f, 'expired', nil, now)
-  elseif fact then
-    end_member(q, id, f, 'cancelled', 'event ' .. fact, now)
+  elseif off then
+    end_member(q, id, f, 'cancelled', off, now)
   elseif not is_met(q.prefix, plan) then
     end_member(q, id, f, 'deferred', plan, now)
   elseif not renew_item(q, name, id, plan, f.payload) then
@@ -144,25 +143,4 @@ function MERGE.join_or_close(q, id, plan, f, now)
   end
   if not close_digest(q, name, digest, now) then return 'open' end
   if not renew_item(q, name, id, plan, f.payload) then return 'dead', 'malformed' end
-end
-
--- {"items": [...]}: the payload of a digest, in the order in which its tasks came, and its name; of a task that is not the
--- first of one its own item alone.
-function MERGE.payload(q, id, f)
-  local items, ids = {}, f.into and soft('ZRANGE', q.digest_members .. f.into, 0, -1) or {}
-  if ids[1] ~= id then ids = {} end
-  weigh(#ids / 4)
-  for at = 1, #ids, 500 do
-    local page = redis.call('HMGET', q.items .. f.into, unpack(ids, at, math.min(at + 499, #ids)))
-    for i = 1, math.min(500, #ids - at + 1) do items[#items + 1] = page[i] or nil end
-  end
-  if #items == 0 then items[1] = item_of(f.payload or '') or 'null' end
-  return '{"items":[' .. table.concat(items, ',') .. ']}', ids[1] and f.into or false
-end
-
--- Before it runs: from then on its items are in that run, and the mover ends the others.
-function MERGE.start(q, id, name, now)
-  if not name then return DIGESTS.leave(q, id, now) end
-  redis.call('HSET', q.items .. name, ':started', id)
-  remind(q.prefix, 'digest/' .. q.name .. '/' .. name, 0)
 end

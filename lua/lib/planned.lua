@@ -3,8 +3,9 @@
 -- Enter it where its plan says. Answers nothing, or the final state that it has by that, and why.
 local function enter(q, id, plan, f, due, now)
   local bound = f.bound or ''
-  if string.find(bound, 'c', 1, true) and CIRCLES.of(q, id, plan.after and plan.after.ids or {}, lines_of(plan, f.key), CIRCLES.most) then
-    return 'dead', 'malformed'
+  if string.find(bound, 'c', 1, true) then
+    local parents = plan.after and CIRCLES.parents(q, id, plan.after, bound, CIRCLES.most) or not plan.after and {}
+    if not parents or CIRCLES.of(q, id, parents, lines_of(plan, f.key), CIRCLES.most) then return 'dead', 'malformed' end
   end
   if not f.created_at then redis.call('HSET', q.task .. id, 'created_at', text(now)) end
   f.created_at = f.created_at or text(now)
@@ -46,6 +47,7 @@ local function decide(q, id, due_at, now)
     return false
   end
   if not plan or not f.payload or plan.fifo and not is_key(f.key) then return halt(q, id, 'dead', 'malformed', f, due_at, now) end
+  if DIGESTS.has(f.bound) and end_merged(q, id, now) then return true end   -- its item was claimed: no test takes it out
   local word, more = nil, nil
   if not string.find(f.bound or '', 'p', 1, true) then word, more = enter(q, id, plan, f, tonumber(due_at), now) end
   if not word then word, more = blocked_by(q, id, plan, f, now) end

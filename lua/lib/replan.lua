@@ -1,5 +1,7 @@
 -- replan: other conditions for a task that waits: it leaves what the old ones entered it in, and promote judges it anew.
 
+local REPLAN = {}
+
 -- What has happened counts at once, as for a new task: it may be forgotten by the time that it is due.
 local function settle_anew(q, id, plan, f, delay, bound, now)
   local due = redis.call('ZSCORE', q.due, id) or text(now)
@@ -15,9 +17,17 @@ local function settle_anew(q, id, plan, f, delay, bound, now)
   redis.call('ZREM', q.due, id)
 end
 
+-- A task that is live again: what happens from now on counts.
+function REPLAN.again(q, id, bound, now)
+  local f = read_planned(q, id)
+  local plan = plan_of(f.conditions)
+  bound = string.find(bound or '', 'c', 1, true) and 'c' or '-'
+  if plan and (not plan.fifo or is_key(f.key)) then settle_anew(q, id, plan, f, nil, bound, now) end
+end
+
 -- old: its fields before the change; write: writes the new ones. By then it is due and entered nowhere: where this stops
 -- half-way, promote enters it by the conditions that it has.
-local function replan(q, id, old, write, now)
+function REPLAN.change(q, id, old, write, now)
   local key, lives = q.task .. id, LIVE[old.state]
   local before = old.conditions and (lives or string.find(old.bound or '', '[pt]')) and known_plan(old.conditions)
   local bound = string.find(old.bound or '', 'c', 1, true) and 'c' or '-'

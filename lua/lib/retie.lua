@@ -5,7 +5,7 @@ local function advance(q, line, now)
   local first
   for _ = 1, 100 do
     first = redis.call('ZRANGE', q.line .. line, 0, 0)[1]
-    if not first or is_standing(q, first, line) then break end
+    if not first or NAMED.stands(q, first, line) then break end
     redis.call('ZREM', q.line .. line, first)
   end
   if first and redis.call('HGET', q.task .. first, 'blocked') == 'line' then release_task(q, first, now) end
@@ -25,12 +25,12 @@ local function recount(q, id, now)
     local broken, home, parent, state, removed = parent_fault(q, id, name, c.after)
     if removed then
       left = left + 1
-      if broken then remind(q.prefix, 'removed/' .. removed .. '/' .. name, 1) end
+      if broken then remind_from_start(q.prefix, 'removed/' .. removed .. '/' .. name, 1) end
     elseif home then
       left = left + 1
       soft('ZADD', home.children .. parent, 0, q.name .. '/' .. id)
       if state then bind(home.task .. parent, 'c') end
-      if broken and not LIVE[state or ''] then remind(q.prefix, 'ended/' .. (state or 'gone') .. '/' .. name, 0) end
+      if broken and not LIVE[state or ''] then remind_from_start(q.prefix, 'ended/' .. (state or 'gone') .. '/' .. name, 0) end
     else
       redis.call('HDEL', key, name)
     end

@@ -20,7 +20,7 @@ local function still_met(q, id, now, starting)
     turn_down(q, id, plan, f, now)
   else
     if plan and plan.digest and not f.frozen then
-      starting[4], starting.digest = MERGE.payload(q, id, f)
+      starting[4], starting.digest = DIGESTS.payload(q, id, f, now)
     end
     return true
   end
@@ -78,7 +78,7 @@ local function begin(starts, now, lease, nonce, consumer, reply)
     words[task.attempt] = word
     if not q.stuck then
       if task.digest ~= nil then
-        MERGE.start(q, task.id, task.digest, now)
+        DIGESTS.start(q, task.id, task.digest, now)
         redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', word .. '.' .. nonce,
           'started_at', stamp, 'worker', consumer, 'payload', task[4], 'frozen', 1)
       else

@@ -1,26 +1,25 @@
 -- stop: cancel one task, whatever it is doing.
 
 -- The end of one whose item runs as part of another; false where it is no such one. As long as no handler of that one has
--- begun it waits: it may have to take its place.
-local function end_merged(q, id, now)
+-- begun it waits: it may have to take its place, or to be cancelled then, where a reason is given.
+local function end_merged(q, id, now, cancel)
   local starter = DIGESTS.merged_into(q, id)
   local found = starter and read(q.task .. id, 'state', 'blocked', 'retention_ms')
   local state, reason = found and state_of(found[1]), 'merged into ' .. (starter or '')
   if state ~= 'held' and state ~= 'scheduled' then return false end
   if DIGESTS.is_unbegun(q, starter) then
+    if cancel then redis.call('HSETNX', q.task .. id, 'cancel_requested', cancel) end
     if state == 'scheduled' then
       hold_task(q, id, 'digest', NO_END)
       redis.call('ZREM', q.due, id)
     end
     return true
   end
-  leave_stop(q, id, found[2])
-  redis.call('HDEL', q.task .. id, 'blocked')
   finish(q, id, 'skipped', now, found[3], reason)
   event(q, 'skipped', id, 'reason', reason)
   count(q, now, 'skipped', 1)
   redis.call('ZREM', q.due, id)
-  redis.call('ZREM', q.held, id)
+  leave_hold(q, id, found[2])
   return true
 end
 
@@ -36,16 +35,13 @@ local function stop_task(q, id, now, reason, at_once)
       event(q, 'cancel_requested', id)
     end
     return 'requested'
-  elseif state ~= 'running' and DIGESTS.has(found[5]) and end_merged(q, id, now) then
+  elseif state ~= 'running' and DIGESTS.has(found[5]) and end_merged(q, id, now, reason) then
     return 'finished'
   elseif state == 'scheduled' or state == 'held' or state == 'ready' or state == 'running' then
-    if state == 'held' then
-      leave_stop(q, id, redis.call('HGET', q.task .. id, 'blocked'))
-      redis.call('HDEL', q.task .. id, 'blocked')
-    end
+    local why = state == 'held' and redis.call('HGET', q.task .. id, 'blocked')
     call_off(q, id, now, found[3], reason)
     redis.call('ZREM', q.due, id)
-    if state == 'held' then redis.call('ZREM', q.held, id) end
+    if state == 'held' then leave_hold(q, id, why or nil) end
     if state == 'running' then
       redis.call('HDEL', q.task .. id, 'token')         -- its worker's answer comes too late from here on
       redis.call('ZREM', q.running, id)

@@ -75,7 +75,7 @@ local function follow(q, id, refs, lost)
     local home, parent = homes[i][1], homes[i][2]
     local hash = home.task .. parent
     local found = hash ~= q.task .. id and read(hash, 'state', 'bound')
-    if not found and (not lost or hash == q.task .. id) then
+    if not found and not of[name] and (not lost or hash == q.task .. id) then
       is_whole = false
     elseif not found and not of[name] then
       of[name] = (lost[hash] or 'gone') .. ' '
@@ -94,7 +94,7 @@ local function follow(q, id, refs, lost)
   end
   if known.first then said[#said + 1], said[#said + 2] = ':first', known.first end
   if #said > 0 then redis.call('HSET', q.parents .. id, ':left', known.left, ':failed', known.failed, unpack(said)) end
-  for _, item in ipairs(ended) do remind(q.prefix, item, 0) end
+  for _, item in ipairs(ended) do remind_from_start(q.prefix, item, 0) end
   return is_whole
 end
 

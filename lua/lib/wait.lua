@@ -1,7 +1,7 @@
 -- wait: for what a task with conditions has to wait before its due time means anything.
 
 local PLANNED = {'state', 'conditions', 'key', 'bound', 'created_at', 'confirmed', 'heard', 'expires_at', 'payload',
-  'retention_ms', 'frozen', 'deferred', 'blocked', 'due_at', 'into'}
+  'retention_ms', 'frozen', 'deferred', 'blocked', 'due_at', 'into', 'cancel_requested'}
 
 -- Its fields by their names; nil where there is no such task.
 local function read_planned(q, id)
@@ -29,6 +29,7 @@ end
 local function blocked_by(q, id, plan, f, now)
   local fact = first_fact(q.prefix, plan.cancel_on)
   if fact then return 'cancelled', 'event ' .. fact end
+  if f.cancel_requested then return 'cancelled', f.cancel_requested end   -- while it was in a digest that did not begin
   local since = whole(f.created_at or '', 1e11, 4e12) or now
   if plan.hold and not f.confirmed then
     local till = since + (plan.hold.within or 30000)

@@ -307,3 +307,34 @@ def test_a_key_of_a_wrong_type_makes_one_task_dead_and_delays_nobody(real_queue:
         ("hold/q", NOW + 60_001), ("what/ever", NOW + 60_001),  # a newer redsched may know what that is
         (f"digest/q/t3/{NOW + 1}", NOW + 61_001),
     ]  # fmt: skip
+
+
+def test_a_child_that_comes_while_others_are_told_of_an_end_is_told_too(queue: Queue) -> None:
+    queue.seed("parent")
+    for name in ("c", "d", "e"):
+        queue.plan(name, {"after": {"ids": ["parent"]}})
+    queue.promote()
+    (parent,) = queue.claim().tasks
+    queue.settle(parent, "complete")
+    queue.attend(limit=2)
+
+    queue.plan("b", {"after": {"ids": ["parent"]}})
+    for _ in range(5):
+        queue.attend()
+    queue.promote()
+
+    assert sorted(task.id for task in queue.claim().tasks) == ["b", "c", "d", "e"]
+
+
+def test_the_reason_of_a_child_names_the_parent_that_failed_though_another_completed_first(queue: Queue) -> None:
+    for name in ("well", "failed"):
+        queue.seed(name)
+    queue.plan("child", {"after": {"ids": ["well", "failed"]}})
+    queue.promote()
+    failed, well = sorted(queue.claim().tasks, key=lambda task: task.id)
+    queue.settle(well, "complete")
+    queue.attend()
+    queue.settle(failed, "dead")
+    queue.attend()
+
+    assert queue.task("child")["reason"] == "after q/failed dead"

@@ -461,3 +461,87 @@ def test_a_task_of_a_digest_tells_what_it_waits_for(queue: Queue) -> None:
 
     assert [one.code for one in told] == ["due_later", "in_digest"]
     assert told[1].text == "c is held: it is one of 2 tasks that become b, when their digest closes."
+
+
+@pytest.mark.parametrize("other", ["b", "c"])
+def test_an_event_counts_though_it_came_while_the_items_were_claimed_in_vain(queue: Queue, other: str) -> None:
+    for name in "abc":
+        join(queue, name, conditions={"cancel_on": ["x"]} if name == other else {})
+    queue.promote(now=CLOSED)
+    queue.claim(now=CLOSED)
+    queue.emit("x", now=CLOSED)
+    queue.redis.delete(queue.key("fact:x"))
+    queue.send(protocol.cancel(queue.keys, ["a"]), now=CLOSED)
+
+    for now in (NOW + HOUR, NOW + HOUR + 2000):
+        queue.reap(now=now)
+        queue.promote(now=now)
+        queue.attend(now=now)
+    (started,) = queue.claim(now=NOW + HOUR + 2000).tasks
+
+    assert json.loads(started.payload) == {"items": ["c" if other == "b" else "b"]}
+    assert queue.task(other)["reason"] == "event x"
+
+
+def test_the_first_has_its_own_payload_again_where_it_leaves_a_digest_that_was_claimed_in_vain(queue: Queue) -> None:
+    three(queue)
+    queue.promote(now=CLOSED)
+    (started,) = queue.claim(now=CLOSED).tasks
+    queue.settle(started, "return", now=CLOSED)
+
+    other = {"conditions": {"unless": {"fact": "x"}}}
+    queue.send(protocol.update(queue.keys, ["a"], other, max_payload=99), now=CLOSED)
+    for now in (CLOSED, CLOSED + 1000):
+        queue.attend(now=now)
+        queue.promote(now=now)
+
+    payloads = {task.id: json.loads(task.payload) for task in queue.claim(now=CLOSED + 1000).tasks}
+    assert payloads == {"a": "a", "b": {"items": ["b", "c"]}}
+
+
+def test_the_first_that_is_looked_at_again_later_runs_without_the_items_of_the_others(queue: Queue) -> None:
+    three(queue, conditions={"unless": {"fact": "x"}, "otherwise": {"again": 1000}})
+    queue.promote(now=CLOSED)
+    queue.claim(now=CLOSED)
+    queue.redis.set(queue.key("fact:x"), "1")
+    queue.reap(now=CLOSED + HOUR)
+    queue.promote(now=CLOSED + HOUR)
+    queue.redis.delete(queue.key("fact:x"))
+
+    ran = {}
+    for now in (CLOSED + HOUR + 1000, CLOSED + HOUR + 2000, CLOSED + HOUR + 3000):
+        queue.attend(now=now)
+        queue.promote(now=now)
+        ran |= {task.id: json.loads(task.payload)["items"] for task in queue.claim(now=now).tasks}
+
+    assert ran == {"a": ["a"], "b": ["b", "c"]}
+
+
+def test_one_whose_start_by_passed_while_the_digest_was_ready_is_left_out(queue: Queue) -> None:
+    join(queue, "a")
+    join(queue, "b", expires_at=str(NOW + 5_000))
+    join(queue, "c")
+    queue.promote(now=CLOSED)
+
+    (started,) = queue.claim(now=NOW + 5_000).tasks
+    queue.promote(now=NOW + 5_000)
+
+    assert json.loads(started.payload) == {"items": ["a", "c"]}
+    assert queue.task("b")["state"] == "expired"
+
+
+@pytest.mark.parametrize("conditions", [{"unless": {"fact": "x"}}, {"cancel_on": ["x"]}])
+def test_one_that_is_due_by_itself_is_not_judged_once_its_item_was_claimed(queue: Queue, conditions: Any) -> None:
+    join(queue, "a")
+    join(queue, "b", conditions=conditions)
+    queue.send(protocol.reschedule(queue.keys, ["b"], delay=2000))
+    queue.promote(now=CLOSED)
+    (a,) = queue.claim(now=CLOSED).tasks
+    assert json.loads(a.payload) == {"items": ["a", "b"]}
+    queue.redis.set(queue.key("fact:x"), "1")
+
+    queue.promote(now=NOW + 2000)
+    queue.settle(a, "complete", now=NOW + 2000)
+    queue.attend(now=NOW + 2000)
+
+    assert queue.task("b")["reason"] == "merged into a"

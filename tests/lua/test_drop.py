@@ -93,3 +93,20 @@ def test_a_member_that_is_no_text_can_be_dropped_as_it_was_told(queue: Queue) ->
 
 def test_another_place_is_refused(queue: Queue) -> None:
     assert queue.refused("drop", NOW, "due", "a") == "RS_INVALID 1 place must be task or quarantine"
+
+
+def test_a_task_with_the_id_of_one_that_ran_a_digest_is_not_taken_for_it(queue: Queue) -> None:
+    for name in ("a", "b"):
+        queue.plan(name, {"digest": {"key": "k", "grace": 1000}})
+    queue.promote(now=NOW + 1000)
+    (a,) = queue.claim(now=NOW + 1000).tasks
+    queue.settle(a, "complete", now=NOW + 1000)
+    queue.send(care.drop(queue.keys, ["a"]))
+
+    queue.plan("a", {}, due=NOW + HOUR)
+    queue.attend(now=NOW + 1000)
+    queue.send(protocol.cancel(queue.keys, ["a"]))
+    queue.attend(now=NOW + HOUR)
+    queue.promote(now=NOW + HOUR)
+
+    assert queue.task("b")["reason"] == "merged into a"

@@ -281,3 +281,39 @@ def test_what_cannot_be_told_to_be_no_circle_is_refused(real_queue: Queue) -> No
     circle_of(queue, "x", '{"after":{"ids":["t1099"]}}')
     assert update(queue, "x", '{"after":{"ids":["t900"]}}') == [b"updated"]
     assert update(queue, "y", '{"after":{"ids":["t1099"]}}') == [b"updated"]  # nobody comes after it
+
+
+def test_a_child_is_told_of_a_removed_parent_though_others_of_its_id_are_being_told(queue: Queue) -> None:
+    for child in ("z", "b"):
+        queue.plan("a", {}, due=NOW + HOUR)
+        queue.plan(child, {"after": {"ids": ["a"]}})
+        queue.run("cancel", [queue.keys.due], [NOW, "", "a"])
+        queue.run("drop", [queue.keys.due], [NOW, "task", "a"])
+        if child == "z":
+            queue.attend(limit=2)
+
+    for _ in range(3):
+        queue.attend()
+
+    assert [queue.task(child)["state"] for child in ("z", "b")] == ["cancelled", "cancelled"]
+    assert queue.redis.exists(queue.key("children:q:a/gone")) == 0
+
+
+def test_a_child_that_came_after_a_revival_is_told_of_the_second_end(queue: Queue) -> None:
+    queue.seed("a")
+    for child in ("y", "z"):
+        queue.plan(child, {"after": {"ids": ["a"], "otherwise": "wait"}})
+    queue.promote()
+    for round in (1, 2):
+        (a,) = queue.claim().tasks
+        queue.settle(a, "dead")
+        if round == 1:
+            queue.attend(limit=2)
+            queue.run("revive", [queue.keys.due], [NOW, 0, "a"])
+            queue.plan("b", {"after": {"ids": ["a"]}})
+            queue.promote()
+
+    for _ in range(3):
+        queue.attend()
+
+    assert queue.task("b")["state"] == "cancelled"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import events, protocol
+from redsched.wire import care, events, protocol
 from redsched.wire.keys import CellKeys
 from redsched.wire.protocol import Call
 from tests.lua.halted import each_stop
@@ -163,3 +163,54 @@ def test_a_revived_task_listens_wherever_its_end_stopped(queue: Queue) -> None:
         if here.task("a")["state"] == "ready":
             assert here.emit("x").heard == 1
             assert here.task("a")["state"] == "cancelled"
+
+
+def dropped(queue: Queue) -> Call[Any]:
+    """The drop of one that others came after."""
+    ended(queue, "a", "dead")
+    queue.plan("child", {"after": {"ids": ["a"], "otherwise": "wait"}})
+    attend(queue)
+    return care.drop(queue.keys, ["a"])
+
+
+def test_nothing_is_left_of_a_task_wherever_its_drop_stopped(queue: Queue) -> None:
+    for here, call in each_stop(queue, dropped):
+        here.send(call)
+        attend(here)
+
+        assert not [key for key in here.dump() if key.endswith(("dead:q", ":a", "children:q:a/gone"))]
+        assert here.task("child")["state"] == "cancelled"
+
+
+def told_of_a_failure(queue: Queue) -> Call[Any]:
+    """The attend that cancels a child, as its parent has failed."""
+    queue.seed("parent")
+    queue.plan("child", {"after": {"ids": ["parent"]}})
+    queue.promote()
+    (parent,) = queue.claim().tasks
+    queue.settle(parent, "dead")
+    return events.attend(CellKeys(queue.cell), 64)
+
+
+def test_a_child_ends_wherever_the_telling_of_its_parents_failure_stopped(queue: Queue) -> None:
+    for here, call in each_stop(queue, told_of_a_failure):
+        here.send(call)
+
+        assert here.task("child")["state"] == "cancelled"
+
+
+def cancelled_first(queue: Queue) -> Call[Any]:
+    """The cancel of one that is set aside by a pause; its caller dies."""
+    queue.plan("a", {"fifo": True}, key="k", due=NOW + 1)
+    queue.send(events.pause(queue.keys, "queue", reason="", until=None))
+    queue.promote(now=NOW + 1)
+    return protocol.cancel(queue.keys, ["a"])
+
+
+def test_one_that_a_pause_set_aside_goes_on_wherever_a_cancel_stopped_for_good(queue: Queue) -> None:
+    for here, _ in each_stop(queue, cancelled_first):
+        here.send(events.resume(here.keys, "queue"))
+        attend(here)
+        here.promote(now=NOW + 1)
+
+        assert here.task("a")["state"] in ("ready", "cancelled")

@@ -296,3 +296,13 @@ def test_what_is_set_aside_is_told_once_and_counted(queue: Queue) -> None:
         "quarantined two words reason=bad id", "quarantined ghost reason=missing more=1",
     ]  # fmt: skip
     assert queue.totals() == {"repaired": 3, "quarantined": 3}
+
+
+def test_a_last_run_that_is_given_up_is_run_again(queue: Queue) -> None:
+    queue.running("a", max_attempts=1)
+    queue.redis.hdel(queue.keys.task("a"), "token")
+
+    assert mend(queue, ("task", "a")) == ["scheduled"]
+    queue.promote()
+
+    assert [task.id for task in queue.claim().tasks] == ["a"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import protocol
+from redsched.wire import care, protocol
 from tests.lua.harness import HOUR, NOW, Queue
 from tests.lua.test_cancel import SEED
 
@@ -87,3 +87,39 @@ def test_a_due_time_that_is_none_is_refused(queue: Queue) -> None:
     queue.settle(queue.running("a"), "dead", "x")
 
     assert queue.refused("revive", NOW, "soon", "a") == "RS_INVALID 1 due must be ms since the epoch, 0 or +ms"
+
+
+def died(queue: Queue, task_id: str, conditions: str) -> None:
+    """A dead letter with conditions."""
+    queue.enqueue((task_id, 0, {"conditions": conditions}))
+    queue.promote()
+    (started,) = queue.claim().tasks
+    queue.settle(started, "dead", "rejected")
+
+
+def test_an_event_counts_from_the_revival_on_though_the_task_is_due_later(queue: Queue) -> None:
+    died(queue, "a", '{"cancel_on":["x"]}')
+
+    queue.run("revive", [queue.keys.due], [NOW, "+3600000", "a"])
+    queue.emit("x")
+
+    assert queue.task("a")["state"] == "cancelled"
+    assert queue.task("a")["reason"] == "event x"
+
+
+def test_a_dead_child_runs_again_though_its_parent_was_removed_meanwhile(queue: Queue) -> None:
+    queue.seed("parent")
+    queue.plan("child", {"after": {"ids": ["parent"]}})
+    queue.promote()
+    for outcome in ("complete", "dead"):
+        (started,) = queue.claim().tasks
+        queue.settle(started, outcome)
+        queue.attend()
+        queue.promote()
+    queue.send(care.drop(queue.keys, ["parent"]))
+    queue.attend()
+
+    queue.run("revive", [queue.keys.due], [NOW, 0, "child"])
+    queue.promote()
+
+    assert queue.task("child")["state"] == "ready"

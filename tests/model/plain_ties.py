@@ -57,6 +57,22 @@ class Ties:
         unique = plan.get("unique", {})
         return found + (["~" + unique["key"]] if unique and (may or unique.get("mode") == "keep_last") else [])
 
+    def asks(self, member: str, fact: str) -> bool:
+        """Whether a live task asks for a fact."""
+        plan = self.plan(*member.split("/", 1)) or {}
+        wait = plan.get("wait_for", {})
+        return fact in [*plan.get("cancel_on", []), *wait.get("all", wait.get("any", []))]
+
+    def waits_in(self, queue: str, task_id: str, digest: str) -> bool:
+        """Whether it waits in that digest."""
+        task = self.task(queue, task_id)
+        return task.get("into") == digest and task.get("state", "scheduled") in ("scheduled", "held", "ready")
+
+    def is_child(self, queue: str, task_id: str, parent: str) -> bool:
+        """Whether a parent names it."""
+        home, _, name = parent.partition("/")
+        return f"{queue}/{task_id}" in (self.value(f"children:{home}:{name}", "zset") or {})
+
     def waits_for(self, queue: str, task_id: str) -> list[tuple[str, str]]:
         """The tasks that must have ended before it runs: its parents, and who stands before it."""
         task = self.task(queue, task_id)
@@ -69,7 +85,8 @@ class Ties:
         told = self.value(f"parents:{queue}:{task_id}", "hash") or {}
         names = plan.get("after", {}).get("ids", [])
         if "p" in task.get("bound", "") and names:
-            names = [name for name, value in told.items() if value == "" and not name.startswith(":")]
+            names = [name for name, value in told.items() if value == "" and self.is_child(queue, task_id, name)]
+        names = [name for name in names if not told.get(name if "/" in name else f"{queue}/{name}")]
         found = [tuple(name.split("/", 1)) if "/" in name else (queue, name) for name in names]
         for line in self.lines(queue, task_id):
             members = sorted((self.value(f"line:{queue}:{line}", "zset") or {}).items(), key=lambda one: one[::-1])
@@ -155,9 +172,11 @@ def of_keys(raw: Raw) -> Broken:
             continue
         if first == "agenda" and any(item.partition("/")[0] not in KINDS for item in ties.agenda):
             found.add(("key", name, "stray_item"))
+        if first == "listeners" and any(not ties.asks(member, name.partition(":")[2]) for member in raw.values[name]):
+            found.add(("key", name, "stale_listener"))
         if first == "cursors" and raw.values[name].keys() - ties.agenda.keys():
             found.add(("key", name, "stale_cursor"))
-        if len(rest) == 2:
+        if len(rest) == 2 and first != "listeners":
             rule = _of_key(ties, first, name, *rest)
             found |= {("key", name, rule)} if rule else set()
     return found
@@ -184,7 +203,11 @@ def _of_key(ties: Ties, kind: str, name: str, queue: str, rest: str) -> str | No
     if kind == "children" and not there:
         return None if f"ended/gone/{queue}/{rest}" in ties.agenda else "orphan"
     if kind in ("items", "members"):
-        return None if f"digest/{queue}/{rest}" in ties.agenda else "orphan"
+        if f"digest/{queue}/{rest}" not in ties.agenda:
+            return "orphan"
+        items = ties.value(f"items:{queue}:{rest}", "hash") or {}
+        waits = [one for one in value if ties.waits_in(queue, one, rest)] if kind == "members" else []
+        return "no_item" if ":started" not in items and set(waits) - items.keys() else None
     if kind == "parents" and not there:
         return "orphan"
     return _of_parents(ties, queue, rest, value) if kind == "parents" else None

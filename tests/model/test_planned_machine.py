@@ -19,12 +19,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from redsched.embedded import EmbeddedServer
 from tests.lua.consistency import assert_consistent
-from tests.model.planned_simulation import TICKS, World
+from tests.model.planned_draw import THEMES, TICKS, Theme
+from tests.model.planned_simulation import World
 from tests.model.store import Build, Line, clear
 
 DB = 11
 EXAMPLES, STEPS = (int(word) for word in os.environ.get("REDSCHED_TEST_MACHINE", "15x40").split("x"))
-DECISIONS = ("emit", "unset", "rule", "confirm", "follow", "pause", "cancel", "change")
+DECISIONS = ("emit", "unset", "rule", "confirm", "follow", "pause", "cancel", "change", "care")
 choices = st.randoms(use_true_random=False)
 numbers = itertools.count(50_000_000)
 
@@ -36,11 +37,12 @@ class Planned(RuleBasedStateMachine):
     text: redis.Redis
     build: Build
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(theme=st.sampled_from(THEMES))
+    def begin(self, theme: Theme) -> None:
         """A namespace of its own, in which no call stops half-way."""
         self.world = World(self.line, self.text, self.build, next(numbers), None)
-        self.world.halts = self.world.stops = False
+        self.world.halts = self.world.stops = self.world.mends = False
+        self.world.theme = theme
         self.world.begin()
 
     @rule(rng=choices)
@@ -48,6 +50,12 @@ class Planned(RuleBasedStateMachine):
         """A task with conditions."""
         self.world.rng = rng
         self.world.submit()
+
+    @rule(rng=choices)
+    def submit_family(self, rng: random.Random) -> None:
+        """Tasks that come after one another."""
+        self.world.rng = rng
+        self.world.submit_family()
 
     @rule(rng=choices, which=st.sampled_from(DECISIONS))
     def decide(self, rng: random.Random, which: str) -> None:
@@ -83,7 +91,10 @@ class Planned(RuleBasedStateMachine):
         """Each task is in one place, and in all that ties it."""
         if hasattr(self, "world"):
             self.world.step += 1
-            assert_consistent(self.text, self.world.cell.tag)
+            if self.world.step % 8:
+                assert_consistent(self.text, self.world.cell.tag)
+            else:
+                self.world.check_whole()
 
     def teardown(self) -> None:
         """All ends, and a sweep leaves nothing but events and statistics."""

@@ -135,6 +135,14 @@ RULES: dict[str, Rule] = {
         "memory; its children, or the tasks of the digest, would wait for ever",
         "removes it, has the children told first, or has the digest looked at",
     ),
+    "stale_listener": Rule(
+        "the listeners of a fact name a task that has ended or does not ask for it", "memory",
+        "takes it out of there", level="WARN",
+    ),
+    "no_item": Rule(
+        "a task is in a digest that has no item of it", "the digest would run without its payload",
+        "puts its payload among the items",
+    ),
     "untold": Rule(
         "a task comes after one that has ended or is gone, and nobody tells it", "it would wait for ever",
         "has it told",
