@@ -183,6 +183,8 @@ def _expiry(task: Task, index: int | None) -> Word:
             raise InvalidTask("expires_in", "give expires_at or expires_in, not both", index=index)
         return f"+{_checked('expires_in', _duration, task.expires_in, index)}"
     expires = int(_checked("expires_at", latest_ms, task.expires_at, index))
+    if isinstance(task.expires_at, int) and 0 < expires < CONFUSED_MS:
+        raise InvalidTask("expires_at", confused(expires), index=index)
     if expires == 0:
         raise InvalidTask("expires_at", "0 is no time", index=index)
     return expires

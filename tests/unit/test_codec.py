@@ -14,6 +14,7 @@ from redsched import Explicit, Exponential, Fixed, InvalidTask, Task
 from redsched.wire import codec, protocol
 from redsched.wire.cells import Cell
 from redsched.wire.codec import check_id, check_name, due_word, json_bytes, option_words, pairs, task_view, text_of
+from redsched.wire.keys import queue_keys
 
 AT = datetime(2027, 1, 31, 9, tzinfo=UTC)
 AT_MS = 1_801_386_000_000
@@ -199,3 +200,20 @@ def test_words_of_a_reply_are_shown_even_where_they_are_no_text() -> None:
     assert text_of(b"\xff") == "\\xff"
     assert pairs([b"a", b"1", "b", b"2"]) == {"a": b"1", "b": b"2"}
     assert codec.is_name("a") and not codec.is_name("a:b")
+
+
+@pytest.mark.parametrize("given", [202612010900, "202612010900"])
+@pytest.mark.parametrize("field", ["due", "expires_at"])
+def test_a_date_without_its_signs_is_no_time_of_a_task(field: str, given: int | str) -> None:
+    with pytest.raises(InvalidTask, match=rf"{field}: as ms since the epoch this is the year 1976"):
+        protocol.enqueue(Cell("rs"), [Task(type="t", **{field: given})], max_payload=100)
+
+
+def test_a_due_time_within_a_millisecond_is_rounded_up_and_an_end_is_rounded_down() -> None:
+    moment = datetime(2027, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
+    for given in (moment, "2027-01-01T00:00:00.000001Z"):
+        words = protocol.enqueue(Cell("rs"), [Task(type="t", due=given, expires_at=given)], max_payload=100).args
+        assert words[3] == 1_798_761_600_001
+        assert words[words.index("expires_at") + 1] == 1_798_761_600_000
+    assert protocol.reschedule(queue_keys(Cell("rs"), "q"), ["a"], due=moment).args[1] == 1_798_761_600_001
+    assert protocol.reschedule(queue_keys(Cell("rs"), "q"), ["a"], delay=timedelta(microseconds=1)).args[1] == "+1"
