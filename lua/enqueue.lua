@@ -18,7 +18,8 @@ now = clock(queues[1].prefix, ARGV[1])
 
 local tasks, n, at, known, refs = {}, 0, 2, {}, {n = 0}
 local sums = {tasks = 0, bytes = 0, plans = 0, facts = 0, seen = {}}
-while at <= #ARGV do
+local total = #ARGV                                     -- Lua counts a table anew each time
+while at <= total do
   local task, field, why = parse(ARGV, at, queues, now)
   n = n + 1
   if not task then return redis.error_reply('RS_INVALID ' .. n .. ' ' .. field .. ' ' .. why) end

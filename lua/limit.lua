@@ -6,7 +6,7 @@
 --                          is written
 -- REPLY  {n, n}            most_finished, most_dead as they are now; -1: no cap; error RS_INVALID 1 <field> <why>
 -- FLAGS  none
--- USES   clock, keys, event, stats, caps
+-- USES   clock, keys, event, stats, caps, sweeps
 
 local q = open(KEYS[1])
 local now = clock(q.prefix, ARGV[1])
@@ -26,7 +26,7 @@ for i = 2, #ARGV, 2 do
 end
 if #ARGV > 1 then
   list_queue(q)
-  plan_sweep(q, now)
+  SWEEPS.soon(q, now)
   event(q, 'limited', 'queue', unpack(ARGV, 2))
 end
 return {CAPS.told(q, 'most_finished'), CAPS.told(q, 'most_dead')}

@@ -14,6 +14,7 @@ local function fingerprint(payload)
 end
 
 local function due_time(value, now)
+  if value == '0' then return 0 end
   local due = whole(value or '', 0, 4e12)
   if due then return is_time(due) and due or nil end
   local later = string.match(value or '', '^%+(%d+)$')

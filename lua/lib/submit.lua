@@ -14,7 +14,7 @@ local function parse(words, at, queues, now)
     task.delay, task.score = task.due - now, text(task.due)
   end
   task.last = task.first + 2 * pairs_given - 1
-  if pairs_given < 2 or pairs_given > 32 or task.last > #words then return nil, 'fields', 'are not as many as said' end
+  if pairs_given < 2 or pairs_given > 32 or not words[task.last] then return nil, 'fields', 'are not as many as said' end
   for i = task.first, task.last, 2 do
     local field = words[i]
     local value, why = usable(field, words[i + 1], now)

@@ -38,6 +38,9 @@ local function forget_later(q, now)
   redis.pcall('UNLINK', q.stats)
 end
 
+-- Something may have to be removed now.
+function SWEEPS.soon(q, now) redis.pcall('ZADD', q.prefix .. 'sweeps', 'LT', text(now), q.name) end
+
 -- After a sweep that came to its end.
 function SWEEPS.plan(q, now, consumers)
   local at = next_time(q, now, consumers)
