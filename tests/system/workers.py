@@ -134,12 +134,17 @@ class Site:
         """The consumer that a worker is."""
         return re.findall(r"consumer=(\S+)", worker.wait_for_error("worker.started"))
 
+    def _consumers(self, queue: str) -> list[dict[str, Any]]:
+        streams = [self.store.key(f"ready:{queue}{suffix}") for suffix in ("", ":high", ":low")]
+        return [consumer for stream in streams for consumer in self.store.redis.xinfo_consumers(stream, "workers")]
+
     def consumers(self, queue: str = "default") -> list[str]:
         """The names in the consumer groups of a queue."""
-        streams = [self.store.key(f"ready:{queue}{suffix}") for suffix in ("", ":high", ":low")]
-        return sorted(
-            {consumer["name"] for stream in streams for consumer in self.store.redis.xinfo_consumers(stream, "workers")}
-        )
+        return sorted({consumer["name"] for consumer in self._consumers(queue)})
+
+    def unread(self, queue: str = "default") -> int:
+        """How many entries of a queue its workers' blocking reads were given and have not acknowledged."""
+        return sum(consumer["pending"] for consumer in self._consumers(queue))
 
 
 @contextmanager
