@@ -16,7 +16,7 @@ import threading
 import time
 
 log = logging.getLogger("redsched.worker")
-AFTER_S = 4.0  # from the end of the grace: a worker needs up to 3 s of it to hand back what runs
+AFTER_S = 4.5  # from the end of the grace: a worker may need 4 s of it to hand back what runs
 CHILDREN_S = 0.5  # for child processes, from SIGTERM to SIGKILL
 
 
