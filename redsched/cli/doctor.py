@@ -36,7 +36,7 @@ def doctor(given: Invocation, queues: tuple[str, ...], pause: int, repair: bool,
         raise click.UsageError("--dry-run goes with --repair")
     with given.client() as client:
         report = examine(client, queues=queues, pause=pause / 1_000, repair=repair and not dry_run, security=security,
-                         tell=lambda what: click.echo(f"looked at {what} ...", err=True))
+                         tell=lambda what: render.say(f"looked at {what} ...", err=True))
     if given.json:
         render.document(report)
     else:
