@@ -245,7 +245,7 @@ def test_it_names_what_dateutil_names(rule: str, start: datetime):
     try:
         ours = Recurrence(f"DTSTART:{start:%Y%m%dT%H%M%S}\nRRULE:{rule}")
     except InvalidRule as refused:
-        assert refused.field in ("never", "INTERVAL", "BYSETPOS")
+        assert refused.field in ("never", "INTERVAL", "BYSETPOS", "BYMINUTE")  # the last: too many times a day
         return
     first = list(islice(ours.walls(OLD), 6))
 
