@@ -149,13 +149,18 @@ class Run(msgspec.Struct, frozen=True):
 
 def document(schedule: Schedule) -> dict[str, Any]:
     """The schedule as JSON holds it: durations in ms, instants as text, defaults left out."""
+    written = getattr(schedule.task, "payload", None)
+    if isinstance(written, msgspec.Raw):  # JSON that stays as it was written
+        schedule = msgspec.structs.replace(schedule, task=msgspec.structs.replace(schedule.task, payload=None))
     found: dict[str, Any] = msgspec.to_builtins(schedule, builtin_types=(datetime, timedelta), enc_hook=_refuse)
     plain: dict[str, Any] = _plain(found)
     if not isinstance(schedule.task, TaskTemplate):
         return plain  # a dict that stands for one
     if schedule.task.retry is not None:
         plain["task"]["retry"] = _plain(_retry_document(schedule.task.retry))
-    if schedule.task.payload is not None:
+    if isinstance(written, msgspec.Raw):
+        plain["task"]["payload"] = written
+    elif schedule.task.payload is not None:
         plain["task"]["payload"] = msgspec.to_builtins(schedule.task.payload, str_keys=True)  # as in any task
     return plain
 
@@ -190,6 +195,28 @@ def merged(target: Any, patch: Any) -> Any:
         else:
             found[name] = merged(found.get(name), value)
     return found
+
+
+def merged_text(target: bytes, patch: msgspec.Raw) -> msgspec.Raw | None:
+    """The same of two JSON texts, in which what stays is as it was written; None where the patch is null."""
+    members = _members(bytes(patch))
+    if members is None:
+        return None if bytes(patch) == b"null" else patch
+    found = _members(target) or {}
+    for name, value in members.items():
+        new = merged_text(bytes(found.get(name, b"null")), value)
+        if new is None:
+            found.pop(name, None)
+        else:
+            found[name] = new
+    return msgspec.Raw(msgspec.json.encode(found))
+
+
+def _members(text: bytes) -> dict[str, msgspec.Raw] | None:
+    try:
+        return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def plain(schedule: Schedule) -> Schedule:

@@ -1,6 +1,7 @@
 """What a request may say: its body read within limits, decoded once, straight into a structure.
 
-Only shapes are checked here; what a field may hold is checked where the task is written.
+Only shapes are checked here; what a field may hold is checked where the task is written. What is stored as JSON, as a
+payload is, stays as it was written: numbers and texts would come out otherwise after a decoding.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from redsched.model import trace
 from redsched.model.condition import fact_name
+from redsched.model.definition import TaskTemplate
 from redsched.model.errors import InvalidTask
 from redsched.model.retry import Explicit, Exponential, Fixed, RetryPolicy
 from redsched.model.task import DEFAULT_QUEUE, MAX_BATCH, Priority, Task
@@ -93,7 +95,7 @@ class TaskBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     type: str
-    payload: Any = None
+    payload: msgspec.Raw = None  # type: ignore[assignment]
     queue: str = DEFAULT_QUEUE
     id: str | None = None
     due: int | str | None = None
@@ -143,6 +145,12 @@ class TaskBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         return made if self.expect is None else self.expect.of(made)
 
 
+class TemplateBody(TaskTemplate, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The task that a rule makes."""
+
+    payload: msgspec.Raw = None  # type: ignore[assignment]
+
+
 class TokenBody(msgspec.Struct, forbid_unknown_fields=True):
     """``{"token": "..."}``."""
 
@@ -166,6 +174,7 @@ class NoBody(msgspec.Struct, forbid_unknown_fields=True):
     """``{}``."""
 
 
+_VALUE = msgspec.json.Decoder()  # looks at what the others keep as it is
 TASK = msgspec.json.Decoder(TaskBody)
 TASKS = msgspec.json.Decoder(list[TaskBody])
 CANCEL = msgspec.json.Decoder(CancelBody)
@@ -182,6 +191,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, index: int | None = No
     """
     try:
         found = decoder.decode(body)
+        _VALUE.decode(body)
     except msgspec.ValidationError as error:
         raise of_validation(error, index) from None
     except UnicodeDecodeError:
@@ -206,6 +216,7 @@ def decode_array(body: bytes, longest: int) -> list[TaskBody | Problem]:
     if len(body) <= WHOLE and body.count(b'"type"') <= MAX_BATCH:
         try:
             whole = TASKS.decode(body)
+            _VALUE.decode(body)
             strict.check_text(body)
         except (msgspec.DecodeError, ValueError, RecursionError):
             pass  # one of them, or all: look at each

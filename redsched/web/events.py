@@ -3,7 +3,6 @@ client."""
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -12,7 +11,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from redsched.client import AsyncClient
-from redsched.model.definition import TaskTemplate
 from redsched.model.rule import Rule
 from redsched.settings import Settings
 from redsched.web import bodies, workflows
@@ -28,7 +26,7 @@ class EventBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     event: str
     subject: str = ""
-    data: Any = None
+    data: msgspec.Raw = None  # type: ignore[assignment]
     ttl: int | str | None = None
     id: str | None = None
 
@@ -53,7 +51,7 @@ class RuleBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """A rule; its id is in the path."""
 
     on: str
-    task: TaskTemplate
+    task: bodies.TemplateBody
     delay: int | str | None = None
     task_id: str | None = None
     bind: dict[str, str] | None = None

@@ -38,8 +38,24 @@ class PauseBody(msgspec.Struct, forbid_unknown_fields=True):
 class TriggerBody(msgspec.Struct, forbid_unknown_fields=True):
     """``{"payload": {...}, "overlap": "allow_all"}``; without them, the schedule's own."""
 
-    payload: Any | msgspec.UnsetType = msgspec.UNSET
+    payload: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     overlap: str | None = None
+
+
+class _Payload(msgspec.Struct):
+    payload: msgspec.Raw
+
+
+class _WithPayload(msgspec.Struct):
+    """Of a definition, or a patch of one: the payload as it was written."""
+
+    task: _Payload
+
+
+class _Members(msgspec.Struct):
+    """The definitions of an apply as they were written."""
+
+    schedules: list[msgspec.Raw]
 
 
 class BackfillBody(msgspec.Struct, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}):
@@ -122,7 +138,7 @@ class SchedulesApi:
         match = request.headers.get("if-none-match")
         if match not in (None, "*"):
             raise parameter_problem("If-None-Match", "must be *; nothing was written")
-        given = await self._body(request, _ANY)
+        given = await self._definition(request)
         schedule = _schedule(given, request.path_params["id"])
         answer = await self._schedules.put(schedule, create_only=match == "*")
         if answer.status == "exists":
@@ -135,7 +151,7 @@ class SchedulesApi:
         """Change some fields of the definition: a JSON merge patch (RFC 7396), null takes a field away."""
         parameters(request)
         schedule_id = request.path_params["id"]
-        patch = await self._body(request, _ANY, bodies.JSON, "application/merge-patch+json")
+        patch = await self._definition(request, bodies.JSON, "application/merge-patch+json")
         if patch.get("id", schedule_id) != schedule_id:
             raise field_problem("id", "is not the one of the path")
         return Json(await self._schedules.patch(schedule_id, patch))
@@ -200,8 +216,12 @@ class SchedulesApi:
     async def apply(self, request: Request) -> Response:
         """Put many; with ``prune`` every other is removed, with ``dry_run`` nothing is written."""
         parameters(request)
-        body = await self._body(request, _APPLY)
+        raw = await self._raw(request)
+        body = await self._aside.decode(_APPLY, raw)
         _bounded("schedules", body.schedules)
+        texts = msgspec.json.decode(raw, type=_Members).schedules
+        for one, text in zip(body.schedules, texts, strict=True):
+            _keep_payload(one, bytes(text))
         schedules = [_schedule(one, one.get("id", ""), at) for at, one in enumerate(body.schedules)]
         return Json(await self._schedules.apply(schedules, prune=body.prune, dry_run=body.dry_run))
 
@@ -235,12 +255,27 @@ class SchedulesApi:
         return Response(status_code=204)
 
     async def _body(self, request: Request, decoder: msgspec.json.Decoder[T], *types: str) -> T:
+        return await self._aside.decode(decoder, await self._raw(request, *types))
+
+    async def _raw(self, request: Request, *types: str) -> bytes:
         bodies.media_type(request, *(types or (bodies.JSON,)))
-        raw = await bodies.read_body(request, self._limit, self._settings.max_body_bytes)
-        return await self._aside.decode(decoder, raw)
+        return await bodies.read_body(request, self._limit, self._settings.max_body_bytes)
+
+    async def _definition(self, request: Request, *types: str) -> dict[str, Any]:
+        raw = await self._raw(request, *types)
+        given = await self._aside.decode(_ANY, raw)
+        _keep_payload(given, raw)
+        return given
 
     async def _small(self, request: Request, decoder: msgspec.json.Decoder[T]) -> T | None:
         return await bodies.read_optional(request, decoder, self._limit, self._settings.max_body_bytes)
+
+
+def _keep_payload(given: dict[str, Any], raw: bytes) -> None:
+    """Put the payload of a decoded definition back as it was written."""
+    task = given.get("task")
+    if isinstance(task, dict) and task.get("payload") is not None:
+        task["payload"] = msgspec.json.decode(raw, type=_WithPayload).task.payload
 
 
 def _bounded(field: str, given: Sequence[Any]) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from redsched.model.definition import OVERLAPS, Run, Schedule, document, merged, plain, schedule_of
+import msgspec
+
+from redsched.model.definition import OVERLAPS, Run, Schedule, document, merged, merged_text, plain, schedule_of
 from redsched.model.duration import instant, instant_ms
 from redsched.model.errors import InvalidSchedule, InvalidTask, ScheduleNotFound
 from redsched.model.exclusion import is_date
@@ -51,7 +53,8 @@ class Talks:
         """See there."""
         for _ in range(PATCHES):
             stored = yield from self._stored(schedule_id)
-            changed = schedule_of({**merged(document(wire.definition_of(stored)), patch), "id": schedule_id})
+            changes = _with_payload(stored, patch)
+            changed = schedule_of({**merged(document(wire.definition_of(stored)), changes), "id": schedule_id})
             yield from self._check(changed)
             found, _ = yield wire.patch_schedule(
                 self._verbs.cell, changed, stored, patch, max_payload=self._verbs.settings.max_payload_bytes
@@ -310,6 +313,15 @@ def _of_former(plan: Plan, former: wire.Former, slot: int | None) -> Iterator[Ru
     """The runs of an earlier definition that are still to be made; ``slot``: the next one of the first."""
     begin = former.since if slot is None or not former.since < slot <= former.until else slot - 1
     return (plan.run(one) for one in islice(_up_to(plan.after(begin), former.until), NEXT))
+
+
+def _with_payload(stored: Stored, patch: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The patch with the whole payload that it leads to, where it gives one as it was written."""
+    task = patch.get("task")
+    if not isinstance(task, Mapping) or not isinstance(task.get("payload"), msgspec.Raw):
+        return patch
+    payload = merged_text(bytes(stored.fields.get("task:payload", b"null")), task["payload"])
+    return {**patch, "task": {**task, "payload": payload}}
 
 
 def _still_open(stored: Stored, shown: Shown) -> list[str]:
