@@ -191,7 +191,10 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, index: int | None = No
     """
     try:
         found = decoder.decode(body)
-        _VALUE.decode(body)
+        try:
+            _VALUE.decode(body)
+        except msgspec.ValidationError:
+            raise field_problem(_beyond(found), "holds a number that is out of range", index=index) from None
     except msgspec.ValidationError as error:
         raise of_validation(error, index) from None
     except UnicodeDecodeError:
@@ -205,6 +208,20 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, index: int | None = No
     except ValueError as error:
         raise field_problem("", str(error), index=index) from None
     return found
+
+
+def _beyond(found: Any) -> str:
+    """Which field of a structure is JSON that is kept as it was written, and holds a number that no double holds."""
+    for name in getattr(found, "__struct_fields__", ()):
+        value = getattr(found, name)
+        try:
+            if isinstance(value, msgspec.Raw):
+                _VALUE.decode(value)
+        except msgspec.ValidationError:
+            return str(name)
+        if isinstance(value, msgspec.Struct) and (deeper := _beyond(value)):
+            return f"{name}.{deeper}"
+    return ""
 
 
 def decode_array(body: bytes, longest: int) -> list[TaskBody | Problem]:

@@ -94,7 +94,7 @@ def test_a_merge_patch_changes_the_members_of_a_payload_that_it_names(api: ApiSe
 @pytest.mark.parametrize(
     ("payload", "status"),
     [(b"01", 400), (b"NaN", 400), (b'"\xff"', 400), (b'"\\ud800"', 400), (b"[1,]", 400), (b"1.", 400), (b"1e999", 422),
-     (b"[" * 65 + b"]" * 65, 422), (b'{"a":1,"a":2}', 422), (b"[" * 50_000 + b"]" * 50_000, 413), (b"", 400)],
+     (b"[" * 65 + b"]" * 65, 422), (b'{"a":1,"a":2}', 422), (b"[" * 30_000 + b"]" * 30_000, 400), (b"", 400)],
     ids=range(11),
 )  # fmt: skip
 def test_what_is_no_json_that_all_can_read_is_refused_as_ever(
@@ -107,5 +107,7 @@ def test_what_is_no_json_that_all_can_read_is_refused_as_ever(
         api.call("PUT", "/v1/schedules/s", b'{"every":"1h","task":{"type":"t","payload":%b}}' % payload, JSON),
     ]
 
-    assert {answer.status for answer in answers} <= {status, 400}, [answer.body for answer in answers]
+    assert [answer.status for answer in answers] == [status] * 4
+    if payload == b"1e999":
+        assert [answer.pointers for answer in answers[:3]] == [["/payload"], ["/data"], ["/task/payload"]]
     assert not [key for key in real_store.keys() if ":task:" in key or ":rules" in key or ":fact:" in key]
