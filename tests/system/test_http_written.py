@@ -67,7 +67,9 @@ def test_data_of_events_and_what_rules_make_stay_as_they_are_written(api: ApiSer
 def test_payloads_of_schedules_stay_as_they_are_written(api: ApiServer, real_store: Store) -> None:
     definition = b'{"every":"1h","task":{"type":"t","payload": %b }}' % WRITTEN
     assert api.call("PUT", "/v1/schedules/a", definition, JSON).status == 201
-    many = b'{"schedules":[{"id":"b","every":"1h","task":{"type":"t"}},%b]}' % definition.replace(b"{", b'{"id":"c",', 1)
+    many = b'{"schedules":[{"id":"b","every":"1h","task":{"type":"t"}},%b]}' % definition.replace(
+        b"{", b'{"id":"c",', 1
+    )
     assert api.post("/v1/schedules:apply", many).status == 200
     triggered = api.post("/v1/schedules/b:trigger", b'{"payload":%b}' % WRITTEN).json["task_id"]
 
@@ -81,7 +83,9 @@ def test_payloads_of_schedules_stay_as_they_are_written(api: ApiServer, real_sto
 def test_a_merge_patch_changes_the_members_of_a_payload_that_it_names(api: ApiServer, real_store: Store) -> None:
     api.call("PUT", "/v1/schedules/a", b'{"every":"1h","task":{"type":"t","payload":%b}}' % WRITTEN, JSON)
 
-    patch = b'{"task":{"payload":{"f":null,"n":2.50,"s":null,"b":null,"a":{"c":1e2,"d":null},"new":{"x":null,"y":0.10}}}}'
+    patch = (
+        b'{"task":{"payload":{"f":null,"n":2.50,"s":null,"b":null,"a":{"c":1e2,"d":null},"new":{"x":null,"y":0.10}}}}'
+    )
     assert api.call("PATCH", "/v1/schedules/a", patch, JSON).json["status"] == "updated"
     merged = b'{"n":2.50,"e":1E5,"g":98765432109876543210.50,"z":-0.0,"a":{"b":1.0,"c":1e2},"new":{"y":0.10}}'
     assert stored(real_store, "schedule:a", "task:payload") == merged
@@ -110,4 +114,4 @@ def test_what_is_no_json_that_all_can_read_is_refused_as_ever(
     assert [answer.status for answer in answers] == [status] * 4
     if payload == b"1e999":
         assert [answer.pointers for answer in answers[:3]] == [["/payload"], ["/data"], ["/task/payload"]]
-    assert not [key for key in real_store.keys() if ":task:" in key or ":rules" in key or ":fact:" in key]
+    assert not [key for key in list(real_store.keys()) if ":task:" in key or ":rules" in key or ":fact:" in key]
