@@ -1,4 +1,4 @@
-"""What a body gives to be stored as JSON is stored as it was written, byte for byte, and refused as ever where it is none."""
+"""What a body gives to be stored as JSON is stored byte for byte, and refused as ever where it is none."""
 
 from __future__ import annotations
 
