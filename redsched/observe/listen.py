@@ -45,6 +45,7 @@ class Listener(uvicorn.Server):
         limits: connections.Limits = connections.USUAL,
     ) -> None:
         self.gate = connections.Gate(limits)
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # a line for each bad request would fill the log
         super().__init__(
             uvicorn.Config(
                 application,

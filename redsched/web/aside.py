@@ -24,7 +24,7 @@ from redsched.web.problems import Problem
 from redsched.wire.protocol import Call
 
 HEAVY = 65_536  # bytes of a body that is decoded on the loop
-PLANNERS = 2
+PLANNERS = 1
 TURN_S = 10.0  # how long a request may wait for one of them
 PLAN_S = 1.0  # for the next runs that one request asks for
 APPLY_S = 20.0  # and for those of all schedules that one request puts
