@@ -74,6 +74,11 @@ class ApiServer:
         self._thread.join(30)
         assert not self._thread.is_alive()
 
+    @property
+    def ident(self) -> int | None:
+        """Of the thread of its event loop."""
+        return self._thread.ident
+
     def _run(self) -> None:
         async def main() -> None:
             self._loop = asyncio.get_running_loop()

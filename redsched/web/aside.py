@@ -1,14 +1,15 @@
 """Work that may take long is done beside the event loop, so that nobody else waits for it.
 
-Large bodies are decoded by one thread, in pieces. The next runs of schedules are computed by two threads at most,
-within a time: one that takes longer is broken off.
+Large bodies are decoded by one thread, in pieces. The next runs of schedules are computed by one thread more,
+within a time: one that takes longer is broken off. Of each only one, for threads that compute take the interpreter from
+the event loop.
 """
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import ctypes
-import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from redsched.web.problems import Problem
 from redsched.wire.protocol import Call
 
 HEAVY = 65_536  # bytes of a body that is decoded on the loop
-PLANNERS = 1
+PLANNERS = 1  # threads that compute next runs
 TURN_S = 10.0  # how long a request may wait for one of them
 PLAN_S = 1.0  # for the next runs that one request asks for
 APPLY_S = 20.0  # and for those of all schedules that one request puts
@@ -83,16 +84,17 @@ class Aside:
         except TimeoutError:
             raise Problem("busy", "others' next runs are being computed", headers={"retry-after": "1"}) from None
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        thread = threading.Thread(target=_carry_out, args=(work, done), name="plan", daemon=True)
-        thread.start()
+        thread = _Thread()
+        # not threading.Thread, whose start would wait here until the interpreter is free
+        thread.ident = _thread.start_new_thread(_carry_out, (work, done, thread))
         watch = asyncio.ensure_future(self._watch(thread, done, seconds))
         watch.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return await asyncio.shield(watch)  # which goes on though nobody waits any more
 
-    async def _watch(self, thread: threading.Thread, done: asyncio.Future[T], seconds: float) -> T:
+    async def _watch(self, thread: _Thread, done: asyncio.Future[T], seconds: float) -> T:
         try:
             await asyncio.wait([done], timeout=max(seconds, EXTRA_S))
-            while not done.done() and thread.is_alive():
+            while not (done.done() or thread.ended):
                 _break_off(thread)
                 await asyncio.wait([done], timeout=EXTRA_S)
             with suppress(TooSlow):
@@ -103,7 +105,20 @@ class Aside:
         raise Problem("too_slow", f"{SLOW}; nothing was done")
 
 
-def _carry_out(work: Callable[[], T], done: asyncio.Future[T]) -> None:
+class _Thread:
+    ident = 0
+    ended = False
+
+
+def _carry_out(work: Callable[[], T], done: asyncio.Future[T], thread: _Thread) -> None:
+    try:
+        with suppress(TooSlow):
+            _tell(work, done)
+    finally:
+        thread.ended = True
+
+
+def _tell(work: Callable[[], T], done: asyncio.Future[T]) -> None:
     try:
         found, raised = [work()], None
     except BaseException as error:
@@ -119,8 +134,8 @@ def _carry_out(work: Callable[[], T], done: asyncio.Future[T]) -> None:
         done.get_loop().call_soon_threadsafe(tell)
 
 
-def _break_off(thread: threading.Thread) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(TooSlow))
+def _break_off(thread: _Thread) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(TooSlow))
 
 
 class PlannedSchedules(AsyncSchedules):

@@ -47,6 +47,7 @@ class Health:
         self.client = client
         self.observer = observer
         self._guard = guard
+        self._rendering = asyncio.Lock()  # one at a time: it takes the interpreter from the event loop
 
     def routes(self) -> list[Route]:
         """The routes."""
@@ -89,7 +90,8 @@ class Health:
             self.observer.redis_error("timeout")
         except RedschedError as error:
             self.observer.redis_error(of_error(error).code)
-        text = await asyncio.to_thread(self.observer.render, stats, server)
+        async with self._rendering:
+            text = await asyncio.to_thread(self.observer.render, stats, server)
         return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
     async def _server(self) -> ServerState:
