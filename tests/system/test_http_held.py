@@ -141,9 +141,9 @@ def test_the_next_runs_of_a_schedule_are_computed_beside_the_loop(
 ) -> None:
     seen: set[int] = set()
 
-    def noting(plan: Plan, *given: Any, made: Any = Plan.preview) -> Any:
+    def noting(plan: Plan, *given: Any, made: Any = Plan.preview, **named: Any) -> Any:
         seen.add(threading.get_ident())
-        return made(plan, *given)
+        return made(plan, *given, **named)
 
     monkeypatch.setattr(Plan, "preview", noting)
     api.put("/v1/schedules/s", {"cron": "@daily", "task": {"type": "t"}})
@@ -156,7 +156,7 @@ def test_the_next_runs_of_a_schedule_are_computed_beside_the_loop(
 def test_a_preview_that_takes_too_long_is_broken_off(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
     monkeypatch.setattr(aside_module, "PLAN_S", 0.05)
-    monkeypatch.setattr(Plan, "preview", lambda *_: _endless(ended))
+    monkeypatch.setattr(Plan, "preview", lambda *_, **__: _endless(ended))
 
     refused = api.post("/v1/schedules:preview", STARVED)
 
@@ -172,8 +172,8 @@ def test_a_list_shows_the_schedules_that_it_can_and_says_which_take_too_long(
         api.put(f"/v1/schedules/{name}", {"cron": "@daily", "task": {"type": "t"}})
     ended = threading.Event()
 
-    def some(plan: Plan, *given: Any, made: Any = Plan.preview) -> Any:
-        return _endless(ended) if plan.schedule.id == "slow" else made(plan, *given)
+    def some(plan: Plan, *given: Any, made: Any = Plan.preview, **named: Any) -> Any:
+        return _endless(ended) if plan.schedule.id == "slow" else made(plan, *given, **named)
 
     monkeypatch.setattr(aside_module, "PLAN_S", 0.2)
     monkeypatch.setattr(Plan, "preview", some)
