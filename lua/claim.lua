@@ -18,7 +18,6 @@ local want, lease = math.min(tonumber(ARGV[4]), 1000), math.max(1000, math.min(t
 local prefix, now = queues[1].prefix, clock(queues[1].prefix, ARGV[1])
 local reply = {now, 0}
 for i = 7, #ARGV, 3 do if not is_entry(ARGV[i]) then return redis.error_reply('RS_INVALID 1 bell is no entry') end end
-
 drain(queues[1])
 local answered = claimed_before(prefix .. 'claimed:' .. consumer, nonce, queues, now)
 if answered then
@@ -28,50 +27,52 @@ end
 
 local MOST_BYTES, A_PAGE = 1048576, 100                -- of payloads, but for the last; entries read at once
 SHARE.give(2)                                         -- the other half begins what was found
-local looks, starts, bytes = 2 * want + 64, {}, 0
+local looks, starts, started, bytes, is_full = 2 * want + 64, {}, 0, 0, false
 local rung, read_to, home = {}, {}, {}                -- by stream: entries of bells; the last read from its head; its queue
+
+-- Answers whether the call starts no more: by number, payloads, or the time to look, which is not asked after each plain one.
 local function look(number, entry, id, asked)
   looks = looks - 1
-  weigh(1)
+  CALL.units = CALL.units + 1
   local ok, task = pcall(startable, queues[number], id, entry, now, asked)
   if not ok then set_aside_or_raise(queues[number], id, now, task) end
-  if not ok or not task then return end
-  task.q, task.number, task.id = queues[number], number, id
-  starts[#starts + 1] = task
-  bytes = bytes + #task[4]
-end
-
--- Whether this call has to start no more: by their number, their payloads, or the time that it took to look.
-local function is_full()
-  return #starts >= want or looks <= 0 or bytes >= MOST_BYTES or is_over()
+  if ok and task then
+    task.q, task.number, task.id = queues[number], number, id
+    started = started + 1
+    starts[started] = task
+    bytes = bytes + #task[4]
+  end
+  return started >= want or looks <= 0 or bytes >= MOST_BYTES or (asked or looks % 4 == 0) and is_over()
 end
 
 for i = 6, #ARGV, 3 do
+  if is_full then break end                           -- a later claim finds it in its stream
   local number, priority, at = tonumber(ARGV[i]), string.match(ARGV[i + 1], '^(%a+)/(%d+%-%d+)$')
   local stream = stream_of(queues[number], priority)
   rung[stream], home[stream] = rung[stream] or {}, queues[number]
-  if is_full() then break end                         -- a later claim finds it in its stream
-  if not rung[stream][at] then look(number, ARGV[i + 1], ARGV[i + 2], true) end
+  if not rung[stream][at] then is_full = look(number, ARGV[i + 1], ARGV[i + 2], true) end
   rung[stream][at] = true
 end
 for _, priority in ipairs(PRIORITIES) do
   for number, q in ipairs(queues) do
     local stream, from, short = stream_of(q, priority), '-', false
-    while not short and not is_full() do
-      local most = math.min(want - #starts, looks, A_PAGE)
+    while not short and not is_full do
+      local most = math.min(want - started, looks, A_PAGE)
       local entries = soft('XRANGE', stream, from, '+', 'COUNT', most) or {}
       for _, entry in ipairs(entries) do
-        if is_full() then break end
         local at = entry[1]
-        if not (rung[stream] and rung[stream][at]) then look(number, priority .. '/' .. at, entry[2][2], entry[2][3]) end
+        if not (rung[stream] and rung[stream][at]) then
+          is_full = look(number, priority .. '/' .. at, entry[2][2], entry[2][3])
+        end
         read_to[stream], home[stream] = at, q
+        if is_full then break end
       end
       short = #entries < most
       from = '(' .. (read_to[stream] or '0')
     end
   end
 end
-if is_full() then reply[2] = 1 end
+if is_full then reply[2] = 1 end
 
 begin(starts, now, lease, nonce, consumer, reply)
 leave_streams(read_to, rung, home)

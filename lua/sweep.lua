@@ -28,7 +28,7 @@ local function sweep_page(q, name, wanted, young, is_final)
   for i, id in ipairs(ids) do
     stopped = i > 1 and is_over()
     if stopped then break end
-    weigh(1)
+    CALL.units = CALL.units + 1
     local found = is_id(id) and read(q.task .. id, 'state', 'bound', 'finished_at', 'into')
     local over = found and is_final(found[1])
     local ended = over and i > in_time and (whole(found[3] or '', 1e11, 4e12) or 0)   -- of one that goes by the cap

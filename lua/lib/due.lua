@@ -23,7 +23,7 @@ local function judge_due(q, due, most, now)
     if leaves then left[#left + 1] = id end
     if is_ready then q.ready_now = q.ready_now + 1 end
     q.seen[id] = true
-    weigh(1 + (PLANNED - 1) * (q.planned - planned))
+    CALL.units = CALL.units + 1 + (PLANNED - 1) * (q.planned - planned)
     planned = q.planned
     work = (i + 1) / 2 + (PLANNED - 1) * (q.planned - before)
   end, function(i, trouble)
