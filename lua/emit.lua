@@ -20,7 +20,7 @@ if #data > 65536 then return redis.error_reply('RS_INVALID 1 data is too long') 
 if not is_json(data) then return redis.error_reply('RS_INVALID 1 data must be JSON') end
 local now = clock(prefix, ARGV[1])
 
-local AT_ONCE, MOST = 32, 256                           -- listeners; units of work for rules, as budget counts them
+local AT_ONCE, MOST = 32, 200                           -- listeners; units of work for rules, as budget counts them
 local many = (soft('ZCARD', prefix .. 'listeners:' .. name) or 0) > AT_ONCE
 redis.call('SET', fact, data, 'PX', ttl)
 if many then tell_later(prefix, name, now, '') end   -- before a rule: whoever stops half-way, all are told

@@ -16,7 +16,7 @@ from redsched.wire.protocol import Call
 
 T = TypeVar("T")
 Talk = Generator[Call[Any], Any, T]
-A_CALL = {"update": 15, "cancel": 25, "confirm": 30, "drop": 50, "requeue": 150, "reschedule": 200, "revive": 200}
+A_CALL = {"update": 12, "cancel": 25, "confirm": 25, "drop": 40, "requeue": 150, "reschedule": 200, "revive": 200}
 SHOWN_FIRST = 4  # tasks: each may have a payload and a result of 256 KiB
 SHOWN_BYTES = 524_288  # of one call, as far as the calls before it tell
 

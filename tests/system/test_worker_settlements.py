@@ -235,6 +235,6 @@ def test_a_call_is_bounded_in_bytes_and_in_claims(settings: Settings) -> None:
                 sizes.append(len(batch))
                 settlements.answered()
 
-            assert sizes[:2] == [8, 8] and sum(sizes) == 3_020 and max(sizes) == 75
+            assert sizes[:2] == [8, 8] and sum(sizes) == 3_020 and max(sizes) == 64
 
     asyncio.run(main())
