@@ -25,6 +25,7 @@ from redsched.client import AsyncClient
 from redsched.model.errors import OutcomeUnknown, RedschedError, StoreError
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
+from redsched.web import bodies
 from redsched.web.api import Api
 from redsched.web.aside import Aside
 from redsched.web.auth import Guard
@@ -132,6 +133,7 @@ class Edge:
             internal = Problem("internal", UNEXPECTED)
             await internal.response(scope["request_id"])(scope, receive, answer)
         finally:
+            bodies.release(scope)
             route = scope.get("route")
             pattern = route.path if isinstance(route, Route) else "unmatched"
             self._observer.http(method if method in _METHODS else "OTHER", pattern, status, time.perf_counter() - began)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Scope
 
 from redsched.model import trace
 from redsched.model.condition import fact_name
@@ -27,9 +28,19 @@ JSON, NDJSON = "application/json", "application/x-ndjson"
 SMALL_BODY = 65_536  # most bytes of a body without a payload, and beside a payload
 IDLE_S = 30.0  # how long the next part of a body may take
 WHOLE_S = 300.0  # and all of it
+MOST_HELD = 268_435_456  # bytes of all bodies that came in parts and are kept at once
 WHOLE = 262_144  # bytes of a batch that is decoded at once
 
 T = TypeVar("T")
+
+
+class Held:
+    """Bytes of bodies that came in parts and are kept, of all requests of this process."""
+
+    total = 0
+
+
+held = Held()
 
 
 class FixedBody(msgspec.Struct, tag_field="kind", tag="fixed", forbid_unknown_fields=True):
@@ -308,14 +319,31 @@ async def read_body(request: Request, limit: int, drain: int) -> bytes:
         part = message.get("body", b"")
         size += len(part)
         if size <= limit:
+            _hold(request, size, max(MOST_HELD, drain))
             parts.append(part)
         else:
             parts.clear()
+            release(request.scope)
         if size > drain:
             raise _too_large(limit, close=True)
     if size > limit:
         raise _too_large(limit, close=False)
     return b"".join(parts)
+
+
+def _hold(request: Request, size: int, most: int) -> None:
+    """Count the bytes of a body that is kept; ``release`` takes them off at the end of the request."""
+    before = request.scope.get("held", 0)
+    if held.total + size - before > most:
+        detail = "the bodies of others fill the memory that there is for them; nothing was written"
+        raise Problem("busy", detail, headers={"connection": "close", "retry-after": "1"})
+    held.total += size - before
+    request.scope["held"] = size
+
+
+def release(scope: Scope) -> None:
+    """Nothing of a request's body is kept any more."""
+    held.total -= scope.pop("held", 0)
 
 
 async def read_optional(request: Request, decoder: msgspec.json.Decoder[T], limit: int, drain: int) -> T | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 
 from redsched.web.problems import Problem, unwritten
@@ -14,7 +15,7 @@ FIRST = 2_048  # bytes that are looked at for a value; then eight times as many,
 MARGIN = 2  # characters that may belong to a number which a window cuts, such as the last ones of 1e+
 TOO_DEEP = "nested too deeply"
 NO_UTF8 = "not UTF-8"
-_SPACE = b" \t\r\n"
+_SPACE = re.compile(rb"[ \t\r\n]*")
 _scan = json.JSONDecoder().raw_decode
 _utf8 = codecs.getincrementaldecoder("utf-8")
 
@@ -33,11 +34,10 @@ class Pieces:
 
     def next(self) -> bytes:
         """The next byte that is no space, still to be taken; empty at the end."""
-        body, at = self._body, self._at
-        while body[at : at + 1] and body[at] in _SPACE:
-            at += 1
-        self._at = at
-        return body[at : at + 1]
+        found = _SPACE.match(self._body, self._at)
+        assert found is not None
+        self._at = found.end()
+        return self._body[self._at : self._at + 1]
 
     def take(self, byte: bytes, what: str) -> None:
         """Go beyond that byte; ``what`` it comes after, for the message."""

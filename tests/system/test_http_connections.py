@@ -21,8 +21,10 @@ import pytest
 from redsched.observe import connections
 from redsched.observe.connections import Gate, Limits
 from redsched.settings import Settings
+from redsched.web import bodies
 from tests.api_server import JSON, ApiServer, call
 from tests.servers import Store
+from tests.system.processes import until
 
 SILENT = 1_100
 TASK = b'{"type":"a","delay":"1h"}'
@@ -212,6 +214,23 @@ def test_a_client_that_is_refused_before_its_body_is_read_gets_the_answer(valkey
     with ApiServer(valkey_store.url, valkey_store.namespace, api_token="s3cret-token") as api:
         for _ in range(3):
             assert api.call("POST", "/v1/tasks:batch", b"x" * 3_000_000, JSON).code == "401 missing_key"
+
+
+def test_bodies_of_all_requests_together_fill_no_more_memory_than_there_is_for_them(
+    api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "MOST_HELD", 0)  # but for one whole body
+    limit = api.settings.max_body_bytes
+    text = b'[{"type":"a","delay":"1h"}]' + b" " * (limit - 27)
+    head = HEAD.replace(b"/v1/tasks", b"/v1/tasks:batch").replace(b": %d" % len(TASK), b": %d" % limit)
+    with connect(api.url, head, text[:-1]) as first:
+        until(lambda: bodies.held.total >= limit - 1, lambda: str(bodies.held.total))
+        with connect(api.url, head, text[:1_000_000]) as second:
+            assert answer(second)[1]["code"] == "busy"
+        first.sendall(text[-1:])
+        assert answer(first)[0] == 200
+    assert bodies.held.total == 0
+    assert api.call("POST", "/v1/tasks:batch", text, JSON).status == 200
 
 
 def test_silent_connections_by_the_thousand_leave_descriptors_for_others(valkey_store: Store) -> None:
