@@ -23,7 +23,7 @@ local reply = {now, acts and 1 or 0}
 
 local hungry = {}
 for i, q in ipairs(SHARE.in_turn(queues, now)) do
-  q.seen, q.ready_now, q.moved, q.left, q.trouble = {}, 0, 0, 0, nil
+  q.seen, q.ready_now, q.moved, q.left, q.trouble, q.cut = {}, 0, 0, 0, nil, false
   local part = math.ceil(limit / (#queues - i + 1))     -- one that has many due does not keep the others waiting
   local work = SHARE.give(#queues - i + 1) and 0 or look_at_oldest(q, part, now)
   limit = limit - work

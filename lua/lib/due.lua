@@ -17,7 +17,10 @@ local function judge_due(q, due, most, now)
   local left, before, planned, work = {}, q.planned, q.planned, 0
   for_each(#due, 2, function(i)
     local id, leaves, is_ready = due[i], false, false
-    if work >= most or i > 1 and is_over() then return true end
+    if work >= most or i > 1 and is_over() then
+      q.cut = true
+      return true
+    end
     if q.released then q.released[id] = nil end         -- from now on it counts again
     if not q.seen[id] then leaves, is_ready = judge(q, id, due[i + 1], now) end
     if leaves then left[#left + 1] = id end
@@ -54,9 +57,11 @@ local function look_at_oldest(q, most, now)
   return work
 end
 
--- The earliest time at which there is more to do; what stays in due although its time has come does not count.
+-- The earliest time at which there is more to do; what stays in due although its time has come does not count, unless others
+-- behind it were not looked at.
 local function due_after(q, now)
   if q.left == 0 then return earliest(q.due) end
+  if q.cut and q.moved > 0 then return now end
   local later = redis.call('ZRANGE', q.due, '(' .. text(now), '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
   return later[2] and math.floor(math.min(tonumber(later[2]), 9e15)) or -1
 end

@@ -115,6 +115,21 @@ def test_each_worker_promotes_its_own_queue_though_it_learns_of_the_other(tenant
     asyncio.run(scenario())
 
 
+def test_a_promote_that_leaves_a_denied_task_says_that_there_is_more_behind_it(tenants: Tenants) -> None:
+    due = tenants.store.key("due:a")
+    tenants.raw("b", "parent", 60_000)
+    tenants.raw("a", "denied", -9_000, conditions=json.dumps({"after": {"ids": ["b/parent"]}}))
+    for at in range(12):
+        tenants.raw("a", f"t{at}", -8_000)
+
+    with servers.connect(tenants.url("a", "worker")) as connection:
+        replies = [connection.execute_command("FCALL", "rs1_promote", 1, due, 0, 10, "m") for _ in range(6)]
+
+    assert sum(reply[2] for reply in replies) == 12
+    assert replies[0][2] > 0 and replies[0][3] == replies[0][0]  # moved some; more is due now
+    assert replies[-1][3] == -1  # what is denied does not count
+
+
 def test_what_a_task_waits_for_in_a_queue_of_another_user_holds_up_nobody(tenants: Tenants) -> None:
     """The parent, the listener and the item of the agenda are left for whoever may touch them."""
 
