@@ -30,7 +30,7 @@ class Pieces:
     def __init__(self, body: bytes, longest: int) -> None:
         self._body = body
         self._longest = longest
-        self._at = 0
+        self._at = self._last = 0
 
     def next(self) -> bytes:
         """The next byte that is no space, still to be taken; empty at the end."""
@@ -54,7 +54,7 @@ class Pieces:
         """
         self.next()
         most = self._longest + MARGIN + 1
-        size = min(FIRST, most)
+        size = min(max(FIRST, self._last + self._last // 4), most)  # the next one is about as long as the last one
         while True:
             window = self._body[self._at : self._at + size]
             rest = self._at + size >= len(self._body)
@@ -64,6 +64,7 @@ class Pieces:
                 if rest or end + MARGIN < len(text):
                     found = text[:end].encode()
                     self._at += len(found)
+                    self._last = len(found)
                     return found
             except UnicodeDecodeError:
                 raise Problem("malformed_json", NO_UTF8 + unwritten()) from None
