@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from bench.common import QUEUE
-from bench.ground import HOUR_MS, Act, Ground, case
+from bench.ground import HOUR_MS, Act, Ground, case, refused
 from redsched import AsyncClient
 from redsched.engine.settlements import Settlements
 from redsched.wire import care, protocol
@@ -349,6 +349,16 @@ def _(ground: Ground) -> Act:
 def _(ground: Ground) -> Act:
     ids = planned(ground, 1_000, tied)
     return lambda: ground.client.update(ids, queue=QUEUE, conditions=tied(-1))
+
+
+@case("update", "after 150 tasks that come after 500 others each, of one that has a child")
+def _(ground: Ground) -> Act:
+    first = ground.add([ground.later() for _ in range(500)], 500)
+    second = ground.add([ground.later(conditions={"after": {"ids": first}}) for _ in range(150)], 1)
+    (parent,) = ground.add([ground.later()])
+    with_children(ground, [parent])
+    plan: Any = {"after": {"ids": second}}
+    return refused(lambda: ground.send(protocol.update(ground.keys, [parent], {"conditions": plan}, max_payload=1)))
 
 
 @case("update", "a payload of 250 KB for 1,000 tasks")

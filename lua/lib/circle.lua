@@ -1,6 +1,6 @@
 -- circle: whether a task would wait for itself: through those that it comes after, or through who stands before it in a line.
 
--- most: looked at by one call: tasks, and each KiB of their conditions.
+-- most: looked at by one call: tasks, each KiB of their conditions and each 64 of their parents.
 local CIRCLES = {most = 1000}
 
 -- Who stands before it in a line, or last where it does not stand there; but not the task without, which leaves the line.
@@ -23,20 +23,20 @@ function CIRCLES.awaits(q, id, name)
 end
 
 -- The parents that have not told of their end, of one that is entered where it says, or is not yet; nil where they are more
--- than most.
-function CIRCLES.parents(q, id, after, bound, most)
+-- than most. Those that are seen already are left out. Answers how many there are besides.
+function CIRCLES.parents(q, id, after, bound, most, seen)
   if (soft('HLEN', q.parents .. id) or 0) > most then return nil end
   local entered = string.find(bound, 'p', 1, true)
   local names, told, flat = {}, {}, soft('HGETALL', q.parents .. id) or {}
   for i = 1, #flat, 2 do
     told[flat[i]] = flat[i + 1] ~= ''
-    if entered and flat[i + 1] == '' and CIRCLES.awaits(q, id, flat[i]) then names[#names + 1] = flat[i] end
+    if entered and flat[i + 1] == '' and not (seen and seen[flat[i]]) and CIRCLES.awaits(q, id, flat[i]) then names[#names + 1] = flat[i] end
   end
   for _, ref in ipairs(entered and {} or after.ids) do
     local home, parent = ref_of(q, ref)
     if not told[home.name .. '/' .. parent] then names[#names + 1] = ref end
   end
-  return names
+  return names, math.max(#flat / 2, entered and 0 or #after.ids)
 end
 
 -- What a task with these parents and in these lines would come to: circle, too far (nobody can tell) or nil; and how much
@@ -64,9 +64,11 @@ function CIRCLES.of(q, id, refs, lines, most, leaves)
     local found = read(home.task .. one, 'state', 'conditions', 'key', 'bound')
     local state, plan = found and state_of(found[1]), found and found[2] and plan_of(found[2])
     if plan and (LIVE[state] or state == 'dead') then
-      local parents = plan.after and CIRCLES.parents(home, one, plan.after, found[4] or '', most) or not plan.after and {}
+      local parents, many = {}, 0
+      if plan.after then parents, many = CIRCLES.parents(home, one, plan.after, found[4] or '', most, seen) end
       if not parents then return 'too far', spent end
       add_all(home, parents)
+      spent = spent + math.floor(many / 64)
       for _, line in ipairs(lines_of(plan, found[3])) do
         local before = soft('ZSCORE', home.line .. line, one) and stands_before(home, line, one, leaves and home == q and id)
         if before and is_id(before) then add(home, before) end
