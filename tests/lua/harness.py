@@ -175,6 +175,12 @@ class Queue:
         (started,) = self.claim().tasks
         return started
 
+    def spoilt(self, task_id: str, **fields: Any) -> Started:
+        """A task that runs, and whose hash somebody changed since it was judged."""
+        started = self.running(task_id)
+        self.redis.hset(self.keys.task(task_id), mapping=fields)
+        return started
+
     # --- the state
 
     def places(self) -> dict[str, Any]:

@@ -273,7 +273,8 @@ def test_an_id_outside_the_grammar_is_set_aside(queue: Queue, task_id: str) -> N
     queue.promote()
 
     assert queue.places() == {"ready": {"normal": ["good"]}, "quarantine": {f"bad id:{task_id[:128]}": NOW}}
-    assert queue.events() == [f"quarantined {task_id[:128]} reason=bad id"]
+    told = "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in task_id.encode()[:128])
+    assert queue.events() == [f"quarantined {told} reason=bad id"]
 
 
 def test_an_empty_id_is_set_aside_under_both_builds(queue: Queue) -> None:

@@ -202,7 +202,7 @@ def test_a_task_whose_start_by_passes_before_its_next_run_is_expired(queue: Queu
 
 def test_a_task_with_a_malformed_policy_is_dead_and_those_behind_it_go_on(queue: Queue) -> None:
     for task_id, retry in (("a", "exponential 1 nan 2 0"), ("b", "fixed 5")):
-        queue.begin(queue.running(task_id, retry=retry, crashes="1 0"))
+        queue.begin(queue.spoilt(task_id, retry=retry, crashes="1 0"))
 
     assert queue.reap(now=ENDED).moved == 2
 

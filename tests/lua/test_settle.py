@@ -64,7 +64,7 @@ def test_a_completed_task_keeps_to_its_retention(queue: Queue) -> None:
 
 
 def test_a_retention_that_is_no_number_is_the_default(queue: Queue) -> None:
-    queue.settle(queue.running("a", retention_ms="forever"), "complete")
+    queue.settle(queue.spoilt("a", retention_ms="forever"), "complete")
 
     assert queue.places() == {"finished": {"a": NOW + KEEP_FINISHED}}
 
@@ -136,7 +136,7 @@ def test_a_delay_that_the_worker_gives_comes_before_the_policy(queue: Queue) -> 
     "list " + "1 " * 1_000,
 ])  # fmt: skip
 def test_a_retry_policy_that_cannot_be_used_makes_a_failed_task_dead(queue: Queue, policy: str) -> None:
-    started = queue.running("a", retry=policy)
+    started = queue.spoilt("a", retry=policy)
 
     assert queue.settle(started, "retry", "", "it broke") == "dead"
 
