@@ -24,15 +24,17 @@ for i = 3, #ARGV do
     if string.find(found[2] or '', 'p', 1, true) then    -- its end stopped half-way: it may have left what it was entered in
       redis.call('HSET', key, 'bound', (string.gsub(found[2], 'p', 't')))
     end
-    redis.call('HSET', key, 'state', 'scheduled', 'attempt', 0)
     redis.call('HDEL', key, 'token', 'entry', 'worker', 'started_at', 'finished_at', 'reason', 'cancel_requested', 'unhandled', 'deferred',
       'begun', 'crashes', 'postponed')
+    redis.call('HSET', key, 'state', 'scheduled', 'attempt', 0)
     redis.call('ZREM', q.dead, id)
     if found[3] then REPLAN.again(q, id, found[2], now) end
     event(q, 'revived', id)
     count(q, now, 'revived', 1)
     answers[i - 2] = 'revived'
   else
+    local is_left = state == 'scheduled' and found[3] and not string.find(found[2] or '', 'p', 1, true)
+    if is_left then REPLAN.again(q, id, found[2], now) end   -- a call that stopped half-way may have revived it
     answers[i - 2] = state and string.sub(state, 1, 20) or 'missing'
   end
 end

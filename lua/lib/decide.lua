@@ -43,9 +43,11 @@ local function turn_down(q, id, plan, f, now)
     conclude(q, id, 'skipped', now, f, reason_of(q, plan))
     return true
   end
-  if DIGESTS.has(f.bound) then DIGESTS.leave(q, id, now) end   -- the others do not wait for it
+  local has_others, is_held = DIGESTS.has(f.bound), f.state == 'held'
+  if has_others and not is_held then DIGESTS.leave(q, id, now) end   -- the others do not wait for it
   redis.call('ZADD', q.due, text(now + again.again), id)
   redis.call('HSET', q.task .. id, 'state', 'scheduled', 'deferred', text(first))
+  if has_others and is_held then DIGESTS.leave(q, id, now) end   -- after that: nobody releases one who is in no digest
   event(q, 'deferred', id, 'due', text(now + again.again))
   return false
 end

@@ -13,7 +13,7 @@ local function enter(q, id, plan, f, due, now)
   local tied = tie(q, id, plan, f.key, string.find(bound, 't', 1, true) and {})   -- rs1_enqueue has seen all of its parents
   local taken, holder = true, nil
   if tied and plan.unique then taken, holder = make_unique(q, id, plan.unique, due, now) end
-  bind(q.task .. id, 'p')                               -- last: who stops before it enters it once more
+  if tied and taken then bind(q.task .. id, 'p') end    -- last: who stops before it enters it once more
   if not tied then return 'dead', 'malformed' end
   if not taken then return 'skipped', 'duplicate of ' .. holder end
 end

@@ -214,3 +214,78 @@ def test_one_that_a_pause_set_aside_goes_on_wherever_a_cancel_stopped_for_good(q
         here.promote(now=NOW + 1)
 
         assert here.task("a")["state"] in ("ready", "cancelled")
+
+
+def revived_in_vain(queue: Queue) -> Call[Any]:
+    """The revival of one whose unique key another has by now."""
+    queue.plan("a", {"unique": {"key": "k"}, "cancel_on": ["x"]})
+    (started,) = queue.claim().tasks
+    queue.settle(started, "dead")
+    queue.plan("b", {"unique": {"key": "k"}})
+    queue.claim()
+    return protocol.revive(queue.keys, ["a"], delay=0)
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+def test_a_revived_task_does_not_run_beside_another_of_its_key_wherever_that_stopped(
+    queue: Queue, repeated: bool
+) -> None:
+    for here, call in each_stop(queue, revived_in_vain):
+        if repeated:
+            here.send(call)
+        here.promote()
+
+        assert here.task("a")["state"] in ("skipped", "dead")
+
+
+def revived(queue: Queue) -> Call[Any]:
+    """The revival of one that is due later and listens."""
+    queue.plan("a", {"cancel_on": ["x"]})
+    (started,) = queue.claim().tasks
+    queue.settle(started, "dead")
+    return protocol.revive(queue.keys, ["a"], delay=5_000)
+
+
+def test_a_revived_task_listens_wherever_its_revival_stopped(queue: Queue) -> None:
+    for here, call in each_stop(queue, revived):
+        here.send(call)
+        here.emit("x")
+
+        assert here.task("a")["reason"] == "event x"
+
+
+def closes(queue: Queue) -> Call[Any]:
+    """The promote that closes a digest one of whose tasks is to be looked at again later."""
+    again = {"unless": {"fact": "x"}, "otherwise": {"again": 1000}}
+    for name, more in (("a", {}), ("b", again)):
+        queue.plan(name, {"digest": {"key": "k", "grace": 1000}} | more)
+    queue.redis.set(queue.key("fact:x"), "1")
+    queue.now += 1_000
+    return protocol.promote([queue.keys], mover="m")
+
+
+def test_one_that_is_looked_at_again_later_goes_on_wherever_the_closing_of_its_digest_stopped(queue: Queue) -> None:
+    for here, _ in each_stop(queue, closes):
+        here.redis.delete(here.key("fact:x"))
+        for now in range(NOW + 1_000, NOW + 12_000, 1_000):
+            here.attend(now=now)
+            here.promote(now=now)
+            for task in here.claim(now=now).tasks:
+                here.settle(task, "complete", now=now)
+
+        assert here.task("b")["state"] in ("completed", "skipped")
+
+
+def rejected_when_due(queue: Queue) -> Call[Any]:
+    """The promote of a task written with plain commands whose unique key another has."""
+    queue.plan("b", {"unique": {"key": "k"}})
+    queue.claim()
+    queue.seed("a", conditions='{"unique":{"key":"k"}}')
+    return protocol.promote([queue.keys], mover="m")
+
+
+def test_a_task_that_is_rejected_when_it_is_due_never_runs_wherever_that_stopped(queue: Queue) -> None:
+    for here, call in each_stop(queue, rejected_when_due):
+        here.send(call)
+
+        assert here.task("a")["state"] == "skipped"

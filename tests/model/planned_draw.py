@@ -30,16 +30,19 @@ class Theme:
     digests: tuple[str, ...] = ("d1", "d1", "d2")
     reaps: int = 1  # of eight things that a mover does
     facts: int = 1  # how often events come and facts go
+    submits: int = 6
+    pauses: float = 1
 
 
 _SHORT = (0, 1, 100, 500, 1_000, 2_000, 6_000)
 THEMES = (
     Theme(),
-    Theme(("digest",) * 6 + ("cancel_on", "test", "test", "test", "unique", "hold"), _SHORT, 0.05, 4, 0.2, ("d1",), 2,
-          3),
-    Theme(("unique",) * 5 + ("fifo", "fifo", "test", "none", "hold"), _SHORT, 0.1),
-    Theme(("after", "after", "cancel_on", "unique", "hold", "none", "none"), _SHORT, 0.5, 5),
-    Theme(("none", "none", "digest", "digest", "test", "fifo"), (0, 1_000, 5_000, 6_000), 0.1, 3, 0.4, ("d1",), 3),
+    Theme(("digest",) * 6 + ("cancel_on", "test", "test", "test", "unique", "hold"), (0, 1, 100, 500, 1_000, 2_000),
+          0.05, 3, 0.2, ("d1",), 2, 3, 12, 0.2),
+    Theme(("unique",) * 5 + ("fifo", "fifo", "test", "none", "hold"), _SHORT, 0.1, pauses=0.3),
+    Theme(("after", "after", "cancel_on", "unique", "hold", "none", "none"), _SHORT, 0.5, 5, pauses=0.3),
+    Theme(("none", "none", "digest", "digest", "test", "fifo"), (0, 1_000, 5_000, 6_000), 0.1, 3, 0.4, ("d1",), 3,
+          pauses=0.2),
 )
 
 

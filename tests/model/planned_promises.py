@@ -308,11 +308,21 @@ class Promises:
         for _ in range(6):
             found = self.faults()
             if not found:
+                self._note_mended()
                 return
             self.call(checkup.repair(self.keys, sorted({(kind, name) for kind, name, _ in found})))
             self.call(events.attend(self.cell_keys, 500))
             self.call(protocol.promote([self.keys], mover="m", limit=500))
         raise Violation(f"the doctor does not mend {found}")
+
+    def _note_mended(self) -> None:
+        """A run that the doctor gave up is over, and its attempt is what the doctor made of it."""
+        for one, state in self.states().items():
+            known = self.tasks[one]
+            if known.run is not None and state not in ("running", *OVER):
+                known.run, known.attempt = None, int(self.text.hget(self.keys.task(one), "attempt") or 0)
+                crashes = (self.text.hget(self.keys.task(one), "crashes") or "0 0").split()
+                known.given_back = int(crashes[1])
 
     def sweep_all(self, *, mended: bool) -> None:
         """After all retention nothing is left but what stays."""

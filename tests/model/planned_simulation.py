@@ -275,8 +275,9 @@ class World(Makers):
         """All steps, then everything ends and is swept; the number of starts."""
         self.begin()
         facts = self.theme.facts
-        acts = [(self.submit, 6), (self.emit, 2 * facts), (self.unset, facts), (self.confirm, 2), (self.pause, 1),
-                (self.cancel, 1), (self.rule, 1), (self.look, 2), (self.follow, 1), (self.change, 2),
+        acts = [(self.submit, self.theme.submits), (self.emit, 2 * facts), (self.unset, facts), (self.confirm, 2),
+                (self.pause, self.theme.pauses), (self.cancel, 1), (self.rule, 1), (self.look, 2), (self.follow, 1),
+                (self.change, 2),
                 (self.care, self.theme.care), (self.move, 10), (self.work, 8)]  # fmt: skip
         for self.step in range(1, STEPS + 1):
             self.now += self.rng.choice(self.theme.ticks) if self.rng.random() < 0.4 else 0
