@@ -14,6 +14,7 @@ from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.protocol import Call, Started
 from tests.model.oracle import Violation
 from tests.model.planned_draw import FINAL, OVER, Known, awaited, holds, is_heard, unique_key
+from tests.model.planned_ends import check_end
 from tests.model.store import Build, Line
 
 STAYS = ("events", "stats", "meta", "queues", "sweeps", "mover", "claimed", "ready", "fact", "rules")
@@ -145,6 +146,7 @@ class Promises:
             return
         if known.has_begun or known.given_back >= 2:
             known.given_back = 0 if known.has_begun else known.given_back
+            known.ran = known.claimed  # it counts as begun
         else:
             known.given_back, known.attempt = known.given_back + 1, known.attempt - 1
         known.run = None
@@ -371,37 +373,6 @@ class Promises:
 
 def _text(payload: Any) -> str:
     return json.dumps(payload, sort_keys=True)
-
-
-def check_end(known: Known, state: str, reason: str, end_of: Callable[[Known], str]) -> None:
-    """It has a cause to end as it did."""
-    word, _, what = reason.partition(" ")
-    conditions, right = known.conditions, True
-    parents = {f"q/{one.id}": one for one in known.parents}
-    if word in ("unless", "only_if"):
-        right = state == "skipped" and word in conditions
-    elif reason == "after none that failed":
-        ends = [end_of(one) for one in known.parents if not one.was_revived]
-        right = state == "skipped" and all(end == "completed" for end in ends)
-    elif word == "after":
-        name, _, told = what.partition(" ")
-        parent = parents.get(name)
-        end = end_of(parent) if parent else None
-        right = parent is not None and (parent.was_revived or end == told or (told == "gone" and end != "completed"))
-    elif word == "event":
-        right = state == "cancelled" and what in conditions.get("cancel_on", ()) and what in known.heard
-    elif reason == "not confirmed":
-        right = state == "expired" and "hold" in conditions and not known.confirmed
-    elif reason == "no event":
-        right = state == "expired" and "within" in conditions.get("wait_for", {})
-    elif word in ("replaced", "duplicate"):
-        right = unique_key(known) is not None
-    elif state == "expired":
-        right = known.expires is not None
-    elif reason == "malformed":
-        right = "after" in conditions
-    if not right:
-        raise Violation(f"{known.id} is {state}: {reason}, with {conditions}, {[end_of(one) for one in known.parents]}")
 
 
 def met(known: Known, facts: set[str], name: str) -> bool:

@@ -111,8 +111,8 @@ class World(Makers):
                 except Refused as refused:
                     self._refused(refused, known, [more])
                     continue
-                if word == "followed":
-                    known.parents = [*(one for one in known.parents if one.id != more.id), more]
+                if word == "followed" and more.id not in {one.id for one in known.parents}:
+                    known.parents = [*known.parents, more]
 
     def _refused(self, refused: Refused, known: Known, parents: list[Known], unique: str | None = None) -> None:
         if CIRCLE not in str(refused):
@@ -318,8 +318,8 @@ class World(Makers):
         left = {one: state for one, state in self.states().items() if state not in OVER}
         if left:
             raise Violation(f"does not end: {left}")
-        self.check_digests()
         self.check_deaths()
+        self.check_digests()
         if not self.stops or self.mends:  # a call that stopped half-way may leave an index that only the sweep clears
             self.check_whole()
         self.sweep_all(mended=self.mends)
