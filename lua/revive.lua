@@ -17,7 +17,7 @@ if due == 0 then due = now end
 local answers = {}
 for i = 3, #ARGV do
   local id, key = ARGV[i], q.task .. ARGV[i]
-  local found = is_id(id) and read(key, 'state', 'bound', 'conditions')
+  local found = is_id(id) and read(key, 'state', 'bound', 'conditions', 'frozen')
   local state = found and state_of(found[1])
   if state == 'dead' then
     redis.call('ZADD', q.due, due, id)
@@ -26,6 +26,7 @@ for i = 3, #ARGV do
     end
     redis.call('HDEL', key, 'token', 'entry', 'worker', 'started_at', 'finished_at', 'reason', 'cancel_requested', 'unhandled', 'deferred',
       'begun', 'crashes', 'postponed')
+    if found[4] then redis.call('HSET', key, 'begun', 0) end   -- it has run with the items of its digest: they stay its own
     redis.call('HSET', key, 'state', 'scheduled', 'attempt', 0)
     redis.call('ZREM', q.dead, id)
     if found[3] then REPLAN.again(q, id, found[2], now) end

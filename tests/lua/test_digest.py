@@ -302,6 +302,22 @@ def test_what_started_belongs_to_its_run_and_a_dead_letter_holds_all_of_it(queue
     assert runs(queue) == {"a": ["a", "b", "c"]}
 
 
+def test_what_has_run_and_is_revived_before_the_mover_looks_hands_its_items_to_nobody(queue: Queue) -> None:
+    three(queue, conditions={"unless": {"fact": "x"}, "otherwise": {"again": 1_000}})
+    ready(queue)
+    (started,) = queue.claim(now=CLOSED).tasks
+    queue.begin(started, now=CLOSED)
+    queue.settle(started, "dead", "broken", now=CLOSED)
+    queue.send(protocol.revive(queue.keys, ["a"], delay=0), now=CLOSED)
+    queue.redis.set(queue.key("fact:x"), 1)
+
+    assert runs(queue) == {}, "it is looked at again in a second"
+    assert ends(queue, *"bc") == ["skipped merged into a", "skipped merged into a"]
+
+    queue.redis.delete(queue.key("fact:x"))
+    assert runs(queue, now=CLOSED + 1_000) == {"a": ["a", "b", "c"]}
+
+
 @pytest.mark.parametrize("end", ["retry", "snooze", "return"])
 def test_a_digest_that_runs_again_has_the_same_items(queue: Queue, end: str) -> None:
     three(queue)
