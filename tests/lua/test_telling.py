@@ -149,7 +149,7 @@ CALLS: list[tuple[Any, ...]] = [
     ("put_calendar", "c", "[]"), ("reserve", "b", 5_000), ("fire",),
     ("repair", "task", "lost", "entry", "normal/1-1"),
     ("show", "d0"), ("list", "due", "", 10, "", ""), ("stats",), ("version",), ("inspect", "due", "", 10),
-    ("due_schedules", 10), ("show_schedules", "", 10), ("calendars",), ("kin", "parents", "child", "", 10), ("paused",),
+    ("due_schedules", 10), ("show_schedules", "", 10), ("calendars",), ("replan_schedules", 1, "2026c", ""), ("kin", "parents", "child", "", 10), ("paused",),
     ("rules", "", 10), ("explain", "line"),
 ]  # fmt: skip
 
