@@ -50,6 +50,11 @@ class Slots:
         self._nudge = nudge
         self._turn = 0.0  # when the slots last let others run
 
+    @property
+    def unfilled(self) -> int:
+        """Slots that have yet to take a run."""
+        return len(self.tasks) - (len(self._claims.held) - len(self._claims.waiting))
+
     def open(self) -> None:
         """Begin as many as there is something to run for."""
         free = self._most - len(self.tasks) - len(self._runner.stragglers)

@@ -214,7 +214,7 @@ class Worker:
             room = 1
             if not self._bells:
                 return None
-        elif room <= 0 or (len(self._claims.waiting) > self._ahead and room < full):
+        elif room <= 0 or (len(self._claims.waiting) - self._slots.unfilled > self._ahead and room < full):
             return None  # not worth a call yet: all that is to be held ahead is there
         if self._bells:
             names = {bell.queue for bell in self._bells}

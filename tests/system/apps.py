@@ -109,7 +109,7 @@ async def fail(ctx: Context, times: int = 1_000) -> str:
 
 
 @app.task("sleep")
-async def sleep(ctx: Context, seconds: float) -> None:
+async def sleep(ctx: Context, seconds: float, pad: str = "") -> None:
     note(ctx)
     await asyncio.sleep(seconds)
     note(ctx, "ended")

@@ -126,3 +126,13 @@ def test_a_worker_that_stood_still_beyond_its_lease_begins_nothing_that_it_held(
 
     assert full.begun() == set()
     site.assert_consistent()
+
+
+def test_a_worker_with_free_places_goes_on_claiming_where_a_claim_had_to_stop(site: Site) -> None:
+    worker = site.worker("-c", "12")
+    pads = {"seconds": 30, "pad": "x" * 150_000}  # a claim stops at 1 MiB of payloads
+
+    ids = site.enqueue("sleep", 12, payload=pads)
+
+    site.until_begun(ids)  # at once, and not when the first of them end
+    killed(worker)

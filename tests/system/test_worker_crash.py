@@ -35,7 +35,7 @@ def states(views: list[TaskView]) -> Counter[str]:
 
 def test_200_tasks_in_flight_in_a_killed_worker_all_complete_elsewhere_after_their_lease(site: Site) -> None:
     first = site.worker("-c", "200")
-    ids = site.enqueue("sleep", 200, payload={"seconds": 6}, retry=["1h"], max_attempts=2)
+    ids = site.enqueue("sleep", 200, payload={"seconds": 3}, retry=["1h"], max_attempts=2)
     site.until_begun(ids)
 
     killed(first)
