@@ -5,7 +5,7 @@
 -- ARGV   limit    int     1..500, most tasks taken back by one call, shared by the queues; fewer where they take long
 -- REPLY  {now, reaped, next_lease, ...}  two numbers per queue: tasks taken back; earliest end of a lease left (ms; -1: none)
 -- FLAGS  allow-oom
--- USES   budget, clock, keys, read, trouble, drain, finish, isolate, outcome, rerun
+-- USES   budget, clock, keys, read, trouble, drain, digest, finish, isolate, outcome, rerun
 
 local queues, limit = open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
 local now = clock(queues[1].prefix, ARGV[1])
@@ -43,6 +43,7 @@ local function take_back(q, id)
   elseif run.expires <= now then
     expire(q, id, now, run.retention, nil, 'attempt', text(attempt))
   else
+    if not begun and run.asked then DIGESTS.take_back(q, id) end
     rerun(q, id, now, run, 'reaped', delay, 'lease', 'attempt', text(attempt), 'crashes', crashed .. ' ' .. given_back)
   end
 end

@@ -90,6 +90,16 @@ local function take_own(q, name, id)
   redis.call('HDEL', q.task .. id, 'frozen')
 end
 
+-- A claim of all its items comes to nothing, for no handler has begun: its tasks are judged anew before it runs. Answers
+-- whether it was such a claim.
+function DIGESTS.take_back(q, id)
+  local name = redis.call('HGET', q.task .. id, 'into')
+  if not name or DIGESTS.started_by(q, name) ~= id or not DIGESTS.is_unbegun(q, id) then return false end
+  take_own(q, name, id)
+  redis.call('HDEL', q.items .. name, ':started', ':judged', ':own')
+  return true
+end
+
 -- Take a task and its item out of its digest, before it ends or goes its own way. Of a digest whose handler has begun the
 -- items are in its run, and the mover takes its tasks out when they have ended. A dead letter keeps them, too.
 function DIGESTS.leave(q, id, now, is_dead)

@@ -39,6 +39,9 @@ end
 local function give_back(q, id, now, run, attempt)
   if run.cancel then return call_off(q, id, now, run.retention, run.cancel, 'attempt', attempt) end
   if run.expires <= now then return expire(q, id, now, run.retention, nil, 'attempt', attempt) end
+  if run.asked and DIGESTS.take_back(q, id) then
+    return later(q, id, now, run, 0, 'returned', 'attempt', attempt)
+  end
   local entry = add_entry(q, id, run.priority, run.asked)
   redis.call('HSET', q.task .. id, 'state', 'ready', 'entry', entry, 'attempt', attempt)
   count(q, now, 'returned', 1)

@@ -168,6 +168,31 @@ def test_an_opener_that_is_claimed_and_never_begun_hands_over_too(queue: Queue, 
     assert ends(queue, "a", "c") == [said, "skipped merged into b"]
 
 
+@pytest.mark.parametrize("back", ["returned", "reaped"])
+@pytest.mark.parametrize("how", ["cancel", "an event", "a fact"])
+def test_one_that_is_called_off_while_its_digest_is_claimed_in_vain_is_not_in_the_next_run(
+    queue: Queue, how: str, back: str
+) -> None:
+    join(queue, "a")
+    join(queue, "b", conditions={"cancel_on": ["x"], "unless": {"fact": "y"}})
+    join(queue, "c")
+    ready(queue)
+    (started,) = queue.claim(now=CLOSED).tasks
+    if how == "cancel":
+        cancel(queue, "b", now=CLOSED + 10)
+    elif how == "an event":
+        queue.emit("x", now=CLOSED + 10)
+    else:
+        queue.redis.set(queue.key("fact:y"), 1)
+    if back == "returned":
+        queue.settle(started, "return", now=CLOSED + 200)
+    else:
+        queue.reap(now=CLOSED + HOUR)
+
+    assert runs(queue, now=CLOSED + 2 * HOUR) == {"a": ["a", "c"]}
+    assert ends(queue, "b")[0].startswith("skipped unless" if how == "a fact" else "cancelled")
+
+
 @pytest.mark.parametrize("told", ["begun", "failed"])
 def test_an_opener_whose_handler_has_begun_keeps_all_of_it(queue: Queue, told: str) -> None:
     three(queue)
