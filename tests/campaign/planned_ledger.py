@@ -135,8 +135,9 @@ class Case:
     def reaped_after(self, run: Run) -> float:
         """When the lease of this claim was ended by the server; NEVER if it was not."""
         later = [other.claimed for other in self.ordered() if other.claimed > run.claimed]
-        ends = [told.at for told in self.told if told.at >= run.claimed and (
-            told.event == "reaped" or told.event in ("expired", "cancelled", "dead"))]  # fmt: skip
+        # a reap in the ms of this claim ended the one before it: no lease is that short
+        ends = [told.at for told in self.told if (told.event == "reaped" and told.at > run.claimed) or (
+            told.event in ("expired", "cancelled", "dead") and told.at >= run.claimed)]  # fmt: skip
         at = min(ends, default=NEVER)
         return at if not later or at <= later[0] + 1 else NEVER
 

@@ -361,7 +361,10 @@ def test_kept_promises_are_found_kept(book: Book) -> None:
     book.submit("crashed and claimed in one ms")
     book.claim("crashed and claimed in one ms", 10_010, proc="worker-2")
     book.told("crashed and claimed in one ms", 12_010, "reaped", due="12010")
-    book.ran("crashed and claimed in one ms", 12_010, "2.c")
+    book.claim("crashed and claimed in one ms", 12_010, "2.c", "worker-3")
+    book.start("crashed and claimed in one ms", 12_700, "2.c", "worker-3")  # it waited in a buffer
+    book.settle("crashed and claimed in one ms", 12_710, token="2.c", proc="worker-3")
+    book.final("crashed and claimed in one ms", "completed", 12_711)
 
     assert book.rules() == []
 
