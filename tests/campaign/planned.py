@@ -174,7 +174,8 @@ def left_after_retention(stage: Stage, connection: redis.Redis) -> list[str]:
     time.sleep(LEASE_MS / 1_000)
     prefix = client.cell_keys.prefix
     found = [str(key).removeprefix(prefix) for key in connection.scan_iter(match=prefix + "*", count=1_000)]
-    return sorted(key for key in found if key.partition(":")[0] not in STAYS and connection.pttl(prefix + key) < 0)
+    # -1: it has no end; -2: it is gone by now
+    return sorted(key for key in found if key.partition(":")[0] not in STAYS and connection.pttl(prefix + key) == -1)
 
 
 def judge(result: Result, verdict: Verdict, world: World, left: int) -> None:

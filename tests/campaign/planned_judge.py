@@ -161,9 +161,8 @@ class RunJudge:
     def _leases(self, case: Case) -> None:
         reaps = [told for told in case.told if told.event == "reaped"]
         for told in reaps:
-            # of two claims in one ms the later one follows the reap: it ended the earlier one
+            # one of the same ms follows the reap, which ended an earlier one: it may be nobody's whom we know
             claims = [run for run in case.runs.values() if run.claimed < told.at]
-            claims = claims or [run for run in case.runs.values() if run.claimed == told.at]
             last = max(claims, key=lambda run: run.claimed, default=None)
             # a claim that was repeated tells the time of the repeat, and its lease is that of the first
             if last is not None and told.at < last.sent + self.world.lease_ms - 2 and not self._taken(last):
