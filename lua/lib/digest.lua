@@ -91,12 +91,15 @@ local function take_own(q, name, id)
 end
 
 -- A claim of all its items comes to nothing, for no handler has begun: its tasks are judged anew before it runs. Answers
--- whether it was such a claim.
+-- whether it was such a claim; a stop half-way may have taken a part of it back.
 function DIGESTS.take_back(q, id)
   local name = redis.call('HGET', q.task .. id, 'into')
-  if not name or DIGESTS.started_by(q, name) ~= id or not DIGESTS.is_unbegun(q, id) then return false end
+  if not name or not soft('ZSCORE', q.digest_members .. name, id) then return false end
+  local starter = DIGESTS.started_by(q, name)
+  if starter and (starter ~= id or not DIGESTS.is_unbegun(q, id)) then return false end
+  redis.call('HDEL', q.items .. name, ':judged')
   take_own(q, name, id)
-  redis.call('HDEL', q.items .. name, ':started', ':judged', ':own')
+  redis.call('HDEL', q.items .. name, ':started', ':own')
   return true
 end
 

@@ -289,3 +289,31 @@ def test_a_task_that_is_rejected_when_it_is_due_never_runs_wherever_that_stopped
         here.send(call)
 
         assert here.task("a")["state"] == "skipped"
+
+
+@pytest.mark.parametrize("back", ["reap", "return"])
+def test_one_that_was_called_off_is_in_no_run_wherever_the_end_of_a_claim_in_vain_stopped(
+    queue: Queue, back: str
+) -> None:
+    late = NOW + 2 * HOUR
+
+    def scene(here: Queue) -> Call[Any]:
+        for name in "abc":
+            here.plan(name, {"digest": {"key": "k", "grace": 1_000}, "cancel_on": [f"off-{name}"]}, payload=f'"{name}"')
+        for _ in range(4):
+            here.promote(now=NOW + 1_000)
+        (started,) = here.claim(now=NOW + 1_000).tasks
+        here.emit("off-b", now=NOW + 1_001)
+        here.now = late
+        if back == "reap":
+            return protocol.reap([here.keys], limit=100)
+        return protocol.settle(here.cell, [protocol.Settlement("q", started.id, started.token, "return")])
+
+    for here, call in each_stop(queue, scene):
+        here.send(call, now=late)
+        found = []
+        for _ in range(6):
+            here.attend(now=late)
+            here.promote(now=late)
+            found += here.claim(now=late).tasks
+        assert [json.loads(started.payload)["items"] for started in found] == [["a", "c"]]
