@@ -16,10 +16,9 @@ def talk(transport: Transport, steps: Generator[Call[Any], Any, T]) -> T:
     """What the conversation returns."""
     reply: Any = None
     while True:
-        try:
-            call = steps.send(reply)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+        call, found = step(steps, reply)
+        if call is None:
+            return found  # type: ignore[no-any-return]
         reply = transport.send(call)
 
 
@@ -29,16 +28,15 @@ async def talk_async(
     """What the conversation returns. ``in_thread``: what it works out between calls would hold up the event loop."""
     reply: Any = None
     while True:
-        call, end = await asyncio.to_thread(_step, steps, reply) if in_thread else _step(steps, reply)
-        if end is not None:
-            return end.value  # type: ignore[no-any-return]
-        assert call is not None
+        call, found = await asyncio.to_thread(step, steps, reply) if in_thread else step(steps, reply)
+        if call is None:
+            return found  # type: ignore[no-any-return]
         reply = await transport.send(call)
 
 
-def _step(steps: Generator[Call[Any], Any, T], reply: Any) -> tuple[Call[Any] | None, StopIteration | None]:
-    """The next call, or the end: StopIteration cannot leave a thread."""
+def step(steps: Generator[Call[Any], Any, T], reply: Any) -> tuple[Call[Any] | None, Any]:
+    """The next call; or None and what the conversation returns, for StopIteration cannot leave a thread."""
     try:
         return steps.send(reply), None
     except StopIteration as end:
-        return None, end
+        return None, end.value

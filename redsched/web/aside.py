@@ -20,6 +20,7 @@ import msgspec
 
 from redsched.client import AsyncClient
 from redsched.schedules import AsyncSchedules
+from redsched.talking import step
 from redsched.web import bodies
 from redsched.web.problems import Problem
 from redsched.wire.protocol import Call
@@ -67,7 +68,7 @@ class Aside:
         """Drive a conversation; what it does between its calls is done aside where ``size`` is not small."""
         reply: Any = None
         while True:
-            call, found = await self.run(size, _step, steps, reply)
+            call, found = await self.run(size, step, steps, reply)
             if call is None:
                 return found  # type: ignore[no-any-return]
             reply = await client.transport.send(call)
@@ -154,15 +155,8 @@ class PlannedSchedules(AsyncSchedules):
         reply: Any = None
         while True:
             given, began = reply, time.monotonic()
-            call, found = await self._aside.planned(lambda given=given: _step(steps, given), left)  # type: ignore[misc]
+            call, found = await self._aside.planned(lambda given=given: step(steps, given), left)  # type: ignore[misc]
             left = max(0.0, left - (time.monotonic() - began))
             if call is None:
                 return found  # type: ignore[no-any-return]
             reply = await self._sender.send(call)
-
-
-def _step(steps: Generator[Call[Any], Any, T], reply: Any) -> tuple[Call[Any] | None, Any]:
-    try:
-        return steps.send(reply), None
-    except StopIteration as end:
-        return None, end.value

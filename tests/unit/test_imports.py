@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engine": BELOW | {"engine", "eventloop"},
     "eventloop": set(),
     "observe": BELOW | {"eventloop", "observe"},
-    "web": BELOW | {"eventloop", "observe", "schedules", "web"},
+    "web": BELOW | {"eventloop", "observe", "schedules", "talking", "web"},
     "builtin": {"engine", "model"},
     "testing": BELOW | {"engine"},
     "torture": BELOW | {"engine", "eventloop", "observe", "web", "embedded", "torture"},
