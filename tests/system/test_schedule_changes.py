@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from redsched import Client
 from redsched.model.errors import InvalidSchedule
-from redsched.model.schedule import Every, Exclude, Random, Schedule, TaskTemplate
-from tests.system.schedule_clock import DAY, HOUR, MINUTE, NOW, SECOND, Mover, Stage, stage_on
+from redsched.model.schedule import Every, Exclude, Plan, Random, Schedule, TaskTemplate
+from redsched.model.zones import TZDATA_VERSION
+from redsched.schedules import Schedules
+from tests.system.schedule_clock import DAY, HOUR, MINUTE, NOW, SECOND, Clocked, Mover, Stage
 
+FIVE = 5 * MINUTE
 LONG = 40 * DAY
-
-
-@pytest.fixture(params=["valkey", "redis", "redis8"])
-def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    """A namespace with a virtual clock."""
-    with stage_on(request, request.param) as found:
-        yield found
 
 
 def due_without_a_mover(stage: Stage, **more: Any) -> Schedule:
@@ -164,6 +160,136 @@ def test_a_schedule_that_was_mended_goes_on(stage: Stage) -> None:
     assert stage.view().state == "active"
     assert stage.store.redis.hget(stage.store.key("schedule:s"), "spec") == spec
     assert stage.made()[-1] == 2 * MINUTE
+
+
+def test_a_change_on_one_node_holds_at_every_mover_from_its_next_look_on(stage: Stage) -> None:
+    other = Mover(stage)
+    stage.put("5m", overlap="allow_all")
+    stage.advance(FIVE)
+    stage.advance(FIVE, other)
+    with Client(stage.store.url, namespace=stage.store.namespace) as client:
+        schedules = Schedules(client, Clocked(stage, client))  # type: ignore[arg-type]
+        changed = stage.view().schedule
+        changed.every, changed.task.payload = "7m", {"n": 9}
+        assert schedules.put(changed).status == "updated"
+
+    stage.advance(5 * MINUTE, other)
+    stage.advance(10 * MINUTE)
+
+    assert stage.made() == [FIVE, 10 * MINUTE, *(at for at in range(11 * MINUTE, 26 * MINUTE, MINUTE) if not _beat(at))]
+    assert stage.field(stage.made()[-1], "payload") == '{"n":9}'
+
+
+def _beat(at: int) -> int:
+    return (NOW + at) % (7 * MINUTE)
+
+
+def test_the_same_definition_again_changes_nothing(stage: Stage) -> None:
+    schedule = stage.put("5m")
+    stage.advance(2 * MINUTE)
+
+    found = stage.schedules.put(schedule)
+    stage.advance(3 * MINUTE)
+
+    assert (found.status, found.rev, stage.made()) == ("unchanged", 1, [FIVE])
+
+
+def test_a_new_queue_and_payload_hold_for_the_slot_that_is_planned(stage: Stage) -> None:
+    stage.put("5m")
+    stage.advance(MINUTE)
+    stage.put("5m", task=TaskTemplate(type="u", payload={"n": 2}))
+
+    stage.advance(4 * MINUTE)
+
+    assert (stage.field(FIVE, "type"), stage.field(FIVE, "payload")) == ("u", '{"n":2}')
+
+
+def test_a_deleted_schedule_makes_nothing_more_and_its_tasks_stay(stage: Stage) -> None:
+    stage.put("5m")
+    stage.advance(FIVE)
+
+    assert stage.schedules.delete("s") is True
+    stage.advance(HOUR)
+
+    assert stage.made() == [FIVE]
+    assert stage.next_look() is None
+
+
+def test_a_changed_calendar_holds_for_slots_that_were_planned(stage: Stage) -> None:
+    stage.schedules.put_calendar("holidays", ["2027-12-25"])
+    stage.put(cron="0 12 * * *", exclude=Exclude(calendars=["holidays"]))
+    stage.advance(MINUTE)
+
+    stage.schedules.put_calendar("holidays", ["2027-12-25", "2027-01-15"])
+    stage.advance(2 * DAY)
+
+    assert stage.made() == [28 * HOUR]
+
+
+def test_a_calendar_that_another_client_puts_moves_what_is_planned_both_ways(stage: Stage) -> None:
+    stage.schedules.put_calendar("holidays", ["2027-01-16"])
+    stage.put(cron="0 12 * * *", overlap="allow_all", exclude=Exclude(calendars=["holidays"]))
+    stage.put("1h", id="other")
+    stage.advance(5 * HOUR)
+    rev = stage.view().rev
+
+    prefix = f"{{{stage.store.namespace}}}:"
+    stage.store.redis.fcall("rs1_put_calendar", 1, f"{prefix}schedules", "holidays", "[]")
+    stage.mover.look()  # the key of the calendars is one that movers watch
+    stage.advance(DAY)
+
+    assert stage.made() == [4 * HOUR, 28 * HOUR]
+    assert stage.view().rev == rev, "nobody has put the schedule again"
+    assert stage.store.redis.hget(f"{prefix}calendars", ":planned") == f"2/{TZDATA_VERSION}"
+
+
+def test_another_release_of_tzdata_has_slots_planned_anew_by_the_mover_that_acts(stage: Stage) -> None:
+    stage.put(cron="0 12 * * *", time_zone="Europe/Berlin")
+    stage.put("1h", id="other")
+    stage.advance(HOUR)
+    redis, prefix = stage.store.redis, f"{{{stage.store.namespace}}}:"
+    slot = int(redis.hget(f"{prefix}schedule:s", "slot"))
+    redis.hset(f"{prefix}schedule:s", mapping={"slot": slot + HOUR, "last": "2020a/"})
+    redis.zadd(f"{prefix}schedules", {"s": slot + HOUR})
+    redis.hset(f"{prefix}calendars", ":planned", "0/2020a")
+
+    Mover(stage).look()
+    stage.advance(DAY)
+
+    assert stage.made() == [3 * HOUR]
+    assert redis.hget(f"{prefix}schedule:s", "last") == f"{TZDATA_VERSION}/2027-01-15T12:00:00"
+
+
+def test_what_somebody_spoilt_is_paused_and_does_not_hold_up_the_others(stage: Stage) -> None:
+    stage.put("5m")
+    stage.put("5m", id="odd")
+    stage.store.redis.hset(stage.store.key("schedule:odd"), "spec", '{"cron":"no cron"}')
+    stage.store.redis.set(stage.store.key("schedule:text"), "no hash")
+    stage.store.redis.zadd(stage.store.key("schedules"), {"text": 1, "nobody": 1, "a b": 1})
+
+    stage.advance(FIVE)
+
+    assert stage.made() == [FIVE]
+    assert stage.view("odd").state == "paused"
+    assert (stage.view("odd").paused_reason or "").startswith("malformed")
+
+
+def test_a_plan_that_breaks_stops_only_its_own_schedule(one: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    one.put("5m", id="odd", jitter="1s")
+    one.put("5m")
+    one.advance(0)
+
+    def broken(plan: Plan, slot: int) -> int:
+        if plan.schedule.id == "odd":
+            raise OverflowError("date value out of range")
+        return slot
+
+    monkeypatch.setattr(Plan, "due", broken)
+    one.advance(FIVE + SECOND)
+
+    assert one.made() == [FIVE]
+    monkeypatch.undo()
+    assert one.view("odd").paused_reason == "malformed: OverflowError: date value out of range"
 
 
 # what is shown
