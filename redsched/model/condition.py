@@ -15,7 +15,7 @@ import msgspec
 
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidTask
-from redsched.model.shape import shape
+from redsched.model.refused import kind_and_length
 
 Duration = timedelta | int | str
 Mode = Literal["reject", "replace", "debounce", "keep_last"]
@@ -196,12 +196,12 @@ class _Reader:
 
     def text(self, member: str, value: Any, form: re.Pattern[str], what: str) -> str:
         if not isinstance(value, str) or form.fullmatch(value) is None:
-            raise self.wrong(member, f"{shape(value)} is no {what}")
+            raise self.wrong(member, f"{kind_and_length(value)} is no {what}")
         return value
 
     def choice(self, member: str, value: Any, known: Sequence[str]) -> str:
         if value not in known:
-            raise self.wrong(member, f"{shape(value)} is not one of {', '.join(known)}")
+            raise self.wrong(member, f"{kind_and_length(value)} is not one of {', '.join(known)}")
         return str(value)
 
     def names(self, member: str, value: Any, form: re.Pattern[str], what: str, most: int) -> list[str]:
@@ -220,7 +220,7 @@ class _Reader:
                 raise self.wrong(f"{member}.{min(map(str, unknown))}", "is not known")
             found = dict(value)
         else:
-            raise self.wrong(member, f"must be an object, not {shape(value)}")
+            raise self.wrong(member, f"must be an object, not {kind_and_length(value)}")
         for field in fields:
             if field.required and field.name not in found:
                 raise self.wrong(f"{member}.{field.name}", "is required")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from math import ceil
 
-from redsched.model.shape import shape
+from redsched.model.refused import kind_and_length
 
 UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _WORDS = {
@@ -67,7 +67,7 @@ def _parse(text: str) -> int:
     found = _parts(unsigned)
     if found is None or sign == "+":
         iso = " of weeks, days, hours, minutes and seconds" if unsigned[:1] in ("P", "p") else ""
-        raise ValueError(f"{shape(text)} is no duration{iso}; {_HOW}")
+        raise ValueError(f"{kind_and_length(text)} is no duration{iso}; {_HOW}")
     if sign:
         raise ValueError("must not be negative")
     return found
@@ -145,7 +145,7 @@ def _of_text(text: str) -> datetime | int:
     try:
         return datetime.fromisoformat(text) + more
     except (ValueError, OverflowError):
-        raise ValueError(f"{shape(text)} is no RFC 3339 instant such as 2027-01-31T09:00:00+01:00") from None
+        raise ValueError(f"{kind_and_length(text)} is no RFC 3339 instant such as 2027-01-31T09:00:00+01:00") from None
 
 
 def confused(value: int) -> str:

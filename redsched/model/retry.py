@@ -12,7 +12,7 @@ from datetime import timedelta
 import msgspec
 
 from redsched.model.duration import duration_ms, duration_text
-from redsched.model.shape import shape
+from redsched.model.refused import kind_and_length
 
 MAX_DELAY_MS = 31_536_000_000  # a year
 MAX_STEPS = 100
@@ -80,7 +80,7 @@ def retry_of(line: str) -> RetryPolicy:
         return Explicit([int(word) for word in words])
     if kind == "exponential" and len(words) == 4:
         return Exponential(base=int(words[0]), factor=float(words[1]), max=int(words[2]), jitter=float(words[3]))
-    raise ValueError(f"{shape(line)} is no retry policy")
+    raise ValueError(f"{kind_and_length(line)} is no retry policy")
 
 
 def retry_wire(value: RetryPolicy | Sequence[timedelta | int | str] | timedelta) -> str:

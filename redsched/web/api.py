@@ -14,7 +14,7 @@ from starlette.routing import Route
 from redsched.client import AsyncClient
 from redsched.model import trace
 from redsched.model.errors import InvalidState, InvalidTask, TaskConflict, TaskNotFound
-from redsched.model.shape import shape
+from redsched.model.refused import kind_and_length
 from redsched.model.task import DEFAULT_QUEUE, STATES, QueueStats, Task
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
@@ -279,7 +279,7 @@ def named_queue(name: str) -> str:
         Problem: bad_filter.
     """
     if not is_name(name):
-        problem = f"{shape(name)} is no name: 1 to 100 of [A-Za-z0-9._@+-], the first a letter or digit"
+        problem = f"{kind_and_length(name)} is no name: 1 to 100 of [A-Za-z0-9._@+-], the first a letter or digit"
         raise parameter_problem("queue", problem)
     return name
 

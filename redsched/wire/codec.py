@@ -15,8 +15,8 @@ import msgspec
 from redsched.model.condition import Conditions, wire_conditions
 from redsched.model.duration import CONFUSED_MS, confused, duration_ms, instant, instant_ms, latest_ms
 from redsched.model.errors import InvalidTask
+from redsched.model.refused import kind_and_length
 from redsched.model.retry import retry_wire
-from redsched.model.shape import shape
 from redsched.model.task import MAX_TAGS, PRIORITIES, Attempt, Enqueued, Task, TaskView
 from redsched.wire.strict import check_depth, check_value
 
@@ -58,7 +58,8 @@ def check_name(field: str, value: Any, index: int | None = None) -> str:
     """The name; raises InvalidTask."""
     if not isinstance(value, str) or not is_name(value):
         raise InvalidTask(
-            field, f"{shape(value)} is no name: 1 to 100 of [A-Za-z0-9._@+-], the first a letter or digit", index=index
+            field, f"{kind_and_length(value)} is no name: 1 to 100 of [A-Za-z0-9._@+-], the first a letter or digit",
+            index=index,
         )
     return value
 
@@ -67,7 +68,8 @@ def check_id(value: Any, index: int | None = None) -> str:
     """The task id; raises InvalidTask."""
     if not isinstance(value, str) or TASK_ID.fullmatch(value) is None:
         raise InvalidTask(
-            "id", f"{shape(value)} is no id: 1 to 128 of [A-Za-z0-9._@+:-], the first a letter or digit", index=index
+            "id", f"{kind_and_length(value)} is no id: 1 to 128 of [A-Za-z0-9._@+:-], the first a letter or digit",
+            index=index,
         )
     return value
 
@@ -101,11 +103,11 @@ def option_words(task: Task, index: int | None) -> list[Word]:
     words: list[Word] = []
     if task.priority != "normal":
         if task.priority not in PRIORITIES:
-            raise InvalidTask("priority", f"{shape(task.priority)} is not high, normal or low", index=index)
+            raise InvalidTask("priority", f"{kind_and_length(task.priority)} is not high, normal or low", index=index)
         words += ("priority", task.priority)
     if task.max_attempts is not None:
         if isinstance(task.max_attempts, bool) or not isinstance(task.max_attempts, int):
-            raise InvalidTask("max_attempts", f"{shape(task.max_attempts)} is no integer", index=index)
+            raise InvalidTask("max_attempts", f"{kind_and_length(task.max_attempts)} is no integer", index=index)
         if not 1 <= task.max_attempts <= 1_000:
             raise InvalidTask("max_attempts", "is outside 1..1000", index=index)
         words += ("max_attempts", task.max_attempts)
@@ -137,14 +139,14 @@ def option_words(task: Task, index: int | None) -> list[Word]:
 def conditions_text(given: Any, index: int | None = None) -> bytes:
     """Conditions as the scripts read them; raises InvalidTask."""
     if not isinstance(given, Conditions | Mapping):
-        raise InvalidTask("conditions", f"must be an object, not {shape(given)}", index=index)
+        raise InvalidTask("conditions", f"must be an object, not {kind_and_length(given)}", index=index)
     return json_bytes("conditions", wire_conditions(given, index), 65_536, index)
 
 
 def check_id_like(field: str, value: Any, index: int | None) -> str:
     """1 to 128 printable ASCII characters without spaces; raises InvalidTask."""
     if not isinstance(value, str) or TOKEN.fullmatch(value) is None:
-        raise InvalidTask(field, f"{shape(value)} must be 1 to 128 printable ASCII characters without spaces",
+        raise InvalidTask(field, f"{kind_and_length(value)} must be 1 to 128 printable ASCII characters without spaces",
         index=index)
     return value
 
@@ -195,7 +197,7 @@ def _tags(value: Any, index: int | None) -> bytes:
         raise InvalidTask("tags", f"must be a list of at most {MAX_TAGS} texts", index=index)
     for tag in value:
         if not isinstance(tag, str) or not 1 <= len(tag) <= 128:
-            raise InvalidTask("tags", f"{shape(tag)} must be a text of 1 to 128 characters", index=index)
+            raise InvalidTask("tags", f"{kind_and_length(tag)} must be a text of 1 to 128 characters", index=index)
     return json_bytes("tags", list(value), 4_096, index)
 
 
@@ -204,7 +206,7 @@ def _headers(value: Any, index: int | None) -> bytes:
         raise InvalidTask("headers", "must be an object of texts", index=index)
     for name, text in value.items():
         if not isinstance(name, str) or not isinstance(text, str):
-            raise InvalidTask("headers", f"{shape(name)} must be a text with a text", index=index)
+            raise InvalidTask("headers", f"{kind_and_length(name)} must be a text with a text", index=index)
     return json_bytes("headers", dict(value), MAX_HEADERS_BYTES, index)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from redsched.model.errors import InvalidTask, NotDurable
-from redsched.model.shape import shape
+from redsched.model.refused import kind_and_length
 from redsched.model.task import STORED, Enqueued
 from redsched.wire.codec import text_of
 from redsched.wire.ids import nonce
@@ -55,7 +55,8 @@ def with_durability(
     elif replicas is not None:
         chain = (("SET", keys.durable, nonce(), "EX", 60), ("WAIT", int(replicas[1]), wait_ms))
     else:
-        raise InvalidTask("durability", f"{shape(durability)} is not memory, fsync or replicas:n (n of 1..99)")
+        problem = f"{kind_and_length(durability)} is not memory, fsync or replicas:n (n of 1..99)"
+        raise InvalidTask("durability", problem)
 
     def read(reply: Any) -> list[Enqueued]:
         enqueued = call.read(reply[0])

@@ -14,8 +14,8 @@ from redsched.model.duration import duration_ms, instant
 from redsched.model.errors import InvalidSchedule, InvalidTask
 from redsched.model.explain import Told
 from redsched.model.happening import Emitted, Kin, KinPage, Paused
+from redsched.model.refused import kind_and_length
 from redsched.model.rule import BrokenRule, Rule, RulePage
-from redsched.model.shape import shape
 from redsched.wire.codec import (
     Word,
     check_id,
@@ -59,7 +59,8 @@ def emit(
     """Record an event; the id makes it safe to repeat."""
     name = fact_name(check_name("event", event), subject)
     if FACT.fullmatch(name) is None:
-        raise InvalidTask("subject", f"{shape(subject)} must be of [A-Za-z0-9._@+:-], with its event at most 256")
+        problem = f"{kind_and_length(subject)} must be of [A-Za-z0-9._@+:-], with its event at most 256"
+        raise InvalidTask("subject", problem)
     try:
         ttl_ms = KEEP_FACT_MS if ttl is None else duration_ms(ttl)
     except ValueError as error:
@@ -101,7 +102,7 @@ def follow(keys: QueueKeys, task_id: str, refs: Sequence[str]) -> Call[str]:
     """Let a task that is still to be confirmed come after 1..1000 more."""
     for at, ref in enumerate(refs):
         if REF.fullmatch(ref) is None:
-            raise InvalidTask(f"after[{at}]", f"{shape(ref)} is no id, or <queue>/<id>")
+            raise InvalidTask(f"after[{at}]", f"{kind_and_length(ref)} is no id, or <queue>/<id>")
     return Call("follow", (keys.due,), (check_id(task_id), *refs), text_of)
 
 

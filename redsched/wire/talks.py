@@ -13,8 +13,8 @@ from redsched.model.duration import instant, instant_ms
 from redsched.model.errors import InvalidSchedule, InvalidTask, ScheduleNotFound
 from redsched.model.exclusion import is_date
 from redsched.model.firing import replanned
+from redsched.model.refused import kind_and_length
 from redsched.model.schedule import Plan, check
-from redsched.model.shape import shape
 from redsched.model.views import Applied, Backfill, RecentRun, SchedulePage, SchedulePut, ScheduleView
 from redsched.model.zones import TZDATA_VERSION
 from redsched.wire import schedules as wire
@@ -66,7 +66,7 @@ class Talks:
     def _check(self, schedule: Schedule) -> Talk[None]:
         """Raises InvalidSchedule where it cannot be used, or never fires after now."""
         if not is_name(schedule.id):
-            raise InvalidSchedule("id", f"{shape(schedule.id)} is no name: 1 to 100 of [A-Za-z0-9._@+-]")
+            raise InvalidSchedule("id", f"{kind_and_length(schedule.id)} is no name: 1 to 100 of [A-Za-z0-9._@+-]")
         task_words(schedule.task, self._verbs.settings.max_payload_bytes)
         now, _, _ = yield wire.show_schedules(self._keys, limit=1)
         check(schedule, (yield from self._holidays(schedule)), after_ms=now)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def shape(value: Any) -> str:
+def kind_and_length(value: Any) -> str:
     """``a text of 12 characters``, ``a list of 3``, ``a number``; never the value."""
     if value is None:
         return "null"
