@@ -39,7 +39,7 @@ def _time_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--exclude-date", "dates", metavar="DATE", multiple=True,
                      help="Leave out 2027-12-25, or *-12-25 each year; may be repeated."),
         click.option("--end", metavar="TIME", callback=read.latest, help="No slot after."),
-        click.option("--start", metavar="TIME", callback=read.instant, help="No slot before."),
+        click.option("--start", metavar="TIME", callback=read.instant, help="No slot before; 0 is no limit."),
         click.option("--tz", "time_zone", metavar="ZONE", default="UTC", show_default=True, help="IANA time zone."),
     ):
         command = option(command)
@@ -138,7 +138,7 @@ def show(given: Invocation, id: str) -> None:
 @click.option("--catch-up", type=click.Choice(["none", "latest", "all"]), default="latest", show_default=True,
               help="Which slots of the past are run.")
 @click.option("--catch-up-window", metavar="DURATION", callback=read.duration,
-              help="None that are later than this. [default: 60s]")
+              help="None that are later than this and over 5s. [default: 60s]")
 @click.option("--jitter", metavar="DURATION", callback=read.duration, help="Move each run by up to this.")
 @click.option("--max-runs", type=click.IntRange(min=1), help="End after so many.")
 @click.option("--pause-on-failure", is_flag=True, help="Pause when a task of it is dead.")

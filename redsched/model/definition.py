@@ -110,7 +110,8 @@ class Schedule(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_
 
     ``cron``, ``every`` (an interval such as ``90s``, ``1h/15m`` with a phase, or ``Every``), ``calendar``, ``rrule``
     (RFC 5545) and ``at`` may be combined; ``after_completion`` and ``random`` stand alone. ``jitter`` moves each run
-    by up to so much, always by the same for the same slot, and never past ``end``.
+    by up to so much, always by the same for the same slot, and never past ``end``. A ``start`` of 0 is from the
+    beginning. A slot at most 5 s late is on time; a ``catch_up_window`` of 0 makes no later one.
     """
 
     id: str = ""

@@ -2,7 +2,8 @@
 
 A duration is written ``250ms``, ``90s``, ``1h30m``, ``2d``, ``1w``, ``1 day`` or, by ISO 8601, ``P1DT2H``; a bare
 integer means milliseconds. An instant is an aware ``datetime``, RFC 3339 text with an offset, or integer ms since the
-epoch. A part of a millisecond counts as a whole one, so that nothing is due before its time.
+epoch. A part of a millisecond counts as a whole one, so that nothing is due before its time; of an end it does not
+count, so that nothing happens after it.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def instant_ms(value: datetime | int | str) -> int:
 
 def latest_ms(value: datetime | int | str) -> int:
     """As ``instant_ms``, for an end: a part of a millisecond does not count, so that nothing happens after it."""
-    moment = _moment(value)
+    moment = _moment(value, whole=False)
     return moment if isinstance(moment, int) else _ranged(moment, (moment - _EPOCH) // _MILLISECOND)
 
 
@@ -113,11 +114,12 @@ def _ranged(moment: datetime, milliseconds: int) -> int:
     return milliseconds
 
 
-def _moment(value: datetime | int | str) -> datetime | int:
+def _moment(value: datetime | int | str, *, whole: bool = True) -> datetime | int:
+    """``whole``: a part of a microsecond in a text counts as a whole one."""
     if isinstance(value, bool):
         raise ValueError("must be an instant, not a boolean")
     if isinstance(value, str):
-        value = _of_text(value.strip())
+        value = _of_text(value.strip(), whole)
     if isinstance(value, datetime):
         if value.tzinfo is None or value.utcoffset() is None:
             raise ValueError("has no time zone; give an aware datetime (for text: an offset such as +01:00 or Z)")
@@ -129,7 +131,7 @@ def _moment(value: datetime | int | str) -> datetime | int:
     return value
 
 
-def _of_text(text: str) -> datetime | int:
+def _of_text(text: str, whole: bool) -> datetime | int:
     if _WHOLE.fullmatch(text):
         number = int(text)
         if EARLIEST_MS <= number < CONFUSED_MS:
@@ -139,7 +141,7 @@ def _of_text(text: str) -> datetime | int:
     if written := _RFC3339.fullmatch(text):
         start, seconds, fraction, offset = written.groups("")
         # a leap second, and less than a microsecond: a datetime holds neither
-        more = timedelta(seconds=seconds == "60", microseconds=fraction[6:].strip("0") != "")
+        more = timedelta(seconds=seconds == "60", microseconds=whole and fraction[6:].strip("0") != "")
         seconds = "59" if seconds == "60" else seconds
         text = f"{start}{seconds}{'.' + fraction[:6] if fraction else ''}{offset.upper()}"
     try:

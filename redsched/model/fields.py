@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from redsched.model.calendar import InvalidRule
-from redsched.model.duration import duration_ms, instant_ms
+from redsched.model.duration import duration_ms, instant_ms, latest_ms
 from redsched.model.errors import InvalidSchedule
 
 MAX_RULES = 100  # of one kind
@@ -35,11 +35,24 @@ def read(field: str, make: Callable[..., Any], *given: Any, code: str = "invalid
         raise InvalidSchedule(field, str(error), code=code) from None
 
 
-def instant(field: str, given: Any) -> int:
-    ms = int(read(field, instant_ms, given))
+def instant(field: str, given: Any, reader: Callable[[Any], int] = instant_ms) -> int:
+    ms = int(read(field, reader, given))
     if ms == 0:
         raise InvalidSchedule(field, "0 is no time")
     return ms
+
+
+def bounds(start: Any, end: Any) -> tuple[int | None, int | None]:
+    """The first and the last ms that a slot may have; None: there is no such limit. A start of 0, the epoch, is none.
+
+    Raises:
+        InvalidSchedule: one of them cannot be read, or the end lies before the start.
+    """
+    first = None if start is None else int(read("start", instant_ms, start)) or None
+    last = None if end is None else instant("end", end, latest_ms)
+    if first is not None and last is not None and first > last:
+        raise InvalidSchedule("end", "is before start")
+    return first, last
 
 
 def ranged(field: str, given: Any, low: int, high: int) -> int:

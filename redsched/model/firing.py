@@ -14,7 +14,7 @@ import msgspec
 
 from redsched.model.errors import SearchSpent
 
-ON_TIME_MS = 5_000  # so late a slot is still on time for every policy: a change of movers takes as long
+ON_TIME_MS = 5_000  # so late a slot is still on time for every policy and window: a change of movers takes as long
 MOST_LOOKED_AT = 2_000  # slots of one decision
 A_DECISION_S = 0.01  # of work; what is left follows at the next look
 MOST_FIRED = 100
@@ -46,13 +46,21 @@ class Times(Protocol):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a schedule that decides about slots of the past."""
+    """The part of a schedule that decides about slots of the past.
+
+    A slot that is on time is not caught up, so a window of 0 only leaves out what is later than ``ON_TIME_MS``.
+    """
 
     catch_up: str = "latest"
     window_ms: int = 60_000
     after_completion: bool = False
     start_ms: int | None = None
     end_ms: int | None = None
+
+    @property
+    def most_late_ms(self) -> int:
+        """How late a slot may be to be made."""
+        return max(self.window_ms, ON_TIME_MS)
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +119,7 @@ def decide(
             handled = at
             if resumed is not None and at <= resumed:
                 paused += 1
-            elif now - due > policy.window_ms:
+            elif now - due > policy.most_late_ms:
                 late += 1
             else:
                 candidates.append((at, due))
@@ -171,7 +179,7 @@ def _skipped_ahead(
     every = plan.interval[0]
     paused = 0 if resumed is None else max(0, (min(resumed, last) - slot) // every + 1)
     slot += paused * every
-    late = max(0, min(-(-(now - policy.window_ms - slot) // every), (last - slot) // every + 1))
+    late = max(0, min(-(-(now - policy.most_late_ms - slot) // every), (last - slot) // every + 1))
     return slot + late * every, late, paused
 
 

@@ -37,7 +37,7 @@ from redsched.model.describing import describe
 from redsched.model.duration import EARLIEST_MS, LATEST_MS, duration_ms, instant_ms
 from redsched.model.errors import InvalidSchedule, SearchSpent
 from redsched.model.exclusion import Exclusion
-from redsched.model.fields import instant, items, ranged, read
+from redsched.model.fields import bounds, instant, items, ranged, read
 from redsched.model.recurrence import Recurrence
 from redsched.model.retry import retry_wire
 from redsched.model.zones import Note, Rule, local, noted, zone
@@ -64,7 +64,7 @@ MAX_INSTANTS = 1_000
 MAX_RUNS = 1_000_000_000
 MAX_TEXT = 1_000
 MAX_JITTER_MS = 86_400_000
-LEAST_MS = 1_000  # the shortest interval and catch-up window
+LEAST_MS = 1_000  # the shortest interval
 LONGEST_MS = 100 * 366 * 86_400_000
 _AROUND_MS = 3 * 3_600_000  # no clock is put back further
 SEARCH_S = 0.01  # of work, searching for one slot behind what exclusions leave out
@@ -86,7 +86,7 @@ def check(schedule: Schedule, holidays: Mapping[str, frozenset[str]] | None = No
     schedule = plain(schedule)  # the types, which Python does not check
     plan = Plan(schedule, holidays)
     _check_task(schedule.task)
-    ranged("catch_up_window", schedule.catch_up_window, LEAST_MS, LONGEST_MS)
+    ranged("catch_up_window", schedule.catch_up_window, 0, LONGEST_MS)
     if schedule.max_runs is not None and not 1 <= schedule.max_runs <= MAX_RUNS:
         raise InvalidSchedule("max_runs", f"{schedule.max_runs} is outside 1..{MAX_RUNS}")
     if len(schedule.description) > MAX_TEXT:
@@ -112,10 +112,8 @@ class Plan:
         self.holidays = holidays or {}
         self._seed = schedule.id
         self._zone = read("time_zone", _zone, schedule.time_zone, code="unknown_time_zone")
-        self._start = None if schedule.start is None else instant("start", schedule.start)
-        self._end = LATEST_MS if schedule.end is None else instant("end", schedule.end)
-        if self._start is not None and self._start > self._end:
-            raise InvalidSchedule("end", "is before start")
+        self._start, end = bounds(schedule.start, schedule.end)
+        self._end = LATEST_MS if end is None else end
         self._jitter = ranged("jitter", schedule.jitter, 0, MAX_JITTER_MS)
         self._intervals: list[tuple[int, int]] = []
         self._sources: list[Source] = []

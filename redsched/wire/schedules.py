@@ -15,6 +15,7 @@ import msgspec
 from redsched.model.definition import Schedule, TaskTemplate, document, schedule_of
 from redsched.model.duration import LATEST_MS, duration_ms, instant_ms
 from redsched.model.errors import InvalidSchedule, InvalidTask
+from redsched.model.fields import bounds
 from redsched.model.firing import Decision, Policy
 from redsched.model.retry import retry_of
 from redsched.model.task import DEFAULT_QUEUE
@@ -38,7 +39,6 @@ from redsched.wire.protocol import Call
 MAX_SLOTS = 1_000  # of one backfill
 _TASK = "task:"
 _DURATIONS = {"after_completion": 0, "catch_up_window": 60_000, "jitter": 0}  # and the defaults, which are not written
-_INSTANTS = {"start", "end"}
 _JSON = msgspec.json.Encoder(order="deterministic")
 
 
@@ -119,8 +119,9 @@ def spec_text(schedule: Schedule) -> bytes:
     for name, default in _DURATIONS.items():
         if name in found and (milliseconds := duration_ms(found.pop(name))) != default:
             found[name] = milliseconds
-    for name in _INSTANTS & found.keys():
-        found[name] = instant_ms(found[name])
+    for name, limit in zip(("start", "end"), bounds(found.pop("start", None), found.pop("end", None)), strict=True):
+        if limit is not None:
+            found[name] = limit
     if "every" in found:
         given = found["every"]
         found["every"] = [_interval(one) for one in (given if isinstance(given, list) else [given])]
@@ -214,20 +215,20 @@ def policy_of(schedule: Schedule) -> Policy:
     """The part that decides about slots of the past.
 
     Raises:
-        InvalidSchedule: a duration or an instant is none.
+        InvalidSchedule: a duration or an instant is none, or the end lies before the start.
     """
     try:
         return _policy_of(schedule)
     except ValueError as error:
-        raise InvalidSchedule("catch_up_window, start or end", str(error)) from None
+        raise InvalidSchedule("catch_up_window", str(error)) from None
 
 
 def _policy_of(schedule: Schedule) -> Policy:
+    start, end = bounds(schedule.start, schedule.end)
     return Policy(
         catch_up=schedule.catch_up, window_ms=duration_ms(schedule.catch_up_window),
         after_completion=schedule.after_completion is not None,
-        start_ms=None if schedule.start is None else instant_ms(schedule.start),
-        end_ms=None if schedule.end is None else instant_ms(schedule.end),
+        start_ms=start, end_ms=end,
     )  # fmt: skip
 
 

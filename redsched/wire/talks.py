@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
 
 from redsched.model.definition import OVERLAPS, Run, Schedule, document, merged, merged_text, plain, schedule_of
-from redsched.model.duration import instant, instant_ms
+from redsched.model.duration import instant, instant_ms, latest_ms
 from redsched.model.errors import InvalidSchedule, InvalidTask, ScheduleNotFound
 from redsched.model.exclusion import is_date
 from redsched.model.firing import replanned
@@ -176,7 +176,7 @@ class Talks:
 
     def backfill(self, schedule_id: str, start: Any, end: Any, overlap: str | None, dry_run: bool) -> Talk[Backfill]:
         """See there."""
-        first, last = _instant("from", start), _instant("to", end)
+        first, last = _instant("from", start), _instant("to", end, latest_ms)
         if last < first:
             raise InvalidSchedule("to", "lies before from")
         now, _, found = yield wire.show_schedules(self._keys, [schedule_id])
@@ -271,9 +271,9 @@ def _policy(overlap: str | None) -> str:
     return overlap or ""
 
 
-def _instant(field: str, value: Any) -> int:
+def _instant(field: str, value: Any, reader: Callable[[Any], int] = instant_ms) -> int:
     try:
-        return instant_ms(value)
+        return reader(value)
     except ValueError as error:
         raise InvalidSchedule(field, str(error)) from None
 

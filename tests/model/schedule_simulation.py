@@ -124,7 +124,7 @@ class Run:
             if number % 5 != 4 and overlap.startswith(("buffer", "cancel")):
                 given |= {"end": self.begin + DAY}  # what waits is looked at twice a second
             catch_up = rng.choice(("none", "latest", "all"))
-            window = rng.choice(("10s", "5m", LONG)) if catch_up != "all" else LONG
+            window = rng.choice((0, "10s", "5m", LONG)) if catch_up != "all" else LONG
             schedule = Schedule(
                 id=f"s{number}", task=TaskTemplate(type="t", payload={"n": number}), overlap=overlap,  # type: ignore[arg-type]
                 catch_up=catch_up, catch_up_window=window, **given,

@@ -204,11 +204,13 @@ def test_the_dates_and_times_of_toml_are_read(cli: Cli, tmp_path: Path) -> None:
     assert code == 2 and "at[0]: has no time zone" in err
 
 
-@pytest.mark.parametrize(("option", "told"), [
-    ("--catch-up-window", "catch_up_window: 0 ms is outside 1000"), ("--start", "start: 0 is no time"),
-    ("--end", "end: 0 is no time"),
-])  # fmt: skip
-def test_a_0_is_not_taken_for_an_option_that_was_not_given(cli: Cli, option: str, told: str) -> None:
-    code, _, err = cli("schedule", "set", "a", "log", "--every", "1m", option, "0")
-    assert code == 2 and told in err
-    assert cli("schedule", "set", "a", "log", "--every", "1m", "--jitter", "0")[0] == 0
+def test_a_0_means_0(cli: Cli) -> None:
+    timing = ("schedule", "set", "a", "log", "--every", "1m", "--tz", "UTC")
+
+    assert cli(*timing, "--catch-up-window", "0", "--start", "0", "--jitter", "0")[0] == 0
+
+    shown = json.loads(cli("schedule", "show", "a", "-o", "json")[1])
+    assert (shown["schedule"]["catch_up_window"], shown["schedule"].get("start")) == (0, None)
+    assert len(shown["next_runs"]) == 10
+    code, _, err = cli(*timing, "--end", "0")
+    assert code == 2 and "end: 0 is no time" in err

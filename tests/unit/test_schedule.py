@@ -342,7 +342,7 @@ def test_python_values_become_plain_ones_in_the_document():
         ({"every": ["1h", "soon"]}, "every[1]", "invalid_schedule"),
         ({"every": Every("1h", -1)}, "every.phase", "invalid_schedule"),
         ({"every": "1h", "jitter": "25h"}, "jitter", "invalid_schedule"),
-        ({"every": "1h", "catch_up_window": 0}, "catch_up_window", "invalid_schedule"),
+        ({"every": "1h", "catch_up_window": -1}, "catch_up_window", "invalid_schedule"),
         ({"every": "1h", "max_runs": 0}, "max_runs", "invalid_schedule"),
         ({"every": "1h", "start": datetime(2027, 1, 1)}, "start", "invalid_schedule"),
         ({"every": "1h", "start": "2027-02-01T00:00:00Z", "end": "2027-01-01T00:00:00Z"}, "end", "invalid_schedule"),
