@@ -4,6 +4,7 @@ RedschedError
 ├── InvalidTask          a field of a new or changed task cannot be used; nothing was written
 ├── InvalidSchedule      a field of a schedule cannot be used; nothing was written
 │   └── SearchSpent         the search for its next slot took longer than one search may
+├── PlanningSpent        finding the next runs takes more work than a request may; nothing was done
 ├── InvalidSetting       a setting cannot be used; nothing was started
 ├── TaskNotFound         no such task; nothing changed
 ├── ScheduleNotFound     no such schedule; nothing changed
@@ -66,6 +67,15 @@ class SearchSpent(InvalidSchedule):
         problem = f"leaves out every slot up to {until}, as far as one search goes"
         super().__init__("exclude", problem, code="search_spent")
         self.reached = reached
+
+
+class PlanningSpent(RedschedError):
+    """Finding the next runs takes more work than a request may; nothing was done."""
+
+    problem = "the next runs take too long to compute"
+
+    def __init__(self) -> None:
+        super().__init__(f"{self.problem}; nothing was done")
 
 
 class InvalidSetting(RedschedError):

@@ -16,6 +16,7 @@ from itertools import islice
 from operator import itemgetter
 
 from redsched.model import cron
+from redsched.model.budget import Budget
 from redsched.model.calendar import Calendar
 from redsched.model.cronrule import CronRule
 from redsched.model.definition import (
@@ -77,14 +78,17 @@ _zone = lru_cache(maxsize=1_024)(zone)
 _cron = lru_cache(maxsize=4_096)(cron.parse)
 
 
-def check(schedule: Schedule, holidays: Mapping[str, frozenset[str]] | None = None, *, after_ms: int = 0) -> None:
+def check(
+    schedule: Schedule, holidays: Mapping[str, frozenset[str]] | None = None, *, after_ms: int = 0,
+    budget: Budget | None = None,
+) -> None:  # fmt: skip
     """Whether a schedule can be used; ``after_ms``: it must run after that instant.
 
     Raises:
         InvalidSchedule: with the field, and a code: invalid_cron, unknown_time_zone, never_fires, invalid_schedule.
     """
     schedule = plain(schedule)  # the types, which Python does not check
-    plan = Plan(schedule, holidays)
+    plan = Plan(schedule, holidays, budget)
     _check_task(schedule.task)
     ranged("catch_up_window", schedule.catch_up_window, 0, LONGEST_MS)
     if schedule.max_runs is not None and not 1 <= schedule.max_runs <= MAX_RUNS:
@@ -102,12 +106,17 @@ def check(schedule: Schedule, holidays: Mapping[str, frozenset[str]] | None = No
 class Plan:
     """The slots of a schedule, computed when asked for; it keeps nothing that grows."""
 
-    def __init__(self, schedule: Schedule, holidays: Mapping[str, frozenset[str]] | None = None) -> None:
-        """``holidays``: the dates of each stored calendar (``2027-12-25``); an unknown one has none.
+    def __init__(
+        self, schedule: Schedule, holidays: Mapping[str, frozenset[str]] | None = None, budget: Budget | None = None
+    ) -> None:
+        """``holidays``: the dates of each stored calendar (``2027-12-25``); an unknown one has none. ``budget``: of
+        work; what is asked of the plan afterwards raises PlanningSpent.
 
         Raises:
             InvalidSchedule: a rule cannot be read.
         """
+        self.budget = budget
+        self._check_budget: Callable[[], None] = (lambda: None) if budget is None else budget.check
         self.schedule = schedule
         self.holidays = holidays or {}
         self._seed = schedule.id
@@ -265,6 +274,7 @@ class Plan:
         last = after_ms
         slots = [source(after_ms) for source in self._sources]
         for ms, note in slots[0] if len(slots) == 1 else merge(*slots, key=itemgetter(0)):
+            self._check_budget()
             if ms > self._end:
                 return
             if ms > last:
@@ -272,6 +282,7 @@ class Plan:
                 yield ms, note
 
     def _compile(self) -> None:
+        self._check_budget()
         schedule = self.schedule
         alone = [name for name in ("after_completion", "random") if getattr(schedule, name) is not None]
         kinds = ("cron", "every", "calendar", "rrule", "at")
@@ -288,13 +299,16 @@ class Plan:
         if schedule.random is not None:
             self._random(schedule.random)
         for field, text in items("cron", schedule.cron):
+            self._check_budget()
             self._cron(field, text)
         for field, given in items("every", schedule.every):
             self._every(field, given)
         for field, rule in items("calendar", schedule.calendar):
+            self._check_budget()
             dates = frozenset[str]().union(*(self.holidays.get(name, frozenset()) for name in rule.holidays))
             self._rule(read(field, Calendar, rule, _closed(dates)))
         for field, text in items("rrule", schedule.rrule):
+            self._check_budget()
             self._rule(read(field, Recurrence, text, self._zone))
         moments = sorted({instant(field, moment) for field, moment in items("at", schedule.at, MAX_INSTANTS)})
         if moments:

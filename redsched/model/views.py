@@ -8,8 +8,8 @@ from typing import Any, Literal
 import msgspec
 
 from redsched.model.definition import Run, Schedule, document
+from redsched.model.describing import describe
 from redsched.model.duration import instant
-from redsched.model.schedule import Plan
 
 
 class SchedulePut(msgspec.Struct, frozen=True):
@@ -86,4 +86,4 @@ def view_document(view: ScheduleView) -> dict[str, Any]:
 
 def described(view: ScheduleView) -> str:
     """When it runs, in a line; or why nobody can say."""
-    return view.problem if view.problem is not None else Plan(view.schedule).describe()
+    return view.problem if view.problem is not None else describe(view.schedule)

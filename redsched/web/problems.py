@@ -20,6 +20,7 @@ from redsched.model.errors import (
     LeaseLost,
     NotDurable,
     OutcomeUnknown,
+    PlanningSpent,
     RedschedError,
     ScheduleNotFound,
     StoreDenied,
@@ -83,6 +84,7 @@ TITLES: dict[str, tuple[int, str]] = {
 CODES: dict[type[RedschedError], str] = {
     InvalidTask: "validation_failed",
     InvalidSchedule: "invalid_schedule",
+    PlanningSpent: "too_slow",
     TaskNotFound: "task_not_found",
     ScheduleNotFound: "schedule_not_found",
     TaskConflict: "task_exists",

@@ -13,16 +13,18 @@ from starlette.routing import Route
 
 from redsched.client import AsyncClient
 from redsched.model.definition import Schedule, schedule_of
+from redsched.model.describing import describe
 from redsched.model.errors import InvalidSchedule
-from redsched.model.schedule import Plan
 from redsched.model.views import run_document, view_document
 from redsched.settings import Settings
 from redsched.web import bodies
 from redsched.web.api import Json, parameters
-from redsched.web.aside import PLAN_S, Aside, PlannedSchedules
+from redsched.web.aside import Aside, PlannedSchedules
 from redsched.web.problems import Problem, field_problem, parameter_problem
 
 MAX_SHOWN = 100
+PLAN_S = 1.0  # of work for the next runs that one request asks for
+APPLY_S = 20.0  # and for those of all schedules that one request puts
 MAX_MEMBERS = 1_000  # schedules of one apply, dates of one calendar
 
 T = TypeVar("T")
@@ -93,7 +95,7 @@ class SchedulesApi:
     """What the endpoints share."""
 
     def __init__(self, settings: Settings, client: AsyncClient, aside: Aside) -> None:
-        self._schedules = PlannedSchedules(client, aside)
+        self._client = client
         self._aside = aside
         self._limit = settings.max_payload_bytes + bodies.SMALL_BODY
         self._settings = settings
@@ -124,13 +126,13 @@ class SchedulesApi:
         text = given.get("limit", "50")
         if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= MAX_SHOWN):
             raise parameter_problem("limit", f"must be a whole number of 1..{MAX_SHOWN}")
-        page = await self._schedules.list(limit=int(text), cursor=given.get("cursor"))
+        page = await self._planned().list(limit=int(text), cursor=given.get("cursor"))
         return Json({"items": [view_document(view) for view in page.items], "next_cursor": page.next_cursor})
 
     async def show(self, request: Request) -> Response:
         """One schedule: its definition, next and last runs, counters."""
         parameters(request)
-        return Json(view_document(await self._schedules.get(request.path_params["id"])))
+        return Json(view_document(await self._planned().get(request.path_params["id"])))
 
     async def put(self, request: Request) -> Response:
         """201 for a new one, 200 for one that is replaced or stays as it is. ``If-None-Match: *`` creates only."""
@@ -140,7 +142,7 @@ class SchedulesApi:
             raise parameter_problem("If-None-Match", "must be *; nothing was written")
         given = await self._definition(request)
         schedule = _schedule(given, request.path_params["id"])
-        answer = await self._schedules.put(schedule, create_only=match == "*")
+        answer = await self._planned().put(schedule, create_only=match == "*")
         if answer.status == "exists":
             raise Problem("precondition_failed", f"schedule {schedule.id!r} exists; nothing was written")
         if answer.status == "created":
@@ -154,12 +156,12 @@ class SchedulesApi:
         patch = await self._definition(request, bodies.JSON, "application/merge-patch+json")
         if patch.get("id", schedule_id) != schedule_id:
             raise field_problem("id", "is not the one of the path")
-        return Json(await self._schedules.patch(schedule_id, patch))
+        return Json(await self._planned().patch(schedule_id, patch))
 
     async def delete(self, request: Request) -> Response:
         """204; the tasks that it made stay."""
         parameters(request)
-        if not await self._schedules.delete(request.path_params["id"]):
+        if not await self._planned().delete(request.path_params["id"]):
             raise Problem("schedule_not_found", "no schedule has this id; nothing changed")
         return Response(status_code=204)
 
@@ -176,20 +178,20 @@ class SchedulesApi:
     async def pause(self, request: Request, schedule_id: str) -> Response:
         """No runs until it is resumed, or until a time."""
         body = await self._small(request, _PAUSE) or PauseBody()
-        await self._schedules.pause(schedule_id, reason=body.reason, until=body.until)
+        await self._planned().pause(schedule_id, reason=body.reason, until=body.until)
         return Json({"id": schedule_id, "status": "paused"})
 
     async def resume(self, request: Request, schedule_id: str) -> Response:
         """Its next slot counts again."""
         await self._small(request, bodies.NOTHING)
-        was = await self._schedules.resume(schedule_id)
+        was = await self._planned().resume(schedule_id)
         return Json({"id": schedule_id, "status": "resumed" if was else "active"})
 
     async def trigger(self, request: Request, schedule_id: str) -> Response:
         """Run it now; ``task_id`` null where its overlap policy left it out or keeps it for later."""
         body = await self._small(request, _TRIGGER) or TriggerBody()
         payload = {} if body.payload is msgspec.UNSET else {"payload": body.payload}
-        made = await self._schedules.trigger(schedule_id, overlap=body.overlap, **payload)
+        made = await self._planned().trigger(schedule_id, overlap=body.overlap, **payload)
         return Json({"id": schedule_id, "task_id": made}, 200 if made is None else 201)
 
     async def backfill(self, request: Request, schedule_id: str) -> Response:
@@ -197,7 +199,7 @@ class SchedulesApi:
         body = await self._small(request, _BACKFILL)
         if body is None:
             raise Problem("validation_failed", "give from and to; nothing was made")
-        return Json(await self._schedules.backfill(
+        return Json(await self._planned().backfill(
             schedule_id, body.start, body.end, overlap=body.overlap, dry_run=body.dry_run
         ))  # fmt: skip
 
@@ -209,8 +211,8 @@ class SchedulesApi:
         if not isinstance(count, int) or isinstance(count, bool):
             raise field_problem("count", "must be a whole number of 1..1000")
         schedule = _schedule({"task": {"type": "preview"}, **given}, given.get("id", ""))
-        runs = await self._schedules.preview(schedule, start=start, count=count)
-        text = await self._aside.planned(lambda: Plan(schedule).describe(), PLAN_S)
+        runs = await self._planned().preview(schedule, start=start, count=count)
+        text = await self._aside.planned(describe, schedule)
         return Json({"description": text, "runs": [run_document(run) for run in runs]})
 
     async def apply(self, request: Request) -> Response:
@@ -223,18 +225,18 @@ class SchedulesApi:
         for one, text in zip(body.schedules, texts, strict=True):
             _keep_payload(one, bytes(text))
         schedules = [_schedule(one, one.get("id", ""), at) for at, one in enumerate(body.schedules)]
-        return Json(await self._schedules.apply(schedules, prune=body.prune, dry_run=body.dry_run))
+        return Json(await self._planned(APPLY_S).apply(schedules, prune=body.prune, dry_run=body.dry_run))
 
     async def calendars(self, request: Request) -> Response:
         """The dates of every calendar, by name."""
         parameters(request)
-        return Json(await self._schedules.calendars())
+        return Json(await self._planned().calendars())
 
     async def calendar(self, request: Request) -> Response:
         """The dates of one."""
         parameters(request)
         name = request.path_params["name"]
-        found = await self._schedules.calendars()
+        found = await self._planned().calendars()
         if name not in found:
             raise Problem("calendar_not_found", "no calendar has this name")
         return Json({"name": name, "dates": found[name]})
@@ -244,15 +246,18 @@ class SchedulesApi:
         parameters(request)
         name, body = request.path_params["name"], await self._body(request, _DATES)
         _bounded("dates", body.dates)
-        await self._schedules.put_calendar(name, body.dates)
+        await self._planned().put_calendar(name, body.dates)
         return Json({"name": name, "dates": sorted(set(body.dates))})
 
     async def drop_calendar(self, request: Request) -> Response:
         """204."""
         parameters(request)
-        if not await self._schedules.drop_calendar(request.path_params["name"]):
+        if not await self._planned().drop_calendar(request.path_params["name"]):
             raise Problem("calendar_not_found", "no calendar has this name; nothing changed")
         return Response(status_code=204)
+
+    def _planned(self, seconds: float | None = None) -> PlannedSchedules:
+        return PlannedSchedules(self._client, self._aside, PLAN_S if seconds is None else seconds)
 
     async def _body(self, request: Request, decoder: msgspec.json.Decoder[T], *types: str) -> T:
         return await self._aside.decode(decoder, await self._raw(request, *types))

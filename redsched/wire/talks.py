@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from redsched.model.budget import Budget
 from redsched.model.definition import OVERLAPS, Run, Schedule, document, merged, merged_text, plain, schedule_of
 from redsched.model.duration import instant, instant_ms, latest_ms
-from redsched.model.errors import InvalidSchedule, InvalidTask, ScheduleNotFound
+from redsched.model.errors import InvalidSchedule, InvalidTask, PlanningSpent, ScheduleNotFound
 from redsched.model.exclusion import is_date
 from redsched.model.firing import replanned
 from redsched.model.refused import kind_and_length
@@ -30,16 +31,21 @@ _OVER = frozenset(("completed", "skipped", "expired", "cancelled", "dead", "gone
 COUNTERS = ("fired", "missed", "skipped", "dropped", "triggered", "backfilled")
 PATCHES = 10  # times that a change is made anew because somebody else made one meanwhile
 NEXT = 10  # runs that a view shows
-A_VIEW_S = 0.02  # of work to find them
+A_VIEW_S = 0.02  # of work to find them, where one at least is known by then
+MOST_OF_A_VIEW_S = 0.1  # of work, after which a view has none
 A_CALL = 100  # schedules that one call drops
 NOT_GIVEN: Any = object()
 
 
 class Talks:
-    """The conversations, by the method of ``redsched.schedules`` that each belongs to."""
+    """The conversations, by the method of ``redsched.schedules`` that each belongs to.
 
-    def __init__(self, verbs: Verbs) -> None:
+    Where there is a ``budget``, a conversation that asks for more raises PlanningSpent.
+    """
+
+    def __init__(self, verbs: Verbs, budget: Budget | None = None) -> None:
         self._verbs = verbs
+        self._budget = budget
         self._keys = verbs.cell_keys
 
     def put(self, schedule: Schedule, mode: str) -> Talk[SchedulePut]:
@@ -69,7 +75,7 @@ class Talks:
             raise InvalidSchedule("id", f"{kind_and_length(schedule.id)} is no name: 1 to 100 of [A-Za-z0-9._@+-]")
         task_words(schedule.task, self._verbs.settings.max_payload_bytes)
         now, _, _ = yield wire.show_schedules(self._keys, limit=1)
-        check(schedule, (yield from self._holidays(schedule)), after_ms=now)
+        check(schedule, (yield from self._holidays(schedule)), after_ms=now, budget=self._budget)
 
     def _put(self, schedule: Schedule, mode: str) -> Call[Any]:
         return wire.put_schedule(
@@ -77,7 +83,7 @@ class Talks:
         )
 
     def _plan(self, schedule: Schedule, known: Holidays | None = None) -> Talk[Plan]:
-        return Plan(schedule, (yield from self._holidays(schedule, known)))
+        return Plan(schedule, (yield from self._holidays(schedule, known)), self._budget)
 
     def _holidays(self, schedule: Schedule, known: Holidays | None = None) -> Talk[Holidays]:
         """The stored calendars, as far as any is needed; ``known`` keeps them for the next schedule."""
@@ -118,9 +124,11 @@ class Talks:
             schedule = wire.definition_of(stored)
             holidays, unknown = yield from self._known_holidays(schedule, known)
             problem = unknown and f"there is no calendar {unknown!r}: it leaves out nothing"
-            plan = Plan(schedule, holidays)
+            plan = Plan(schedule, holidays, Budget.share(MOST_OF_A_VIEW_S, self._budget))
             wire.policy_of(schedule)
             runs = [] if stored.text("ended") else _next_runs(plan, schedule, stored, now)
+        except PlanningSpent as spent:
+            problem = spent.problem
         except Exception as error:  # somebody wrote it by hand: it is shown with what is wrong, and the others with it
             problem = str(error) or type(error).__name__
         until = stored.number("paused_until")
@@ -293,7 +301,7 @@ def _next_runs(plan: Plan, schedule: Schedule, stored: Stored, now: int) -> list
     if begin is None or left <= 0:
         return []
     if formers := stored.former():  # slots of theirs that have come are made first
-        plans = [(Plan(wire.definition_of(stored.as_it_was(one)), plan.holidays), one) for one in formers]
+        plans = [(Plan(wire.definition_of(stored.as_it_was(one)), plan.holidays, plan.budget), one) for one in formers]
         runs = [run for earlier, one in plans for run in _of_former(earlier, one, slot) if run.slot_ms > begin]
         return [*runs, *plan.preview(max(since, begin), left, budget_s=A_VIEW_S)][:left]
     if slot is not None:
@@ -305,7 +313,7 @@ def _next_runs(plan: Plan, schedule: Schedule, stored: Stored, now: int) -> list
     if slot is None:
         return plan.preview(max(since, now, begin), left, budget_s=A_VIEW_S)
     if slot <= begin:
-        slot = next((one for one in plan.after(slot) if one > begin), None)
+        slot = next((one for one in plan.after(slot if plan.chained else begin) if one > begin), None)
     return [] if slot is None else [plan.run(slot), *plan.preview(slot, left - 1, budget_s=A_VIEW_S)][:left]
 
 

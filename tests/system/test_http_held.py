@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
+from starlette.requests import Request
 
 from redsched.model.schedule import Plan
 from redsched.web import aside as aside_module
 from redsched.web import bodies
+from redsched.web import schedules as schedules_module
 from redsched.web.aside import Aside
 from redsched.web.pieces import Pieces, TooLong
 from redsched.web.problems import Problem
@@ -113,6 +115,28 @@ def test_an_item_that_is_longer_than_any_task_is_not_parsed(api: ApiServer, valk
     assert valkey_store.keys() == []
 
 
+def test_the_parts_of_a_large_body_are_put_together_beside_the_loop() -> None:
+    part, joined = b"x" * 65_536, []
+    messages = iter([{"type": "http.request", "body": part, "more_body": left > 0} for left in reversed(range(100))])
+
+    async def receive() -> Any:
+        return next(messages)
+
+    def note(_: Any, event: str, called: Any) -> None:
+        if event == "c_call" and called.__name__ == "join" and isinstance(called.__self__, bytes):
+            joined.append(called)
+
+    async def main() -> bytes:
+        sys.setprofile(note)  # of this thread
+        try:
+            return await bodies.read_body(Request({"type": "http", "headers": []}, receive), 10**7, 10**7)
+        finally:
+            sys.setprofile(None)
+
+    assert asyncio.run(main()) == part * 100
+    assert joined == []
+
+
 def test_lists_have_a_thousand_members_at_most(api: ApiServer, valkey_store: Store) -> None:
     many = [{"id": f"s{n}", "cron": "@daily", "task": {"type": "t"}} for n in range(1_001)]
     assert api.post("/v1/schedules:apply", {"schedules": many}).pointers == ["/schedules"]
@@ -153,58 +177,74 @@ def test_the_next_runs_of_a_schedule_are_computed_beside_the_loop(
     assert api.ident not in seen
 
 
-def test_a_preview_that_takes_too_long_is_broken_off(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = threading.Event()
-    monkeypatch.setattr(aside_module, "PLAN_S", 0.05)
-    monkeypatch.setattr(Plan, "preview", lambda *_, **__: _endless(ended))
+def test_a_preview_that_takes_too_long_is_refused(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedules_module, "PLAN_S", 0.001)
 
-    refused = api.post("/v1/schedules:preview", STARVED)
+    refused = api.post("/v1/schedules:preview", {**STARVED, "count": 1_000})
 
     assert refused.code == "422 too_slow"
-    assert ended.wait(10)
+    assert refused.json["detail"] == "the next runs take too long to compute; nothing was done"
     assert api.get("/livez").status == 200
 
 
-def test_a_list_shows_the_schedules_that_it_can_and_says_which_take_too_long(
-    api: ApiServer, monkeypatch: pytest.MonkeyPatch
+def test_a_backfill_or_an_apply_that_takes_too_long_is_refused_and_makes_nothing(
+    api: ApiServer, valkey_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("a", "slow", "z"):
+    api.put("/v1/schedules/s", {"cron": "* * * * * *", "task": {"type": "t"}})
+    before = valkey_store.keys()
+    monkeypatch.setattr(schedules_module, "PLAN_S", 0.001)
+    monkeypatch.setattr(schedules_module, "APPLY_S", 0.002)
+    every_second = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T00:16:00Z"}
+    many = [{"id": f"s{n}", "cron": f"{n % 60} 9 * * *", "task": {"type": "t"}} for n in range(1_000)]
+
+    assert api.post("/v1/schedules/s:backfill", every_second).code == "422 too_slow"
+    assert api.post("/v1/schedules:apply", {"schedules": many}).code == "422 too_slow"
+    assert valkey_store.keys() == before
+
+
+def test_a_list_shows_the_schedules_that_it_can_and_says_which_take_too_long(
+    api: ApiServer, valkey_store: Store
+) -> None:
+    for name in ("a", "z"):
         api.put(f"/v1/schedules/{name}", {"cron": "@daily", "task": {"type": "t"}})
-    ended = threading.Event()
-
-    def some(plan: Plan, *given: Any, made: Any = Plan.preview, **named: Any) -> Any:
-        return _endless(ended) if plan.schedule.id == "slow" else made(plan, *given, **named)
-
-    monkeypatch.setattr(aside_module, "PLAN_S", 0.2)
-    monkeypatch.setattr(Plan, "preview", some)
+    api.put("/v1/schedules/slow", {"random": {"least": "1s", "most": "1s"}, "task": {"type": "t"}})
+    valkey_store.redis.hset(f"{{{valkey_store.namespace}}}:schedule:slow", "slot", 1_800_000_000_000)  # as a mover
+    api.post("/v1/schedules/slow:pause", {"until": "2090-01-01T00:00:00Z"})  # each slot up to then follows from one
 
     found = {item["schedule"]["id"]: item for item in api.get("/v1/schedules").json["items"]}
 
     assert sorted(found) == ["a", "slow", "z"]
     assert found["slow"]["problem"] == "the next runs take too long to compute"
     assert len(found["a"]["next_runs"]) == len(found["z"]["next_runs"]) == 10
-    assert ended.is_set()
+    with valkey_store.client() as client:
+        assert client.schedules.get("slow").problem == found["slow"]["problem"]
 
 
-def _endless(ended: threading.Event) -> Any:
-    try:
-        while True:
-            time.sleep(0)
-    finally:
-        ended.set()
+def test_a_list_whose_budget_is_used_up_still_comes_and_says_so(
+    api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.put("/v1/schedules/s", {"cron": "@daily", "task": {"type": "t"}})
+    monkeypatch.setattr(schedules_module, "PLAN_S", 0.0)
+
+    (found,) = api.get("/v1/schedules").json["items"]
+
+    assert (found["next_runs"], found["problem"]) == ([], "the next runs take too long to compute")
 
 
 def test_whoever_waits_for_a_turn_too_long_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         aside, go_on = Aside(), threading.Event()
         monkeypatch.setattr(aside_module, "TURN_S", 0.05)
-        waiting = [asyncio.ensure_future(aside.planned(go_on.wait, 60)) for _ in range(aside_module.PLANNERS)]
+        waiting = asyncio.ensure_future(aside.planned(go_on.wait, 60))
         await asyncio.sleep(0)
         with pytest.raises(Problem, match="busy"):
-            await aside.planned(lambda: 1, 1)
+            await aside.planned(int)
+        waiting.cancel()  # the thread goes on, and keeps its turn
+        with pytest.raises(Problem, match="busy"):
+            await aside.planned(int)
         go_on.set()
-        assert await asyncio.gather(*waiting) == [True] * aside_module.PLANNERS
-        assert await aside.planned(lambda: 1, 1) == 1
+        monkeypatch.setattr(aside_module, "TURN_S", 60)
+        assert await aside.planned(int) == 0
         aside.close()
 
     asyncio.run(main())
@@ -214,7 +254,7 @@ def test_what_fails_beside_the_loop_fails_as_it_would_on_it() -> None:
     async def main() -> None:
         aside = Aside()
         with pytest.raises(ZeroDivisionError):
-            await aside.planned(lambda: 1 // 0, 1)
+            await aside.planned(lambda: 1 // 0)
         with pytest.raises(Problem, match="malformed_json"):
             await aside.decode(bodies.TASK, b" " * aside_module.HEAVY + b"{")
         aside.close()
