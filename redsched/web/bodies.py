@@ -328,7 +328,9 @@ async def read_body(request: Request, limit: int, drain: int) -> bytes:
             raise _too_large(limit, close=True)
     if size > limit:
         raise _too_large(limit, close=False)
-    return b"".join(parts)
+    if size <= WHOLE:
+        return b"".join(parts)
+    return await asyncio.to_thread(b"".join, parts)  # which copies beside the event loop
 
 
 def _hold(request: Request, size: int, most: int) -> None:
