@@ -12,7 +12,7 @@ from redsched import Task
 from redsched.engine.firing import parts
 from redsched.model.definition import Exclude, Schedule, TaskTemplate
 from redsched.model.firing import MOST_FIRED, Decision
-from redsched.wire import answers, checkup, events, protocol, schedules
+from redsched.wire import doctor, events, idempotency, protocol, schedules
 from redsched.wire.schedules import Firing
 
 DAY_MS = 86_400_000
@@ -245,9 +245,9 @@ def _(ground: Ground) -> Act:
     name = f"parents:{QUEUE}:join".encode()
 
     def inspect() -> None:
-        call = checkup.inspect(ground.keys, "keys", cursor=b"parts", names=[name])
+        call = doctor.inspect(ground.keys, "keys", cursor=b"parts", names=[name])
         while cursor := call.read(ground.send(call)).cursor:
-            call = checkup.inspect(ground.keys, "keys", cursor=b"parts " + cursor.split(b" ", 2)[2], names=[name])
+            call = doctor.inspect(ground.keys, "keys", cursor=b"parts " + cursor.split(b" ", 2)[2], names=[name])
 
     return inspect
 
@@ -255,13 +255,13 @@ def _(ground: Ground) -> Act:
 @case("inspect", "500 tasks with 32 facts, a line and a lock each")
 def _(ground: Ground) -> Act:
     ids = planned(ground, 500, tied)
-    return lambda: ground.send(checkup.inspect(ground.keys, "tasks", names=[one.encode() for one in ids]))
+    return lambda: ground.send(doctor.inspect(ground.keys, "tasks", names=[one.encode() for one in ids]))
 
 
 @case("inspect", "500 members of a set")
 def _(ground: Ground) -> Act:
     planned(ground, 500, tied)
-    return lambda: ground.send(checkup.inspect(ground.keys, "held", limit=500))
+    return lambda: ground.send(doctor.inspect(ground.keys, "held", limit=500))
 
 
 @case("repair", "500 tasks in no place, with 32 facts, a line and a lock each")
@@ -270,8 +270,8 @@ def _(ground: Ground) -> Act:
     ground.wire.call("DEL", ground.keys.index("held"), ground.keys.due)
 
     def repair() -> None:
-        for at in range(0, len(ids), checkup.MENDED):
-            ground.client.repair(QUEUE, [("task", one.encode()) for one in ids[at : at + checkup.MENDED]])
+        for at in range(0, len(ids), doctor.MENDED):
+            ground.client.repair(QUEUE, [("task", one.encode()) for one in ids[at : at + doctor.MENDED]])
 
     return repair
 
@@ -326,13 +326,13 @@ def _(ground: Ground) -> Act:
 
 @case("reserve", "one request")
 def _(ground: Ground) -> Act:
-    return lambda: ground.send(answers.reserve(ground.cell_keys, "a" * 64, "b" * 64))
+    return lambda: ground.send(idempotency.reserve(ground.cell_keys, "a" * 64, "b" * 64))
 
 
 @case("answer", "1 MB")
 def _(ground: Ground) -> Act:
-    ground.send(answers.reserve(ground.cell_keys, "a" * 64, "b" * 64))
-    stored = answers.answer(ground.cell_keys, "a" * 64, "b" * 64, status=201, text=b"x" * 1_000_000, ttl_ms=DAY_MS)
+    ground.send(idempotency.reserve(ground.cell_keys, "a" * 64, "b" * 64))
+    stored = idempotency.answer(ground.cell_keys, "a" * 64, "b" * 64, status=201, text=b"x" * 1_000_000, ttl_ms=DAY_MS)
     return lambda: ground.send(stored)
 
 

@@ -14,13 +14,13 @@ from redsched.schedules import AsyncSchedules, Schedules
 from redsched.settings import Settings
 from redsched.talking import talk, talk_async
 from redsched.transport import AsyncTransport, Transport
-from redsched.wire import care, checkup, protocol, several
+from redsched.wire import dead_letters, doctor, protocol, several
 from redsched.wire import install as installing
 from redsched.wire.bulk import MAX_BULK, Bulk, Filter, bulk, clock
 from redsched.wire.calls import id_list, single
-from redsched.wire.care import Limits, QuarantinePage
+from redsched.wire.dead_letters import Limits, QuarantinePage
+from redsched.wire.exchange import Mode
 from redsched.wire.install import Installed, ServerInfo
-from redsched.wire.replies import Mode
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ class Client(EventVerbs):
     def drop(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, str]:
         """Remove dead or finished tasks: id -> ``dropped``, ``missing`` or the state of one that still lives."""
         keys = self._keys(queue)
-        return talk(self._transport, several.in_parts(id_list(ids), lambda some: care.drop(keys, some)))
+        return talk(self._transport, several.in_parts(id_list(ids), lambda some: dead_letters.drop(keys, some)))
 
     def bulk(
         self, action: str, *, queue: str = "default", where: Filter | None = None, dry_run: bool = False,
@@ -130,7 +130,7 @@ class Client(EventVerbs):
 
     def quarantined(self, queue: str = "default", *, limit: int = 50, cursor: str | None = None) -> QuarantinePage:
         """One page of what was set aside in a queue, and why."""
-        return self._transport.send(care.quarantined(self._keys(queue), limit=limit, cursor=cursor))
+        return self._transport.send(dead_letters.quarantined(self._keys(queue), limit=limit, cursor=cursor))
 
     def requeue(
         self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
@@ -138,17 +138,17 @@ class Client(EventVerbs):
         """Schedule ids of the quarantine whose hashes are good now: id -> ``requeued``, ``missing``, ``no hash``,
         ``wrong type`` or the state of a task that has its place."""
         keys = self._keys(queue)
-        steps = several.in_parts(id_list(ids), lambda some: care.requeue(keys, some, due=due, delay=delay))
+        steps = several.in_parts(id_list(ids), lambda some: dead_letters.requeue(keys, some, due=due, delay=delay))
         return talk(self._transport, steps)
 
     def drop_quarantined(self, members: Sequence[bytes], *, queue: str = "default") -> int:
         """Forget members of the quarantine, as ``quarantined`` told them; answers how many were there."""
-        return self._transport.send(care.drop_quarantined(self._keys(queue), members))
+        return self._transport.send(dead_letters.drop_quarantined(self._keys(queue), members))
 
     def limit(self, queue: str = "default", **caps: int | str | None) -> Limits:
         """Set how many finished and dead tasks a queue keeps, by ``most_finished`` and ``most_dead``: a number,
         ``"none"``, or None for the default. Answers what holds now; without any it changes nothing."""
-        return self._transport.send(care.limit(self._keys(queue), caps))
+        return self._transport.send(dead_letters.limit(self._keys(queue), caps))
 
     def show(
         self, ids: str | Sequence[str], *, queue: str = "default", stored: bool = False
@@ -179,16 +179,16 @@ class Client(EventVerbs):
 
     def inspect(
         self, queue: str, what: str, *, cursor: bytes = b"", names: Sequence[bytes] = ()
-    ) -> checkup.Inspected:
+    ) -> doctor.Inspected:
         """Which of a page of tasks, entries or keys break a rule (lua/inspect.lua)."""
-        return self._transport.send(checkup.inspect(self._keys(queue), what, cursor=cursor, names=names))
+        return self._transport.send(doctor.inspect(self._keys(queue), what, cursor=cursor, names=names))
 
     def repair(self, queue: str, faults: Sequence[tuple[str, bytes]]) -> builtins.list[str]:
         """Mend up to 500 things that ``inspect`` found broken; each is judged again (lua/repair.lua)."""
-        return self._transport.send(checkup.repair(self._keys(queue), faults))
+        return self._transport.send(doctor.repair(self._keys(queue), faults))
 
     def converse(self, verb: str, steps: Generator[Any, Any, T]) -> T:
-        """Drive a conversation of ``wire.checkup``; its commands are sent once."""
+        """Drive a conversation of ``wire.doctor``; its commands are sent once."""
         return self._transport.steps(verb, steps)
 
     @property
@@ -271,7 +271,9 @@ class AsyncClient(AsyncEventVerbs):
     async def drop(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, str]:
         """As ``Client.drop``."""
         keys = self._keys(queue)
-        return await talk_async(self.transport, several.in_parts(id_list(ids), lambda some: care.drop(keys, some)))
+        return await talk_async(
+            self.transport, several.in_parts(id_list(ids), lambda some: dead_letters.drop(keys, some))
+        )
 
     async def bulk(
         self, action: str, *, queue: str = "default", where: Filter | None = None, dry_run: bool = False,
@@ -286,23 +288,23 @@ class AsyncClient(AsyncEventVerbs):
         self, queue: str = "default", *, limit: int = 50, cursor: str | None = None
     ) -> QuarantinePage:
         """As ``Client.quarantined``."""
-        return await self.transport.send(care.quarantined(self._keys(queue), limit=limit, cursor=cursor))
+        return await self.transport.send(dead_letters.quarantined(self._keys(queue), limit=limit, cursor=cursor))
 
     async def requeue(
         self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
     ) -> dict[str, str]:
         """As ``Client.requeue``."""
         keys = self._keys(queue)
-        steps = several.in_parts(id_list(ids), lambda some: care.requeue(keys, some, due=due, delay=delay))
+        steps = several.in_parts(id_list(ids), lambda some: dead_letters.requeue(keys, some, due=due, delay=delay))
         return await talk_async(self.transport, steps)
 
     async def drop_quarantined(self, members: Sequence[bytes], *, queue: str = "default") -> int:
         """As ``Client.drop_quarantined``."""
-        return await self.transport.send(care.drop_quarantined(self._keys(queue), members))
+        return await self.transport.send(dead_letters.drop_quarantined(self._keys(queue), members))
 
     async def limit(self, queue: str = "default", **caps: int | str | None) -> Limits:
         """As ``Client.limit``."""
-        return await self.transport.send(care.limit(self._keys(queue), caps))
+        return await self.transport.send(dead_letters.limit(self._keys(queue), caps))
 
     async def show(
         self, ids: str | Sequence[str], *, queue: str = "default", stored: bool = False
@@ -333,13 +335,13 @@ class AsyncClient(AsyncEventVerbs):
 
     async def inspect(
         self, queue: str, what: str, *, cursor: bytes = b"", names: Sequence[bytes] = ()
-    ) -> checkup.Inspected:
+    ) -> doctor.Inspected:
         """As ``Client.inspect``."""
-        return await self.transport.send(checkup.inspect(self._keys(queue), what, cursor=cursor, names=names))
+        return await self.transport.send(doctor.inspect(self._keys(queue), what, cursor=cursor, names=names))
 
     async def repair(self, queue: str, faults: Sequence[tuple[str, bytes]]) -> builtins.list[str]:
         """As ``Client.repair``."""
-        return await self.transport.send(checkup.repair(self._keys(queue), faults))
+        return await self.transport.send(doctor.repair(self._keys(queue), faults))
 
     async def ping(self) -> ServerInfo:
         """As ``Client.ping``."""

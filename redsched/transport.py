@@ -1,5 +1,5 @@
 """Connections: how words reach Redis and replies come back, for threads and for asyncio. With ``pools`` the only
-importer of redis-py, whose own retries are off: what is repeated, and when, ``wire.replies`` decides.
+importer of redis-py, whose own retries are off: what is repeated, and when, ``wire.exchange`` decides.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from redis.connection import AbstractConnection
 
 from redsched import pools
 from redsched.settings import Settings
-from redsched.wire import replies
+from redsched.wire import exchange, redis_errors
+from redsched.wire.exchange import Chain, Command, Load, Mode
 from redsched.wire.protocol import Call
-from redsched.wire.replies import Chain, Command, Load, Mode, Refused, Unanswered, Unreached
+from redsched.wire.redis_errors import Refused, Unanswered, Unreached
 
 T = TypeVar("T")
 _LOST = (redis.ConnectionError, redis.TimeoutError, OSError, EOFError, AttributeError, RuntimeError)
@@ -142,7 +143,7 @@ class Transport:
         except _LOST as error:
             connection.disconnect()  # type: ignore[no-untyped-call]
             self._forget()
-            return replies.cut_short(found, len(commands), str(error) or type(error).__name__)
+            return exchange.cut_short(found, len(commands), str(error) or type(error).__name__)
         except BaseException:
             connection.disconnect()  # type: ignore[no-untyped-call]
             raise
@@ -161,7 +162,7 @@ class Transport:
             self._pool.disconnect(inuse_connections=False)
 
     def _run(self, steps: Generator[Any, Any, T]) -> T:
-        """Drive a conversation of ``wire.replies`` to its result."""
+        """Drive a conversation of ``wire.exchange`` to its result."""
         reply: Any = None
         trouble: Exception | None = None
         while True:
@@ -174,7 +175,7 @@ class Transport:
                 if isinstance(action, float):
                     time.sleep(action)
                 elif isinstance(action, Load):
-                    self._run(replies.load(self.mode))
+                    self._run(exchange.load(self.mode))
                 elif isinstance(action, Chain):
                     reply = self._trips(action.commands)
                 else:
@@ -187,7 +188,7 @@ class Transport:
     def send(self, call: Call[T]) -> T:
         """Send a call of ``wire.protocol``, repeating it as far as that is safe."""
         return self._run(
-            replies.exchange(call, self.mode, retry_for=self._settings.retry_for_ms / 1_000, clock=time.monotonic)
+            exchange.exchange(call, self.mode, retry_for=self._settings.retry_for_ms / 1_000, clock=time.monotonic)
         )
 
     def steps(self, verb: str, steps: Generator[Any, Any, T]) -> T:
@@ -271,7 +272,7 @@ class AsyncTransport:
         except (*_LOST, TimeoutError) as error:
             await connection.disconnect(nowait=True)
             await self._forget()
-            return replies.cut_short(found, len(commands), str(error) or f"no answer within {timeout:g} s")
+            return exchange.cut_short(found, len(commands), str(error) or f"no answer within {timeout:g} s")
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -289,7 +290,7 @@ class AsyncTransport:
             await self._pool.disconnect(inuse_connections=False)
 
     async def _run(self, steps: Generator[Any, Any, T]) -> T:
-        """Drive a conversation of ``wire.replies`` to its result."""
+        """Drive a conversation of ``wire.exchange`` to its result."""
         reply: Any = None
         trouble: Exception | None = None
         while True:
@@ -302,7 +303,7 @@ class AsyncTransport:
                 if isinstance(action, float):
                     await asyncio.sleep(action)
                 elif isinstance(action, Load):
-                    await self._run(replies.load(self.mode))
+                    await self._run(exchange.load(self.mode))
                 elif isinstance(action, Chain):
                     reply = await self._trips(action.commands, self._timeout)
                 else:
@@ -315,7 +316,7 @@ class AsyncTransport:
     async def send(self, call: Call[T], *, retry_for: float | None = None) -> T:
         """Send a call of ``wire.protocol``, repeating it as far as that is safe, for so many seconds."""
         patience = self._settings.retry_for_ms / 1_000 if retry_for is None else retry_for
-        return await self._run(replies.exchange(call, self.mode, retry_for=patience, clock=time.monotonic))
+        return await self._run(exchange.exchange(call, self.mode, retry_for=patience, clock=time.monotonic))
 
     async def send_both(self, first: Call[T], second: Call[Any]) -> tuple[T, Any]:
         """Two repeatable calls in one round trip; whichever has no answer is sent again by itself."""
@@ -326,12 +327,12 @@ class AsyncTransport:
         except (Unreached, Unanswered, Refused):
             return await self.send(first), await self.send(second)
         return (
-            await self.send(first) if isinstance(found[0], Refused) else replies.read_answer(first, found[0]),
-            await self.send(second) if isinstance(found[1], Refused) else replies.read_answer(second, found[1]),
+            await self.send(first) if isinstance(found[0], Refused) else exchange.read_answer(first, found[0]),
+            await self.send(second) if isinstance(found[1], Refused) else exchange.read_answer(second, found[1]),
         )
 
     async def command(self, *words: Any, timeout: float | None = None) -> Any:
-        """One plain command, sent once; raises Unreached, Unanswered or Refused (``wire.replies``)."""
+        """One plain command, sent once; raises Unreached, Unanswered or Refused (``wire.exchange``)."""
         (reply,) = await self._trips((words,), self._timeout if timeout is None else timeout)
         if isinstance(reply, Refused):
             raise reply
@@ -385,6 +386,6 @@ def _told(verb: str) -> Generator[None]:
     try:
         yield
     except Refused as refused:
-        raise replies.refusal(verb, str(refused)) from None
+        raise redis_errors.refusal(verb, str(refused)) from None
     except (Unreached, Unanswered) as trouble:
-        raise replies.unavailable(verb, str(trouble)) from None
+        raise redis_errors.unavailable(verb, str(trouble)) from None

@@ -61,7 +61,7 @@ def json_value(text: str) -> Any:
     """
     import msgspec
 
-    from redsched.wire.strict import check_text
+    from redsched.wire.json_checks import check_text
 
     if text == "-":
         content = sys.stdin.buffer.read()

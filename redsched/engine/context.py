@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from redsched.client import AsyncClient
 from redsched.engine import forks
-from redsched.engine.asked import Asked
 from redsched.model.duration import instant
 from redsched.model.errors import LeaseLost
 from redsched.model.happening import Kin
+from redsched.wire import protocol
+from redsched.wire.keys import queue_keys
 from redsched.wire.protocol import Started
 
 T = TypeVar("T")
@@ -23,13 +25,11 @@ T = TypeVar("T")
 class Context:
     """One run of a task. ``token`` names it: pass it, or ``id``, on as an idempotency key."""
 
-    __slots__ = ("_asked", "_loop", "_started", "_thread", "cancel_requested", "lease_lost")
+    __slots__ = ("_client", "_loop", "_started", "_thread", "cancel_requested", "lease_lost")
 
-    def __init__(
-        self, started: Started, asked: Asked, loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, started: Started, client: AsyncClient, loop: asyncio.AbstractEventLoop) -> None:
         self._started = started
-        self._asked = asked
+        self._client = client
         self._loop = loop
         self._thread = threading.get_ident()  # of the loop
         self.lease_lost = False  # another worker may run the task by now: stop
@@ -97,7 +97,9 @@ class Context:
         Raises:
             LeaseLost: the task is not this run's any more; nothing was written.
         """
-        answer = await self._here(self._asked.progress(self._started, value))
+        started = self._started
+        call = protocol.progress(queue_keys(self._client.cell, started.queue), started.id, started.token, value)
+        answer = await self._here(self._client.transport.send(call))
         if answer == "lost":
             self.lease_lost = True
             raise LeaseLost(self.id, self.attempt)
@@ -114,7 +116,7 @@ class Context:
 
     async def parents(self) -> list[Kin]:
         """The tasks that this one comes after, with what they returned: up to 8 KiB of JSON each."""
-        return await self._here(self._asked.parents(self._started))
+        return await self._here(self._client.parents(self.id, queue=self.queue))
 
     def parents_sync(self) -> list[Kin]:
         """``parents`` for handlers that are plain functions.

@@ -15,14 +15,14 @@ import time
 from collections.abc import Sequence
 
 from redsched.client import AsyncClient
-from redsched.engine.agenda import Agenda
 from redsched.engine.firing import Schedules
 from redsched.engine.inbox import Inboxes
 from redsched.engine.isolation import Isolation, Refusals, is_its_own
 from redsched.engine.loop import Loop
 from redsched.engine.observer import Observer, Silent
-from redsched.engine.stranded import Stranded
+from redsched.engine.orphans import Orphans
 from redsched.engine.sweeps import Sweeps
+from redsched.engine.wakeups import Wakeups
 from redsched.eventloop import own_task
 from redsched.model.errors import StoreError
 from redsched.settings import Settings
@@ -32,7 +32,7 @@ from redsched.wire.codec import is_name, text_of
 from redsched.wire.ids import nonce
 from redsched.wire.keys import QueueKeys, queue_keys
 from redsched.wire.protocol import Moved, Promoted
-from redsched.wire.replies import Refused, Unanswered, Unreached
+from redsched.wire.redis_errors import Refused, Unanswered, Unreached
 
 log = logging.getLogger("redsched.mover")
 QUEUES_A_CALL = 16
@@ -80,9 +80,9 @@ class Mover:
         self._restart = True  # whether the scan has to begin again
         self._whole = True  # whether it goes on until its end
         self._inboxes = Inboxes(self._client, self._known, self._observer)
-        self._stranded = Stranded(self._client)
+        self._orphans = Orphans(self._client)
         self._schedules = Schedules(self._client, self._observer, lambda: self._acting)
-        self._agenda = Agenda(self._client, lambda: self._acting)
+        self._wakeups = Wakeups(self._client, lambda: self._acting)
         self._promotes = Isolation("promote", self._client.transport, self._observer)
         self._reaps = Isolation("reap", self._client.transport, self._observer)
         self._sweeps = Sweeps(
@@ -101,8 +101,8 @@ class Mover:
         self._inboxes.nudge = ingests.nudge
         fires = Loop("fire", self._schedules.step, observer=self._observer, log=log)
         self._schedules.nudge = fires.nudge
-        attends = Loop("attend", self._agenda.step, observer=self._observer, log=log)
-        self._agenda.nudge = attends.nudge
+        attends = Loop("attend", self._wakeups.step, observer=self._observer, log=log)
+        self._wakeups.nudge = attends.nudge
         loops = (self._moves, sweeps, self._scans, ingests, fires, attends)
         parts = (*(loop.run() for loop in loops), self._watch())
         self._tasks = [own_task(part) for part in parts]
@@ -281,9 +281,9 @@ class Mover:
             await asyncio.sleep(pause)
 
     def _arm(self, armed: bool) -> None:
-        self.armed = self._inboxes.armed = self._schedules.armed = self._agenda.armed = armed
+        self.armed = self._inboxes.armed = self._schedules.armed = self._wakeups.armed = armed
         self._schedules.nudge()
-        self._agenda.nudge()
+        self._wakeups.nudge()
 
     def _changed(self, keys: list[bytes] | None) -> None:
         if keys is None:  # armed: look at everything once, something may have come before
@@ -301,7 +301,7 @@ class Mover:
                 elif key in (self._client.cell_keys.schedules, self._client.cell_keys.calendars):
                     self._schedules.nudge()
                 elif key == self._client.cell_keys.agenda:
-                    self._agenda.told()
+                    self._wakeups.told()
         if self._acting or keys is None:
             self._moves.nudge()
 
@@ -331,7 +331,7 @@ class Mover:
             if self._scan == "0":
                 self._whole = False
             if not self._whole and not self._restart:
-                stranded = self._acting and await self._stranded.step()
+                stranded = self._acting and await self._orphans.step()
                 return SCAN_SOON if stranded else SCAN_EVERY
 
     async def _listed(self) -> set[str]:

@@ -18,9 +18,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from redsched.client import AsyncClient
 from redsched.engine import forks
 from redsched.engine.app import Handler, PayloadMismatch, TaskType
-from redsched.engine.asked import Asked
 from redsched.engine.context import Context
 from redsched.engine.ending import failure, frames_of, kind_of, name_of, not_run, settlement
 from redsched.engine.held import Held, NotBegun, Why, returned
@@ -36,9 +36,9 @@ _PLAIN = frozenset((bool, int, float, str, bytes, list, dict, tuple))
 class Runner:
     """Runs handlers: coroutines on the loop, plain functions in threads."""
 
-    def __init__(self, threads: int, asked: Asked, freed: Callable[[], None]) -> None:
+    def __init__(self, threads: int, client: AsyncClient, freed: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._asked = asked
+        self._client = client
         self._freed = freed  # told when a straggler has ended
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="redsched-handler")
         self._base = contextvars.copy_context()  # every run has a copy of its own: what one sets, no other sees
@@ -60,7 +60,7 @@ class Runner:
         have that task.
         """
         started, handler = held.started, task_type.handler
-        held.context = context = Context(started, self._asked, self._loop)
+        held.context = context = Context(started, self._client, self._loop)
         limit = task_type.timeout_ms if started.timeout_ms is None else started.timeout_ms
         own = self._base.copy()
         outcome: Outcome | OutcomeChosen

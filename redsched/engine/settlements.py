@@ -26,7 +26,7 @@ from redsched.model.errors import (
 )
 from redsched.wire import protocol
 from redsched.wire.protocol import Call, Claimed, Settlement
-from redsched.wire.replies import Kind, Refused, Unanswered, Unreached, sort_error
+from redsched.wire.redis_errors import Kind, Refused, Unanswered, Unreached, sort_error
 
 log = logging.getLogger("redsched.worker")
 MOST = 64  # claims of one call: each may be entered in much

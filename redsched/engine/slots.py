@@ -15,8 +15,8 @@ from redsched.engine.claims import Claims
 from redsched.engine.elapsed import elapsed
 from redsched.engine.held import about
 from redsched.engine.leases import MOST_ASKED, Leases
+from redsched.engine.run_metrics import RunMetrics
 from redsched.engine.runner import CutOff, Runner
-from redsched.engine.tally import Tally
 from redsched.eventloop import own_task
 from redsched.wire.protocol import Settlement
 
@@ -32,7 +32,7 @@ class Slots:
     """
 
     def __init__(
-        self, types: Mapping[str, TaskType], claims: Claims, leases: Leases, runner: Runner, tally: Tally, *,
+        self, types: Mapping[str, TaskType], claims: Claims, leases: Leases, runner: Runner, run_metrics: RunMetrics, *,
         most: int, end: Callable[[Settlement, str], None], nudge: Callable[[], None],
     ) -> None:  # fmt: skip
         """``most``: runs at a time. ``end`` is told how a run ended, ``nudge`` that one ended without a settlement."""
@@ -44,7 +44,7 @@ class Slots:
         self._claims = claims
         self._leases = leases
         self._runner = runner
-        self._tally = tally
+        self._run_metrics = run_metrics
         self._most = most
         self._end = end
         self._nudge = nudge
@@ -88,7 +88,7 @@ class Slots:
                 continue
             asked, started = 0, waiting.popleft().started
             late_ms = began * 1_000 + self.clock_offset - started.due_at
-            self._tally.started(started.queue, started.type, started.attempt, late_ms)
+            self._run_metrics.started(started.queue, started.type, started.attempt, late_ms)
             self._leases.ran(held)
             try:
                 outcome, end = await self._runner.run(held, self._types[started.type])
@@ -96,7 +96,7 @@ class Slots:
                 outcome, end = self._runner.cut_off(held, error)
             now = elapsed()
             self._claims.held.pop(held.key, None)
-            self._tally.finished(started.queue, started.type, outcome, now - began)
+            self._run_metrics.finished(started.queue, started.type, outcome, now - began)
             self.ended += 1
             if end is None:
                 log.warning("task.lost", extra=about(started))

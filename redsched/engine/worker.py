@@ -16,9 +16,9 @@ from typing import Any
 
 from redsched.client import AsyncClient
 from redsched.engine.app import App
-from redsched.engine.asked import Asked
-from redsched.engine.bell import Doorbell, join
+from redsched.engine.app_schedules import put_schedules
 from redsched.engine.claims import Claims
+from redsched.engine.doorbell import Doorbell, join
 from redsched.engine.elapsed import elapsed
 from redsched.engine.held import Why, about, returned
 from redsched.engine.isolation import Refusals, is_its_own
@@ -26,12 +26,11 @@ from redsched.engine.leases import Leases
 from redsched.engine.loop import Loop, cancelled
 from redsched.engine.mover import Mover
 from redsched.engine.observer import Observer, Silent
-from redsched.engine.planned import put_schedules
+from redsched.engine.run_metrics import RunMetrics
 from redsched.engine.runner import Runner
 from redsched.engine.settlements import Settlements, tell_some
 from redsched.engine.slots import Slots
 from redsched.engine.spool import Spool
-from redsched.engine.tally import Tally
 from redsched.engine.watchdog import Watchdog
 from redsched.eventloop import own_task
 from redsched.model.errors import RedschedError, StoreError
@@ -87,7 +86,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._trips = Loop("claim", self._step, observer=self._observer, log=log)
         self._at_once = False
-        self._tally = Tally(self._observer)
+        self._run_metrics = RunMetrics(self._observer)
         self._spool = Spool(settings)
 
     def stop(self) -> None:
@@ -98,9 +97,9 @@ class Worker:
 
     async def run(self) -> int:
         """Work until ``stop``; answers 0, or 1 where something broke that never should (it is logged)."""
-        self._runner = Runner(self.settings.concurrency, Asked(self._client), self._trips.nudge)
+        self._runner = Runner(self.settings.concurrency, self._client, self._trips.nudge)
         self._slots = Slots(
-            self.app.tasks, self._claims, self._leases, self._runner, self._tally,
+            self.app.tasks, self._claims, self._leases, self._runner, self._run_metrics,
             most=self.settings.concurrency, end=self._end, nudge=self._trips.nudge,
         )  # fmt: skip
         self._bell = Doorbell(self._client, self._keys, self.consumer, self._rung, self._refusals)
@@ -312,7 +311,7 @@ class Worker:
             rate = self._slots.ended / passed
             self._ahead = min(int(rate * AHEAD), self.settings.prefetch) if rate * AHEAD > 1 else 0
             self._slots.ended, self._window = 0, now
-        self._tally.tell()
+        self._run_metrics.tell()
         self._observer.slots(self.settings.concurrency, len(self._slots.tasks))
 
     # the end

@@ -23,9 +23,9 @@ from redsched.web.aside import Aside
 from redsched.web.batch import Batch
 from redsched.web.idempotency import once
 from redsched.web.problems import Problem, parameter_problem
-from redsched.wire.answers import identified
 from redsched.wire.codec import is_name
 from redsched.wire.durability import is_durability
+from redsched.wire.idempotency import identified
 from redsched.wire.install import is_queue, some_queues
 
 MAX_PAGE = 1_000

@@ -15,8 +15,8 @@ from redsched.web.aside import Aside
 from redsched.web.bodies import TaskBody
 from redsched.web.problems import MAX_ERRORS, Body, FieldError, Problem, of_error
 from redsched.wire import protocol
-from redsched.wire.answers import identified
 from redsched.wire.cells import Cell
+from redsched.wire.idempotency import identified
 
 
 class Result(msgspec.Struct, omit_defaults=True):

@@ -22,7 +22,7 @@ from redsched.model.retry import Explicit, Exponential, Fixed, RetryPolicy
 from redsched.model.task import DEFAULT_QUEUE, MAX_BATCH, Priority, Task
 from redsched.web.pieces import NO_UTF8, TOO_DEEP, Pieces, TooLong
 from redsched.web.problems import Problem, field_problem, of_validation, unwritten
-from redsched.wire import strict
+from redsched.wire import json_checks
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 SMALL_BODY = 65_536  # most bytes of a body without a payload, and beside a payload
@@ -215,7 +215,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, index: int | None = No
     except RecursionError:
         raise Problem("malformed_json", TOO_DEEP + unwritten(index)) from None
     try:
-        strict.check_text(body)
+        json_checks.check_text(body)
     except ValueError as error:
         raise field_problem("", str(error), index=index) from None
     return found
@@ -245,7 +245,7 @@ def decode_array(body: bytes, longest: int) -> list[TaskBody | Problem]:
         try:
             whole = TASKS.decode(body)
             _VALUE.decode(body)
-            strict.check_text(body)
+            json_checks.check_text(body)
         except (msgspec.DecodeError, ValueError, RecursionError):
             pass  # one of them, or all: look at each
         else:

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from redsched.client import AsyncClient
 from redsched.web.problems import Problem
-from redsched.wire import answers
+from redsched.wire import idempotency
 
 LONG = 65_536  # bytes whose digest is not made on the event loop
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -34,12 +34,12 @@ async def once(
         return await act(None)
     if _KEY.fullmatch(given) is None:
         raise Problem("bad_idempotency_key", "it must be 1 to 255 printable ASCII characters; nothing was done")
-    key = answers.digest(request.url.path.encode(), given.encode())
+    key = idempotency.digest(request.url.path.encode(), given.encode())
     if len(raw) > LONG:
-        body = await asyncio.to_thread(answers.digest, request.scope["query_string"], raw)
+        body = await asyncio.to_thread(idempotency.digest, request.scope["query_string"], raw)
     else:
-        body = answers.digest(request.scope["query_string"], raw)
-    found = await client.transport.send(answers.reserve(client.cell_keys, key, body))
+        body = idempotency.digest(request.scope["query_string"], raw)
+    found = await client.transport.send(idempotency.reserve(client.cell_keys, key, body))
     if found.word == "other":
         raise Problem("idempotency_key_reused", "this Idempotency-Key came with another body before; nothing was done")
     if found.word == "in flight":
@@ -54,10 +54,10 @@ async def once(
     try:
         response = await act(key)
     except BaseException:
-        await client.transport.send(answers.answer(client.cell_keys, key, body, status=None, ttl_ms=ttl_ms))
+        await client.transport.send(idempotency.answer(client.cell_keys, key, body, status=None, ttl_ms=ttl_ms))
         raise
     await client.transport.send(
-        answers.answer(
+        idempotency.answer(
             client.cell_keys, key, body, status=response.status_code, location=response.headers.get("location", ""),
             text=bytes(response.body), ttl_ms=ttl_ms,
         )

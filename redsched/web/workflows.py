@@ -11,7 +11,7 @@ from redsched.model.task import Task
 from redsched.web import bodies
 from redsched.web.pieces import Pieces, TooLong
 from redsched.web.problems import Problem
-from redsched.wire.answers import identified
+from redsched.wire.idempotency import identified
 from redsched.wire.workflow import MOST_TASKS
 
 

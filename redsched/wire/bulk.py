@@ -16,11 +16,11 @@ import msgspec
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidTask
 from redsched.model.task import TaskView
-from redsched.wire import care, protocol
+from redsched.wire import dead_letters, protocol
 from redsched.wire.codec import check_name
+from redsched.wire.exchange import Command
 from redsched.wire.keys import QueueKeys
 from redsched.wire.protocol import Call
-from redsched.wire.replies import Command
 from redsched.wire.several import in_parts
 
 MAX_BULK = 10_000  # tasks that one bulk call acts on
@@ -109,7 +109,7 @@ def bulk(
 def _act(keys: QueueKeys, action: str, ids: Sequence[str]) -> Call[dict[str, str]]:
     if action == "revive":
         return protocol.revive(keys, ids)
-    return care.drop(keys, ids) if action == "drop" else protocol.cancel(keys, ids)
+    return dead_letters.drop(keys, ids) if action == "drop" else protocol.cancel(keys, ids)
 
 
 def matches(view: TaskView, reason: str | None, latest: int | None) -> bool:

@@ -18,7 +18,7 @@ from redsched.model.errors import InvalidTask
 from redsched.model.refused import kind_and_length
 from redsched.model.retry import retry_wire
 from redsched.model.task import MAX_TAGS, PRIORITIES, Attempt, Enqueued, Task, TaskView
-from redsched.wire.strict import check_depth, check_value
+from redsched.wire.json_checks import check_depth, check_value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}", re.ASCII)
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}", re.ASCII)

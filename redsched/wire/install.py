@@ -10,9 +10,10 @@ import msgspec
 
 from redsched.wire import scripts
 from redsched.wire.codec import is_name, text_of
+from redsched.wire.exchange import Command, Mode, load
 from redsched.wire.ids import nonce
 from redsched.wire.keys import GROUP, PRIORITIES, CellKeys, QueueKeys
-from redsched.wire.replies import Command, Kind, Mode, Refused, load, sort_error
+from redsched.wire.redis_errors import Kind, Refused, sort_error
 
 LISTPACK_BYTES = 1_024  # of hash-max-listpack-value: a hash whose values are all shorter stays compact
 

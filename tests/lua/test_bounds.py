@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import care, checkup, events, protocol, schedules
+from redsched.wire import dead_letters, doctor, events, protocol, schedules
 from redsched.wire.keys import CellKeys, queue_keys
 from tests.lua.harness import DAY, HOUR, NOW, Queue
 
@@ -174,7 +174,7 @@ def test_ingest_takes_fewer_large_entries_and_says_that_some_are_left(queue: Que
         fields = {"id": f"t{at}", "type": "t", "payload": json.dumps("x" * 250_000)}
         queue.redis.xadd(queue.key("inbox:q"), fields)
 
-    taken = [queue.send(care.ingest([queue.keys], limit=500))[0] for _ in range(3)]
+    taken = [queue.send(dead_letters.ingest([queue.keys], limit=500))[0] for _ in range(3)]
 
     assert [(one.created, one.left) for one in taken] == [(20, 20), (20, 0), (0, 0)]
 
@@ -184,7 +184,7 @@ def test_ingest_says_of_each_queue_that_it_did_not_reach_that_something_is_left(
         for at in range(3):
             queue.redis.xadd(queue.key(f"inbox:{name}"), {"id": f"{name}{at}", "type": "t", "payload": "1"})
 
-    taken = queue.send(care.ingest([queue.keys, queue.other("r").keys], limit=2))
+    taken = queue.send(dead_letters.ingest([queue.keys, queue.other("r").keys], limit=2))
 
     assert [(one.created, one.left) for one in taken] == [(2, 1), (0, 3)]
 
@@ -217,7 +217,7 @@ def test_the_doctor_judges_a_child_of_many_in_parts(real_queue: Queue, fault: st
 
     pages, cursor = [], b"parts"
     while cursor:
-        call = checkup.inspect(queue.keys, "keys", cursor=cursor, names=[b"parents:q:c"])
+        call = doctor.inspect(queue.keys, "keys", cursor=cursor, names=[b"parents:q:c"])
         pages.append(call.read(queue.run("inspect", call.keys, [NOW, *call.args[1:]])))
         cursor = pages[-1].cursor and b"parts " + pages[-1].cursor.split(b" ", 2)[2]
 

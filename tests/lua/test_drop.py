@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redsched.wire import care, protocol
+from redsched.wire import dead_letters, protocol
 from tests.lua.harness import HOUR, NOW, Queue
 
 
@@ -12,7 +12,7 @@ def test_a_dead_task_goes_with_its_history(queue: Queue) -> None:
     queue.settle(queue.running("a"), "dead", "rejected", "it broke", "Traceback ...")
     assert queue.outcome("a")["attempt:1"].endswith(" it broke")
 
-    assert queue.send(care.drop(queue.keys, ["a"])) == {"a": "dropped"}
+    assert queue.send(dead_letters.drop(queue.keys, ["a"])) == {"a": "dropped"}
 
     assert queue.places() == {}
     assert (queue.task("a"), queue.outcome("a")) == ({}, {})
@@ -32,7 +32,7 @@ def test_a_finished_task_goes_and_its_id_is_free_again(queue: Queue, state: str)
         queue.promote()
     assert queue.task("a")["state"] == state
 
-    assert queue.send(care.drop(queue.keys, ["a"])) == {"a": "dropped"}
+    assert queue.send(dead_letters.drop(queue.keys, ["a"])) == {"a": "dropped"}
 
     assert (queue.places(), queue.outcome("a")) == ({}, {})
     assert queue.enqueue(("a", NOW + HOUR, {"payload": "another"})) == ["created"]
@@ -46,7 +46,7 @@ def test_what_lives_is_left_alone_and_its_state_is_told(queue: Queue) -> None:
     queue.broken.add("string")
     before = queue.dump()
 
-    words = queue.send(care.drop(queue.keys, ["runs", "waits", "scheduled", "string", "ghost"]))
+    words = queue.send(dead_letters.drop(queue.keys, ["runs", "waits", "scheduled", "string", "ghost"]))
 
     assert list(words.values()) == ["running", "ready", "scheduled", "missing", "missing"]
     assert queue.run("drop", [queue.keys.due], [NOW, "task", "a b", ""]) == [b"missing", b"missing"]
@@ -58,7 +58,7 @@ def test_a_duplicate_in_the_due_set_does_not_outlive_its_task(queue: Queue) -> N
     queue.broken.add("a")
     queue.redis.zadd(queue.keys.due, {"a": NOW + HOUR})
 
-    assert queue.send(care.drop(queue.keys, ["a"])) == {"a": "dropped"}
+    assert queue.send(dead_letters.drop(queue.keys, ["a"])) == {"a": "dropped"}
 
     assert queue.places() == {}
 
@@ -75,7 +75,7 @@ def test_only_the_named_members_leave_the_quarantine(queue: Queue) -> None:
     members = {"missing:a": NOW, "bad id:a b": NOW, "bad time:b": NOW}
     queue.redis.zadd(queue.keys.index("quarantine"), members)
 
-    assert queue.send(care.drop_quarantined(queue.keys, [b"missing:a", b"bad id:a b", b"missing:none"])) == 2
+    assert queue.send(dead_letters.drop_quarantined(queue.keys, [b"missing:a", b"bad id:a b", b"missing:none"])) == 2
 
     assert queue.places() == {"quarantine": {"bad time:b": NOW}}
     assert queue.totals() == {"dropped": 2}
@@ -84,10 +84,10 @@ def test_only_the_named_members_leave_the_quarantine(queue: Queue) -> None:
 def test_a_member_that_is_no_text_can_be_dropped_as_it_was_told(queue: Queue) -> None:
     queue.redis.zadd(queue.keys.index("quarantine"), {b"bad id:\xff\n": NOW})
 
-    page = queue.send(care.quarantined(queue.keys))
+    page = queue.send(dead_letters.quarantined(queue.keys))
 
     assert [(item.reason, item.id) for item in page.items] == [("bad id", "\\xff\n")]
-    assert queue.send(care.drop_quarantined(queue.keys, [item.member for item in page.items])) == 1
+    assert queue.send(dead_letters.drop_quarantined(queue.keys, [item.member for item in page.items])) == 1
     assert queue.places() == {}
 
 
@@ -101,7 +101,7 @@ def test_a_task_with_the_id_of_one_that_ran_a_digest_is_not_taken_for_it(queue: 
     queue.promote(now=NOW + 1000)
     (a,) = queue.claim(now=NOW + 1000).tasks
     queue.settle(a, "complete", now=NOW + 1000)
-    queue.send(care.drop(queue.keys, ["a"]))
+    queue.send(dead_letters.drop(queue.keys, ["a"]))
 
     queue.plan("a", {}, due=NOW + HOUR)
     queue.attend(now=NOW + 1000)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import care, protocol
+from redsched.wire import dead_letters, protocol
 from redsched.wire.protocol import Bell, Moved, Settlement
 from tests.lua.harness import HOUR, KEEP_FINISHED, LEASE, NOW, Queue
 
@@ -161,6 +161,6 @@ def test_an_inbox_is_emptied(full: Queue) -> None:
     full.redis.xadd(full.key("inbox:q"), {"id": "a", "type": "t", "payload": "{}", "due": NOW + 5})
     fill(full)
 
-    full.send(care.ingest([full.keys]))
+    full.send(dead_letters.ingest([full.keys]))
 
     assert full.places() == {"due": {"a": NOW + 5}}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import care, events, protocol
+from redsched.wire import dead_letters, events, protocol
 from redsched.wire.keys import CellKeys
 from redsched.wire.protocol import Call
 from tests.lua.halted import each_stop
@@ -170,7 +170,7 @@ def dropped(queue: Queue) -> Call[Any]:
     ended(queue, "a", "dead")
     queue.plan("child", {"after": {"ids": ["a"], "otherwise": "wait"}})
     attend(queue)
-    return care.drop(queue.keys, ["a"])
+    return dead_letters.drop(queue.keys, ["a"])
 
 
 def test_nothing_is_left_of_a_task_wherever_its_drop_stopped(queue: Queue) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import checkup
-from redsched.wire.checkup import Inspected
+from redsched.wire import doctor
+from redsched.wire.doctor import Inspected
 from tests.lua.harness import DAY, HOUR, LEASE, NOW, Queue
 
 
@@ -19,7 +19,7 @@ def lasting(queue: Queue) -> dict[str, Any]:
 def look(queue: Queue, what: str, *names: str, cursor: bytes = b"", limit: int = 100, now: int = NOW) -> Inspected:
     """One page; nothing is written by it."""
     before = lasting(queue)
-    call = checkup.inspect(queue.keys, what, cursor=cursor, limit=limit, names=[name.encode() for name in names])
+    call = doctor.inspect(queue.keys, what, cursor=cursor, limit=limit, names=[name.encode() for name in names])
     page = call.read(queue.run("inspect", call.keys, [now, *call.args[1:]]))
     assert lasting(queue) == before
     return page

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 import redis
 
-from redsched.wire import care, events, protocol
+from redsched.wire import dead_letters, events, protocol
 from redsched.wire.keys import CellKeys
 from redsched.wire.protocol import Call, Settlement
 from tests.lua.harness import LEASE, NOW, Queue
@@ -142,7 +142,7 @@ def test_one_item_of_an_inbox_that_fails_is_set_aside(real_queue: Queue) -> None
     queue.redis.xadd(queue.key("inbox:q"), bad)
     queue.redis.xadd(queue.key("inbox:q"), {"id": "good", "type": "t", "payload": "{}"})
 
-    answer(queue, care.ingest([queue.keys]))
+    answer(queue, dead_letters.ingest([queue.keys]))
     promote(queue)
 
     assert queue.redis.xlen(queue.key("inbox:q")) == 0

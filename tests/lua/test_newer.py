@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from redsched.model.explain import explained
-from redsched.wire import checkup, events, protocol
+from redsched.wire import doctor, events, protocol
 from redsched.wire.keys import CellKeys
 from tests.lua.harness import DAY, HOUR, LEASE, NOW, Queue
 
@@ -221,10 +221,10 @@ def test_the_doctor_and_explain_say_that_a_newer_one_must_decide(real_queue: Que
     queue.redis.zadd(queue.key("line:q:k"), {"first": 1})
     queue.promote()
 
-    look = checkup.inspect(queue.keys, "tasks", names=[b"due", b"held", b"first"])
+    look = doctor.inspect(queue.keys, "tasks", names=[b"due", b"held", b"first"])
     found = look.read(queue.run("inspect", look.keys, [NOW, *look.args[1:]])).faults
     assert [(fault.name, fault.rule) for fault in found] == [(b"due", "newer"), (b"held", "newer"), (b"first", "newer")]
-    keys = checkup.inspect(queue.keys, "keys", names=[b"line:q:k"])
+    keys = doctor.inspect(queue.keys, "keys", names=[b"line:q:k"])
     assert keys.read(queue.run("inspect", keys.keys, [NOW, *keys.args[1:]])).faults == []
     assert explained(queue.send(events.explain(queue.keys, "due"))).code == "needs_newer"
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from redsched.wire import checkup
+from redsched.wire import doctor
 from tests.lua.harness import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
 from tests.lua.test_inspect import lasting
 
 
 def mend(queue: Queue, *faults: tuple[str, str], now: int = NOW) -> list[str]:
     """What has become of each; the namespace is checked afterwards."""
-    return queue.send(checkup.repair(queue.keys, [(kind, name.encode()) for kind, name in faults]), now=now)
+    return queue.send(doctor.repair(queue.keys, [(kind, name.encode()) for kind, name in faults]), now=now)
 
 
 def well(queue: Queue, *ids: str, now: int = NOW) -> bool:
     """Whether a second look finds nothing."""
-    call = checkup.inspect(queue.keys, "tasks", names=[task_id.encode() for task_id in ids])
+    call = doctor.inspect(queue.keys, "tasks", names=[task_id.encode() for task_id in ids])
     return call.read(queue.run("inspect", call.keys, [now, *call.args[1:]])).faults == []
 
 
@@ -212,7 +212,7 @@ def test_a_key_of_a_wrong_type_is_moved_aside_and_nothing_of_it_is_lost(real_que
     for _ in range(2):
         queue.redis.delete(queue.keys.due)
         queue.redis.set(queue.keys.due, "mine")
-        call = checkup.repair(queue.keys, [("key", b"due:q"), ("task", b"a")])
+        call = doctor.repair(queue.keys, [("key", b"due:q"), ("task", b"a")])
         assert call.read(queue.run("repair", call.keys, [NOW, *call.args[1:]])) == ["aside", "scheduled"]
 
     assert queue.places() == {"due": {"a": NOW}}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import checkup, events
+from redsched.wire import doctor, events
 from redsched.wire.keys import CellKeys
 from tests.lua.harness import HOUR, NOW, Queue
 from tests.lua.test_inspect import look, rules
@@ -411,7 +411,7 @@ def test_keys_of_a_wrong_type_go_aside_and_what_they_held_is_put_back(real_queue
         queue.redis.set(queue.key(name), "mine")
         queue.redis.expire(queue.key(name), 100)
     names = ("agenda", "listeners:x", "children:q:parent", "parents:q:child")
-    call = checkup.repair(queue.keys, [*(("key", name.encode()) for name in names), ("task", b"a"), ("task", b"child")])
+    call = doctor.repair(queue.keys, [*(("key", name.encode()) for name in names), ("task", b"a"), ("task", b"child")])
 
     assert call.read(queue.run("repair", call.keys, [NOW, *call.args[1:]])) == ["aside"] * 4 + ["held"] * 2
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from redsched.wire import care
+from redsched.wire import dead_letters
 from tests.lua.harness import HOUR, NOW, Queue
 
 THEN = NOW + HOUR
@@ -19,7 +19,7 @@ def test_an_id_whose_hash_has_come_is_scheduled(queue: Queue) -> None:
     assert queue.places() == {"quarantine": {"missing:a": NOW}}
     queue.write("a", type="t", payload="{}")
 
-    assert queue.send(care.requeue(queue.keys, ["a"], due=THEN)) == {"a": "requeued"}
+    assert queue.send(dead_letters.requeue(queue.keys, ["a"], due=THEN)) == {"a": "requeued"}
 
     assert queue.places() == {"due": {"a": THEN}}
     assert queue.events()[-1] == "requeued a"
@@ -30,7 +30,7 @@ def test_without_a_time_it_is_due_now(queue: Queue) -> None:
     queue.write("a", type="t", payload="{}")
     quarantine(queue, "bad time:a")
 
-    queue.send(care.requeue(queue.keys, ["a"]))
+    queue.send(dead_letters.requeue(queue.keys, ["a"]))
 
     assert queue.places() == {"due": {"a": NOW}}
 
@@ -39,7 +39,7 @@ def test_it_leaves_under_every_reason_at_once(queue: Queue) -> None:
     queue.write("a", type="t", payload="{}")
     quarantine(queue, "missing:a", "bad time:a", "wrong type:a", "missing:b")
 
-    assert queue.send(care.requeue(queue.keys, ["a"], due=THEN)) == {"a": "requeued"}
+    assert queue.send(dead_letters.requeue(queue.keys, ["a"], due=THEN)) == {"a": "requeued"}
 
     assert queue.places() == {"due": {"a": THEN}, "quarantine": {"missing:b": NOW}}
 
@@ -50,7 +50,10 @@ def test_one_without_a_usable_hash_stays_and_its_key_is_not_touched(queue: Queue
     quarantine(queue, "missing:ghost", "wrong type:string")
     before = queue.dump()
 
-    assert queue.send(care.requeue(queue.keys, ["ghost", "string"])) == {"ghost": "no hash", "string": "wrong type"}
+    assert queue.send(dead_letters.requeue(queue.keys, ["ghost", "string"])) == {
+        "ghost": "no hash",
+        "string": "wrong type",
+    }
 
     assert queue.dump() == before
 
@@ -59,7 +62,7 @@ def test_what_is_not_in_the_quarantine_is_not_scheduled(queue: Queue) -> None:
     queue.seed("waits", due=THEN)
     before = queue.dump()
 
-    assert queue.send(care.requeue(queue.keys, ["waits", "ghost"])) == {"waits": "missing", "ghost": "missing"}
+    assert queue.send(dead_letters.requeue(queue.keys, ["waits", "ghost"])) == {"waits": "missing", "ghost": "missing"}
     assert queue.run("requeue", [queue.keys.due], [NOW, 0, "a b", ""]) == [b"missing", b"missing"]
 
     assert queue.dump() == before
@@ -72,7 +75,7 @@ def test_a_task_that_has_its_place_keeps_it_and_leaves_the_quarantine(queue: Que
     places = queue.places()
     quarantine(queue, "missing:waits", "bad time:runs", "missing:done")
 
-    words = queue.send(care.requeue(queue.keys, ["waits", "runs", "done"]))
+    words = queue.send(dead_letters.requeue(queue.keys, ["waits", "runs", "done"]))
 
     assert words == {"waits": "scheduled", "runs": "running", "done": "completed"}
     assert queue.places() == places

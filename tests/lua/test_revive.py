@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import care, protocol
+from redsched.wire import dead_letters, protocol
 from tests.lua.harness import HOUR, NOW, Queue
 from tests.lua.test_cancel import SEED
 
@@ -116,7 +116,7 @@ def test_a_dead_child_runs_again_though_its_parent_was_removed_meanwhile(queue: 
         queue.settle(started, outcome)
         queue.attend()
         queue.promote()
-    queue.send(care.drop(queue.keys, ["parent"]))
+    queue.send(dead_letters.drop(queue.keys, ["parent"]))
     queue.attend()
 
     queue.run("revive", [queue.keys.due], [NOW, 0, "child"])

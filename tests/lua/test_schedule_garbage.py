@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import checkup
+from redsched.wire import doctor
 from tests.lua.harness import HOUR, NOW, Queue
 from tests.lua.timetable import FIELDS, NEVER, Timetable, decision
 
@@ -217,7 +217,7 @@ def test_words_of_a_mover_that_are_none_end_the_call(times: Timetable) -> None:
 def look(queue: Queue, *names: str) -> dict[str, str]:
     """The rules that keys break, as ``inspect`` of those keys or, without names, of the whole set tells."""
     what, words = ("keys", [name.encode() for name in names]) if names else ("schedules", [])
-    found = queue.send(checkup.inspect(queue.keys, what, names=words))
+    found = queue.send(doctor.inspect(queue.keys, what, names=words))
     assert found.looked == len(names) or not names
     return {fault.name.decode(): fault.rule for fault in found.faults}
 
@@ -241,7 +241,7 @@ def test_a_schedule_in_no_set_and_one_that_is_nothing_but_a_member_are_found_and
     assert look(queue) == {name: rule for name, rule in faults.items() if rule != "unscheduled"}
 
     targets = [*faults, "schedule:good", "schedule:none", "schedule:over", "schedule:paused"]
-    mended = queue.send(checkup.repair(queue.keys, [("key", name.encode()) for name in targets]))
+    mended = queue.send(doctor.repair(queue.keys, [("key", name.encode()) for name in targets]))
     assert mended == ["scheduled", "dropped", "scheduled", "scheduled", *["well"] * 4]
 
     assert look(queue) == look(queue, *targets) == {}
@@ -256,7 +256,7 @@ def test_a_member_that_is_no_name_is_mended_too(times: Timetable) -> None:
     times.redis.zadd(times.queue.key("schedules"), {"no name": 5, "": 6})
 
     assert look(times.queue) == {"schedule:no name": "no_schedule", "schedule:": "no_schedule"}
-    repair = checkup.repair(times.queue.keys, [("key", b"schedule:no name"), ("key", b"schedule:")])
+    repair = doctor.repair(times.queue.keys, [("key", b"schedule:no name"), ("key", b"schedule:")])
     assert times.queue.send(repair) == ["dropped", "dropped"]
     assert times.looks() == {}
 
@@ -271,13 +271,13 @@ def test_keys_of_schedules_have_a_type_and_no_end(times: Timetable) -> None:
     assert look(queue, "schedule:s", "schedules", "calendars") == dict.fromkeys(
         ("schedule:s", "schedules", "calendars"), "key_ttl"
     )
-    repair = checkup.repair(queue.keys, [("key", b"schedule:s"), ("key", b"schedules"), ("key", b"calendars")])
+    repair = doctor.repair(queue.keys, [("key", b"schedule:s"), ("key", b"schedules"), ("key", b"calendars")])
     assert queue.send(repair) == ["kept"] * 3
 
     for name in ("schedules", "calendars", "schedule:b"):
         queue.redis.delete(queue.key(name))
         queue.redis.set(queue.key(name), "mine")
-    call = checkup.repair(
+    call = doctor.repair(
         queue.keys, [("key", name) for name in (b"schedule:s", b"schedules", b"calendars", b"schedule:b")]
     )
     args = [NOW, *call.args[1:]]
@@ -295,7 +295,7 @@ def test_the_set_of_schedules_has_pages(times: Timetable) -> None:
     names: list[bytes] = []
     cursor, pages = b"", 0
     while cursor or not pages:
-        page = times.queue.send(checkup.inspect(times.queue.keys, "schedules", cursor=cursor, limit=10))
+        page = times.queue.send(doctor.inspect(times.queue.keys, "schedules", cursor=cursor, limit=10))
         names += [fault.name for fault in page.faults]
         cursor, pages = page.cursor, pages + 1
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from redsched.wire import care, events, protocol
+from redsched.wire import dead_letters, events, protocol
 from tests.lua.harness import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, NOW, Queue
 from tests.lua.test_ingest import append
 
@@ -126,7 +126,7 @@ def test_while_there_is_more_the_queue_stays_due(queue: Queue) -> None:
 
 
 def test_one_that_is_too_young_to_go_by_a_cap_is_looked_at_in_a_minute(queue: Queue) -> None:
-    queue.send(care.limit(queue.keys, {"most_finished": 0}))
+    queue.send(dead_letters.limit(queue.keys, {"most_finished": 0}))
     assert noted(queue) == {"q": NOW}, "a new cap counts at once"
     complete(queue)
 
@@ -156,7 +156,7 @@ def test_each_queue_of_a_call_is_noted_for_itself(queue: Queue) -> None:
 
 
 def test_a_queue_that_is_empty_for_a_day_is_forgotten_and_its_config_stays(queue: Queue) -> None:
-    queue.send(care.limit(queue.keys, {"most_dead": 5}))
+    queue.send(dead_letters.limit(queue.keys, {"most_dead": 5}))
     empty(queue)
     assert LATER + DAY < noted(queue)["q"] < LATER + DAY + 1
     appointment = noted(queue)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import checkup, protocol, scripts
+from redsched.wire import doctor, protocol, scripts
 from tests.lua.conftest import connections
 from tests.lua.consistency import everything
 from tests.lua.harness import HOUR, KEEP_FINISHED, LEASE, NOW, Queue
@@ -241,14 +241,14 @@ def test_what_a_verb_decides_stands_whatever_is_wrong_with_what_only_tells(
 
 def rules(queue: Queue, key: str) -> list[str]:
     """The rules that a key breaks."""
-    look = checkup.inspect(queue.keys, "keys", names=[key.encode()])
+    look = doctor.inspect(queue.keys, "keys", names=[key.encode()])
     return [fault.rule for fault in look.read(queue.run("inspect", look.keys, [NOW, *look.args[1:]])).faults]
 
 
 @pytest.mark.parametrize("key", ["events", "ready:q", "inbox:q"])
 def test_a_stream_that_takes_no_more_entries_is_found_and_moved_aside(real_queue: Queue, key: str) -> None:
     queue = real_queue
-    mend = checkup.repair(queue.keys, [("key", key.encode())])
+    mend = doctor.repair(queue.keys, [("key", key.encode())])
     queue.redis.xadd(queue.key(key), {"a": "b"})
     if key == "ready:q":
         queue.redis.xgroup_create(queue.key(key), "workers", 0)

@@ -9,7 +9,7 @@ import random
 from typing import Any
 
 from redsched.model.task import Changes, Task
-from redsched.wire import care, protocol
+from redsched.wire import dead_letters, protocol
 from redsched.wire.cells import Cell
 from redsched.wire.keys import PRIORITIES, QueueKeys, queue_keys
 from redsched.wire.protocol import Bell, Call, Claimed, Settlement, Started
@@ -97,9 +97,9 @@ class Operator(Actor):
         rng, keys = self.rng, self.keys(self.rng.choice(QUEUES))
         kind = rng.randrange(8)
         if kind == 6:
-            return care.drop(keys, self.some_ids())
+            return dead_letters.drop(keys, self.some_ids())
         if kind == 7:
-            return care.requeue(keys, self.some_ids(), delay=rng.choice(DELAYS))
+            return dead_letters.requeue(keys, self.some_ids(), delay=rng.choice(DELAYS))
         if kind <= 1:
             return protocol.cancel(keys, self.some_ids())
         if kind == 2:

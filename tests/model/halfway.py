@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from redsched.model.task import Task
-from redsched.wire import care, protocol
+from redsched.wire import dead_letters, protocol
 from redsched.wire.keys import queue_keys
 from redsched.wire.protocol import Bell, Call, Settlement
 from tests.model.oracle import Violation
@@ -85,7 +85,7 @@ class Scene(Run):
         """A verb on two dead tasks."""
         self.do(self.settled("dead", "x"))
         ids = ["t0", "t1"]
-        return protocol.revive(self.q, ids, delay=0) if verb == "revive" else care.drop(self.q, ids)
+        return protocol.revive(self.q, ids, delay=0) if verb == "revive" else dead_letters.drop(self.q, ids)
 
     def late(self, **options: Any) -> Call[Any]:
         """A reap of two tasks whose leases are over."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from redsched.wire import checkup, events, protocol
+from redsched.wire import doctor, events, protocol
 from redsched.wire.cells import Cell
 from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.protocol import Call, Started
@@ -297,11 +297,11 @@ class Promises:
             at = 0
             while at < len(some):
                 page = [name.encode() for name in some[at : at + 50]]
-                told = self.call(checkup.inspect(self.keys, what, names=page))
+                told = self.call(doctor.inspect(self.keys, what, names=page))
                 found += [(fault.kind, fault.name, fault.rule) for fault in told.faults]
                 at += int(told.cursor or len(page))
         for priority in ("high", "normal", "low"):
-            told = self.call(checkup.inspect(self.keys, priority, limit=500))
+            told = self.call(doctor.inspect(self.keys, priority, limit=500))
             found += [(fault.kind, fault.name, fault.rule) for fault in told.faults]
         return found
 
@@ -312,7 +312,7 @@ class Promises:
             if not found:
                 self._note_mended()
                 return
-            self.call(checkup.repair(self.keys, sorted({(kind, name) for kind, name, _ in found})))
+            self.call(doctor.repair(self.keys, sorted({(kind, name) for kind, name, _ in found})))
             self.call(events.attend(self.cell_keys, 500))
             self.call(protocol.promote([self.keys], mover="m", limit=500))
         raise Violation(f"the doctor does not mend {found}")

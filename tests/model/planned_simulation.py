@@ -19,7 +19,7 @@ import redis
 
 from redsched.embedded import EmbeddedServer
 from redsched.model.explain import explained
-from redsched.wire import care, events, protocol, scripts
+from redsched.wire import dead_letters, events, protocol, scripts
 from redsched.wire.protocol import Call, Settlement
 from tests.lua.consistency import assert_consistent
 from tests.model.oracle import Violation
@@ -199,7 +199,7 @@ class World(Makers):
         if which == "sweep":
             self.send(protocol.sweep([self.keys], limit=rng.choice((1, 500))), may_halt=True, may_die=True)
         elif some and which == "drop":
-            self.send(care.drop(self.keys, rng.sample(some, min(3, len(some)))), may_halt=True)
+            self.send(dead_letters.drop(self.keys, rng.sample(some, min(3, len(some)))), may_halt=True)
         elif some and which == "revive":
             known = self.tasks[rng.choice(some)]
             delay = rng.choice((0, 0, 4_000))

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from redsched.client import Client
-from redsched.wire import answers
+from redsched.wire import idempotency
 from redsched.wire.keys import CellKeys
 from tests.api_server import JSON, NDJSON, ApiServer
 from tests.servers import Store
@@ -48,10 +48,10 @@ def test_the_same_key_with_another_body_is_422_and_writes_nothing(api: ApiServer
 
 def test_while_the_first_request_is_under_way_a_repeat_is_409(api: ApiServer, valkey_store: Store) -> None:
     body = msgspec.json.encode(TASK)
-    key = answers.digest(b"/v1/tasks", b"payment-8")
+    key = idempotency.digest(b"/v1/tasks", b"payment-8")
     with Client(valkey_store.url, namespace=valkey_store.namespace) as client:
         keys = CellKeys(client.cell)
-        call = answers.reserve(keys, key, answers.digest(b"", body))
+        call = idempotency.reserve(keys, key, idempotency.digest(b"", body))
         assert client._transport.send(call).word == "new"
 
     answer = api.call("POST", "/v1/tasks", body, JSON | {"idempotency-key": "payment-8"})
@@ -65,7 +65,7 @@ def test_a_first_request_that_crashed_after_its_write_is_finished_by_the_repeat(
 ) -> None:
     key = JSON | {"idempotency-key": "payment-9"}
     first = api.post("/v1/tasks", TASK, headers=key)
-    valkey_store.redis.delete(valkey_store.key("answer:" + answers.digest(b"/v1/tasks", b"payment-9")))  # it lapsed
+    valkey_store.redis.delete(valkey_store.key("answer:" + idempotency.digest(b"/v1/tasks", b"payment-9")))  # it lapsed
 
     second = api.post("/v1/tasks", TASK, headers=key)
 

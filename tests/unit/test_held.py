@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from redsched import App
-from redsched.engine.asked import Asked
+from redsched.client import AsyncClient
 from redsched.engine.elapsed import elapsed
 from redsched.engine.held import TRUSTED, Held, NotBegun, Why
 from redsched.engine.runner import Runner
@@ -93,7 +93,7 @@ class Ran:
 @pytest.mark.parametrize("cause", ["start-by", "lease", "cancel", "time limit"])
 def test_a_plain_function_that_waited_for_a_thread_is_looked_at_in_that_thread(cause: str) -> None:
     async def main() -> list[Any]:
-        runner = Runner(1, Asked.__new__(Asked), lambda: None)
+        runner = Runner(1, AsyncClient.__new__(AsyncClient), lambda: None)
         busy = asyncio.create_task(runner.run(held(), ran.app.tasks["first"]))
         while not ran.names:
             await asyncio.sleep(0.01)

@@ -13,7 +13,7 @@ import pytest
 import redsched
 from redsched import InvalidSetting, InvalidTask, Settings
 from redsched.observe.security import security_checks
-from redsched.wire import strict
+from redsched.wire import json_checks
 from redsched.wire.codec import json_bytes
 from tests.servers import Store
 
@@ -82,7 +82,7 @@ def test_the_check_itself_finds_each_of_them(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_json_that_can_be_read_in_two_ways_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"twice|no number|nested"):
-        strict.check_text(text.encode())
+        json_checks.check_text(text.encode())
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_json_that_can_be_read_in_two_ways_is_refused(text: str) -> None:
     ['{"a":{"a":{"a":1}}}', '"[[["', "[" * 64 + "]" * 64, '{"t":"' + "[{" * 100 + '"}', '["\\"[[["]', "[1e308]"],
 )
 def test_json_that_is_merely_unusual_passes(text: str) -> None:
-    strict.check_text(text.encode())
+    json_checks.check_text(text.encode())
 
 
 @pytest.mark.parametrize("value", [math.nan, {"a": [1, math.inf]}, [None, {"b": -math.inf}], (1.0, math.nan)])

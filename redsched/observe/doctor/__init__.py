@@ -14,8 +14,8 @@ from redsched.observe.doctor import environment, liveness
 from redsched.observe.doctor.invariants import MOST_QUEUES, Walk
 from redsched.observe.doctor.report import Finding, Line, Report, fault_lines, finding, worst
 from redsched.observe.doctor.rules import RULES
-from redsched.wire import checkup
-from redsched.wire.checkup import Fault
+from redsched.wire import doctor
+from redsched.wire.doctor import Fault
 
 __all__ = ["Finding", "Line", "Report", "examine"]
 
@@ -34,7 +34,7 @@ def examine(
     ``pause``: seconds between the two looks. Where it repairs, it looks again afterwards and tells what is left.
     ``tell``: called every other second of a long look with how far it is.
     """
-    way = client.converse("doctor", checkup.find_way(client.mode))
+    way = client.converse("doctor", doctor.find_way(client.mode))
     faults, walk, watch = _faults(client, way, queues, pause, sleep, tell)
     mended: list[Finding] = []
     for _ in range(ROUNDS if repair else 0):
@@ -57,7 +57,7 @@ def examine(
 
 
 def _faults(
-    client: Client, way: checkup.Way, queues: Sequence[str], pause: float, sleep: Callable[[float], None],
+    client: Client, way: doctor.Way, queues: Sequence[str], pause: float, sleep: Callable[[float], None],
     tell: Callable[[str], None],
 ) -> tuple[list[Fault], Walk, liveness.Watch]:
     walk = Walk(client, way, queues, tell)
@@ -86,8 +86,8 @@ def _mend(client: Client, faults: Sequence[Fault]) -> list[Finding]:
             client.install()
             done += [finding(fault, "installed") for fault in named.values() if fault.rule == "epoch"]
         targets = list(named)
-        for at in range(0, len(targets), checkup.MENDED):
-            page = targets[at : at + checkup.MENDED]
+        for at in range(0, len(targets), doctor.MENDED):
+            page = targets[at : at + doctor.MENDED]
             answers = client.repair(queue, page)
             done += [
                 finding(named[target], word) for target, word in zip(page, answers, strict=True) if word != "well"

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from redsched.client import Client
 from redsched.model.errors import StoreDenied, StoreError
 from redsched.observe.doctor.report import Progress
-from redsched.wire import checkup
-from redsched.wire.checkup import BRIEF, MOST, PAGE, SETS, STREAMS, Fault, Inspected, Way
+from redsched.wire import doctor
 from redsched.wire.codec import is_name, text_of
+from redsched.wire.doctor import BRIEF, MOST, PAGE, SETS, STREAMS, Fault, Inspected, Way
 from redsched.wire.keys import queue_keys
 
 MOST_FAULTS = 10_000  # of one look
@@ -49,7 +49,7 @@ class Walk:
 
     def look(self) -> list[Fault]:
         """The suspects of one pass."""
-        listed = self._client.converse("doctor", checkup.listed(self._client.cell_keys))
+        listed = self._client.converse("doctor", doctor.listed(self._client.cell_keys))
         if not self._only:
             self.queues |= {queue for queue in listed or () if is_name(queue)}
         self._look_at_all_keys()
@@ -72,7 +72,7 @@ class Walk:
         listed: set[str] | None = None
         for (queue, kind), names in groups.items():
             if kind == "queue":
-                listed = listed or self._client.converse("doctor", checkup.listed(self._client.cell_keys))
+                listed = listed or self._client.converse("doctor", doctor.listed(self._client.cell_keys))
                 if listed is not None and queue not in listed:
                     still.add(Fault(queue, "queue", b"", "unlisted"))
                 continue
@@ -89,9 +89,9 @@ class Walk:
     def _inspect(self, queue: str, what: str, cursor: bytes = b"", names: Sequence[bytes] = ()) -> Inspected:
         keys = queue_keys(self._client.cell, queue)
         limit = MOST if BRIEF in names else PAGE
-        call = checkup.inspect(keys, what, cursor=cursor, limit=limit, names=names)
+        call = doctor.inspect(keys, what, cursor=cursor, limit=limit, names=names)
         try:
-            return self._client.converse("inspect", checkup.read_only(self._way, call))
+            return self._client.converse("inspect", doctor.read_only(self._way, call))
         except StoreDenied:
             self.denied.add(queue)
             return Inspected(0, b"", 0, [])
@@ -160,8 +160,8 @@ class Walk:
     def _look_for_places(self) -> None:
         """Which places of each queue have a key, as SCAN would tell; one that may not be asked about may be there."""
         names = sorted(self.queues)
-        for at in range(0, len(names), checkup.PAGE):
-            page = [queue_keys(self._client.cell, queue) for queue in names[at : at + checkup.PAGE]]
+        for at in range(0, len(names), doctor.PAGE):
+            page = [queue_keys(self._client.cell, queue) for queue in names[at : at + doctor.PAGE]]
             self._progress.tell(f"{at:,} of {len(names):,} names of queues")
             asked = [
                 (keys.queue, place, ("EXISTS", key))
@@ -171,7 +171,7 @@ class Walk:
                     *((place, keys.index(place)) for place in _LASTING if place not in ("due", "ready")),
                 )
             ]  # fmt: skip
-            replies = self._client.converse("doctor", checkup.ask(*(command for _, _, command in asked)))
+            replies = self._client.converse("doctor", doctor.ask(*(command for _, _, command in asked)))
             for (queue, place, _), reply in zip(asked, replies, strict=True):
                 if reply != 0:
                     self._there[queue].add(place)
@@ -185,7 +185,7 @@ class Walk:
         cursor = b"0"
         while not self.cut:
             try:
-                cursor, names = self._client.converse("scan", checkup.scan(self._client.cell_keys, cursor))
+                cursor, names = self._client.converse("scan", doctor.scan(self._client.cell_keys, cursor))
             except StoreDenied:
                 self.scanned = False
                 return

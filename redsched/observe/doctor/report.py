@@ -10,8 +10,8 @@ from typing import Literal
 import msgspec
 
 from redsched.observe.doctor.rules import RULES
-from redsched.wire.checkup import Fault
 from redsched.wire.codec import text_of
+from redsched.wire.doctor import Fault
 
 Level = Literal["OK", "WARN", "FAIL"]
 SHOWN = 5  # names in one line

@@ -1,4 +1,4 @@
-"""What the doctor reads and mends. Its reading can write nothing: the library's functions that say ``no-writes``, or
+"""What the doctor reads and repairs. Its reading can write nothing: the library's functions that say ``no-writes``, or
 the same text under EVAL_RO where our library is not loaded; loading it would be a write.
 """
 
@@ -11,9 +11,10 @@ import msgspec
 
 from redsched.wire import scripts
 from redsched.wire.codec import text_of
+from redsched.wire.exchange import Chain, Command, Mode
 from redsched.wire.keys import CellKeys, QueueKeys
 from redsched.wire.protocol import Call
-from redsched.wire.replies import Chain, Command, Mode, Refused
+from redsched.wire.redis_errors import Refused
 
 T = TypeVar("T")
 PAGE = 50  # tasks of one call: about a millisecond of the server's time

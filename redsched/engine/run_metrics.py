@@ -1,4 +1,6 @@
-"""Tally: what a worker tells its observer, collected run by run and told in batches, off the hot path."""
+"""Run metrics: what a worker reports to its observer. They are collected run by run and reported in batches, off the
+hot path.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections import defaultdict
 from redsched.engine.observer import Observer
 
 
-class Tally:
+class RunMetrics:
     """Starts and ends of runs since they were last told."""
 
     def __init__(self, observer: Observer) -> None:

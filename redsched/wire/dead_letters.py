@@ -1,4 +1,4 @@
-"""The verbs of care: dead letters, the quarantine and the inboxes. As ``protocol``: pure functions, no I/O."""
+"""Verbs on what was set aside: dead letters, the quarantine, their caps, and the inboxes. Pure functions."""
 
 from __future__ import annotations
 

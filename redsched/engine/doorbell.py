@@ -17,7 +17,7 @@ from redsched.wire import install as installing
 from redsched.wire.codec import text_of
 from redsched.wire.keys import GROUP, PRIORITIES, QueueKeys
 from redsched.wire.protocol import Bell
-from redsched.wire.replies import Refused, Unanswered, Unreached, refusal
+from redsched.wire.redis_errors import Refused, Unanswered, Unreached, refusal
 
 log = logging.getLogger("redsched.worker")
 BLOCK_MS = 10_000

@@ -1,5 +1,5 @@
-"""Agenda: works off what tasks wait for beside their due times: ends of holds, events with many listeners, tasks that
-others come after, pauses that are over.
+"""Wakeups: carries out the entries of ``{rs}:agenda`` when their times come. Tasks wait there for other things than
+their due times: the end of a hold, an event with many listeners, a task that they come after, the end of a pause.
 
 Every call is small, so that other tasks are not late for it. Any number of movers may do it, the script is the only
 lock; one that stands by gives the acting one a moment.
@@ -21,7 +21,7 @@ BLIND = 0.1  # seconds between looks without tracking
 PAGE_LEFT = 128  # so many left in one call: there may be more behind them
 
 
-class Agenda:
+class Wakeups:
     """The step of the loop ``attend``."""
 
     def __init__(self, client: AsyncClient, acting: Callable[[], bool]) -> None:

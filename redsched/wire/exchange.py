@@ -1,13 +1,11 @@
-"""One table that sorts what can go wrong with a call, and the one place that decides what follows. No I/O.
+"""How one call reaches a definite answer: the commands to send, the pauses to make, and what a reply means. No I/O.
 
-``exchange`` is a conversation: it yields the commands to send and the pauses to make, and gets replies or troubles
-back. The
-sync and the async client drive the same one.
+``exchange`` is a conversation: it yields commands and pauses, and gets replies or troubles back. The sync and the async
+client drive the same one. Whether a call is repeated is decided here and nowhere else.
 """
 
 from __future__ import annotations
 
-import enum
 import random
 from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
@@ -15,92 +13,23 @@ from typing import Any, TypeVar
 import msgspec
 
 from redsched.model.errors import (
-    InvalidSchedule,
-    InvalidTask,
     OutcomeUnknown,
     RedschedError,
-    StoreDenied,
     StoreError,
-    StoreFull,
     StoreReadOnly,
     StoreUnavailable,
 )
 from redsched.wire import scripts
 from redsched.wire.codec import Word, text_of
 from redsched.wire.protocol import Call
+from redsched.wire.redis_errors import Kind, Refused, Unanswered, Unreached, only_reads, refusal, sort_error
 
 T = TypeVar("T")
 Command = Sequence[Word]
 
-_OF_SCHEDULES = ("pause_schedule", "trigger")  # their refusals name a field of the schedule's verb
-_PLAIN_READS = frozenset(("queues", "ping", "scan", "metrics", "doctor", "dead"))  # of plain commands
-
 OLDEST_REDIS = 7
 FIRST_PAUSE = 0.02  # seconds; doubles up to LONGEST_PAUSE
 LONGEST_PAUSE = 1.0
-
-
-class Kind(enum.Enum):
-    """What an error reply of Redis asks for."""
-
-    LOAD = "the script is not there: load it and repeat"
-    REPEAT = "Redis is not ready: repeat after a pause"
-    READ_ONLY = "not a primary: reconnect and repeat"
-    FULL = "no memory or disk: back-pressure"
-    DENIED = "credentials or rights"
-    UNREADABLE = "Redis cannot read these bytes and closes the connection: never repeat them"
-    INVALID = "the call itself"
-    NO_FUNCTIONS = "a server without functions: use scripts"
-
-
-_KINDS: tuple[tuple[str, Kind], ...] = (
-    ("NOSCRIPT", Kind.LOAD),
-    ("ERR Function not found", Kind.LOAD),
-    ("LOADING", Kind.REPEAT),
-    ("BUSY ", Kind.REPEAT),
-    ("MASTERDOWN", Kind.REPEAT),
-    ("CLUSTERDOWN", Kind.REPEAT),
-    ("TRYAGAIN", Kind.REPEAT),
-    ("NOREPLICAS", Kind.REPEAT),
-    ("UNBLOCKED", Kind.REPEAT),
-    ("READONLY", Kind.READ_ONLY),
-    ("OOM", Kind.FULL),
-    ("MISCONF", Kind.FULL),
-    ("NOAUTH", Kind.DENIED),
-    ("WRONGPASS", Kind.DENIED),
-    ("NOPERM", Kind.DENIED),
-    ("ERR max number of clients", Kind.REPEAT),
-    ("ERR Protocol error", Kind.UNREADABLE),
-    ("ERR unknown command 'FCALL'", Kind.NO_FUNCTIONS),
-    ("ERR unknown command `FCALL`", Kind.NO_FUNCTIONS),
-    ("ERR unknown command 'FUNCTION'", Kind.NO_FUNCTIONS),
-    ("ERR unknown command `FUNCTION`", Kind.NO_FUNCTIONS),
-)
-
-
-def sort_error(problem: str) -> Kind:
-    """The kind of an error reply, by how it begins. redis-py strips some first words; both forms are known."""
-    for start, kind in _KINDS:
-        if problem.startswith(start) or problem.startswith(start.removeprefix("ERR ")):
-            return kind
-    if "ACL failure in script" in problem or "user executing the script can't" in problem:
-        return Kind.DENIED
-    lower = problem.lower()
-    if "unknown command" in lower and "fcall" in lower:
-        return Kind.NO_FUNCTIONS
-    return Kind.INVALID
-
-
-class Unreached(Exception):
-    """No connection: nothing was sent."""
-
-
-class Unanswered(Exception):
-    """Sent, but no answer came."""
-
-
-class Refused(Exception):
-    """Redis answered with an error, whose text this carries."""
 
 
 def cut_short(found: list[Any], count: int, problem: str) -> list[Any]:
@@ -271,7 +200,7 @@ def exchange(
         if left <= 0:
             if unanswered:
                 raise OutcomeUnknown(call.verb, unanswered)
-            raise error(call.verb, problem, reads=_only_reads(call.verb))
+            raise error(call.verb, problem, reads=only_reads(call.verb))
         yield min(pause * (0.5 + random.random()), left)
         pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -288,34 +217,6 @@ def read_answer(call: Call[T], reply: Any) -> T:
         raise
     except Exception as error:
         problem = f"an answer that cannot be read ({type(error).__name__})"
-        if _only_reads(call.verb):
+        if only_reads(call.verb):
             raise StoreError(call.verb, problem, reads=True) from error
         raise OutcomeUnknown(call.verb, problem) from error
-
-
-def refusal(verb: str, problem: str) -> RedschedError:
-    """The error of the tree for an error reply that is final."""
-    kind, reads = sort_error(problem), _only_reads(verb)
-    if kind is Kind.REPEAT:
-        return StoreUnavailable(verb, problem, reads=reads)
-    if kind is Kind.FULL:
-        return StoreFull(verb, problem, reads=reads)
-    if kind is Kind.DENIED:
-        return StoreDenied(verb, problem, reads=reads)
-    if problem.startswith("RS_INVALID "):
-        _, index, field, why = problem.split(" script: ", maxsplit=1)[0].split(" ", 3)
-        if verb in _OF_SCHEDULES:
-            return InvalidSchedule(field, why)
-        code = "batch_too_large" if why.endswith("with the others of the call") else "invalid"
-        return InvalidTask(field, why, index=int(index) - 1 if verb == "enqueue" else None, code=code)
-    return StoreError(verb, problem, reads=reads)
-
-
-def unavailable(verb: str, problem: str) -> StoreUnavailable:
-    """The error for a plain command that had no answer and is not repeated."""
-    return StoreUnavailable(verb, problem, reads=_only_reads(verb))
-
-
-def _only_reads(verb: str) -> bool:
-    """Whether a verb, or a conversation of plain commands, can have written nothing because it never does."""
-    return verb in _PLAIN_READS or (verb in scripts.verbs() and "no-writes" in scripts.header(verb).flags)

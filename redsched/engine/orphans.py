@@ -1,4 +1,4 @@
-"""Stranded: ready tasks whose entry is gone from its stream (XDEL, XTRIM or DEL by hand); no worker would get them.
+"""Orphans: ready tasks whose entry is gone from its stream (XDEL, XTRIM or DEL by hand); no worker would get them.
 
 No index names them. So each round judges the tasks among the next thousand keys of a SCAN, in calls of a millisecond;
 one that is still stranded in the same way a round later gets an entry again. Any other fault is left to the doctor.
@@ -15,9 +15,9 @@ from typing import TypeVar
 from redsched.client import AsyncClient
 from redsched.engine.isolation import is_its_own
 from redsched.model.errors import StoreDenied, StoreError
-from redsched.wire import checkup
-from redsched.wire.checkup import MENDED, PAGE, Fault
+from redsched.wire import doctor
 from redsched.wire.codec import is_name, text_of
+from redsched.wire.doctor import MENDED, PAGE, Fault
 from redsched.wire.keys import QueueKeys, queue_keys
 from redsched.wire.protocol import Call
 
@@ -27,7 +27,7 @@ PAUSE = 0.02  # seconds between calls
 READY = b"hash|ready|"  # how the mark of a ready task begins
 
 
-class Stranded:
+class Orphans:
     """Goes round the keys of a cell for ever, one step at a time."""
 
     def __init__(self, client: AsyncClient) -> None:
@@ -42,10 +42,10 @@ class Stranded:
         for keys, ids in self._pages((fault.queue, fault.name) for fault in again):
             for at in range(0, len(ids), MENDED):
                 some = [("task", task_id) for task_id in ids[at : at + MENDED]]
-                if await self._send(checkup.repair(keys, some)) is not None:
+                if await self._send(doctor.repair(keys, some)) is not None:
                     log.warning("tasks.stranded", extra={"queue": keys.queue, "n": len(some)})
         try:
-            steps = checkup.scan(self._client.cell_keys, self._cursor)
+            steps = doctor.scan(self._client.cell_keys, self._cursor)
             self._cursor, names = await self._client.transport.steps("scan", steps)
         except StoreDenied:
             return False  # these credentials may not look around
@@ -58,7 +58,7 @@ class Stranded:
         for keys, ids in self._pages(tasks):
             at = 0
             while at < len(ids):
-                page = await self._send(checkup.inspect(keys, "tasks", names=ids[at:]))
+                page = await self._send(doctor.inspect(keys, "tasks", names=ids[at:]))
                 faults = [] if page is None else page.faults
                 found += [fault for fault in faults if fault.rule == "unindexed" and fault.mark.startswith(READY)]
                 at += int(page.cursor) if page is not None and page.cursor else len(ids)  # fewer where they take long

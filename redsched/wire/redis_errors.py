@@ -1,0 +1,111 @@
+"""What can go wrong between a client and Redis: one table sorts the error replies, and names redsched's error for each.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from redsched.model.errors import (
+    InvalidSchedule,
+    InvalidTask,
+    RedschedError,
+    StoreDenied,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
+from redsched.wire import scripts
+
+_OF_SCHEDULES = ("pause_schedule", "trigger")  # their refusals name a field of the schedule's verb
+_PLAIN_READS = frozenset(("queues", "ping", "scan", "metrics", "doctor", "dead"))  # of plain commands
+
+
+class Kind(enum.Enum):
+    """What an error reply of Redis asks for."""
+
+    LOAD = "the script is not there: load it and repeat"
+    REPEAT = "Redis is not ready: repeat after a pause"
+    READ_ONLY = "not a primary: reconnect and repeat"
+    FULL = "no memory or disk: back-pressure"
+    DENIED = "credentials or rights"
+    UNREADABLE = "Redis cannot read these bytes and closes the connection: never repeat them"
+    INVALID = "the call itself"
+    NO_FUNCTIONS = "a server without functions: use scripts"
+
+
+_KINDS: tuple[tuple[str, Kind], ...] = (
+    ("NOSCRIPT", Kind.LOAD),
+    ("ERR Function not found", Kind.LOAD),
+    ("LOADING", Kind.REPEAT),
+    ("BUSY ", Kind.REPEAT),
+    ("MASTERDOWN", Kind.REPEAT),
+    ("CLUSTERDOWN", Kind.REPEAT),
+    ("TRYAGAIN", Kind.REPEAT),
+    ("NOREPLICAS", Kind.REPEAT),
+    ("UNBLOCKED", Kind.REPEAT),
+    ("READONLY", Kind.READ_ONLY),
+    ("OOM", Kind.FULL),
+    ("MISCONF", Kind.FULL),
+    ("NOAUTH", Kind.DENIED),
+    ("WRONGPASS", Kind.DENIED),
+    ("NOPERM", Kind.DENIED),
+    ("ERR max number of clients", Kind.REPEAT),
+    ("ERR Protocol error", Kind.UNREADABLE),
+    ("ERR unknown command 'FCALL'", Kind.NO_FUNCTIONS),
+    ("ERR unknown command `FCALL`", Kind.NO_FUNCTIONS),
+    ("ERR unknown command 'FUNCTION'", Kind.NO_FUNCTIONS),
+    ("ERR unknown command `FUNCTION`", Kind.NO_FUNCTIONS),
+)
+
+
+def sort_error(problem: str) -> Kind:
+    """The kind of an error reply, by how it begins. redis-py strips some first words; both forms are known."""
+    for start, kind in _KINDS:
+        if problem.startswith(start) or problem.startswith(start.removeprefix("ERR ")):
+            return kind
+    if "ACL failure in script" in problem or "user executing the script can't" in problem:
+        return Kind.DENIED
+    lower = problem.lower()
+    if "unknown command" in lower and "fcall" in lower:
+        return Kind.NO_FUNCTIONS
+    return Kind.INVALID
+
+
+class Unreached(Exception):
+    """No connection: nothing was sent."""
+
+
+class Unanswered(Exception):
+    """Sent, but no answer came."""
+
+
+class Refused(Exception):
+    """Redis answered with an error, whose text this carries."""
+
+
+def refusal(verb: str, problem: str) -> RedschedError:
+    """The error of the tree for an error reply that is final."""
+    kind, reads = sort_error(problem), only_reads(verb)
+    if kind is Kind.REPEAT:
+        return StoreUnavailable(verb, problem, reads=reads)
+    if kind is Kind.FULL:
+        return StoreFull(verb, problem, reads=reads)
+    if kind is Kind.DENIED:
+        return StoreDenied(verb, problem, reads=reads)
+    if problem.startswith("RS_INVALID "):
+        _, index, field, why = problem.split(" script: ", maxsplit=1)[0].split(" ", 3)
+        if verb in _OF_SCHEDULES:
+            return InvalidSchedule(field, why)
+        code = "batch_too_large" if why.endswith("with the others of the call") else "invalid"
+        return InvalidTask(field, why, index=int(index) - 1 if verb == "enqueue" else None, code=code)
+    return StoreError(verb, problem, reads=reads)
+
+
+def unavailable(verb: str, problem: str) -> StoreUnavailable:
+    """The error for a plain command that had no answer and is not repeated."""
+    return StoreUnavailable(verb, problem, reads=only_reads(verb))
+
+
+def only_reads(verb: str) -> bool:
+    """Whether a verb, or a conversation of plain commands, can have written nothing because it never does."""
+    return verb in _PLAIN_READS or (verb in scripts.verbs() and "no-writes" in scripts.header(verb).flags)
