@@ -133,14 +133,15 @@ class EventVerbs(_Shared):
         call = events.put_rule(self.cell_keys, rule, max_payload=self.settings.max_payload_bytes)
         return self._transport.send(call)
 
-    def rule(self, id: str) -> Rule | None:
-        """A rule; None where there is none."""
-        page = self._transport.send(events.rules(self.cell_keys, [id]))
+    def rule(self, id: str, *, stored: bool = False) -> Rule | None:
+        """A rule; None where there is none. ``stored``: its payload is ``msgspec.Raw``, byte for byte as it is
+        stored."""
+        page = self._transport.send(events.rules(self.cell_keys, [id], stored=stored))
         return page.items[0] if page.items else None
 
-    def rules(self, *, limit: int = 100, cursor: str | None = None) -> RulePage:
-        """One page of the rules."""
-        return self._transport.send(events.rules(self.cell_keys, cursor=cursor, limit=limit))
+    def rules(self, *, limit: int = 100, cursor: str | None = None, stored: bool = False) -> RulePage:
+        """One page of the rules; ``stored``: as ``rule``."""
+        return self._transport.send(events.rules(self.cell_keys, cursor=cursor, limit=limit, stored=stored))
 
     def drop_rule(self, id: str) -> bool:
         """Remove a rule; the tasks that it made stay. False where there is none."""
@@ -250,14 +251,14 @@ class AsyncEventVerbs(_Shared):
         call = events.put_rule(self.cell_keys, rule, max_payload=self.settings.max_payload_bytes)
         return await self.transport.send(call)
 
-    async def rule(self, id: str) -> Rule | None:
+    async def rule(self, id: str, *, stored: bool = False) -> Rule | None:
         """As ``EventVerbs.rule``."""
-        page = await self.transport.send(events.rules(self.cell_keys, [id]))
+        page = await self.transport.send(events.rules(self.cell_keys, [id], stored=stored))
         return page.items[0] if page.items else None
 
-    async def rules(self, *, limit: int = 100, cursor: str | None = None) -> RulePage:
+    async def rules(self, *, limit: int = 100, cursor: str | None = None, stored: bool = False) -> RulePage:
         """As ``EventVerbs.rules``."""
-        return await self.transport.send(events.rules(self.cell_keys, cursor=cursor, limit=limit))
+        return await self.transport.send(events.rules(self.cell_keys, cursor=cursor, limit=limit, stored=stored))
 
     async def drop_rule(self, id: str) -> bool:
         """As ``EventVerbs.drop_rule``."""

@@ -45,13 +45,14 @@ class Schedules:
         """
         return self._run(self._talks.patch(schedule_id, patch))
 
-    def get(self, schedule_id: str) -> ScheduleView:
-        """All that is known of one; raises ScheduleNotFound."""
-        return self._run(self._talks.get(schedule_id))
+    def get(self, schedule_id: str, *, stored: bool = False) -> ScheduleView:
+        """All that is known of one; ``stored``: its payload is ``msgspec.Raw``, byte for byte as it is stored. Raises
+        ScheduleNotFound."""
+        return self._run(self._talks.get(schedule_id, stored))
 
-    def list(self, *, limit: int = 50, cursor: str | None = None) -> SchedulePage:
-        """One page of 1..100, the one that is looked at next first."""
-        return self._run(self._talks.page(limit, cursor))
+    def list(self, *, limit: int = 50, cursor: str | None = None, stored: bool = False) -> SchedulePage:
+        """One page of 1..100, the one that is looked at next first; ``stored``: as ``get``."""
+        return self._run(self._talks.page(limit, cursor, stored))
 
     def delete(self, schedule_id: str) -> bool:
         """Remove one; the tasks that it made stay. False where there is none."""
@@ -123,13 +124,13 @@ class AsyncSchedules:
         """As ``Schedules``."""
         return await self._run(self._talks.patch(schedule_id, patch))
 
-    async def get(self, schedule_id: str) -> ScheduleView:
+    async def get(self, schedule_id: str, *, stored: bool = False) -> ScheduleView:
         """As ``Schedules``."""
-        return await self._run(self._talks.get(schedule_id))
+        return await self._run(self._talks.get(schedule_id, stored))
 
-    async def list(self, *, limit: int = 50, cursor: str | None = None) -> SchedulePage:
+    async def list(self, *, limit: int = 50, cursor: str | None = None, stored: bool = False) -> SchedulePage:
         """As ``Schedules``."""
-        return await self._run(self._talks.page(limit, cursor))
+        return await self._run(self._talks.page(limit, cursor, stored))
 
     async def delete(self, schedule_id: str) -> bool:
         """As ``Schedules``."""

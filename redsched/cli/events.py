@@ -84,6 +84,7 @@ def put(given: Invocation, /, id: str, path: Path | None, **fields: Any) -> None
 def _rule_of(id: str, path: Path | None, fields: dict[str, Any]) -> Rule:
     import msgspec
 
+    from redsched.model.definition import keep_payload
     from redsched.model.rule import Rule
 
     if path is None:
@@ -96,7 +97,11 @@ def _rule_of(id: str, path: Path | None, fields: dict[str, Any]) -> Rule:
     else:
         text = path.read_text(encoding="utf-8")
         try:
-            document = tomllib.loads(text) if path.suffix == ".toml" else msgspec.json.decode(text)
+            if path.suffix == ".toml":
+                document = tomllib.loads(text)
+            else:
+                document = msgspec.json.decode(bytes(read.checked_json(text.encode())), type=dict[str, Any])
+                keep_payload(document, text.encode())
         except (ValueError, msgspec.DecodeError) as error:
             raise click.UsageError(f"{path}: {error}") from None
     try:
@@ -112,7 +117,7 @@ def _rule_of(id: str, path: Path | None, fields: dict[str, Any]) -> Rule:
 def rule_list(given: Invocation, limit: int, cursor: str | None) -> None:
     """List the rules."""
     with given.client() as client:
-        page = client.rules(limit=limit, cursor=cursor)
+        page = client.rules(limit=limit, cursor=cursor, stored=True)
     if given.json:
         render.document(page)
         return
@@ -131,7 +136,7 @@ def rule_list(given: Invocation, limit: int, cursor: str | None) -> None:
 def rule_show(given: Invocation, id: str) -> None:
     """Show one rule as JSON."""
     with given.client() as client:
-        found = client.rule(id)
+        found = client.rule(id, stored=True)
     if found is None:
         raise Failure(f"No rule {id}.", NOT_FOUND)
     render.document(found)

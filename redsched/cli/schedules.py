@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Callable, Sequence
 from datetime import date, time
@@ -71,7 +70,7 @@ def list_(given: Invocation, limit: int, cursor: str | None) -> None:
     from redsched.model.views import described, view_document
 
     with given.client() as client:
-        page = client.schedules.list(limit=limit, cursor=cursor)
+        page = client.schedules.list(limit=limit, cursor=cursor, stored=True)
     if given.json:
         render.document({"items": [view_document(view) for view in page.items], "next_cursor": page.next_cursor})
         return
@@ -96,7 +95,7 @@ def show(given: Invocation, id: str) -> None:
     from redsched.model.views import described, view_document
 
     with given.client() as client:
-        view = client.schedules.get(id)
+        view = client.schedules.get(id, stored=True)
     if given.json:
         render.document(view_document(view))
         return
@@ -348,15 +347,33 @@ def _definition(fields: dict[str, Any], index: int | None = None) -> Schedule:
 def _read_file(name: str) -> Sequence[dict[str, Any]]:
     try:
         content = Path(name).read_bytes()
-        found = json.loads(content) if name.endswith(".json") else tomllib.loads(content.decode())
+        is_json = name.endswith(".json")
+        found = _written(bytes(read.checked_json(content))) if is_json else tomllib.loads(content.decode())
     except OSError as error:
         raise click.BadParameter(f"{name}: {error.strerror}; nothing was written", param_hint="--file") from None
     except ValueError as error:
         raise click.BadParameter(f"{name}: {error}; nothing was written", param_hint="--file") from None
-    listed = _as_json(found if isinstance(found, list) else found.get("schedule"))
+    listed = _as_json(found.get("schedule") if isinstance(found, dict) else found)
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
         raise click.BadParameter(f"{name}: has no [[schedule]] tables; nothing was written", param_hint="--file")
     return listed
+
+
+def _written(text: bytes) -> Any:
+    """The definitions of JSON, a list or ``{"schedule": [...]}``, each with its payload as it is written."""
+    import msgspec
+
+    from redsched.model.definition import keep_payload
+
+    found = msgspec.json.decode(text)
+    if isinstance(found, dict):
+        parts = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        return {"schedule": _written(bytes(parts.get("schedule", b"null")))}
+    if isinstance(found, list):
+        for one, part in zip(found, msgspec.json.decode(text, type=list[msgspec.Raw]), strict=True):
+            if isinstance(one, dict):
+                keep_payload(one, bytes(part))
+    return found
 
 
 def _as_json(value: Any) -> Any:
@@ -384,4 +401,6 @@ def _runs(given: Invocation, runs: Sequence[Run]) -> None:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    import msgspec
+
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

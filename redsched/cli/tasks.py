@@ -24,7 +24,7 @@ def queue_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _condition_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--conditions", metavar="JSON|@FILE|-", callback=read.payload, help="All that can be asked for."),
+        click.option("--conditions", metavar="JSON|@FILE|-", callback=read.decoded, help="All that can be asked for."),
         click.option("--fifo", is_flag=True, default=None, help="In the order of its key."),
         click.option("--after", metavar="ID", multiple=True, help="When that task has completed; may be repeated."),
         click.option("--wait-for", metavar="FACT", multiple=True, help="Hold it until then; may be repeated."),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from redsched.model.duration import UNITS_MS, duration_ms, duration_text, instant_ms, latest_ms
 from redsched.model.duration import instant as at
 from redsched.model.retry import Explicit, Exponential, Fixed, RetryPolicy
+
+if TYPE_CHECKING:
+    import msgspec
 
 Value = TypeVar("Value")
 _PAST = "redsched.past"  # where a command remembers that it was given --past
@@ -54,14 +57,18 @@ def retry_policy(text: str) -> RetryPolicy:
 
 
 def json_value(text: str) -> Any:
-    """JSON, ``@file`` with JSON in it, or ``-`` for standard input.
+    """What the JSON of ``json_text`` says."""
+    import msgspec
+
+    return msgspec.json.decode(bytes(json_text(text)))
+
+
+def json_text(text: str) -> msgspec.Raw:
+    """JSON as it is written, ``@file`` with JSON in it, or ``-`` for standard input.
 
     Raises:
         ValueError: unreadable, or no JSON.
     """
-    import msgspec
-
-    from redsched.wire.json_checks import check_text
 
     if text == "-":
         content = sys.stdin.buffer.read()
@@ -73,10 +80,25 @@ def json_value(text: str) -> Any:
             raise ValueError(f"{text[1:]}: {error.strerror}") from None
     else:
         content = text.encode("utf-8", "surrogateescape")
+    return checked_json(content)
+
+
+def checked_json(content: bytes) -> msgspec.Raw:
+    """JSON that can be read in one way only, without the blanks around it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    import msgspec
+
+    from redsched.wire.json_checks import check_text
+
     try:
-        found = msgspec.json.decode(content)
+        msgspec.json.decode(content)
         check_text(content)
-        return found
+        return msgspec.json.decode(content, type=msgspec.Raw)
+    except msgspec.ValidationError:
+        raise ValueError("holds a number that is out of range") from None
     except msgspec.DecodeError as error:
         raise ValueError(f"no JSON ({error}); a text needs its own quotes: '\"hello\"'") from None
     except UnicodeDecodeError:
@@ -133,7 +155,8 @@ instant = _read_by(instant_ms)
 latest = _read_by(latest_ms)
 duration = _read_by(duration_ms)
 retry = _read_by(retry_policy)
-payload = _read_by(json_value)
+payload = _read_by(json_text)
+decoded = _read_by(json_value)
 pairs: Callback = _pairs
 names: Callback = _names
 coming: Callback = _coming

@@ -185,6 +185,22 @@ def schedule_of(value: bytes | Mapping[str, Any]) -> Schedule:
         raise InvalidSchedule("schedule", str(error)) from None
 
 
+class _Payload(msgspec.Struct):
+    payload: msgspec.Raw
+
+
+class _WithPayload(msgspec.Struct):
+    task: _Payload
+
+
+def keep_payload(given: dict[str, Any], text: bytes) -> None:
+    """Put the payload of a definition, of a patch of one or of a rule, which was decoded from ``text``, back as it was
+    written: numbers and texts would come out otherwise after a decoding."""
+    task = given.get("task")
+    if isinstance(task, dict) and task.get("payload") is not None:
+        task["payload"] = msgspec.json.decode(text, type=_WithPayload).task.payload
+
+
 def merged(target: Any, patch: Any) -> Any:
     """A JSON merge patch, RFC 7396, section 2."""
     if not isinstance(patch, Mapping):

@@ -107,12 +107,13 @@ class EventsApi:
     async def rules(self, request: Request) -> Response:
         """One page of the rules."""
         given = parameters(request, "limit", "cursor")
-        return Json(await self._client.rules(limit=limit_of(given, 100), cursor=given.get("cursor")))
+        limit = limit_of(given, 100)
+        return Json(await self._client.rules(limit=limit, cursor=given.get("cursor"), stored=True))
 
     async def rule(self, request: Request) -> Response:
         """One rule."""
         parameters(request)
-        found = await self._client.rule(request.path_params["id"])
+        found = await self._client.rule(request.path_params["id"], stored=True)
         if found is None:
             raise _no_rule(request.path_params["id"])
         return Json(found)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from redsched.client import AsyncClient
-from redsched.model.definition import Schedule, schedule_of
+from redsched.model.definition import Schedule, keep_payload, schedule_of
 from redsched.model.describing import describe
 from redsched.model.errors import InvalidSchedule
 from redsched.model.views import run_document, view_document
@@ -42,16 +42,6 @@ class TriggerBody(msgspec.Struct, forbid_unknown_fields=True):
 
     payload: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     overlap: str | None = None
-
-
-class _Payload(msgspec.Struct):
-    payload: msgspec.Raw
-
-
-class _WithPayload(msgspec.Struct):
-    """Of a definition, or a patch of one: the payload as it was written."""
-
-    task: _Payload
 
 
 class _Members(msgspec.Struct):
@@ -126,13 +116,13 @@ class SchedulesApi:
         text = given.get("limit", "50")
         if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= MAX_SHOWN):
             raise parameter_problem("limit", f"must be a whole number of 1..{MAX_SHOWN}")
-        page = await self._planned().list(limit=int(text), cursor=given.get("cursor"))
+        page = await self._planned().list(limit=int(text), cursor=given.get("cursor"), stored=True)
         return Json({"items": [view_document(view) for view in page.items], "next_cursor": page.next_cursor})
 
     async def show(self, request: Request) -> Response:
         """One schedule: its definition, next and last runs, counters."""
         parameters(request)
-        return Json(view_document(await self._planned().get(request.path_params["id"])))
+        return Json(view_document(await self._planned().get(request.path_params["id"], stored=True)))
 
     async def put(self, request: Request) -> Response:
         """201 for a new one, 200 for one that is replaced or stays as it is. ``If-None-Match: *`` creates only."""
@@ -223,7 +213,7 @@ class SchedulesApi:
         _bounded("schedules", body.schedules)
         texts = msgspec.json.decode(raw, type=_Members).schedules
         for one, text in zip(body.schedules, texts, strict=True):
-            _keep_payload(one, bytes(text))
+            keep_payload(one, bytes(text))
         schedules = [_schedule(one, one.get("id", ""), at) for at, one in enumerate(body.schedules)]
         return Json(await self._planned(APPLY_S).apply(schedules, prune=body.prune, dry_run=body.dry_run))
 
@@ -269,18 +259,11 @@ class SchedulesApi:
     async def _definition(self, request: Request, *types: str) -> dict[str, Any]:
         raw = await self._raw(request, *types)
         given = await self._aside.decode(_ANY, raw)
-        _keep_payload(given, raw)
+        keep_payload(given, raw)
         return given
 
     async def _small(self, request: Request, decoder: msgspec.json.Decoder[T]) -> T | None:
         return await bodies.read_optional(request, decoder, self._limit, self._settings.max_body_bytes)
-
-
-def _keep_payload(given: dict[str, Any], raw: bytes) -> None:
-    """Put the payload of a decoded definition back as it was written."""
-    task = given.get("task")
-    if isinstance(task, dict) and task.get("payload") is not None:
-        task["payload"] = msgspec.json.decode(raw, type=_WithPayload).task.payload
 
 
 def _bounded(field: str, given: Sequence[Any]) -> None:

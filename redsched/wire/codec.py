@@ -282,7 +282,7 @@ def _json_value(found: Mapping[str, Any], field: str) -> Any:
     return None if value is None else json_or_text(value)
 
 
-def _raw_json(value: bytes) -> msgspec.Raw | None:
+def raw_json(value: bytes) -> msgspec.Raw | None:
     """The bytes as JSON that is passed on as it was written; None where they are no JSON."""
     try:
         stored_json(value)
@@ -293,7 +293,7 @@ def _raw_json(value: bytes) -> msgspec.Raw | None:
 
 def stored_or_text(value: bytes) -> Any:
     """The value as it is stored; what is no JSON as text."""
-    raw = _raw_json(value)
+    raw = raw_json(value)
     return text_of(value) if raw is None else raw
 
 
@@ -309,7 +309,7 @@ def _texts_stored(found: Mapping[str, Any], field: str) -> Any:
 
 
 def _not_json(*named: tuple[Mapping[str, Any], str]) -> list[str] | None:
-    names = [name for found, name in named if found.get(name) is not None and _raw_json(found[name]) is None]
+    names = [name for found, name in named if found.get(name) is not None and raw_json(found[name]) is None]
     return names or None
 
 

@@ -220,30 +220,33 @@ def drop_rule(keys: CellKeys, rule_id: str) -> Call[bool]:
     return Call("drop_rule", (keys.rules,), (check_name("id", rule_id),), lambda reply: text_of(reply) == "dropped")
 
 
-def rules(keys: CellKeys, ids: Sequence[str] = (), *, cursor: str | None = None, limit: int = 100) -> Call[RulePage]:
-    """A page of the rules, or those named that are there."""
+def rules(
+    keys: CellKeys, ids: Sequence[str] = (), *, cursor: str | None = None, limit: int = 100, stored: bool = False
+) -> Call[RulePage]:
+    """A page of the rules, or those named that are there; ``stored``: with their payloads as ``msgspec.Raw``."""
 
     def read(reply: list[Any]) -> RulePage:
-        found = [_rule(text_of(words[0]), text_of(words[1]), words[2]) for words in reply[1:]]
+        found = [_rule(text_of(words[0]), text_of(words[1]), words[2], stored) for words in reply[1:]]
         return RulePage(found, text_of(reply[0]) or None)
 
     words: list[Word] = [scan_cursor(cursor), limit, *(check_name("id", one) for one in ids)]
     return Call("rules", (keys.rules,), words, read)
 
 
-def _rule(rule_id: str, event: str, text: Any) -> Rule:
+def _rule(rule_id: str, event: str, text: Any, stored: bool) -> Rule:
     try:
-        return _read_rule(rule_id, event, stored_json(text))
+        return _read_rule(rule_id, event, stored_json(text), stored)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:  # somebody wrote what is no rule
         return BrokenRule(id=rule_id, on=event, task=TaskTemplate(type=""), problem=str(error)[:200])
 
 
-def _read_rule(rule_id: str, event: str, found: Any) -> Rule:
+def _read_rule(rule_id: str, event: str, found: Any, stored: bool) -> Rule:
     fields = {f"task:{name}": str(value).encode() for name, value in dict(found.get("fields", {})).items()}
     fields["queue"] = str(found.get("queue", "default")).encode()
     delay = str(found.get("due", "0"))
     rule = Rule(
-        id=rule_id, on=event, task=template_of(Stored(rule_id, fields)), task_id=found.get("id"),
+        id=rule_id, on=event, task=template_of(Stored(rule_id, fields), written=stored),
+        task_id=found.get("id"),
         bind=found.get("bind"), delay=int(delay[1:16]) if delay.startswith("+") else None,
     )  # fmt: skip
     msgspec.convert((rule.task_id, rule.bind), tuple[str | None, dict[str, str] | None])

@@ -28,6 +28,7 @@ from redsched.wire.codec import (
     json_bytes,
     option_words,
     pairs,
+    raw_json,
     reason_word,
     stored_json,
     text_of,
@@ -157,8 +158,8 @@ def task_words(template: TaskTemplate, max_payload: int) -> list[Word]:
         raise InvalidSchedule("task.retry", str(error)) from None
 
 
-def definition_of(stored: Stored) -> Schedule:
-    """The definition.
+def definition_of(stored: Stored, *, written: bool = False) -> Schedule:
+    """The definition; ``written``: its payload is ``msgspec.Raw``, byte for byte as it is stored.
 
     Raises:
         InvalidSchedule: somebody wrote what is none.
@@ -170,12 +171,15 @@ def definition_of(stored: Stored) -> Schedule:
     if not isinstance(found, dict):
         raise InvalidSchedule("spec", "is no JSON object")
     schedule = schedule_of({**found, "id": stored.id, "task": {"type": "-"}})
-    schedule.task = template_of(stored)
+    schedule.task = template_of(stored, written=written)
     return schedule
 
 
-def template_of(stored: Stored) -> TaskTemplate:
-    """What its tasks are made of; a field that cannot be read is left out, for the tasks will tell."""
+def template_of(stored: Stored, *, written: bool = False) -> TaskTemplate:
+    """What its tasks are made of; a field that cannot be read is left out, for the tasks will tell.
+
+    ``written``: the payload is ``msgspec.Raw``, byte for byte as it is stored.
+    """
     fields = {name[len(_TASK) :]: text_of(value) for name, value in stored.fields.items() if name.startswith(_TASK)}
     found: dict[str, Any] = {"type": fields.get("type", "")}
     if stored.queue != DEFAULT_QUEUE:
@@ -184,6 +188,8 @@ def template_of(stored: Stored) -> TaskTemplate:
         if at in fields:
             with contextlib.suppress(ValueError):
                 found[name] = read(fields[at])
+    if written and found.get("payload") is not None:
+        found["payload"] = raw_json(stored.fields[f"{_TASK}payload"])
     return TaskTemplate(**found)
 
 

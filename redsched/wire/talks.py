@@ -100,28 +100,30 @@ class Talks:
             known |= {name: frozenset(dates) for name, dates in (yield wire.calendars(self._keys)).items()}
         return known, min(wanted - known.keys(), default=None)
 
-    def get(self, schedule_id: str) -> Talk[ScheduleView]:
+    def get(self, schedule_id: str, written: bool = False) -> Talk[ScheduleView]:
         """See there."""
         now, _, found = yield wire.show_schedules(self._keys, [schedule_id])
         if not found:
             raise ScheduleNotFound(schedule_id)
-        return (yield from self._view(found[0], now))
+        return (yield from self._view(found[0], now, written=written))
 
-    def page(self, limit: int, cursor: str | None) -> Talk[SchedulePage]:
+    def page(self, limit: int, cursor: str | None, written: bool = False) -> Talk[SchedulePage]:
         """See there."""
         if not 1 <= limit <= 100:
             raise InvalidTask("limit", f"{limit} is outside 1..100")
         now, following, found = yield wire.show_schedules(self._keys, cursor=cursor or "", limit=limit)
         items, known = [], Holidays()
         for one in found:
-            items.append((yield from self._view(one, now, known)))
+            items.append((yield from self._view(one, now, known, written=written)))
         return SchedulePage(items, following or None)
 
-    def _view(self, shown: Shown, now: int, known: Holidays | None = None) -> Talk[ScheduleView]:
+    def _view(
+        self, shown: Shown, now: int, known: Holidays | None = None, *, written: bool
+    ) -> Talk[ScheduleView]:
         stored, problem, runs = shown.stored, None, []
-        schedule = Schedule(id=stored.id, task=wire.template_of(stored))
+        schedule = Schedule(id=stored.id, task=wire.template_of(stored, written=written))
         try:
-            schedule = wire.definition_of(stored)
+            schedule = wire.definition_of(stored, written=written)
             holidays, unknown = yield from self._known_holidays(schedule, known)
             problem = unknown and f"there is no calendar {unknown!r}: it leaves out nothing"
             plan = Plan(schedule, holidays, Budget.share(MOST_OF_A_VIEW_S, self._budget))

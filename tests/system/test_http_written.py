@@ -60,6 +60,8 @@ def test_data_of_events_and_what_rules_make_stay_as_they_are_written(api: ApiSer
     assert json.loads(stored(real_store, "rules:e", "r"))["fields"]["payload"] == WRITTEN.decode()
     assert stored(real_store, "fact:e:s", "") == WRITTEN
     assert stored(real_store, "fact:none", "") == b"null"
+    assert b'"payload":' + WRITTEN in api.get("/v1/rules/r").body
+    assert b'"payload":' + WRITTEN in api.get("/v1/rules").body
     made = stored(real_store, "task:default:r:e1", "payload")
     assert b'"g":98765432109876543210.50' in made and made.endswith(b'"b":{"b":1.0}}')
 
@@ -77,6 +79,9 @@ def test_payloads_of_schedules_stay_as_they_are_written(api: ApiServer, real_sto
     assert stored(real_store, "schedule:c", "task:payload") == WRITTEN
     assert stored(real_store, "schedule:b", "task:payload") in (b"null", b"None")
     assert stored(real_store, f"task:default:{triggered}", "payload") == WRITTEN
+    assert b'"payload":' + WRITTEN in api.get("/v1/schedules/a").body
+    assert api.get("/v1/schedules").body.count(b'"payload":' + WRITTEN) == 2
+    assert b'"payload"' not in api.get("/v1/schedules/b").body
     assert api.call("PUT", "/v1/schedules/a", definition, JSON).json["status"] == "unchanged"
 
 
