@@ -3,14 +3,13 @@ command is one call of the client."""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from redsched.cli import render
+from redsched.cli import files, render
 from redsched.cli import values as read
 from redsched.cli.invocation import NOT_FOUND, Failure, Group, Invocation, pass_invocation
 from redsched.cli.queues import queue
@@ -84,7 +83,6 @@ def put(given: Invocation, /, id: str, path: Path | None, **fields: Any) -> None
 def _rule_of(id: str, path: Path | None, fields: dict[str, Any]) -> Rule:
     import msgspec
 
-    from redsched.model.definition import keep_payload
     from redsched.model.rule import Rule
 
     if path is None:
@@ -95,15 +93,7 @@ def _rule_of(id: str, path: Path | None, fields: dict[str, Any]) -> Rule:
         document = {"on": fields["on"], "delay": fields["delay"], "task_id": fields["task_id"],
                     "bind": dict(fields["bind"] or {}) or None, "task": {**template, **conditions}}  # fmt: skip
     else:
-        text = path.read_text(encoding="utf-8")
-        try:
-            if path.suffix == ".toml":
-                document = tomllib.loads(text)
-            else:
-                document = msgspec.json.decode(bytes(read.checked_json(text.encode())), type=dict[str, Any])
-                keep_payload(document, text.encode())
-        except (ValueError, msgspec.DecodeError) as error:
-            raise click.UsageError(f"{path}: {error}") from None
+        document = files.rule(path)
     try:
         return msgspec.convert({**document, "id": id}, Rule)
     except (msgspec.ValidationError, TypeError) as error:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Sequence
-from datetime import date, time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from redsched.cli import render
+from redsched.cli import files, render
 from redsched.cli import values as read
 from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation
 
@@ -173,7 +170,7 @@ def apply(given: Invocation, /, file: str, prune: bool, dry_run: bool) -> None:
 
     All are checked before any is written.
     """
-    definitions = [_definition(one, at) for at, one in enumerate(_read_file(file))]
+    definitions = [_definition(one, at) for at, one in enumerate(files.schedules(file))]
     with given.client() as client:
         done = client.schedules.apply(definitions, prune=prune, dry_run=dry_run)
     if given.json:
@@ -342,47 +339,6 @@ def _definition(fields: dict[str, Any], index: int | None = None) -> Schedule:
         return schedule_of(fields)
     except InvalidSchedule as error:
         raise InvalidSchedule(error.field, error.problem, index=index, code=error.code) from None
-
-
-def _read_file(name: str) -> Sequence[dict[str, Any]]:
-    try:
-        content = Path(name).read_bytes()
-        is_json = name.endswith(".json")
-        found = _written(bytes(read.checked_json(content))) if is_json else tomllib.loads(content.decode())
-    except OSError as error:
-        raise click.BadParameter(f"{name}: {error.strerror}; nothing was written", param_hint="--file") from None
-    except ValueError as error:
-        raise click.BadParameter(f"{name}: {error}; nothing was written", param_hint="--file") from None
-    listed = _as_json(found.get("schedule") if isinstance(found, dict) else found)
-    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-        raise click.BadParameter(f"{name}: has no [[schedule]] tables; nothing was written", param_hint="--file")
-    return listed
-
-
-def _written(text: bytes) -> Any:
-    """The definitions of JSON, a list or ``{"schedule": [...]}``, each with its payload as it is written."""
-    import msgspec
-
-    from redsched.model.definition import keep_payload
-
-    found = msgspec.json.decode(text)
-    if isinstance(found, dict):
-        parts = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        return {"schedule": _written(bytes(parts.get("schedule", b"null")))}
-    if isinstance(found, list):
-        for one, part in zip(found, msgspec.json.decode(text, type=list[msgspec.Raw]), strict=True):
-            if isinstance(one, dict):
-                keep_payload(one, bytes(part))
-    return found
-
-
-def _as_json(value: Any) -> Any:
-    """With the dates and times of TOML as the texts that JSON has in their place; a payload keeps its own."""
-    if isinstance(value, dict):
-        return {name: item if name == "payload" else _as_json(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_as_json(item) for item in value]
-    return value.isoformat() if isinstance(value, date | time) else value  # a datetime is a date, too
 
 
 def _did(given: Invocation, id: str, word: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -93,6 +94,7 @@ def checked_json(content: bytes) -> msgspec.Raw:
 
     from redsched.wire.json_checks import check_text
 
+    content = content.removeprefix(BOM_UTF8)  # some editors begin a file with it
     try:
         msgspec.json.decode(content)
         check_text(content)

@@ -87,7 +87,7 @@ def test_payloads_of_a_file_of_schedules_are_stored_as_they_are_written(
     cli: Cli, valkey_store: Store, tmp_path: Path, form: str
 ) -> None:
     definition = '{"id":"s","every":"1h","task":{"payload": P ,"type":"t"}}'.replace("P", WRITTEN)
-    (tmp_path / "s.json").write_text(form.replace("P", definition))
+    (tmp_path / "s.json").write_text(form.replace("P", definition), encoding="utf-8-sig")
 
     cli("schedule", "apply", "-f", f"{tmp_path}/s.json")
 
