@@ -42,7 +42,7 @@ def test_a_reminder_and_the_event_that_calls_it_off(cli: Cli, client: Client) ->
     assert code == 0
     assert out.splitlines()[0].startswith("a was cancelled at ")
     assert out.splitlines()[0].endswith("the event paid:1 called it off.")
-    assert '  fact paid:1: {"amount":5}' in out
+    assert '  fact paid:1: {"amount": 5}' in out
     assert cli("task", "explain", "nobody")[0] == 3
 
 
