@@ -18,6 +18,9 @@ from redsched.wire.redis_errors import Refused
 
 T = TypeVar("T")
 PAGE = 50  # tasks of one call: about a millisecond of the server's time
+FEW = 10  # tasks or keys of a queue that are judged with those of other queues, in one round trip
+A_TRIP = 50  # tasks or keys of one round trip: Redis carries out what came at once without a look at others
+FIRST = 16  # parts of a page: of so many queues a part is looked at in one round trip
 MENDED = 20  # things that one repair is asked for
 MOST = 500  # of anything
 BRIEF = b"brief"  # of a set only the members that name no hash
@@ -98,12 +101,25 @@ def find_way(mode: Mode) -> Generator[Command, Any, Way]:
 
 def read_only(way: Way, call: Call[T]) -> Generator[Command, Any, T]:
     """Send a verb that writes nothing, once."""
+    return call.read((yield _words(way, call)))
+
+
+def read_only_all(way: Way, calls: Sequence[Call[T]]) -> Generator[Chain, Any, list[T | Refused]]:
+    """The same of several calls of one verb, in one round trip; a Refused stands where one was refused."""
+    replies = yield Chain(tuple(_words(way, call, again=at > 0) for at, call in enumerate(calls)))
+    return [
+        reply if isinstance(reply, Refused) else call.read(reply) for call, reply in zip(calls, replies, strict=True)
+    ]
+
+
+def _words(way: Way, call: Call[Any], *, again: bool = False) -> Command:
+    """``again``: the command before it in the same trip was the same verb, so that the server has its text."""
     words = (len(call.keys), *call.keys, *call.args)
     if way.how.startswith("FCALL"):
-        reply = yield (way.how, scripts.PREFIX + call.verb, *words)
-    else:
-        reply = yield (way.how, scripts.script(call.verb), *words)
-    return call.read(reply)
+        return (way.how, scripts.PREFIX + call.verb, *words)
+    if again:
+        return (way.how.replace("EVAL", "EVALSHA"), scripts.sha1(call.verb), *words)
+    return (way.how, scripts.script(call.verb), *words)
 
 
 def ask(*commands: Command) -> Generator[Chain, Any, list[Any]]:

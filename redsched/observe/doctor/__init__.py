@@ -44,7 +44,7 @@ def examine(
             break
         faults, walk, watch = _faults(client, way, queues, pause, sleep, tell)
     lines = environment.lines(client, way)
-    lines += liveness.lines(client, way, watch, _shown(walk))
+    lines += liveness.lines(client, way, watch, _shown(walk), tell)
     if security:
         from redsched.observe.security import security_checks  # asked for rarely
 

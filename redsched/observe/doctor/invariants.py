@@ -7,15 +7,18 @@ the second look is for clients that write a task in two commands.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+import msgspec
 
 from redsched.client import Client
 from redsched.model.errors import StoreDenied, StoreError
 from redsched.observe.doctor.report import Progress
 from redsched.wire import doctor
 from redsched.wire.codec import is_name, text_of
-from redsched.wire.doctor import BRIEF, MOST, PAGE, SETS, STREAMS, Fault, Inspected, Way
+from redsched.wire.doctor import A_TRIP, BRIEF, FEW, FIRST, MOST, PAGE, SETS, STREAMS, Fault, Inspected, Way
 from redsched.wire.keys import queue_keys
+from redsched.wire.protocol import Call
 
 MOST_FAULTS = 10_000  # of one look
 MOST_QUEUES = 20_000  # whose sets and streams one look goes through
@@ -45,6 +48,7 @@ class Walk:
         self.cut = False
         self._found: dict[tuple[str, str, bytes, str], Fault] = {}
         self._unreadable: set[str] = set()  # keys of a wrong type
+        self._home = ""
         self._schedules = False  # whether there is a set of them
 
     def look(self) -> list[Fault]:
@@ -54,13 +58,16 @@ class Walk:
             self.queues |= {queue for queue in listed or () if is_name(queue)}
         self._look_at_all_keys()
         if self._schedules and "schedules" not in self._unreadable:
-            self._pages_of(min(self.queues, default="default"), "schedules")
+            self._pages_of(self._any_queue, "schedules")
         held = self.held
         self.left_out = max(0, len(held) - MOST_QUEUES)
-        for at, queue in enumerate(held[:MOST_QUEUES]):
+        looked_at = held[:MOST_QUEUES]
+        for at in range(0, len(looked_at), FIRST):
             self._progress.tell(f"{at:,} of {len(held):,} queues")
-            if self._look_at_queue(queue) and listed is not None and queue not in listed:
-                self._suspect(Fault(queue, "queue", b"", "unlisted"))
+            first = self._first_pages(looked_at[at : at + FIRST])
+            for queue in looked_at[at : at + FIRST]:
+                if self._look_at_queue(queue, first) and listed is not None and queue not in listed:
+                    self._suspect(Fault(queue, "queue", b"", "unlisted"))
         return list(self._found.values())
 
     def judge(self, suspects: Sequence[Fault]) -> list[Fault]:
@@ -87,14 +94,49 @@ class Walk:
             self._found[fault.queue, fault.kind, fault.name, fault.rule] = fault
 
     def _inspect(self, queue: str, what: str, cursor: bytes = b"", names: Sequence[bytes] = ()) -> Inspected:
-        keys = queue_keys(self._client.cell, queue)
-        limit = MOST if BRIEF in names else PAGE
-        call = doctor.inspect(keys, what, cursor=cursor, limit=limit, names=names)
+        call = self._inspecting(queue, what, cursor, names, MOST if BRIEF in names else PAGE)
         try:
             return self._client.converse("inspect", doctor.read_only(self._way, call))
         except StoreDenied:
             self.denied.add(queue)
             return Inspected(0, b"", 0, [])
+
+    def _inspecting(self, queue: str, what: str, cursor: bytes, names: Sequence[bytes], limit: int) -> Call[Inspected]:
+        keys = queue_keys(self._client.cell, queue)
+        return doctor.inspect(keys, what, cursor=cursor, limit=limit, names=names)
+
+    def _inspect_groups(self, what: str, groups: Mapping[str, Sequence[bytes]]) -> Iterator[Inspected]:
+        """Named things of many queues. Those of queues that have few go together; what is refused there, or is not
+        judged to its end, is asked for again by itself."""
+        few: list[tuple[str, Sequence[bytes]]] = []
+        for queue, names in groups.items():
+            if len(names) > FEW:
+                yield from self._inspect_named(queue, what, names)
+                continue
+            few.append((queue, names))
+            if sum(len(names) for _, names in few) > A_TRIP - FEW:
+                yield from self._inspect_few(what, few)
+                few = []
+        yield from self._inspect_few(what, few)
+
+    def _inspect_few(self, what: str, few: Sequence[tuple[str, Sequence[bytes]]]) -> Iterator[Inspected]:
+        if not few:
+            return
+        if what == "keys":  # whose names say whose they are: one call for all
+            owners = {name: queue for queue, names in few for name in names}
+            calls = [self._inspecting(few[0][0], what, b"parts", list(owners), PAGE)]
+        else:
+            owners, calls = {}, [self._inspecting(queue, what, b"", names, PAGE) for queue, names in few]
+        answers = self._client.converse("inspect", doctor.read_only_all(self._way, calls))
+        if owners and isinstance(answers[0], Inspected) and not answers[0].cursor:
+            faults = [msgspec.structs.replace(fault, queue=owners[fault.name]) for fault in answers[0].faults]
+            yield msgspec.structs.replace(answers[0], faults=faults)
+            return
+        for (queue, names), page in zip(few, [None] * len(few) if owners else answers, strict=True):
+            if isinstance(page, Inspected) and not page.cursor:
+                yield page
+            else:
+                yield from self._inspect_named(queue, what, names)
 
     def _inspect_named(self, queue: str, what: str, names: Sequence[bytes]) -> Iterator[Inspected]:
         at, first = 0, b"parts" if what == "keys" else b""
@@ -109,12 +151,28 @@ class Walk:
                 at += int(page.cursor) - PAGE
             yield page
 
-    def _pages_of(self, queue: str, what: str) -> int:
-        looked, cursor = 0, b""
-        brief = (BRIEF,) if self.scanned and what in SETS else ()  # the scan judges every hash
+    def _first_pages(self, queues: Sequence[str]) -> dict[tuple[str, str], Inspected]:
+        """The beginning of each set and stream of some queues, as far as it can be read."""
+        wanted = [(queue, what) for queue in queues for what in self._readable(queue)]
+        found: dict[tuple[str, str], Inspected] = {}
+        for at in range(0, len(wanted), FIRST):
+            trip = wanted[at : at + FIRST]
+            calls = []
+            for queue, what in trip:
+                brief = self._brief(what)
+                calls.append(self._inspecting(queue, what, b"", brief, (MOST if brief else PAGE) // FIRST))
+            answers = self._client.converse("inspect", doctor.read_only_all(self._way, calls))
+            found |= {one: page for one, page in zip(trip, answers, strict=True) if isinstance(page, Inspected)}
+        return found
+
+    def _brief(self, what: str) -> tuple[bytes, ...]:
+        return (BRIEF,) if self.scanned and what in SETS else ()  # the scan judges every hash
+
+    def _pages_of(self, queue: str, what: str, first: Inspected | None = None) -> int:
+        looked, cursor, page = 0, b"", first
         while not self.cut:
             try:
-                page = self._inspect(queue, what, cursor, names=brief)
+                page = page or self._inspect(queue, what, cursor, names=self._brief(what))
             except StoreError as error:
                 if "WRONGTYPE" not in error.problem:  # became so a moment ago
                     raise
@@ -125,21 +183,24 @@ class Walk:
                 self._suspect(fault)
             if not cursor:
                 break
+            page = None
         return looked
 
-    def _look_at_queue(self, queue: str) -> bool:
-        """Whether the queue holds anything."""
-        members = entries = pending = 0
+    def _readable(self, queue: str) -> Iterator[str]:
+        """The sets and streams of a queue that there are."""
         there = self._there.get(queue, set())
         for place in SETS:
             if place in there and f"{place}:{queue}" not in self._unreadable:
-                members += self._pages_of(queue, place)
+                yield place
         for priority in STREAMS if "ready" in there else ():
             if f"ready:{queue}" + ("" if priority == "normal" else f":{priority}") not in self._unreadable:
-                entries += self._pages_of(queue, priority)
-                pending += self._pages_of(queue, f"pending/{priority}")
-        self.entries += entries
-        return members + entries > 0
+                yield from (priority, f"pending/{priority}")
+
+    def _look_at_queue(self, queue: str, first: Mapping[tuple[str, str], Inspected]) -> bool:
+        """Whether the queue holds anything."""
+        looked = {what: self._pages_of(queue, what, first.get((queue, what))) for what in self._readable(queue)}
+        self.entries += sum(looked.get(priority, 0) for priority in STREAMS)
+        return any(looked.get(what) for what in (*SETS, *STREAMS))
 
     def _look_at_all_keys(self) -> None:
         seen = False
@@ -177,6 +238,13 @@ class Walk:
                     self._there[queue].add(place)
 
     @property
+    def _any_queue(self) -> str:
+        """The queue in whose name the keys of none are looked at, for these credentials may be of some queues only."""
+        if not self._home:
+            self._home = min(self.queues, default="")
+        return self._home or "default"
+
+    @property
     def held(self) -> list[str]:
         """The queues that have a key, or were asked for; sorted."""
         return sorted(queue for queue in self.queues if queue in self._there or queue in self._only)
@@ -196,7 +264,6 @@ class Walk:
     def _look_at_names(self, names: Sequence[bytes]) -> None:
         tasks: dict[str, list[bytes]] = defaultdict(list)
         others: dict[str, list[bytes]] = defaultdict(list)
-        home = min(self.queues, default="default")
         for name in names:
             kind, _, rest = name.partition(b":")
             owner, _, task_id = rest.partition(b":")
@@ -217,16 +284,13 @@ class Walk:
             elif text_of(kind) in _OF_QUEUE and is_name(queue):
                 others[queue].append(name)
             else:
-                others[home].append(name)
-        for queue, ids in tasks.items():
-            self.queues.add(queue)
-            for page in self._inspect_named(queue, "tasks", ids):
+                others[self._any_queue].append(name)
+        self.queues |= tasks.keys()
+        for what, groups in (("tasks", tasks), ("keys", others)):
+            for page in self._inspect_groups(what, groups):
                 self._note(page)
-            self.tasks += len(ids)
-        for queue, keys in others.items():
-            for page in self._inspect_named(queue, "keys", keys):
-                self._note(page)
-            self.keys += len(keys)
+        self.tasks += sum(map(len, tasks.values()))
+        self.keys += sum(map(len, others.values()))
 
     def _note(self, page: Inspected) -> None:
         for fault in page.faults:

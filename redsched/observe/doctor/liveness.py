@@ -11,7 +11,7 @@ from redsched.model.duration import duration_text
 from redsched.model.errors import StoreDenied, StoreError
 from redsched.model.task import QueueStats
 from redsched.observe.doctor import kept
-from redsched.observe.doctor.report import SHOWN, Line
+from redsched.observe.doctor.report import SHOWN, Line, Progress
 from redsched.wire import doctor, protocol
 from redsched.wire.codec import pairs, text_of
 from redsched.wire.doctor import Way
@@ -86,10 +86,12 @@ class Watch:
                 self.moved = there == 1
 
 
-def lines(client: Client, way: Way, watch: Watch, queues: Sequence[str]) -> list[Line]:
+def lines(
+    client: Client, way: Way, watch: Watch, queues: Sequence[str], tell: Callable[[str], None] = lambda _: None
+) -> list[Line]:
     """One line a queue, and what waits for what is not there."""
     found: list[Line] = []
-    stats = _stats(client, way, queues)
+    stats = _stats(client, way, queues, Progress(tell))
     waiting = sum(queue.scheduled + queue.running for queue in stats)
     if watch.moved:
         found.append(Line("OK", "mover", "one is acting"))
@@ -139,9 +141,10 @@ def _left_line(watch: Watch) -> Line:
     )  # fmt: skip
 
 
-def _stats(client: Client, way: Way, queues: Sequence[str]) -> list[QueueStats]:
+def _stats(client: Client, way: Way, queues: Sequence[str], progress: Progress) -> list[QueueStats]:
     found: list[QueueStats] = []
     for at in range(0, len(queues), doctor.PAGE):
+        progress.tell(f"the state of {at:,} of {len(queues):,} queues")
         page = queues[at : at + doctor.PAGE]
         try:
             call = protocol.stats([queue_keys(client.cell, queue) for queue in page])
@@ -151,7 +154,7 @@ def _stats(client: Client, way: Way, queues: Sequence[str]) -> list[QueueStats]:
             if "WRONGTYPE" not in error.problem and not isinstance(error, StoreDenied):  # both are told elsewhere
                 raise
             for queue in page if len(page) > 1 else ():
-                found += _stats(client, way, [queue])
+                found += _stats(client, way, [queue], progress)
     return found
 
 
