@@ -17,8 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 from redsched.model.errors import InvalidSchedule, SearchSpent
-from redsched.model.firing import Policy, decide
-from redsched.model.schedule import Every, Exclude, Plan, Random, Schedule, TaskTemplate, check
+from redsched.model.schedule import Schedule, check
+from redsched.model.template import TaskTemplate
+from redsched.schedule.catch_up import Policy, decide
+from redsched.schedule.definition import Every, Exclude, Random
+from redsched.schedule.slots import Plan
 from redsched.wire.talks import A_VIEW_S
 
 NOW = 1_800_000_000_000

@@ -16,7 +16,9 @@ from bench.idle import SETTLE_SECONDS, monitor
 from bench.noise import resident_bytes
 from bench.report import Report
 from bench.wire import pack
-from redsched.model.schedule import Every, Schedule, TaskTemplate
+from redsched.model.schedule import Schedule
+from redsched.model.template import TaskTemplate
+from redsched.schedule.definition import Every
 from redsched.wire import schedules, scripts
 from redsched.wire.keys import CellKeys, queue_keys
 

@@ -10,8 +10,10 @@ from bench.ground import Act, Ground, case, refused
 from bench.worst_tasks import HEAVY, planned, tied
 from redsched import Task
 from redsched.engine.firing import parts
-from redsched.model.definition import Exclude, Schedule, TaskTemplate
-from redsched.model.firing import MOST_FIRED, Decision
+from redsched.model.schedule import Schedule
+from redsched.model.template import TaskTemplate
+from redsched.schedule.catch_up import MOST_FIRED, Decision
+from redsched.schedule.definition import Exclude
 from redsched.wire import doctor, events, idempotency, protocol, schedules
 from redsched.wire.schedules import Firing
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from redsched.engine.context import Context
     from redsched.engine.mover import Mover
     from redsched.engine.worker import Worker
-    from redsched.model.calendar import CalendarRule
     from redsched.model.condition import (
         After,
         Again,
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
         any_of,
         fact,
     )
-    from redsched.model.definition import Every, Exclude, Schedule, TaskTemplate
     from redsched.model.errors import (
         InvalidSchedule,
         InvalidSetting,
@@ -61,7 +59,11 @@ if TYPE_CHECKING:
     )
     from redsched.model.retry import Explicit, Exponential, Fixed
     from redsched.model.rule import Rule
+    from redsched.model.schedule import Schedule
     from redsched.model.task import Enqueued, Page, QueueStats, Task, TaskView
+    from redsched.model.template import TaskTemplate
+    from redsched.schedule.calendar import CalendarRule
+    from redsched.schedule.definition import Every, Exclude
     from redsched.settings import Settings
 
 __version__ = "0.1.0"
@@ -72,11 +74,13 @@ _HOME = {
     "redsched.engine.context": ("Context",),
     "redsched.engine.mover": ("Mover",),
     "redsched.engine.worker": ("Worker",),
-    "redsched.model.calendar": ("CalendarRule",),
+    "redsched.schedule.calendar": ("CalendarRule",),
     "redsched.model.condition": (
         "After", "Again", "Conditions", "Digest", "Fact", "Hold", "Unique", "WaitFor", "all_of", "any_of", "fact",
     ),
-    "redsched.model.definition": ("Every", "Exclude", "Schedule", "TaskTemplate"),
+    "redsched.model.schedule": ("Schedule",),
+    "redsched.model.template": ("TaskTemplate",),
+    "redsched.schedule.definition": ("Every", "Exclude"),
     "redsched.model.errors": (
         "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "NotDurable",
         "OutcomeUnknown", "RedschedError", "ScheduleNotFound", "StoreDenied", "StoreError", "StoreFull",

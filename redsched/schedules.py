@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from redsched.model.definition import Run, Schedule
-from redsched.model.views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
+from redsched.model.schedule import Schedule
+from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
+from redsched.schedule.definition import Run
 from redsched.talking import talk, talk_async
 from redsched.transport import AsyncTransport, Transport
 from redsched.wire.calls import Verbs

@@ -17,7 +17,7 @@ def rule(path: Path) -> dict[str, Any]:
     """The definition of a rule; a usage error where there is none."""
     import msgspec
 
-    from redsched.model.definition import keep_payload
+    from redsched.schedule.definition import keep_payload
 
     text = path.read_bytes()
     try:
@@ -51,7 +51,7 @@ def _written(text: bytes) -> Any:
     """The definitions of JSON, a list or ``{"schedule": [...]}``, each with its payload as it is written."""
     import msgspec
 
-    from redsched.model.definition import keep_payload
+    from redsched.schedule.definition import keep_payload
 
     found = msgspec.json.decode(text)
     if isinstance(found, dict):

@@ -12,7 +12,8 @@ from redsched.cli import values as read
 from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation
 
 if TYPE_CHECKING:
-    from redsched.model.definition import Run, Schedule
+    from redsched.model.schedule import Schedule
+    from redsched.schedule.definition import Run
 
 _OVERLAPS = click.Choice(["skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow_all"])
 
@@ -64,7 +65,7 @@ def schedule() -> None:
 @pass_invocation
 def list_(given: Invocation, limit: int, cursor: str | None) -> None:
     """List schedules, the one that is looked at next first."""
-    from redsched.model.views import described, view_document
+    from redsched.model.schedule_views import described, view_document
 
     with given.client() as client:
         page = client.schedules.list(limit=limit, cursor=cursor, stored=True)
@@ -88,8 +89,8 @@ def list_(given: Invocation, limit: int, cursor: str | None) -> None:
 @pass_invocation
 def show(given: Invocation, id: str) -> None:
     """Show a schedule: its definition, its next and its last runs, its counters."""
-    from redsched.model.definition import document
-    from redsched.model.views import described, view_document
+    from redsched.model.schedule import document
+    from redsched.model.schedule_views import described, view_document
 
     with given.client() as client:
         view = client.schedules.get(id, stored=True)
@@ -200,8 +201,8 @@ def preview(
 
     With --from and without --exclude-calendar it needs no Redis.
     """
-    from redsched.model.schedule import Plan
-    from redsched.model.views import run_document
+    from redsched.model.schedule_views import run_document
+    from redsched.schedule.slots import Plan
 
     definition = _definition({"id": schedule_id, "task": {"type": "preview"}, **_times(calendars, dates, **fields)})
     if begin is not None and not calendars:
@@ -332,8 +333,8 @@ def remove_calendar(given: Invocation, name: str) -> None:
 
 
 def _definition(fields: dict[str, Any], index: int | None = None) -> Schedule:
-    from redsched.model.definition import schedule_of
     from redsched.model.errors import InvalidSchedule
+    from redsched.model.schedule import schedule_of
 
     try:
         return schedule_of(fields)

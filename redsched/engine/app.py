@@ -16,12 +16,12 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from redsched.engine.context import Context
-from redsched.model.definition import Schedule, TaskTemplate, plain
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidSchedule, InvalidSetting, InvalidTask
 from redsched.model.retry import RetryPolicy
-from redsched.model.schedule import check
+from redsched.model.schedule import Schedule, check, plain
 from redsched.model.task import DEFAULT_QUEUE, Task
+from redsched.model.template import TaskTemplate
 from redsched.wire.codec import check_name, option_words
 
 P = ParamSpec("P")

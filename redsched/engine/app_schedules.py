@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 
 from redsched.client import AsyncClient
-from redsched.model.definition import Schedule
 from redsched.model.errors import InvalidSchedule, StoreDenied
+from redsched.model.schedule import Schedule
 
 log = logging.getLogger("redsched.worker")
 

@@ -19,9 +19,9 @@ from redsched.client import AsyncClient
 from redsched.engine.isolation import Refusals, is_its_own
 from redsched.engine.observer import Observer
 from redsched.model.errors import InvalidSchedule, SearchSpent, StoreError
-from redsched.model.firing import AGAIN, MALFORMED, NONE, SAME, Decision, Policy, decide, replanned
-from redsched.model.schedule import Plan
-from redsched.model.zones import TZDATA_VERSION
+from redsched.schedule.catch_up import AGAIN, MALFORMED, NONE, SAME, Decision, Policy, decide, replanned
+from redsched.schedule.slots import Plan
+from redsched.schedule.zones import TZDATA_VERSION
 from redsched.wire import schedules
 from redsched.wire.schedules import Firing, Former, Stored
 

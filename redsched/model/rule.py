@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from redsched.model.definition import TaskTemplate
+from redsched.model.template import TaskTemplate
 
 
 class Rule(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

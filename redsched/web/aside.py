@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from redsched.client import AsyncClient
-from redsched.model.budget import Budget
+from redsched.schedule.budget import Budget
 from redsched.schedules import AsyncSchedules
 from redsched.talking import step
 from redsched.web import bodies

@@ -16,10 +16,10 @@ from starlette.types import Scope
 
 from redsched.model import trace
 from redsched.model.condition import fact_name
-from redsched.model.definition import TaskTemplate
 from redsched.model.errors import InvalidTask
 from redsched.model.retry import Explicit, Exponential, Fixed, RetryPolicy
 from redsched.model.task import DEFAULT_QUEUE, MAX_BATCH, Priority, Task
+from redsched.model.template import TaskTemplate
 from redsched.web.pieces import NO_UTF8, TOO_DEEP, Pieces, TooLong
 from redsched.web.problems import Problem, field_problem, of_validation, unwritten
 from redsched.wire import json_checks

@@ -12,10 +12,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from redsched.client import AsyncClient
-from redsched.model.definition import Schedule, keep_payload, schedule_of
-from redsched.model.describing import describe
 from redsched.model.errors import InvalidSchedule
-from redsched.model.views import run_document, view_document
+from redsched.model.schedule import Schedule, schedule_of
+from redsched.model.schedule_views import run_document, view_document
+from redsched.schedule.definition import keep_payload
+from redsched.schedule.describe import describe
 from redsched.settings import Settings
 from redsched.web import bodies
 from redsched.web.api import Json, parameters

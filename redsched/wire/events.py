@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from redsched.model.condition import FACT, KEY, LONGEST_MS, MAX_MEMBERS, REF, fact_name
-from redsched.model.definition import TaskTemplate
 from redsched.model.duration import duration_ms, instant
 from redsched.model.errors import InvalidSchedule, InvalidTask
 from redsched.model.explain import Told
 from redsched.model.happening import Emitted, Kin, KinPage, Paused
 from redsched.model.refused import kind_and_length
 from redsched.model.rule import BrokenRule, Rule, RulePage
+from redsched.model.template import TaskTemplate
 from redsched.wire.codec import (
     Word,
     check_id,

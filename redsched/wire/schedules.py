@@ -12,14 +12,15 @@ from typing import Any
 
 import msgspec
 
-from redsched.model.definition import Schedule, TaskTemplate, document, schedule_of
 from redsched.model.duration import LATEST_MS, duration_ms, instant_ms
 from redsched.model.errors import InvalidSchedule, InvalidTask
-from redsched.model.fields import bounds
-from redsched.model.firing import Decision, Policy
 from redsched.model.retry import retry_of
+from redsched.model.schedule import Schedule, document, schedule_of
+from redsched.model.schedule_views import SchedulePut
 from redsched.model.task import DEFAULT_QUEUE
-from redsched.model.views import SchedulePut
+from redsched.model.template import TaskTemplate
+from redsched.schedule.catch_up import Decision, Policy
+from redsched.schedule.fields import bounds
 from redsched.wire.cells import Cell
 from redsched.wire.codec import (
     Word,

@@ -8,16 +8,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from redsched.model.budget import Budget
-from redsched.model.definition import OVERLAPS, Run, Schedule, document, merged, merged_text, plain, schedule_of
 from redsched.model.duration import instant, instant_ms, latest_ms
 from redsched.model.errors import InvalidSchedule, InvalidTask, PlanningSpent, ScheduleNotFound
-from redsched.model.exclusion import is_date
-from redsched.model.firing import replanned
 from redsched.model.refused import kind_and_length
-from redsched.model.schedule import Plan, check
-from redsched.model.views import Applied, Backfill, RecentRun, SchedulePage, SchedulePut, ScheduleView
-from redsched.model.zones import TZDATA_VERSION
+from redsched.model.schedule import Schedule, check, document, merged, merged_text, plain, schedule_of
+from redsched.model.schedule_views import Applied, Backfill, RecentRun, SchedulePage, SchedulePut, ScheduleView
+from redsched.schedule.budget import Budget
+from redsched.schedule.catch_up import replanned
+from redsched.schedule.definition import OVERLAPS, Run
+from redsched.schedule.exclude import is_date
+from redsched.schedule.slots import Plan
+from redsched.schedule.zones import TZDATA_VERSION
 from redsched.wire import schedules as wire
 from redsched.wire.calls import Verbs
 from redsched.wire.codec import count_of, is_name, json_bytes

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 import redsched
-from redsched.model.firing import Decision
 from redsched.model.rule import Rule
-from redsched.model.schedule import Schedule, TaskTemplate
+from redsched.model.schedule import Schedule
 from redsched.model.task import Task
+from redsched.model.template import TaskTemplate
+from redsched.schedule.catch_up import Decision
 from redsched.wire import protocol, scripts
 from redsched.wire.cells import Cell
 from redsched.wire.keys import CellKeys, queue_keys

@@ -9,7 +9,7 @@ import pytest
 
 from redsched.model.explain import explained
 from redsched.model.rule import Rule
-from redsched.model.schedule import TaskTemplate
+from redsched.model.template import TaskTemplate
 from redsched.wire import events
 from redsched.wire.keys import CellKeys
 from tests.lua.harness import HOUR, NOW, Queue

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import redis
 
-from redsched.model.definition import TaskTemplate
 from redsched.model.rule import Rule
 from redsched.model.task import Task
+from redsched.model.template import TaskTemplate
 from redsched.wire import events, protocol
 from tests.model.oracle import Violation
 from tests.model.planned_draw import FACTS, KEYS, OVER, THEMES, Holds, Known, after, some_conditions, unique_key

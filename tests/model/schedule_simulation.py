@@ -20,8 +20,10 @@ from typing import Any
 from redsched.embedded import EmbeddedServer
 from redsched.engine.firing import Schedules as Firing
 from redsched.engine.observer import Silent
-from redsched.model.definition import OVERLAPS
-from redsched.model.schedule import Plan, Schedule, TaskTemplate, check
+from redsched.model.schedule import Schedule, check
+from redsched.model.template import TaskTemplate
+from redsched.schedule.definition import OVERLAPS
+from redsched.schedule.slots import Plan
 from redsched.wire import protocol, schedules, scripts
 from redsched.wire.cells import Cell
 from redsched.wire.keys import CellKeys, queue_keys

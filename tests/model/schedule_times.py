@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
-from redsched.model import cron, zones
+from redsched.schedule import cron, zones
 
 FIRST, LAST = datetime(2020, 1, 1), datetime(2041, 1, 1)
 CASES_AT_ONE = 8  # consecutive cases share a change, and the scan of it

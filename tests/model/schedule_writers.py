@@ -20,7 +20,10 @@ from typing import Any
 
 from redsched import Client
 from redsched.embedded import EmbeddedServer
-from redsched.model.schedule import Exclude, Plan, Schedule, TaskTemplate
+from redsched.model.schedule import Schedule
+from redsched.model.template import TaskTemplate
+from redsched.schedule.definition import Exclude
+from redsched.schedule.slots import Plan
 from redsched.wire.schedules import put_calendar, spec_text
 from tests.model.oracle import Violation
 from tests.servers import Store, connect

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from redsched.model import zones
+from redsched.schedule import zones
 from tests.model import schedule_times
 from tests.model.schedule_times import CASES_AT_ONE, Wrong, changes, check
 

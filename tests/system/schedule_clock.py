@@ -15,8 +15,9 @@ import pytest
 from redsched import Client
 from redsched.engine.firing import Schedules as Firing
 from redsched.engine.observer import Silent
-from redsched.model.schedule import Schedule, TaskTemplate
-from redsched.model.views import ScheduleView
+from redsched.model.schedule import Schedule
+from redsched.model.schedule_views import ScheduleView
+from redsched.model.template import TaskTemplate
 from redsched.schedules import Schedules
 from redsched.wire import protocol, scripts
 from redsched.wire.keys import queue_keys

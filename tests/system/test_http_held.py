@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from starlette.requests import Request
 
-from redsched.model.schedule import Plan
+from redsched.schedule.slots import Plan
 from redsched.web import aside as aside_module
 from redsched.web import bodies
 from redsched.web import schedules as schedules_module

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redsched.model.schedule import OVERLAPS
+from redsched.schedule.definition import OVERLAPS
 from tests.lua.consistency import assert_consistent
 from tests.system.schedule_clock import DAY, HOUR, MINUTE, NOW, SECOND, Mover, Stage
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from redsched.model.schedule import Schedule, TaskTemplate
+from redsched.model.schedule import Schedule
+from redsched.model.template import TaskTemplate
 from tests.system.workers import Site, killed, mover_name, site_on
 
 

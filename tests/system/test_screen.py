@@ -12,7 +12,7 @@ import redsched
 from redsched import Client
 from redsched.cli.main import main
 from redsched.cli.render import Lines, shown
-from redsched.model.definition import schedule_of
+from redsched.model.schedule import schedule_of
 from redsched.wire import protocol
 from redsched.wire.protocol import Settlement
 from tests.servers import Store

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
-from redsched.model.budget import Budget
 from redsched.model.errors import InvalidSchedule, PlanningSpent
-from redsched.model.schedule import Exclude, Plan, Random, Schedule, TaskTemplate, check
+from redsched.model.schedule import Schedule, check
+from redsched.model.template import TaskTemplate
+from redsched.schedule.budget import Budget
+from redsched.schedule.definition import Exclude, Random
+from redsched.schedule.slots import Plan
 
 BEGIN = 1_800_000_000_000
 TIMINGS: dict[str, dict[str, Any]] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from redsched.model.calendar import Calendar, CalendarRule, InvalidRule
+from redsched.schedule.calendar import Calendar, CalendarRule, InvalidRule
 
 BEGIN = datetime(2026, 12, 31)
 

@@ -8,8 +8,8 @@ from itertools import islice
 
 import pytest
 
-from redsched.model import cron, zones
-from redsched.model.cron import Dialect, InvalidCron, parse
+from redsched.schedule import cron, zones
+from redsched.schedule.cron import Dialect, InvalidCron, parse
 
 FRIDAY = datetime(2027, 1, 1)  # the first of January 2027
 

@@ -12,8 +12,11 @@ import pytest
 
 from redsched.model.duration import instant_ms
 from redsched.model.errors import InvalidSchedule, SearchSpent
-from redsched.model.firing import Policy, decide
-from redsched.model.schedule import SEARCH_S, Exclude, Plan, Schedule, TaskTemplate, check
+from redsched.model.schedule import Schedule, check
+from redsched.model.template import TaskTemplate
+from redsched.schedule.catch_up import Policy, decide
+from redsched.schedule.definition import Exclude
+from redsched.schedule.slots import SEARCH_S, Plan
 
 BERLIN = "Europe/Berlin"
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from redsched.model.firing import MOST_FIRED, MOST_LOOKED_AT, NONE, ON_TIME_MS, SAME, Decision, Policy, decide
+from redsched.schedule.catch_up import MOST_FIRED, MOST_LOOKED_AT, NONE, ON_TIME_MS, SAME, Decision, Policy, decide
 
 T = 1_800_000_000_000
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000

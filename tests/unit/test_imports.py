@@ -15,17 +15,18 @@ PACKAGE = ROOT / "redsched"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LUA_FILES = sorted((ROOT / "lua").rglob("*.lua"))
 
-BELOW = {"model", "settings", "redis_url", "wire", "client", "transport"}
+BELOW = {"model", "schedule", "settings", "redis_url", "wire", "client", "transport"}
 MAY_IMPORT: dict[str, set[str]] = {
-    "model": {"model"},
+    "model": {"model", "schedule"},
+    "schedule": {"model", "schedule"},
     "settings": {"model", "redis_url"},
     "redis_url": set(),
-    "wire": {"model", "settings", "wire"},
+    "wire": {"model", "schedule", "settings", "wire"},
     "pools": {"model", "settings"},
     "transport": {"pools", "settings", "wire"},
     "talking": {"transport", "wire"},
     "events": {"model", "talking", "transport", "wire"},
-    "schedules": {"model", "talking", "transport", "wire"},
+    "schedules": {"model", "schedule", "talking", "transport", "wire"},
     "client": {"model", "settings", "wire", "transport", "talking", "events", "schedules"},
     "embedded": {"model", "settings"},
     "engine": BELOW | {"engine", "eventloop"},
@@ -77,6 +78,17 @@ def test_imports_point_one_way(file: Path) -> None:
     for line, name in imports(file):
         target = imported_part(name)
         assert target is None or target in allowed, f"{file.relative_to(ROOT)}:{line} imports {name}"
+
+
+def test_the_library_of_time_knows_durations_and_errors_and_nothing_else_of_ours() -> None:
+    others = {
+        f"{file.name}:{line} {name}"
+        for file in sorted((PACKAGE / "schedule").glob("*.py"))
+        for line, name in imports(file)
+        if name.startswith("redsched")
+        and not name.startswith(("redsched.schedule.", "redsched.model.duration.", "redsched.model.errors."))
+    }
+    assert others == set()
 
 
 def test_only_the_transport_and_its_pools_import_redis_py() -> None:

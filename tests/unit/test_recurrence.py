@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redsched.model.calendar import InvalidRule
-from redsched.model.recurrence import Recurrence
-from redsched.model.zones import instants, local, zone
+from redsched.schedule.calendar import InvalidRule
+from redsched.schedule.rrule import Recurrence
+from redsched.schedule.zones import instants, local, zone
 
 NEW_YORK = zone("America/New_York")
 OLD = datetime(1970, 1, 1)

@@ -9,8 +9,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from redsched.model.duration import instant_ms
-from redsched.model.firing import Policy, decide, replanned
-from redsched.model.schedule import Exclude, Plan, Random, Schedule, TaskTemplate
+from redsched.model.schedule import Schedule
+from redsched.model.template import TaskTemplate
+from redsched.schedule.catch_up import Policy, decide, replanned
+from redsched.schedule.definition import Exclude, Random
+from redsched.schedule.slots import Plan
 
 HOUR, DAY = 3_600_000, 86_400_000
 BERLIN = "Europe/Berlin"

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redsched.model.calendar import CalendarRule
-from redsched.model.definition import document, plain, retry_of, schedule_of
 from redsched.model.errors import InvalidSchedule, RedschedError, ScheduleNotFound
 from redsched.model.retry import Exponential, Fixed
-from redsched.model.schedule import Every, Exclude, Plan, Random, Schedule, TaskTemplate, check
+from redsched.model.schedule import Schedule, check, document, plain, schedule_of
 from redsched.model.task import Task
+from redsched.model.template import TaskTemplate, retry_of
+from redsched.schedule.calendar import CalendarRule
+from redsched.schedule.definition import Every, Exclude, Random
+from redsched.schedule.slots import Plan
 
 HOUR, DAY = 3_600_000, 86_400_000
 JANUARY = 1_798_761_600_000  # 2027-01-01T00:00:00Z

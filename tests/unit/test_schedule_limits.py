@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from redsched.model.definition import schedule_of
 from redsched.model.errors import InvalidSchedule
-from redsched.model.firing import ON_TIME_MS, Policy, decide
-from redsched.model.schedule import Plan, Schedule, TaskTemplate, check
+from redsched.model.schedule import Schedule, check, schedule_of
+from redsched.model.template import TaskTemplate
+from redsched.schedule.catch_up import ON_TIME_MS, Policy, decide
+from redsched.schedule.slots import Plan
 from redsched.wire.schedules import policy_of, spec_text
 
 NOON = 1_798_804_800_000  # 2027-01-01T12:00:00Z

@@ -8,8 +8,8 @@ from itertools import islice
 
 import pytest
 
-from redsched.model import zones
-from redsched.model.zones import Fold, Gap, instants, note_of, noted
+from redsched.schedule import zones
+from redsched.schedule.zones import Fold, Gap, instants, note_of, noted
 
 NEW_YORK = zones.zone("America/New_York")
 LORD_HOWE = zones.zone("Australia/Lord_Howe")

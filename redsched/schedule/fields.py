@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from redsched.model.calendar import InvalidRule
 from redsched.model.duration import duration_ms, instant_ms, latest_ms
 from redsched.model.errors import InvalidSchedule
+from redsched.schedule.calendar import InvalidRule
 
 MAX_RULES = 100  # of one kind
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from redsched.model.calendar import CalendarRule
-from redsched.model.definition import Every, Schedule
 from redsched.model.duration import duration_ms
+from redsched.schedule.calendar import CalendarRule
+from redsched.schedule.definition import Definition, Every
 
 _DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _SHORT = {"sun": 0, "mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6}
@@ -23,7 +23,7 @@ _ALIASES = {
 }  # fmt: skip
 
 
-def describe(schedule: Schedule) -> str:
+def describe(schedule: Definition) -> str:
     """Such as ``at 09:00 on weekdays (Asia/Kolkata), except 2 dates``. The schedule must be a valid one."""
     rules = list(_rules(schedule))
     text = "; ".join(rules[:4]) + (f" and {len(rules) - 4} more" if len(rules) > 4 else "")
@@ -46,7 +46,7 @@ def describe(schedule: Schedule) -> str:
     return text
 
 
-def _rules(schedule: Schedule) -> Iterator[str]:
+def _rules(schedule: Definition) -> Iterator[str]:
     for text in [schedule.cron] if isinstance(schedule.cron, str) else schedule.cron:
         if text:
             yield _cron(text)

@@ -13,9 +13,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from redsched.model.calendar import InvalidRule
-from redsched.model.icalendar import WEEKDAYS, read_lines, read_moment, read_numbers, read_parts, read_weekdays
-from redsched.model.zones import LAST_YEAR
+from redsched.schedule.calendar import InvalidRule
+from redsched.schedule.icalendar import WEEKDAYS, read_lines, read_moment, read_numbers, read_parts, read_weekdays
+from redsched.schedule.zones import LAST_YEAR
 
 MAX_COUNT = 10_000
 MAX_DATES = 1_000

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from redsched.model.zones import LAST_YEAR
+from redsched.schedule.zones import LAST_YEAR
 
 ALL_WEEKDAYS = frozenset(range(7))  # 0 is Sunday
 _SECOND = timedelta(seconds=1)

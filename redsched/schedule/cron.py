@@ -14,9 +14,9 @@ from typing import Literal, NoReturn
 
 import msgspec
 
-from redsched.model import zones
-from redsched.model.cronrule import CronRule
 from redsched.model.duration import duration_ms
+from redsched.schedule import zones
+from redsched.schedule.cron_rule import CronRule
 
 Dialect = Literal["standard", "robfig"]
 

@@ -11,11 +11,11 @@ from datetime import date, datetime, time, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from redsched.model import cron
-from redsched.model.cronrule import CronRule
-from redsched.model.definition import Exclude
 from redsched.model.errors import InvalidSchedule
-from redsched.model.zones import local, zone
+from redsched.schedule import cron
+from redsched.schedule.cron_rule import CronRule
+from redsched.schedule.definition import Exclude
+from redsched.schedule.zones import local, zone
 
 MAX_ITEMS = 1_000
 MAX_CRONS = 20

@@ -23,7 +23,7 @@ AGAIN = ""  # it is planned at the next look
 
 
 class Times(Protocol):
-    """The part of ``model.schedule.Plan`` that is needed here."""
+    """The part of ``schedule.slots.Plan`` that is needed here."""
 
     @property
     def interval(self) -> tuple[int, int] | None:

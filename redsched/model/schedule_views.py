@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from redsched.model.definition import Run, Schedule, document
-from redsched.model.describing import describe
 from redsched.model.duration import instant
+from redsched.model.schedule import Schedule, document
+from redsched.schedule.definition import Run
+from redsched.schedule.describe import describe
 
 
 class SchedulePut(msgspec.Struct, frozen=True):

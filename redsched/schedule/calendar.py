@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from redsched.model.zones import LAST_YEAR
+from redsched.schedule.zones import LAST_YEAR
 
 Unit = Literal["day", "week", "month", "year"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
