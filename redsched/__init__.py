@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         OutcomeUnknown,
         RedschedError,
         ScheduleNotFound,
+        StoreBroken,
         StoreDenied,
         StoreError,
         StoreFull,
@@ -83,7 +84,7 @@ _HOME = {
     "redsched.schedule.definition": ("Every", "Exclude"),
     "redsched.model.errors": (
         "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "NotDurable",
-        "OutcomeUnknown", "RedschedError", "ScheduleNotFound", "StoreDenied", "StoreError", "StoreFull",
+        "OutcomeUnknown", "RedschedError", "ScheduleNotFound", "StoreBroken", "StoreDenied", "StoreError", "StoreFull",
         "StoreReadOnly", "StoreUnavailable", "TaskConflict", "TaskNotFound", "WorkflowIncomplete",
     ),
     "redsched.model.outcome": (
@@ -101,7 +102,8 @@ __all__ = [
     "Context", "Dead", "Digest", "Enqueued", "Every", "Exclude", "Explicit", "Exponential", "Fact", "Fixed", "Hold",
     "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "Mover", "NotDurable",
     "OutcomeUnknown", "Page", "QueueStats", "RedschedError", "Reject", "Retry", "RetryLater", "Rule", "Schedule",
-    "ScheduleNotFound", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreDenied", "StoreError", "StoreFull",
+    "ScheduleNotFound", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreBroken", "StoreDenied", "StoreError",
+    "StoreFull",
     "StoreReadOnly", "StoreUnavailable", "Task", "TaskConflict", "TaskNotFound", "TaskTemplate", "TaskType",
     "TaskView", "Unique", "WaitFor", "Worker", "WorkflowIncomplete", "all_of", "any_of", "fact",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from redsched.engine.observer import Observer
-from redsched.model.errors import StoreDenied, StoreError
+from redsched.model.errors import StoreBroken, StoreDenied, StoreError
 from redsched.transport import AsyncTransport
 from redsched.wire.keys import QueueKeys
 from redsched.wire.protocol import Call
@@ -26,7 +26,7 @@ def is_its_own(error: StoreError) -> bool:
     """Whether an error may be about the keys of one queue or schedule of a call, so that others need not wait."""
     if isinstance(error, StoreDenied):
         return not error.problem.startswith(("NOAUTH", "WRONGPASS"))
-    return type(error) is StoreError
+    return type(error) in (StoreError, StoreBroken)
 
 
 class Refusals:

@@ -18,7 +18,8 @@ RedschedError
     ├── StoreUnavailable    unreachable, loading, failing over or busy for longer than we retry
     ├── StoreReadOnly       a replica, or a primary that must not write
     ├── StoreFull           at maxmemory, or its disk is full
-    └── StoreDenied         the credentials or their rights do not suffice
+    ├── StoreDenied         the credentials or their rights do not suffice
+    └── StoreBroken         a key has another type than the contract says; repeating does not help
 """
 
 from __future__ import annotations
@@ -194,3 +195,17 @@ class StoreFull(StoreError):
 
 class StoreDenied(StoreError):
     """Redis refuses these credentials, or their rights do not suffice."""
+
+
+class StoreBroken(StoreError):
+    """A key has another Redis type than the contract says: somebody overwrote it. Repeating does not help; the doctor
+    says which key it is and mends it. ``broken`` says what is known, ``problem`` is Redis's own reason."""
+
+    def __init__(
+        self, verb: str, problem: str, *, reads: bool = False,
+        broken: str = "a key has another type than the contract says",
+    ) -> None:  # fmt: skip
+        super().__init__(verb, problem, reads=reads)
+        nothing = f"nothing was {'read' if reads else 'written'}"
+        self.args = (f"{verb}: {broken}; {nothing}; `redsched doctor` tells more, and mends it with --repair",)
+        self.broken = broken

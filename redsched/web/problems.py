@@ -23,6 +23,7 @@ from redsched.model.errors import (
     PlanningSpent,
     RedschedError,
     ScheduleNotFound,
+    StoreBroken,
     StoreDenied,
     StoreError,
     StoreFull,
@@ -73,6 +74,8 @@ TITLES: dict[str, tuple[int, str]] = {
     "idempotency_key_reused": (422, "The key belongs to another request"),
     "headers_too_large": (431, "The request has too many headers"),
     "internal": (500, "An error of the server"),
+    "store_broken": (500, "A key in Redis has another type than it must have"),
+    "store_refused": (500, "Redis refused the call"),
     "store_unavailable": (503, "Redis is away"),
     "store_read_only": (503, "Redis does not take writes"),
     "store_out_of_memory": (503, "Redis is full"),
@@ -97,7 +100,8 @@ CODES: dict[type[RedschedError], str] = {
     StoreReadOnly: "store_read_only",
     StoreFull: "store_out_of_memory",
     StoreDenied: "store_denied",
-    StoreError: "store_unavailable",
+    StoreBroken: "store_broken",
+    StoreError: "store_refused",
     RedschedError: "internal",
 }
 UNEXPECTED = "this was not expected; the log has it under this request id"

@@ -15,11 +15,12 @@ import msgspec
 from redsched.model.errors import (
     OutcomeUnknown,
     RedschedError,
+    StoreBroken,
     StoreError,
     StoreReadOnly,
     StoreUnavailable,
 )
-from redsched.wire import scripts
+from redsched.wire import scripts, wrong_type
 from redsched.wire.codec import Word, text_of
 from redsched.wire.protocol import Call
 from redsched.wire.redis_errors import Kind, Refused, Unanswered, Unreached, only_reads, refusal, sort_error
@@ -194,6 +195,9 @@ def exchange(
             if kind not in (Kind.REPEAT, Kind.READ_ONLY):
                 if unanswered and not problem.startswith("RS_INVALID"):
                     raise OutcomeUnknown(call.verb, unanswered) from None  # this one was refused, the one before?
+                if kind is Kind.WRONG_TYPE:
+                    broken = yield from _broken(call)
+                    raise StoreBroken(call.verb, problem, reads=only_reads(call.verb), broken=broken) from None
                 raise refusal(call.verb, problem) from None
             error = StoreReadOnly if kind is Kind.READ_ONLY else StoreUnavailable
         left = deadline - clock()
@@ -203,6 +207,16 @@ def exchange(
             raise error(call.verb, problem, reads=only_reads(call.verb))
         yield min(pause * (0.5 + random.random()), left)
         pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def _broken(call: Call[Any]) -> Generator[Chain, Any, str]:
+    """Which of the keys that a call needs has another type."""
+    keys = wrong_type.looked_at([text_of(key) if isinstance(key, bytes) else str(key) for key in call.keys])
+    try:
+        replies = yield Chain(tuple(("TYPE", key) for key in keys))
+    except (Unreached, Unanswered, Refused) as trouble:
+        replies = [trouble] * len(keys)
+    return wrong_type.told(keys, replies)
 
 
 def read_answer(call: Call[T], reply: Any) -> T:

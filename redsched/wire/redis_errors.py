@@ -9,6 +9,7 @@ from redsched.model.errors import (
     InvalidSchedule,
     InvalidTask,
     RedschedError,
+    StoreBroken,
     StoreDenied,
     StoreError,
     StoreFull,
@@ -28,6 +29,7 @@ class Kind(enum.Enum):
     READ_ONLY = "not a primary: reconnect and repeat"
     FULL = "no memory or disk: back-pressure"
     DENIED = "credentials or rights"
+    WRONG_TYPE = "a key of another type: repeating does not help"
     UNREADABLE = "Redis cannot read these bytes and closes the connection: never repeat them"
     INVALID = "the call itself"
     NO_FUNCTIONS = "a server without functions: use scripts"
@@ -49,6 +51,7 @@ _KINDS: tuple[tuple[str, Kind], ...] = (
     ("NOAUTH", Kind.DENIED),
     ("WRONGPASS", Kind.DENIED),
     ("NOPERM", Kind.DENIED),
+    ("WRONGTYPE", Kind.WRONG_TYPE),
     ("ERR max number of clients", Kind.REPEAT),
     ("ERR Protocol error", Kind.UNREADABLE),
     ("ERR unknown command 'FCALL'", Kind.NO_FUNCTIONS),
@@ -92,6 +95,8 @@ def refusal(verb: str, problem: str) -> RedschedError:
         return StoreFull(verb, problem, reads=reads)
     if kind is Kind.DENIED:
         return StoreDenied(verb, problem, reads=reads)
+    if kind is Kind.WRONG_TYPE:
+        return StoreBroken(verb, problem, reads=reads)
     if problem.startswith("RS_INVALID "):
         _, index, field, why = problem.split(" script: ", maxsplit=1)[0].split(" ", 3)
         if verb in _OF_SCHEDULES:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import msgspec
 
 from redsched.client import Client
-from redsched.model.errors import StoreDenied, StoreError
+from redsched.model.errors import StoreBroken, StoreDenied
 from redsched.observe.doctor.report import Progress
 from redsched.wire import doctor
 from redsched.wire.codec import is_name, text_of
@@ -173,9 +173,7 @@ class Walk:
         while not self.cut:
             try:
                 page = page or self._inspect(queue, what, cursor, names=self._brief(what))
-            except StoreError as error:
-                if "WRONGTYPE" not in error.problem:  # became so a moment ago
-                    raise
+            except StoreBroken:  # became so a moment ago
                 return looked
             looked += page.looked
             cursor = page.cursor

@@ -8,7 +8,7 @@ from typing import Any
 
 from redsched.client import Client
 from redsched.model.duration import duration_text
-from redsched.model.errors import StoreDenied, StoreError
+from redsched.model.errors import StoreBroken, StoreDenied, StoreError
 from redsched.model.task import QueueStats
 from redsched.observe.doctor import kept
 from redsched.observe.doctor.report import SHOWN, Line, Progress
@@ -151,7 +151,7 @@ def _stats(client: Client, way: Way, queues: Sequence[str], progress: Progress) 
             answer: list[QueueStats] = client.converse("stats", doctor.read_only(way, call))
             found += answer
         except StoreError as error:
-            if "WRONGTYPE" not in error.problem and not isinstance(error, StoreDenied):  # both are told elsewhere
+            if not isinstance(error, StoreBroken | StoreDenied):  # both are told elsewhere
                 raise
             for queue in page if len(page) > 1 else ():
                 found += _stats(client, way, [queue], progress)
