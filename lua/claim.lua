@@ -11,7 +11,7 @@
 -- REPLY  {now, more, task...}  more: 1 where there may be more to claim; each task {number of the queue, id, attempt,
 --                          due_at, type, payload, timeout_ms, headers, traceparent, content_type, max_attempts, expires_at}
 -- FLAGS  allow-oom
--- USES   budget, clock, keys, read, drain, ready, isolate, start, claimed
+-- USES   budget, clock, keys, read, trouble, drain, ready, isolate, start, claimed
 
 local queues, consumer, nonce = open_all(KEYS), ARGV[2], ARGV[3]
 local want, lease = math.min(tonumber(ARGV[4]), 1000), math.max(1000, math.min(tonumber(ARGV[5]), 3600000))
@@ -19,14 +19,8 @@ local prefix, now = queues[1].prefix, clock(queues[1].prefix, ARGV[1])
 local reply = {now, 0}
 for i = 7, #ARGV, 3 do if not is_entry(ARGV[i]) then return redis.error_reply('RS_INVALID 1 bell is no entry') end end
 drain(queues[1])
-local answered = claimed_before(prefix .. 'claimed:' .. consumer, nonce, queues, now)
-if answered then
-  for i = 1, #answered do reply[i + 2] = answered[i] end
-  return reply
-end
-
-local MOST_BYTES, A_PAGE = 1048576, 100                -- of payloads, but for the last; entries read at once
-SHARE.give(2)                                         -- the other half begins what was found
+if claimed_before(prefix .. 'claimed:' .. consumer, nonce, queues, now, reply) then return reply end
+local MOST_BYTES, MOST_LOOKS, A_PAGE = 1048576, 300, 100   -- of payloads, but for the last; units; entries read at once
 local looks, starts, started, bytes, is_full = 2 * want + 64, {}, 0, 0, false
 local rung, read_to, home = {}, {}, {}                -- by stream: entries of bells; the last read from its head; its queue
 
@@ -34,46 +28,52 @@ local rung, read_to, home = {}, {}, {}                -- by stream: entries of b
 local function look(number, entry, id, asked)
   looks = looks - 1
   CALL.units = CALL.units + 1
-  local ok, task = pcall(startable, queues[number], id, entry, now, asked)
-  if not ok then set_aside_or_raise(queues[number], id, now, task) end
-  if ok and task then
+  local task = startable(queues[number], id, entry, now, asked)
+  if task then
     task.q, task.number, task.id = queues[number], number, id
     started = started + 1
     starts[started] = task
     bytes = bytes + #task[4]
   end
-  return started >= want or looks <= 0 or bytes >= MOST_BYTES or (asked or looks % 4 == 0) and is_over()
+  return started >= want or looks <= 0 or bytes >= MOST_BYTES or (asked or looks % 4 == 0) and is_over(MOST_LOOKS)
 end
 
-for i = 6, #ARGV, 3 do
-  if is_full then break end                           -- a later claim finds it in its stream
-  local number, priority, at = tonumber(ARGV[i]), string.match(ARGV[i + 1], '^(%a+)/(%d+%-%d+)$')
-  local stream = stream_of(queues[number], priority)
-  rung[stream], home[stream] = rung[stream] or {}, queues[number]
-  if not rung[stream][at] then is_full = look(number, ARGV[i + 1], ARGV[i + 2], true) end
-  rung[stream][at] = true
+local function leave_out(number, id, trouble)
+  set_aside_or_raise(queues[number], id, now, trouble)
+  is_full = looks <= 0
+  return is_full
 end
+
+for_each(#ARGV - 5, 3, function(i)                    -- those that are left find a later claim in their streams
+  local number, priority, at = tonumber(ARGV[i + 5]), is_entry(ARGV[i + 6])
+  local stream = stream_of(queues[number], priority)
+  local bells = rung[stream] or {}
+  rung[stream], home[stream] = bells, queues[number]
+  is_full = not bells[at] and look(number, ARGV[i + 6], ARGV[i + 7], true)
+  bells[at] = true
+  return is_full
+end, function(i, trouble)
+  return leave_out(tonumber(ARGV[i + 5]), ARGV[i + 7], trouble)
+end)
 for _, priority in ipairs(PRIORITIES) do
   for number, q in ipairs(queues) do
     local stream, from, short = stream_of(q, priority), '-', false
+    local bells = rung[stream] or {}
     while not short and not is_full do
       local most = math.min(want - started, looks, A_PAGE)
       local entries = soft('XRANGE', stream, from, '+', 'COUNT', most) or {}
-      for _, entry in ipairs(entries) do
-        local at = entry[1]
-        if not (rung[stream] and rung[stream][at]) then
-          is_full = look(number, priority .. '/' .. at, entry[2][2], entry[2][3])
-        end
-        read_to[stream], home[stream] = at, q
-        if is_full then break end
-      end
-      short = #entries < most
-      from = '(' .. (read_to[stream] or '0')
+      home[stream] = q
+      for_each(#entries, 1, function(i)
+        local at, fields = entries[i][1], entries[i][2]
+        read_to[stream] = at
+        is_full = not bells[at] and look(number, priority .. '/' .. at, fields[2], fields[3])
+        return is_full
+      end, function(i, trouble) return leave_out(number, entries[i][2][2], trouble) end)
+      short, from = #entries < most, '(' .. (read_to[stream] or '0')
     end
   end
 end
 if is_full then reply[2] = 1 end
-
 begin(starts, now, lease, nonce, consumer, reply)
 leave_streams(read_to, rung, home)
 if #starts > 0 then remember_claim(prefix .. 'claimed:' .. consumer, nonce, starts, lease) end

@@ -17,7 +17,7 @@ drain(q)
 
 local function drop_task(id)
   if not is_id(id) then return 'missing' end
-  local found, why = read(q.task .. id, 'state', 'bound', 'into')
+  local found, why = read(q.task .. id, 'state', 'bound')
   local state, gone = found and state_of(found[1]), {}
   if why == 'missing' then                              -- a call that stopped half-way may have left it there
     redis.call('ZREM', q.dead, id)
@@ -26,7 +26,7 @@ local function drop_task(id)
   if not found then return 'missing' end
   if state ~= 'dead' and not FINISHED[state] then return string.sub(state, 1, 20) end
   redis.call('ZREM', q.due, id)                         -- a duplicate, if it is there: it must not name a missing hash
-  forget(q, id, now, state, found[2], found[3], gone)
+  forget(q, id, now, state, found[2], gone)
   redis.call('UNLINK', unpack(gone))
   redis.call('ZREM', state == 'dead' and q.dead or q.finished, id)
   event(q, 'dropped', id, 'state', state)

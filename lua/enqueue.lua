@@ -11,10 +11,12 @@
 --                         after that one or before it, directly or not, and that one is in conflict), in order;
 --                         error RS_INVALID <task, from 1> <field> <why> before anything is written
 -- FLAGS  none
--- USES   clock, keys, stats, submit, create, whole
+-- USES   clock, keys, stats, submit, create, plain, whole
 
 local queues, now = open_all(KEYS), nil
 now = clock(queues[1].prefix, ARGV[1])
+local plain = enqueue_plain(ARGV, queues, now)
+if plain then return plain end
 
 local tasks, n, at, known, refs = {}, 0, 2, {}, {n = 0}
 local sums = {tasks = 0, bytes = 0, plans = 0, facts = 0, seen = {}}

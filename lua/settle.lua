@@ -24,12 +24,12 @@ for at = 2, #ARGV, 7 do
 end
 drain(queues[1])
 
-local stamp, usual = text(now), text(now + KEEP_FINISHED)   -- numbers are dear to convert
+local stamp, usual = text(now), text(now + KEEP_FINISHED)   -- converting a number is slow
 local answers, done, seen = {}, {}, {}
 for at = 2, #ARGV, 7 do
   local q, id, token, outcome = numbered[ARGV[at]], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local key = q.task .. id
-  local found = is_id(id) and read(key, 'state', 'token', 'retention_ms', 'keep', 'bound')
+  local found = readable(key, redis.pcall('HMGET', key, 'state', 'token', 'retention_ms', 'keep', 'bound'))   -- of no id, none
   local n = #answers + 1
   if not found or found[2] ~= token then
     answers[n] = 'lost'

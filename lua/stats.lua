@@ -13,7 +13,7 @@ local now = clock(queues[1].prefix, ARGV[1])
 
 local function lateness(q, minute)
   local fields = {}
-  for i = 1, #LATENESS do fields[i] = 'late_' .. LATENESS[i] end
+  for i = 1, #LATENESS do fields[i] = LATENESS.names[i] end
   fields[#fields + 1] = 'late_more'
   return fields, soft('HMGET', q.stats .. ':' .. string.format('%.0f', minute), unpack(fields)) or {}
 end

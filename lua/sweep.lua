@@ -12,12 +12,11 @@
 local queues, limit = open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
 local now = clock(queues[1].prefix, ARGV[1])
 local removed, more = 0, 0
-local A_PAGE = 64
+local A_PAGE, DEAD = 128, {dead = true}
 drain(queues[1])
-
--- young: how many at the head of the set may not go by its cap yet. Answers how many ids there were, how many of them left the
--- set, how many are young, and whether it stopped before their end.
-local function sweep_page(q, name, wanted, young, is_final)
+-- ends: the states of what may go. young: how many at the head of the set may not go by its cap yet. Answers how many ids there
+-- were, how many of them left the set, how many are young, and whether it stopped before their end.
+local function sweep_page(q, name, wanted, young, ends)
   local set, most = q[name], CAPS.of(q, 'most_' .. name)
   local ids = redis.call('ZRANGE', set, '-inf', now, 'BYSCORE', 'LIMIT', 0, wanted)
   local in_time, extra = #ids, math.min(redis.call('ZCARD', set) - most, wanted)
@@ -29,9 +28,10 @@ local function sweep_page(q, name, wanted, young, is_final)
     stopped = i > 1 and is_over()
     if stopped then break end
     CALL.units = CALL.units + 1
-    local found = is_id(id) and read(q.task .. id, 'state', 'bound', 'finished_at', 'into')
-    local over = found and is_final(found[1])
-    local ended = over and i > in_time and (whole(found[3] or '', 1e11, 4e12) or 0)   -- of one that goes by the cap
+    local key = q.task .. id
+    local found = readable(key, redis.pcall('HMGET', key, 'state', 'bound'))   -- where the id is none, there is no such task
+    local over, bound = found and ends[found[1]], found and found[2]
+    local ended = over and i > in_time and (whole(redis.call('HGET', key, 'finished_at') or '', 1e11, 4e12) or 0)   -- by the cap
     if over and due[i] then                                   -- somebody put it there: promote tells of it, then it goes
       redis.call('ZADD', set, 'XX', now + KEEP_FINISHED, id)
     elseif ended and CAPS.is_young(name, ended, now) then
@@ -40,7 +40,8 @@ local function sweep_page(q, name, wanted, young, is_final)
       leaving[#leaving + 1] = id
       if ended then evicted, kept = evicted + 1, ended > 0 and now - ended or kept end
       if over then                                            -- one that is live again only leaves the set
-        local ok, trouble = pcall(forget, q, id, now, found[1], found[2], found[4], gone)   -- goes, though what it is entered in be unusable
+        local ok, trouble = true, nil                         -- it goes, though what it is entered in may be unusable
+        if bound then ok, trouble = pcall(forget, q, id, now, found[1], bound, gone) else forget(q, id, now, found[1], bound, gone) end
         if not ok and whose(q, trouble) ~= 'own' then error(trouble, 0) end
         n = n + 1
       end
@@ -53,12 +54,12 @@ local function sweep_page(q, name, wanted, young, is_final)
   return #ids, #leaving, young, stopped
 end
 
-local function sweep_set(q, name, is_final)
+local function sweep_set(q, name, ends)
   local looked, left, young, n, gone, stopped, before = 0, 0, 0, nil, nil, nil, nil
   repeat
     local wanted = math.min(A_PAGE, limit - looked)
     before = young
-    n, gone, young, stopped = sweep_page(q, name, wanted, young, is_final)
+    n, gone, young, stopped = sweep_page(q, name, wanted, young, ends)
     looked, left = looked + n, left + gone
     if not stopped and (n < wanted or gone == 0 and young == before) then return end
   until looked >= limit or is_over()
@@ -71,8 +72,8 @@ for i, q in ipairs(SHARE.in_turn(queues, now)) do
     break
   end
   q.swept = true
-  sweep_set(q, 'finished', function(state) return FINISHED[state] end)
-  sweep_set(q, 'dead', function(state) return state == 'dead' end)
+  sweep_set(q, 'finished', FINISHED)
+  sweep_set(q, 'dead', DEAD)
   local consumers = drop_idle_consumers(q)
   if q.swept then SWEEPS.plan(q, now, consumers) end
 end

@@ -6,12 +6,12 @@ local function remember_claim(key, nonce, starts, lease)
   redis.call('SET', key, table.concat(line, ' '), 'PX', lease)
 end
 
--- The answers of an earlier call with this nonce, as far as its tasks still run; nil where there was none. Nobody has
+-- Appends to reply what an earlier call with this nonce answered, as far as its tasks still run; answers whether there was one. Nobody has
 -- seen them, so a task whose start-by has passed meanwhile has not started: it is expired.
-local function claimed_before(key, nonce, queues, now)
+local function claimed_before(key, nonce, queues, now, reply)
   local line = soft('GET', key)
-  if not line or string.sub(line, 1, #nonce + 1) ~= nonce .. ' ' then return nil end
-  local numbers, answers = {}, {}
+  if not line or string.sub(line, 1, #nonce + 1) ~= nonce .. ' ' then return false end
+  local numbers = {}
   for number, q in ipairs(queues) do numbers[q.name] = number end
   for name, id in string.gmatch(string.sub(line, #nonce + 2), '([^ /]+)/(%S+)') do
     local number = numbers[name]
@@ -22,11 +22,11 @@ local function claimed_before(key, nonce, queues, now)
         expire(queues[number], id, now, found[13], nil, 'attempt', text(math.max((tonumber(found[5]) or 1) - 1, 0)))
         redis.call('ZREM', queues[number].running, id)
       else
-        answers[#answers + 1] = claim_answer(number, id, found, tonumber(found[5]), whole(found[9] or '', 1e11, 4e12) or now)
+        reply[#reply + 1] = claim_answer(number, id, found, tonumber(found[5]), whole(found[9] or '', 1e11, 4e12) or now)
       end
     end
   end
-  return answers
+  return true
 end
 
 -- Take from the streams what a claim has looked at: everything up to the last that was read, and what was rung for.

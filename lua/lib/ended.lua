@@ -42,14 +42,14 @@ local function leave_children(q, id, state)
 end
 
 -- The keys that go with a task when it is removed, appended to gone. What a call that stopped half-way left undone is done.
--- into: the digest that it was in.
-local function forget(q, id, now, state, bound, into, gone)
-  gone[#gone + 1] = q.task .. id
-  gone[#gone + 1] = q.outcome .. id
+local function forget(q, id, now, state, bound, gone)
+  local n = #gone
+  gone[n + 1], gone[n + 2] = q.task .. id, q.outcome .. id
   if not bound then return end
+  gone[n + 3] = q.parents .. id
   untie(q, id, now, bound)
   redis.call('ZREM', q.held, id)
-  if into then DIGESTS.forget(q, into, id) end
+  local digest = redis.call('HGET', q.task .. id, 'into')
+  if digest then DIGESTS.forget(q, digest, id) end
   if string.find(bound, 'c', 1, true) then leave_children(q, id, state) end
-  gone[#gone + 1] = q.parents .. id
 end

@@ -32,8 +32,6 @@ local function holds_texts(value, opening)
   return true
 end
 
-local last_type = nil
-
 -- The value as it is stored, or nil and why it cannot be used.
 local function usable(field, value, now)
   local longest = TEXT[field]
@@ -42,8 +40,7 @@ local function usable(field, value, now)
   if #value > longest then return nil, 'is too long' end
   if field == 'payload' then return value end           -- first: each task has one
   if field == 'type' then
-    if value ~= last_type and not is_name(value) then return nil, 'must be 1 to 100 of [A-Za-z0-9._@+-]' end
-    last_type = value                                   -- the next task of a call mostly has the same
+    if not is_name(value) then return nil, 'must be 1 to 100 of [A-Za-z0-9._@+-]' end
   elseif field == 'expires_at' then
     local expires = due_time(value, now)
     if not expires or expires == 0 then return nil, 'must be ms since the epoch or +ms' end

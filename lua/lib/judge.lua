@@ -6,10 +6,20 @@ local ELSEWHERE = {held = true, ready = true, running = true, dead = true}   -- 
 
 -- told: its score as Redis wrote it.
 local function judge(q, id, told, now)
-  local score = tonumber(told)
   if not is_id(id) then quarantine(q, id, now, 'bad id') return true end
-  if not is_time(math.floor(score)) then quarantine(q, id, now, 'bad time') return true end
-  local found, why = read(q.task .. id, 'state', 'type', 'priority', 'expires_at', 'retention_ms', 'conditions', 'created_at')
+  local key, usual, score = q.task .. id, #told == 13 and string.find(told, '^[1-3]%d+$'), nil
+  if not usual then
+    score = tonumber(told)
+    if not is_time(math.floor(score)) then quarantine(q, id, now, 'bad time') return true end
+  end
+  local found, why = readable(key,
+    redis.pcall('HMGET', key, 'state', 'type', 'priority', 'expires_at', 'conditions', 'created_at'))
+  if usual and found and found[6] and not (found[1] or found[3] or found[4] or found[5]) and is_name(found[2])
+      and not stopped_by(q, found[2], id, now) then     -- the short way
+    redis.call('HSET', key, 'state', 'ready', 'entry', add_entry(q, id, 'normal'), 'due_at', told)
+    return true, true
+  end
+  score = score or tonumber(told)
   if why == 'missing' and (score == 0 or now - score < 5000) and score % 1 ~= SECOND_LOOK then
     redis.call('ZADD', q.due, 'XX', now + 1000 + SECOND_LOOK, id)   -- HSET may follow ZADD
     return false
@@ -28,20 +38,20 @@ local function judge(q, id, told, now)
     return false
   end
   if state ~= 'scheduled' or not is_name(found[2]) or not PRIORITY[priority] or not expires
-      or not found[7] and not is_well_written(q, id) then   -- a raw producer's
+      or not found[6] and not is_well_written(q, id) then   -- a raw producer's
     bury(q, id, now, 'malformed')
     return true
   elseif expires <= now then
-    if not (found[6] and end_merged(q, id, now)) then expire(q, id, now, found[5]) end
+    if not (found[5] and end_merged(q, id, now)) then expire(q, id, now, redis.call('HGET', key, 'retention_ms')) end
     return true
   end
-  local due_at = told                                   -- numbers are dear to convert
+  local due_at = told                                   -- converting a number is slow
   if score < 1 or not string.find(told, '^%d+$') then due_at = text(score < 1 and now or math.floor(score)) end
   local stop, asked = stopped_by(q, found[2], id, now), nil
   if stop then
     hold_stopped(q, id, stop, due_at, expires)
     return true
-  elseif found[6] then
+  elseif found[5] then
     local ok, leaves, again = pcall(decide, q, id, due_at, now)
     if not ok then                                      -- a key that its conditions name has a wrong type, say
       if whose(q, leaves) ~= 'own' then error(leaves) end
@@ -52,7 +62,7 @@ local function judge(q, id, told, now)
     asked = again
   end
   local entry = add_entry(q, id, priority, asked)
-  redis.call('HSET', q.task .. id, 'state', 'ready', 'entry', entry, 'due_at', due_at)
+  redis.call('HSET', key, 'state', 'ready', 'entry', entry, 'due_at', due_at)
   return true, true
 end
 

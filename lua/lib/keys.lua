@@ -48,10 +48,15 @@ local function open_all(keys)
   return queues
 end
 
+local last_name = nil                                   -- the next task of a call mostly has the same type
+
 local function is_name(value)
-  return value and #value <= 100 and string.find(value, '^[A-Za-z0-9][A-Za-z0-9._@+-]*$') ~= nil
+  if value == last_name then return value ~= nil end
+  if not value or #value > 100 or not string.find(value, '^%w[%w._@+-]*$') then return false end
+  last_name = value
+  return true
 end
 
 local function is_id(value)
-  return value and #value <= 128 and string.find(value, '^[A-Za-z0-9][A-Za-z0-9._@+:-]*$') ~= nil
+  return value and #value <= 128 and string.find(value, '^%w[%w._@+:-]*$') ~= nil
 end

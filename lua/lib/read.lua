@@ -1,8 +1,9 @@
 -- read: fields of a task's hash, which may be missing or no hash at all.
 -- Answers nil and 'missing' or 'wrong type'; any other error (a cluster moving, say) ends the script.
 
-local function read(key, ...)
-  local values = redis.pcall('HMGET', key, ...)
+-- values: what HMGET answered, or its error.
+local function readable(key, values)
+  if values[1] or values[2] then return values end      -- the usual case first
   if values.err then
     if string.find(tostring(values.err), 'WRONGTYPE', 1, true) then return nil, 'wrong type' end
     error(values)
@@ -13,6 +14,8 @@ local function read(key, ...)
   if redis.call('EXISTS', key) == 0 then return nil, 'missing' end
   return values
 end
+
+local function read(key, ...) return readable(key, redis.pcall('HMGET', key, ...)) end
 
 -- A key of a wrong type, or a stream without its group, holds nothing; any other error ends the script.
 local function soft(...)

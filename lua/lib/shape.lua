@@ -7,8 +7,12 @@ local function misshapen(keys, args, shape)
   local more = #args - #shape
   if shape.each and more > 0 then
     if more % shape.each > 0 then return redis.error_reply('RS_INVALID 1 ' .. shape.repeats .. ' has too few words') end
+    local last = nil
     for at = #shape + 1, shape.numbered and #args or 0, shape.each do
-      if not keys[tonumber(args[at])] then return redis.error_reply('RS_INVALID 1 ' .. shape.repeats .. ' has no number of a key') end
+      if args[at] ~= last and not keys[tonumber(args[at])] then
+        return redis.error_reply('RS_INVALID 1 ' .. shape.repeats .. ' has no number of a key')
+      end
+      last = args[at]
     end
   end
   for at, may_be_empty in pairs(shape.whole) do

@@ -30,12 +30,17 @@ end
 -- The fields of a task that this entry may start; nil where the entry is stale or the task ends here. An id that is none
 -- names no ready task.
 local function startable(q, id, entry, now, asked)
-  local found = read(q.task .. id, unpack(FIELDS))
+  local key = q.task .. id
+  local found = readable(key, redis.pcall('HMGET', key, 'state', 'entry', 'type', 'payload', 'attempt', 'max_attempts', 'timeout_ms',
+    'expires_at', 'due_at', 'headers', 'traceparent', 'content_type', 'retention_ms'))   -- FIELDS, which unpack hands on slowly
   if not found or found[1] ~= 'ready' or found[2] ~= entry then return nil end
-  local attempt = number_or('attempt', found[5], 0)
-  local most = number_or('max_attempts', found[6], 5)
-  local expires = number_or('expires_at', found[8], 4e12)
-  local timeout = number_or('timeout_ms', found[7], 60000)
+  local attempt, most, expires, timeout = 0, 5, 4e12, 60000
+  if found[5] or found[6] or found[7] or found[8] then
+    attempt = number_or('attempt', found[5], attempt)
+    most = number_or('max_attempts', found[6], most)
+    expires = number_or('expires_at', found[8], expires)
+    timeout = number_or('timeout_ms', found[7], timeout)
+  end
   if not (is_name(found[3]) and found[4] and attempt and most and expires and timeout) then
     bury(q, id, now, 'malformed')
   elseif expires <= now then
@@ -64,8 +69,8 @@ end
 -- Put the tasks into running with their leases, then write their hashes. Appends one answer each to reply. A queue whose
 -- running is no set is stuck: nothing of it starts.
 local function begin(starts, now, lease, nonce, consumer, reply)
-  local leases, late, words = {}, {}, {}
-  local stamp, ends = text(now), text(now + lease)    -- numbers are dear to convert
+  local leases, late, words, tokens = {}, {}, {}, {}
+  local stamp, ends = text(now), text(now + lease)    -- converting a number is slow
   for _, start in ipairs(starts) do
     local list = leases[start.q] or {}
     leases[start.q] = list
@@ -75,14 +80,15 @@ local function begin(starts, now, lease, nonce, consumer, reply)
   for q, list in pairs(leases) do q.stuck = soft('ZADD', q.running, unpack(list)) == nil end
   for _, task in ipairs(starts) do
     local q, word = task.q, words[task.attempt] or tostring(task.attempt)
-    words[task.attempt] = word
+    local token = tokens[task.attempt] or word .. '.' .. nonce
+    words[task.attempt], tokens[task.attempt] = word, token
     if not q.stuck then
       if task.digest ~= nil then
         DIGESTS.start(q, task.id, task.digest, now)
-        redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', word .. '.' .. nonce,
+        redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', token,
           'started_at', stamp, 'worker', consumer, 'payload', task[4], 'frozen', 1)
       else
-        redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', word .. '.' .. nonce,
+        redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', token,
           'started_at', stamp, 'worker', consumer)
       end
       reply[#reply + 1] = claim_answer(task.number, task.id, task, task.attempt, task.due_at)

@@ -3,6 +3,8 @@
 
 local ENDS = {completed = true, skipped = true, expired = true, cancelled = true, dead = true}
 local LATENESS = {1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000, 60000, 3600000}
+LATENESS.names = {}                                     -- converting a number is slow
+for i = 1, #LATENESS do LATENESS.names[i] = 'late_' .. LATENESS[i] end
 
 local function by_minute(q, now, field, n)
   local minute = math.floor(now / 60000)
@@ -37,7 +39,7 @@ end
 -- The upper bound (ms) of the bucket that a lateness falls into, as a field name.
 local function lateness_bucket(late)
   for i = 1, #LATENESS do
-    if late <= LATENESS[i] then return 'late_' .. LATENESS[i] end
+    if late <= LATENESS[i] then return LATENESS.names[i] end
   end
   return 'late_more'
 end

@@ -69,12 +69,13 @@ class Runner:
             began = self._loop.time()
             if self._decimals is not None:  # set by the program itself, and what a copy holds is the same object
                 own.run(decimal.setcontext, self._decimals.copy())
-            arguments = own.run(_prepare, handler, started, context)
             if handler.is_async:
-                held.begin()
-                result = await self._coroutine(held, handler.function(**arguments), own, began + limit / 1_000)
+                result = await self._coroutine(held, handler, own, began + limit / 1_000)
             else:
+                arguments = own.run(_prepare, handler, started, context)
                 result = await self._thread(held, partial(handler.function, **arguments), own, began + limit / 1_000)
+            if result is None and not context.lease_lost:  # the short way of most runs
+                return "completed", Settlement(started.queue, started.id, started.token, "complete")
             outcome = own.run(_outcome, result)
         except PayloadMismatch as mismatch:
             outcome, kind = Dead("payload", str(mismatch)), mismatch.kind
@@ -108,13 +109,12 @@ class Runner:
         except BaseException as error:  # an outcome that cannot be written, such as a negative delay
             return "failed", settlement(started, failure(error), kind_of(error))
 
-    async def _coroutine(self, held: Held, coroutine: Coroutine[Any, Any, Any], own: contextvars.Context,
-                         deadline: float) -> Any:  # fmt: skip
+    async def _coroutine(self, held: Held, handler: Handler, own: contextvars.Context, deadline: float) -> Any:
         """The first step costs no timer, for nothing can stop it from outside."""
         task = asyncio.current_task()
         references = sys.getrefcount(task)
         try:
-            ended, found = _first_step(coroutine, own)
+            coroutine, ended, found = own.run(_begin, held, handler)
         finally:
             # more: the handler took hold of the task, perhaps to cancel it later
             held.suspended = sys.getrefcount(task) > references
@@ -171,7 +171,7 @@ class Runner:
                 raise RuntimeError("the handler raised StopIteration") if type(problem) is StopIteration else problem
             if inspect.isawaitable(result):  # a decorator hid a coroutine function
                 coroutine, held.suspended = _awaited(result), True
-                ended, found = _first_step(coroutine, own)
+                ended, found = own.run(_first_step, coroutine)
                 return found if ended else await self._rest(coroutine, own, found)
             return result
         finally:
@@ -202,7 +202,7 @@ class Runner:
         self._freed()
 
 
-def _prepare(handler: Handler, started: Started, context: Context) -> dict[str, Any]:
+def _prepare(handler: Handler, started: Started, context: Context | None) -> dict[str, Any]:
     """What the handler is called with; its types may run code of their own."""
     arguments = handler.arguments(started.payload, started.content_type)
     if handler.context_name is not None:
@@ -230,11 +230,19 @@ def _chosen(outcome: Any) -> Outcome:
     raise TypeError("the outcome of an OutcomeChosen is none of Completed, Retry, Snooze, Dead and Cancelled")
 
 
-def _first_step(coroutine: Coroutine[Any, Any, Any], own: contextvars.Context) -> tuple[bool, Any]:
+def _begin(held: Held, handler: Handler) -> tuple[Coroutine[Any, Any, Any], bool, Any]:
+    """Call a coroutine function and take its first step: the coroutine, and what that step came to."""
+    arguments = _prepare(handler, held.started, held.context)
+    held.begin()
+    coroutine = handler.function(**arguments)
+    return coroutine, *_first_step(coroutine)
+
+
+def _first_step(coroutine: Coroutine[Any, Any, Any]) -> tuple[bool, Any]:
     """Whether the coroutine has ended, and its result or what it waits for."""
     error: BaseException | None = None
     try:
-        return False, own.run(coroutine.send, None)
+        return False, coroutine.send(None)
     except StopIteration as end:
         return True, end.value
     except BaseException as problem:

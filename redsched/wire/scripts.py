@@ -33,8 +33,8 @@ _NO_NAMES = re.compile(r"--[^\n]*|'[^'\n]*'")  # comments and texts
 _PARTS = ("shape", "budget", "clock", "keys", "check", "read", "trouble", "event", "stats", "caps", "drain", "ready",
           "sweeps", "json", "inside", "plan", "conditions", "facts", "hold", "newer", "tie", "digest", "circle",
           "ended", "finish", "isolate", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "merge",
-          "unique", "planned", "replan", "field", "submit", "rerun", "judge", "due", "create", "inbox", "whole",
-          "start", "claimed", "page", "view", "tied", "fault", "family", "loose", "amiss", "inspected", "retie",
+          "unique", "planned", "replan", "field", "submit", "rerun", "judge", "due", "create", "plain", "inbox",
+          "whole", "start", "claimed", "page", "view", "tied", "fault", "family", "loose", "amiss", "inspected", "retie",
           "amend", "target", "mend", "schedule", "former", "pause", "run", "overlap", "turn", "firing", "rule",
           "heard", "fate", "crowd", "agenda")  # fmt: skip
 
