@@ -34,8 +34,8 @@ _PARTS = ("shape", "budget", "clock", "keys", "check", "read", "trouble", "event
           "sweeps", "json", "inside", "plan", "conditions", "facts", "hold", "newer", "tie", "digest", "circle",
           "ended", "finish", "isolate", "retry", "outcome", "stop", "wait", "stops", "decide", "late", "merge",
           "unique", "planned", "replan", "field", "submit", "rerun", "judge", "due", "create", "plain", "inbox",
-          "whole", "start", "claimed", "page", "view", "tied", "fault", "family", "loose", "amiss", "inspected", "retie",
-          "amend", "target", "mend", "schedule", "former", "pause", "run", "overlap", "turn", "firing", "rule",
+          "whole", "start", "claimed", "page", "view", "tied", "fault", "family", "loose", "amiss", "inspected",
+          "retie", "amend", "target", "mend", "schedule", "former", "pause", "run", "overlap", "turn", "firing", "rule",
           "heard", "fate", "crowd", "agenda")  # fmt: skip
 
 # Parts of one concept: what only they use of each other is not seen outside.
