@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+_QUOTED = re.compile(r"([Ii]nvalid(?: enum)?) value .*", re.DOTALL)
 
 
 def kind_and_length(value: Any) -> str:
@@ -23,3 +26,8 @@ def kind_and_length(value: Any) -> str:
     if isinstance(value, Sequence):
         return f"a list of {len(value)}"
     return f"a {type(value).__name__}"
+
+
+def without_value(problem: str) -> str:
+    """What msgspec says is wrong, without the value that it quotes in some of its texts."""
+    return _QUOTED.sub(r"\1 value", problem)

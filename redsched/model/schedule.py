@@ -14,6 +14,7 @@ import msgspec
 
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidSchedule, SearchSpent
+from redsched.model.refused import without_value
 from redsched.model.retry import retry_wire
 from redsched.model.template import TaskTemplate, retry_document
 from redsched.schedule.budget import Budget
@@ -64,7 +65,7 @@ def schedule_of(value: bytes | Mapping[str, Any]) -> Schedule:
             known = named[1] != "contains unknown"
             code = "invalid_schedule" if known else "unknown_field"
             raise InvalidSchedule(field, "is required" if known else "is no field of it", code=code) from None
-        raise InvalidSchedule(field or "schedule", problem) from None
+        raise InvalidSchedule(field or "schedule", without_value(problem)) from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidSchedule("schedule", str(error)) from None
 

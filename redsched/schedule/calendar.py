@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from redsched.schedule.quoted import quoted_if_plain
 from redsched.schedule.zones import LAST_YEAR
 
 Unit = Literal["day", "week", "month", "year"]
@@ -83,7 +84,7 @@ class Calendar:
         self._closed = closed
         self._unit = rule.unit
         if rule.unit not in UNITS:
-            raise InvalidRule("unit", f"{rule.unit!r} is not day, week, month or year")
+            raise InvalidRule("unit", f"{quoted_if_plain(rule.unit)} is not day, week, month or year")
         self._every = _within("every", rule.every, 1, MAX_EVERY)
         if len(rule.at) > MAX_TIMES:
             raise InvalidRule("at", f"{len(rule.at)} times; at most {MAX_TIMES} are taken")
@@ -202,7 +203,7 @@ def time_of(text: str) -> time:
     """The time of day of ``09:00`` or ``09:00:30``; raises InvalidRule."""
     found = _TIME.fullmatch(text) if isinstance(text, str) else None
     if found is None or int(found[1]) > 23 or int(found[2]) > 59 or int(found[3] or 0) > 59:
-        raise InvalidRule("at", f"{text!r} is no time of day such as 09:00 or 09:00:30")
+        raise InvalidRule("at", f"{quoted_if_plain(text)} is no time of day such as 09:00 or 09:00:30")
     return time(int(found[1]), int(found[2]), int(found[3] or 0))
 
 
@@ -215,7 +216,8 @@ def _weekday(given: str | int) -> int:
         return given - 1
     if isinstance(given, str) and given.lower() in _NAMES:
         return _NAMES[given.lower()]
-    raise InvalidRule("weekdays", f"{given!r} is no weekday: mon, tue, wed, thu, fri, sat, sun or 1 (Monday) to 7")
+    told = f"{quoted_if_plain(given)} is no weekday: mon, tue, wed, thu, fri, sat, sun or 1 (Monday) to 7"
+    raise InvalidRule("weekdays", told)
 
 
 _LONG = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")

@@ -15,6 +15,7 @@ from redsched.model.errors import InvalidSchedule
 from redsched.schedule import cron
 from redsched.schedule.cron_rule import CronRule
 from redsched.schedule.definition import Exclude
+from redsched.schedule.quoted import quoted_if_plain
 from redsched.schedule.zones import local, zone
 
 MAX_ITEMS = 1_000
@@ -56,7 +57,8 @@ class Exclusion:
                 raise InvalidSchedule(f"exclude.{field}", f"{len(items)} items; at most {most} are taken")
         for at, text in enumerate(given.dates):
             if not is_date(text):
-                raise InvalidSchedule(f"exclude.dates[{at}]", f"{text!r} is no date such as 2027-12-25 or *-12-25")
+                told = f"{quoted_if_plain(text)} is no date such as 2027-12-25 or *-12-25"
+                raise InvalidSchedule(f"exclude.dates[{at}]", told)
         self._dates = frozenset(given.dates)
         # not copied: many schedules share one calendar
         self._calendars = [holidays[name] for name in given.calendars if name in holidays]

@@ -17,6 +17,8 @@ from zoneinfo import ZoneInfo
 
 import tzdata
 
+from redsched.schedule.quoted import quoted_if_plain
+
 Gap = Literal["run_after", "skip", "run_at_shifted"]
 Fold = Literal["first", "last", "both"]
 Note = Literal["", "dst_gap", "dst_fold"]
@@ -57,7 +59,7 @@ def zone(name: str) -> ZoneInfo:
         folded = {known.lower(): known for known in names()}
         near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.8)
         hint = f"did you mean {folded[near[0]]}?" if near else "write an IANA name such as Europe/Paris"
-        raise ValueError(f"{name!r} is no time zone; {hint}")
+        raise ValueError(f"{quoted_if_plain(name)} is no time zone; {hint}")
     with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, key=name)
 

@@ -1,8 +1,8 @@
 """What an error looks like over HTTP (RFC 9457), and the one table from errors to status codes.
 
 Codes are stable: a client may branch on them. A detail names a field and says what it must be. It never holds the
-value that was refused, for that may be a token or a payload in a wrong place; only timing texts (cron and the like) are
-quoted.
+value that was refused, for that may be a token or a payload in a wrong place; only timing texts (cron and the like)
+and plain names of zones and calendars (``schedule.quoted``) are quoted.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from redsched.model.errors import (
     TaskNotFound,
     WorkflowIncomplete,
 )
+from redsched.model.refused import without_value
 from redsched.model.task import FINISHED
 
 TITLES: dict[str, tuple[int, str]] = {
@@ -226,7 +227,6 @@ def escaped(step: str) -> str:
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*?)`(?: - at `\$(?P<path>[^`]*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`(?: - at `\$(?P<path>[^`]*)`)?")
-_VALUE = re.compile(r"(invalid(?: enum)?) value .*", re.DOTALL)  # which msgspec quotes
 _OTHER = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?\$(?P<path>[^`]*)`)?", re.DOTALL)
 
 
@@ -245,8 +245,7 @@ def of_validation(error: msgspec.ValidationError, index: int | None = None) -> P
             return Problem(top, f"{name!r} {detail}{unwritten(index)}", errors=[found])
     match = _OTHER.fullmatch(text)
     what, path = (match["what"], _path(match)) if match is not None else (text, "")
-    what = _VALUE.sub(r"\1 value", what[:1].lower() + what[1:])
-    return field_problem(path, what, index=index)
+    return field_problem(path, without_value(what[:1].lower() + what[1:]), index=index)
 
 
 def _path(match: re.Match[str]) -> str:

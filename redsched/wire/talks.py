@@ -17,6 +17,7 @@ from redsched.schedule.budget import Budget
 from redsched.schedule.catch_up import replanned
 from redsched.schedule.definition import OVERLAPS, Run
 from redsched.schedule.exclude import is_date
+from redsched.schedule.quoted import quoted_if_plain
 from redsched.schedule.slots import Plan
 from redsched.schedule.zones import TZDATA_VERSION
 from redsched.wire import schedules as wire
@@ -90,7 +91,7 @@ class Talks:
         """The stored calendars, as far as any is needed; ``known`` keeps them for the next schedule."""
         found, unknown = yield from self._known_holidays(schedule, known)
         if unknown:
-            raise InvalidSchedule("exclude.calendars", f"there is no calendar {unknown!r}")
+            raise InvalidSchedule("exclude.calendars", f"{quoted_if_plain(unknown)} is the name of no calendar")
         return found
 
     def _known_holidays(self, schedule: Schedule, known: Holidays | None) -> Talk[tuple[Holidays, str | None]]:
@@ -126,7 +127,7 @@ class Talks:
         try:
             schedule = wire.definition_of(stored, written=written)
             holidays, unknown = yield from self._known_holidays(schedule, known)
-            problem = unknown and f"there is no calendar {unknown!r}: it leaves out nothing"
+            problem = unknown and f"{quoted_if_plain(unknown)} is the name of no calendar: it leaves out nothing"
             plan = Plan(schedule, holidays, Budget.share(MOST_OF_A_VIEW_S, self._budget))
             wire.policy_of(schedule)
             runs = [] if stored.text("ended") else _next_runs(plan, schedule, stored, now)
@@ -227,7 +228,7 @@ class Talks:
         ids = [schedule.id for schedule in given]
         if twice := {one for one in ids if ids.count(one) > 1}:
             at = len(ids) - 1 - ids[::-1].index(sorted(twice)[0])
-            raise InvalidSchedule("id", f"{ids[at]!r} is given twice", index=at)
+            raise InvalidSchedule("id", f"{quoted_if_plain(ids[at])} is given twice", index=at)
         given = list(given)
         for at in range(len(given)):  # all are checked before any is written
             try:
@@ -262,7 +263,8 @@ class Talks:
         """See there."""
         for at, date in enumerate(dates or ()):
             if not is_date(date):
-                raise InvalidSchedule(f"dates[{at}]", f"{date!r} is no date such as 2027-12-25 or *-12-25")
+                told = f"{quoted_if_plain(date)} is no date such as 2027-12-25 or *-12-25"
+                raise InvalidSchedule(f"dates[{at}]", told)
         return (yield wire.put_calendar(self._keys, name, dates))  # type: ignore[no-any-return]
 
     def calendars(self) -> Talk[dict[str, list[str]]]:

@@ -123,7 +123,7 @@ def test_a_preview_from_now(cli: Cli) -> None:
         (("set", "x", "t"), "has no rule"),
         (("set", "x y", "t", "--cron", "@daily"), "id: a text of 3 characters is no name"),
         (("set", "x", "t", "--cron", "@daily", "--end", "soon"), "--end"),
-        (("set", "x", "t", "--cron", "@daily", "--exclude-calendar", "none"), "there is no calendar 'none'"),
+        (("set", "x", "t", "--cron", "@daily", "--exclude-calendar", "none"), "'none' is the name of no calendar"),
         (("preview", "x"), "cron[0]"),
         (("apply", "-f", "none.toml"), "none.toml"),
     ],

@@ -129,7 +129,15 @@ def test_a_refused_value_of_a_task_is_not_in_the_answer(api: ApiServer, field: s
         ("POST", "/v1/schedules/s:pause", {"until": CANARY}, 422),
         ("POST", "/v1/schedules/s:backfill", {"from": CANARY, "to": 0}, 422), ("GET", "/v1/calendars/{}", None, 404),
         ("PUT", "/v1/schedules/s", {"cron": "@daily", "task": {"type": CANARY}}, 422),
-        ("GET", "/v1/queues/{}", None, 400),
+        ("GET", "/v1/queues/{}", None, 400), ("PUT", "/v1/calendars/c", {"dates": [CANARY]}, 422),
+        *(
+            ("PUT", "/v1/schedules/s", {"cron": "@daily", "task": {"type": "t"}, **timing}, 422)
+            for timing in (
+                {"time_zone": CANARY}, {"exclude": {"calendars": [CANARY]}}, {"exclude": {"dates": [CANARY]}},
+                {"calendar": [{"at": [CANARY]}]}, {"calendar": [{"weekdays": [CANARY]}]},
+                {"calendar": [{"unit": CANARY}]}, {"calendar": [{"holidays": [CANARY], "working_day": 1}]},
+            )
+        ),
         ("PUT", "/v1/schedules/s", {"cron": "@daily", "task": {"type": "t", "tags": [CANARY * 20]}}, 422),
         ("PUT", "/v1/calendars/{}", {"dates": []}, 422), ("DELETE", "/v1/calendars/{}", None, 422),
         ("GET", "/v1/{}", None, 404), ("GET", "/v1/tasks?cursor={}", None, 400),
@@ -158,6 +166,20 @@ def test_a_content_type_that_is_not_taken_is_not_in_the_answer(api: ApiServer) -
 def test_a_refused_token_is_described_by_its_length(api: ApiServer) -> None:
     refused = api.post("/v1/tasks", {"type": "a", "id": "a b c"})
     assert refused.json["errors"][0]["detail"].startswith("a text of 5 characters is no id")
+
+
+def test_a_name_of_a_zone_or_calendar_is_quoted_where_it_is_plain_and_told_by_its_length_where_not(
+    api: ApiServer,
+) -> None:
+    def detail(**timing: Any) -> str:
+        refused = api.put("/v1/schedules/s", {"cron": "@daily", "task": {"type": "t"}, **timing})
+        return str(refused.json["errors"][0]["detail"])
+
+    assert detail(time_zone="Europe/Berln") == "'Europe/Berln' is no time zone; did you mean Europe/Berlin?"
+    assert detail(time_zone="a b").startswith("a text of 3 characters is no time zone")
+    assert detail(time_zone="x" * 65).startswith("a text of 65 characters is no time zone")
+    assert detail(exclude={"calendars": ["bank-holidys"]}) == "'bank-holidys' is the name of no calendar"
+    assert detail(exclude={"calendars": ["a b"]}) == "a text of 3 characters is the name of no calendar"
 
 
 def test_a_detail_is_never_long(api: ApiServer) -> None:
