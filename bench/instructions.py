@@ -1,8 +1,8 @@
 """What a task costs the server in instructions, part by part: a figure that a busy machine does not change.
 
 The server runs under valgrind's callgrind, which counts every instruction outside of the kernel. The calls are those of
-``life``; the floor is the same Lua library of plain commands. Two runs of one tree differ by about 1 %, since garbage is
-collected at other moments, so a ratio of two trees says more than the CPU time of a machine that others use.
+``life``; the floor is the same Lua library of plain commands. Two runs of one tree differ by about 1 %, since garbage
+is collected at other moments, so a ratio of two trees says more than the CPU time of a machine that others use.
 """
 
 from __future__ import annotations
