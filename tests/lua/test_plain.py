@@ -1,0 +1,88 @@
+"""The short way of tasks that are plain: what it writes and answers is what the long way writes and answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.lua.harness import NOW, Queue
+from tests.lua.test_enqueue import words
+
+DUES = (0, NOW, NOW - 60_000, NOW + 5_000, "+0", "+90000", NOW + 7 * 86_400_000)
+LONG = {"priority": "normal"}  # what the short way leaves to the long way, and means the default
+
+
+def enqueue(queue: Queue, *tasks: list[Any]) -> list[str]:
+    """Send the words of some tasks."""
+    reply = queue.run("enqueue", [queue.keys.due], [NOW, *(word for task in tasks for word in task)])
+    return [answer.decode() for answer in reply]
+
+
+def written(queue: Queue, task_id: str) -> dict[str, Any]:
+    """What is known of a task, but for what the long way alone was given and the number of its stream entry."""
+    task = queue.task(task_id)
+    task.pop("priority", None)
+    if "entry" in task:
+        task["entry"] = task["entry"].partition("/")[0]
+    return task | {"score": queue.redis.zscore(queue.key("due:q"), task_id)}
+
+
+@pytest.mark.parametrize("fields", [{}, {"request": "r1"}], ids=["", "request"])
+@pytest.mark.parametrize("n", [1, len(DUES)])
+def test_both_ways_write_the_same(queue: Queue, n: int, fields: dict[str, Any]) -> None:
+    short = [words(f"s{at}", due, **fields) for at, due in enumerate(DUES[-n:])]
+    long = [words(f"l{at}", due, **fields, **LONG) for at, due in enumerate(DUES[-n:])]
+
+    assert enqueue(queue, *short) == enqueue(queue, *long) == ["created"] * n
+
+    for at in range(n):
+        assert written(queue, f"s{at}") == written(queue, f"l{at}")
+    assert queue.totals() == {"enqueued": 2 * n}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "answers"),
+    [
+        ([words("a"), words("a")], ["created", "existing"]),
+        ([words("a"), words("b"), words("a", payload='{"n":1}')], ["created", "created", "conflict"]),
+        ([words("a", request="r"), words("a", request="r")], ["created", "created"]),
+        ([words("known"), words("a")], ["existing", "created"]),
+        ([words("a", key="k"), words("b")], ["created", "created"]),
+    ],
+    ids=["twice", "conflict", "repeated", "known", "another field"],
+)
+def test_a_call_that_is_not_all_new_and_plain_is_answered_task_by_task(
+    queue: Queue, tasks: list[list[Any]], answers: list[str]
+) -> None:
+    enqueue(queue, words("known"))
+
+    assert enqueue(queue, *tasks) == answers
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (words("a b"), "2 id "),
+        (words("b", due="soon"), "2 due "),
+        (words("b", type="no name"), "2 type "),
+        (words("b", type=None), "2 "),
+        (words("b", payload=None), "2 "),
+        (words("b", request="x" * 129), "2 request "),
+        (words("b", number=2), "2 queue "),
+        (words("b")[:-1], "2 fields "),
+    ],
+    ids=lambda value: value.strip() if isinstance(value, str) else "",
+)
+def test_where_one_is_wrong_none_is_made_and_the_answer_names_it(queue: Queue, wrong: list[Any], why: str) -> None:
+    told = queue.refused("enqueue", NOW, *words("a"), *wrong)
+
+    assert f"RS_INVALID {why}" in told
+    assert queue.places() == {}
+    assert queue.task("a") == {}
+
+
+def test_a_key_of_another_type_under_a_tasks_name_is_a_conflict(queue: Queue) -> None:
+    queue.redis.set(queue.key("task:q:a"), "x")
+
+    assert enqueue(queue, words("a"), words("b")) == ["conflict", "created"]
