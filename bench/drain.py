@@ -23,8 +23,9 @@ from bench.wire import pack
 from redsched import AsyncClient
 from redsched.eventloop import loop_factory
 from redsched.wire import protocol
+from redsched.wire.call import Call
+from redsched.wire.claims import Claimed, Settlement
 from redsched.wire.keys import QueueKeys, queue_keys
-from redsched.wire.protocol import Call, Claimed, Settlement
 
 TASKS = 20_000
 READ_BATCH = 500

@@ -14,8 +14,8 @@ from bench.noise import cpu_seconds
 from bench.verbs import FLOOR
 from bench.wire import Word, pack
 from redsched import Task
+from redsched.wire.call import Call
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
-from redsched.wire.protocol import Call
 
 PIPE = 500  # commands of one write
 SHORT_US = 100  # what takes less is not looked for one by one

@@ -14,7 +14,7 @@ from bench.memory import SERVERS, UNIT, used_memory
 from bench.report import Report
 from bench.verbs import LEASE_MS, MAX_PAYLOAD, NOW, Verbs
 from redsched.wire import protocol
-from redsched.wire.protocol import Settlement
+from redsched.wire.claims import Settlement
 
 TASKS = 20_000
 ENDS: dict[str, tuple[str, bytes | str, str, str]] = {

@@ -14,8 +14,9 @@ from bench.idle import monitor
 from bench.report import Report
 from redsched import Task
 from redsched.wire import protocol
+from redsched.wire.call import Call
+from redsched.wire.claims import Settlement
 from redsched.wire.keys import queue_keys
-from redsched.wire.protocol import Settlement
 
 QUEUES = 10_000
 A_CALL = 16
@@ -54,7 +55,7 @@ def _use(stage: Stage, count: int) -> None:
     names = [f"over{n}" for n in range(count)]
     cell = stage.client.cell
 
-    def send(call: protocol.Call[Any]) -> Any:
+    def send(call: Call[Any]) -> Any:
         return call.read(stage.wire.call("FCALL", "rs1_" + call.verb, len(call.keys), *call.keys, *call.args))
 
     for at in range(0, count, BATCH):

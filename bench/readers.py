@@ -20,8 +20,8 @@ from bench.common import QUEUE
 from bench.wire import Wire, pack
 from redsched.wire import protocol
 from redsched.wire.cells import Cell
+from redsched.wire.claims import Bell, Settlement, Started
 from redsched.wire.keys import GROUP, QueueKeys, queue_keys
-from redsched.wire.protocol import Bell, Settlement, Started
 
 CONNECTIONS, ON_THE_QUEUE, QUEUES = 1_000, 50, 100
 CLAIM, LEASE_MS = 16, 30_000

@@ -14,8 +14,9 @@ import msgspec
 from bench.common import QUEUE, TYPE, Stage, payload, task
 from bench.noise import cpu_seconds
 from redsched.wire import protocol
+from redsched.wire.call import Call
+from redsched.wire.claims import Settlement
 from redsched.wire.keys import QueueKeys, queue_keys
-from redsched.wire.protocol import Call, Settlement
 
 T = TypeVar("T")
 NOW = 1_800_000_000_000  # what time it is for the scripts: in January 2027

@@ -14,7 +14,7 @@ from redsched.model.schedule import Schedule
 from redsched.model.template import TaskTemplate
 from redsched.schedule.catch_up import MOST_FIRED, Decision
 from redsched.schedule.definition import Exclude
-from redsched.wire import doctor, events, idempotency, protocol, schedules
+from redsched.wire import doctor, idempotency, protocol, schedules
 from redsched.wire.schedules import Firing
 
 DAY_MS = 86_400_000
@@ -317,7 +317,7 @@ def _(ground: Ground) -> Act:
 @case("kin", "a page of a join of 10,000, results of 8 KB")
 def _(ground: Ground) -> Act:
     join(ground, done=True)
-    return lambda: ground.send(events.kin(ground.keys, "join", "parents", limit=1_000))
+    return lambda: ground.send(protocol.kin(ground.keys, "join", "parents", limit=1_000))
 
 
 @case("kin", "the parents of a join of 10,000, as a client reads them")

@@ -8,6 +8,7 @@ from bench.worst_tasks import PAUSED, planned, tied, with_children
 from redsched.model.rule import Rule
 from redsched.model.template import TaskTemplate
 from redsched.wire import events, protocol
+from redsched.wire.claims import Settlement
 
 CROWD = 5_000
 MAX_PAYLOAD = 262_144
@@ -40,14 +41,14 @@ def _(ground: Ground) -> Act:
 def _(ground: Ground) -> Act:
     ground.add([ground.later(conditions={"cancel_on": ["paid:a"]}) for _ in range(CROWD)], 500)
     ground.client.emit("paid", "a")
-    return lambda: ground.send(events.attend(ground.cell_keys, 500))
+    return lambda: ground.send(protocol.attend(ground.cell_keys, 500))
 
 
 @case("attend", "500 listeners with 32 facts, a line and a lock each, limit 500")
 def _(ground: Ground) -> Act:
     planned(ground, 500, lambda at: tied(at) | {"cancel_on": ["paid:a", *(f"c{at}.{n}" for n in range(15))]})
     ground.client.emit("paid", "a")
-    return lambda: ground.send(events.attend(ground.cell_keys, 500))
+    return lambda: ground.send(protocol.attend(ground.cell_keys, 500))
 
 
 @case("attend", "1,000 children of a task, limit 500")
@@ -55,7 +56,7 @@ def _(ground: Ground) -> Act:
     (parent,) = ground.add([ground.task()])
     with_children(ground, [parent], 1_000)
     ground.client.cancel(parent, queue=QUEUE)
-    return lambda: ground.send(events.attend(ground.cell_keys, 500))
+    return lambda: ground.send(protocol.attend(ground.cell_keys, 500))
 
 
 @case("attend", "500 tasks that a pause set aside, limit 500")
@@ -65,7 +66,7 @@ def _(ground: Ground) -> Act:
     ground.send(protocol.promote([ground.keys], mover="bench", limit=500))
     ground.send(protocol.claim([ground.keys], consumer="bench", count=500, lease_ms=60_000))
     ground.client.resume(QUEUE)
-    return lambda: ground.send(events.attend(ground.cell_keys, 500))
+    return lambda: ground.send(protocol.attend(ground.cell_keys, 500))
 
 
 @case("attend", "a digest of 1,000 tasks that has run, limit 500")
@@ -76,8 +77,8 @@ def _(ground: Ground) -> Act:
         ground.send(protocol.promote([ground.keys], mover="bench", limit=100))
     claim = protocol.claim([ground.keys], consumer="bench", count=1, lease_ms=60_000)
     for one in claim.read(ground.send(claim)).tasks:
-        ground.send(protocol.settle(ground.cell, [protocol.Settlement(QUEUE, one.id, one.token, "complete")]))
-    return lambda: ground.send(events.attend(ground.cell_keys, 500))
+        ground.send(protocol.settle(ground.cell, [Settlement(QUEUE, one.id, one.token, "complete")]))
+    return lambda: ground.send(protocol.attend(ground.cell_keys, 500))
 
 
 @case("put_rule", "a rule of 64 KB")

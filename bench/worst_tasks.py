@@ -9,8 +9,8 @@ from bench.common import QUEUE
 from bench.ground import HOUR_MS, Act, Ground, case, refused
 from redsched import AsyncClient
 from redsched.engine.settlements import Settlements
-from redsched.wire import dead_letters, protocol
-from redsched.wire.protocol import Settlement
+from redsched.wire import protocol
+from redsched.wire.claims import Settlement
 
 FACT_BYTES = 60_000
 MEMBERS = 32  # of a plan: tests, late members; bindings of a rule
@@ -160,7 +160,7 @@ def _(ground: Ground) -> Act:
 def _(ground: Ground) -> Act:
     inbox = ground.key(f"inbox:{QUEUE}")
     ground.pipe(("XADD", inbox, "*", "id", f"t{at}", "type", "t", "payload", json.dumps(HEAVY)) for at in range(200))
-    return lambda: ground.send(dead_letters.ingest([ground.keys], limit=500))
+    return lambda: ground.send(protocol.ingest([ground.keys], limit=500))
 
 
 @case("ingest", "500 entries with 32 facts, a line and a lock each")
@@ -170,7 +170,7 @@ def _(ground: Ground) -> Act:
         ("XADD", ground.key(f"inbox:{QUEUE}"), "*", "id", f"t{at}", "type", "t", "payload", "1", "key", f"k{at}",
          "conditions", words[at]) for at in range(500)
     )  # fmt: skip
-    return lambda: ground.send(dead_letters.ingest([ground.keys], limit=500))
+    return lambda: ground.send(protocol.ingest([ground.keys], limit=500))
 
 
 # --- promote, claim

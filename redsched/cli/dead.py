@@ -62,7 +62,7 @@ def list_(
 
     At most --limit are looked at; where options choose among them, a page may show fewer.
     """
-    from redsched.wire.bulk import clock, matches
+    from redsched.steps.bulk import clock, matches
 
     with given.client() as client:
         page = client.list(queue, state="dead", type=type, limit=limit, cursor=cursor)
@@ -146,7 +146,7 @@ def _act(
             answers = getattr(client, action)(ids, queue=queue)
             _report(given, queue, answers, {"revive": "revived", "drop": "dropped"}[action])
             return
-        from redsched.wire.bulk import Filter
+        from redsched.steps.bulk import Filter
 
         where = Filter(type=type, reason=reason, older_than=older_than)
         if not (yes or dry_run):

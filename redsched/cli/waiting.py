@@ -15,7 +15,7 @@ from redsched.client import AsyncClient
 from redsched.model.errors import StoreUnavailable
 from redsched.redis_url import masked_url
 from redsched.settings import Settings
-from redsched.wire.exchange import check_version
+from redsched.steps.exchange import check_version
 from redsched.wire.redis_errors import Kind, Refused, Unanswered, Unreached, refusal, sort_error
 
 log = logging.getLogger("redsched.start")

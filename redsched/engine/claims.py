@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from redsched.engine.held import Held, Why, about, returned
-from redsched.wire.protocol import Settlement, Started
+from redsched.wire.claims import Settlement, Started
 
 log = logging.getLogger("redsched.worker")
 

@@ -16,8 +16,8 @@ from redsched.model.duration import instant
 from redsched.model.errors import LeaseLost
 from redsched.model.happening import Kin
 from redsched.wire import protocol
+from redsched.wire.claims import Started
 from redsched.wire.keys import queue_keys
-from redsched.wire.protocol import Started
 
 T = TypeVar("T")
 

@@ -13,10 +13,10 @@ from redsched.client import AsyncClient
 from redsched.engine.isolation import Refusals
 from redsched.eventloop import own_task
 from redsched.model.errors import RedschedError, StoreError
-from redsched.wire import install as installing
+from redsched.steps import queues as queue_steps
+from redsched.wire.claims import Bell
 from redsched.wire.codec import text_of
 from redsched.wire.keys import GROUP, PRIORITIES, QueueKeys
-from redsched.wire.protocol import Bell
 from redsched.wire.redis_errors import Refused, Unanswered, Unreached, refusal
 
 log = logging.getLogger("redsched.worker")
@@ -26,7 +26,7 @@ PATIENCE = 5.0  # seconds beyond BLOCK_MS after which the answer is taken for lo
 
 async def join(client: AsyncClient, queues: Sequence[QueueKeys], refusals: Refusals) -> None:
     """Make the groups of queues; those that Redis refuses are left out and tried again later."""
-    problems = await client.transport.steps("join", installing.join(queues, client.cell_keys))
+    problems = await client.transport.steps("join", queue_steps.join(queues, client.cell_keys))
     for keys in queues:
         problem = problems.get(keys.queue)
         if problem is None:

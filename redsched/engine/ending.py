@@ -19,8 +19,8 @@ import msgspec
 
 from redsched.model.duration import duration_ms, duration_text
 from redsched.model.outcome import Cancelled, Completed, Dead, Outcome, Retry, Snooze
+from redsched.wire.claims import Settlement, Started
 from redsched.wire.codec import LONGEST_MS, cut
-from redsched.wire.protocol import Settlement, Started
 
 log = logging.getLogger("redsched.worker")
 MAX_RESULT_BYTES = 65_536

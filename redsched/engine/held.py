@@ -12,7 +12,7 @@ import math
 
 from redsched.engine.context import Context
 from redsched.engine.elapsed import elapsed
-from redsched.wire.protocol import Settlement, Started
+from redsched.wire.claims import Settlement, Started
 
 FRESH = 0.25  # seconds for which an answer of Redis tells whether a claim that waits may still start
 TRUSTED = 10.0  # seconds for which one answer tells the server's clock: it may be set meanwhile

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable
 from redsched.client import AsyncClient
 from redsched.engine.isolation import Isolation
 from redsched.engine.observer import Observer
-from redsched.wire import dead_letters
+from redsched.wire import protocol
 from redsched.wire.keys import QueueKeys, queue_keys
 
 log = logging.getLogger("redsched.mover")
@@ -64,7 +64,7 @@ class Inboxes:
 
     async def _take(self, queues: list[QueueKeys]) -> None:
         try:
-            answers = await self._ingests.send(queues, lambda some: dead_letters.ingest(some, limit=BATCH))
+            answers = await self._ingests.send(queues, lambda some: protocol.ingest(some, limit=BATCH))
         except BaseException:
             self._told.update(keys.queue for keys in queues)
             raise

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from redsched.client.async_transport import AsyncTransport
 from redsched.engine.observer import Observer
 from redsched.model.errors import StoreBroken, StoreDenied, StoreError
-from redsched.transport import AsyncTransport
+from redsched.wire.call import Call
 from redsched.wire.keys import QueueKeys
-from redsched.wire.protocol import Call
 
 T = TypeVar("T")
 REFUSED = 5.0  # seconds until a queue is tried again that Redis refused

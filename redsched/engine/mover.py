@@ -26,12 +26,13 @@ from redsched.engine.wakeups import Wakeups
 from redsched.eventloop import own_task
 from redsched.model.errors import StoreError
 from redsched.settings import Settings
-from redsched.wire import install as installing
+from redsched.steps import install as installing
+from redsched.steps import queues as queue_steps
 from redsched.wire import protocol
 from redsched.wire.codec import is_name, text_of
 from redsched.wire.ids import nonce
 from redsched.wire.keys import QueueKeys, queue_keys
-from redsched.wire.protocol import Moved, Promoted
+from redsched.wire.mover import Moved, Promoted
 from redsched.wire.redis_errors import Refused, Unanswered, Unreached
 
 log = logging.getLogger("redsched.mover")
@@ -324,7 +325,7 @@ class Mover:
         while True:
             if self._restart:
                 self._restart, self._whole, self._scan = False, True, "0"
-            steps = installing.scan_due(self._client.cell_keys, self._scan, SCAN_STEPS)
+            steps = queue_steps.scan_due(self._client.cell_keys, self._scan, SCAN_STEPS)
             self._scan, found, inboxes = await self._client.transport.steps("scan", steps)
             self._learn(found)
             self._inboxes.tell(inboxes)

@@ -15,11 +15,12 @@ from typing import TypeVar
 from redsched.client import AsyncClient
 from redsched.engine.isolation import is_its_own
 from redsched.model.errors import StoreDenied, StoreError
+from redsched.steps import doctor as doctor_steps
 from redsched.wire import doctor
+from redsched.wire.call import Call
 from redsched.wire.codec import is_name, text_of
 from redsched.wire.doctor import MENDED, PAGE, Fault
 from redsched.wire.keys import QueueKeys, queue_keys
-from redsched.wire.protocol import Call
 
 T = TypeVar("T")
 log = logging.getLogger("redsched.mover")
@@ -45,7 +46,7 @@ class Orphans:
                 if await self._send(doctor.repair(keys, some)) is not None:
                     log.warning("tasks.stranded", extra={"queue": keys.queue, "n": len(some)})
         try:
-            steps = doctor.scan(self._client.cell_keys, self._cursor)
+            steps = doctor_steps.scan(self._client.cell_keys, self._cursor)
             self._cursor, names = await self._client.transport.steps("scan", steps)
         except StoreDenied:
             return False  # these credentials may not look around

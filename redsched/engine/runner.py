@@ -27,7 +27,7 @@ from redsched.engine.held import Held, NotBegun, Why, returned
 from redsched.model import trace
 from redsched.model.duration import duration_text
 from redsched.model.outcome import Cancelled, Completed, Dead, Outcome, OutcomeChosen, Retry
-from redsched.wire.protocol import Settlement, Started
+from redsched.wire.claims import Settlement, Started
 
 _DONE = Completed()
 _PLAIN = frozenset((bool, int, float, str, bytes, list, dict, tuple))

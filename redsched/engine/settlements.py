@@ -25,7 +25,8 @@ from redsched.model.errors import (
     StoreUnavailable,
 )
 from redsched.wire import protocol
-from redsched.wire.protocol import Call, Claimed, Settlement
+from redsched.wire.call import Call
+from redsched.wire.claims import Claimed, Settlement
 from redsched.wire.redis_errors import Kind, Refused, Unanswered, Unreached, sort_error
 
 log = logging.getLogger("redsched.worker")

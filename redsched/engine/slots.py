@@ -18,7 +18,7 @@ from redsched.engine.leases import MOST_ASKED, Leases
 from redsched.engine.run_metrics import RunMetrics
 from redsched.engine.runner import CutOff, Runner
 from redsched.eventloop import own_task
-from redsched.wire.protocol import Settlement
+from redsched.wire.claims import Settlement
 
 log = logging.getLogger("redsched.worker")
 TURN = 0.002  # seconds that handlers which never wait may hold the loop in one go

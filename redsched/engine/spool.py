@@ -21,10 +21,10 @@ from redsched.client import AsyncClient
 from redsched.model.errors import StoreDenied
 from redsched.redis_url import address
 from redsched.settings import Settings, default_data_dir
-from redsched.wire import install as installing
+from redsched.steps import install as installing
+from redsched.wire.claims import Settlement
 from redsched.wire.codec import TASK_ID, is_name
 from redsched.wire.ids import nonce
-from redsched.wire.protocol import Settlement
 
 log = logging.getLogger("redsched.worker")
 OUTCOMES = ("complete", "retry", "snooze", "return", "dead", "cancelled")

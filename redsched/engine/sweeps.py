@@ -16,7 +16,7 @@ from redsched.client import AsyncClient
 from redsched.engine.isolation import Isolation, Refusals, is_its_own
 from redsched.engine.observer import Observer
 from redsched.model.errors import StoreError
-from redsched.wire import install as installing
+from redsched.steps import queues as queue_steps
 from redsched.wire import protocol
 from redsched.wire.keys import QueueKeys, queue_keys
 
@@ -73,7 +73,7 @@ class Sweeps:
         now = time.monotonic() - (0.0 if self._acting() else STANDBY)
         keys = self._client.cell_keys
         try:
-            noted = await self._client.transport.steps("sweeps", installing.sweeps(keys, PAGE))
+            noted = await self._client.transport.steps("sweeps", queue_steps.sweeps(keys, PAGE))
         except StoreError as error:
             if not is_its_own(error):
                 raise

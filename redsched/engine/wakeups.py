@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from redsched.client import AsyncClient
-from redsched.wire import events
+from redsched.wire import protocol
 
 STANDBY = 0.15  # seconds after a time at which a mover that does not act looks
 IDLE = 30.0
@@ -46,7 +46,7 @@ class Wakeups:
     async def step(self) -> float:
         """Look once; answers the seconds until the next look."""
         asked = time.monotonic()
-        found = await self._client.transport.send(events.attend(self._client.cell_keys, skip=self._skip))
+        found = await self._client.transport.send(protocol.attend(self._client.cell_keys, skip=self._skip))
         self._skip = self._skip + found.left if found.left >= PAGE_LEFT else 0
         if self._skip:
             return PAUSE

@@ -36,9 +36,10 @@ from redsched.eventloop import own_task
 from redsched.model.errors import RedschedError, StoreError
 from redsched.settings import Settings
 from redsched.wire import protocol
+from redsched.wire.call import Call
+from redsched.wire.claims import Bell, Claimed, Settlement
 from redsched.wire.ids import nonce
 from redsched.wire.keys import QueueKeys, queue_keys
-from redsched.wire.protocol import Bell, Call, Claimed, Settlement
 
 log = logging.getLogger("redsched.worker")
 QUEUES_A_CALL = 16

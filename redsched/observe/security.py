@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from redsched.client import Client
 from redsched.observe.doctor.report import Line
 from redsched.settings import Settings
-from redsched.wire import doctor
+from redsched.steps import doctor as doctor_steps
 from redsched.wire.codec import text_of
 from redsched.wire.redis_errors import Refused
 
@@ -28,14 +28,14 @@ DANGEROUS: tuple[tuple[str, ...], ...] = (
 
 def security_checks(client: Client) -> list[Line]:
     """One line a thing that was looked at."""
-    whoami, default, config = client.converse("doctor", doctor.ask(
+    whoami, default, config = client.converse("doctor", doctor_steps.ask(
         ("ACL", "WHOAMI"), ("ACL", "GETUSER", "default"), ("CONFIG", "GET", "*"),
     ))  # fmt: skip
     user = "" if isinstance(whoami, Refused) else text_of(whoami)
     settings = {} if isinstance(config, Refused) else _pairs(config)
     may = []
     if user:
-        tried = client.converse("doctor", doctor.ask(*(("ACL", "DRYRUN", user, *words) for words in DANGEROUS)))
+        tried = client.converse("doctor", doctor_steps.ask(*(("ACL", "DRYRUN", user, *words) for words in DANGEROUS)))
         may = [_named(words) for words, answer in zip(DANGEROUS, tried, strict=True) if _allowed(answer)]
     found = [_transport(client.settings), _verified(client.settings), _user(user), _rights(may)]
     found += _default_user(default, settings)

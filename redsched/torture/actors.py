@@ -25,6 +25,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from redsched.client import AsyncClient, Client
+from redsched.client.async_transport import AsyncTransport
+from redsched.client.transport import Transport
 from redsched.engine.app import App
 from redsched.engine.context import Context
 from redsched.engine.mover import Mover
@@ -36,9 +38,8 @@ from redsched.model.task import Task
 from redsched.observe import logs
 from redsched.settings import Settings
 from redsched.torture.history import Event, Journal
-from redsched.transport import AsyncTransport, Transport
 from redsched.web import server
-from redsched.wire.protocol import Call
+from redsched.wire.call import Call
 
 T = TypeVar("T")
 KIND = "torture.run"

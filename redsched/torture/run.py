@@ -20,6 +20,7 @@ from typing import Any, Self
 import msgspec
 
 from redsched.client import Client
+from redsched.client.transport import Transport
 from redsched.embedded import free_port
 from redsched.model.errors import RedschedError
 from redsched.settings import Settings
@@ -28,7 +29,6 @@ from redsched.torture.actors import Plan
 from redsched.torture.checker import Report, quantile
 from redsched.torture.history import Event, Journal
 from redsched.torture.nemesis import Fault
-from redsched.transport import Transport
 from redsched.wire.codec import text_of
 
 ROLES: dict[str, Callable[[str, Plan], None]] = {

@@ -18,6 +18,7 @@ from redsched.model.refused import kind_and_length
 from redsched.model.task import DEFAULT_QUEUE, STATES, QueueStats, Task
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
+from redsched.steps.queues import is_queue, some_queues
 from redsched.web import bodies
 from redsched.web.aside import Aside
 from redsched.web.batch import Batch
@@ -26,7 +27,6 @@ from redsched.web.problems import Problem, parameter_problem
 from redsched.wire.codec import is_name
 from redsched.wire.durability import is_durability
 from redsched.wire.idempotency import identified
-from redsched.wire.install import is_queue, some_queues
 
 MAX_PAGE = 1_000
 LISTED = frozenset((*STATES, "finished"))

@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from redsched.client import AsyncClient
+from redsched.client.schedules import AsyncSchedules
 from redsched.schedule.budget import Budget
-from redsched.schedules import AsyncSchedules
-from redsched.talking import step
+from redsched.steps.conversation import next_call
+from redsched.steps.schedules import ScheduleSteps
 from redsched.web import bodies
 from redsched.web.problems import Problem
-from redsched.wire.protocol import Call
-from redsched.wire.talks import Talks
+from redsched.wire.call import Call
 
 HEAVY = 65_536  # bytes of a body that is decoded on the loop
 TURN_S = 10.0  # how long a request may wait for the thread that computes next runs
@@ -55,7 +55,7 @@ class Aside:
         """Drive a conversation; what it does between its calls is done aside where ``size`` is not small."""
         reply: Any = None
         while True:
-            call, found = await self.run(size, step, steps, reply)
+            call, found = await self.run(size, next_call, steps, reply)
             if call is None:
                 return found  # type: ignore[no-any-return]
             reply = await client.transport.send(call)
@@ -90,14 +90,14 @@ class PlannedSchedules(AsyncSchedules):
     def __init__(self, client: AsyncClient, aside: Aside, seconds: float) -> None:
         super().__init__(client, client.transport)
         self._budget = Budget(seconds)
-        self._talks = Talks(client, self._budget)
+        self._steps = ScheduleSteps(client, self._budget)
         self._sender = client.transport
         self._aside = aside
 
     async def _run(self, steps: Generator[Call[Any], Any, T]) -> T:
         reply: Any = None
         while True:
-            call, found = await self._aside.planned(self._budget.spend, step, steps, reply)
+            call, found = await self._aside.planned(self._budget.spend, next_call, steps, reply)
             if call is None:
                 return found  # type: ignore[no-any-return]
             reply = await self._sender.send(call)

@@ -10,10 +10,10 @@ from starlette.routing import Route
 from redsched.client import AsyncClient
 from redsched.model.task import DEFAULT_QUEUE
 from redsched.settings import Settings
+from redsched.steps.bulk import Filter
 from redsched.web import bodies
 from redsched.web.api import Json, parameters
 from redsched.web.idempotency import once
-from redsched.wire.bulk import Filter
 
 MOST = 1_000  # tasks one request acts on unless it says otherwise
 

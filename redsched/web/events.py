@@ -13,12 +13,12 @@ from starlette.routing import Route
 from redsched.client import AsyncClient
 from redsched.model.rule import Rule
 from redsched.settings import Settings
+from redsched.steps import workflow
 from redsched.web import bodies, workflows
 from redsched.web.api import Json, limit_of, named_queue, parameters, queue_of, traceparent_of
 from redsched.web.aside import Aside
 from redsched.web.idempotency import once
 from redsched.web.problems import Problem
-from redsched.wire import workflow
 
 
 class EventBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

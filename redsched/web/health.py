@@ -16,10 +16,10 @@ from redsched.client import AsyncClient
 from redsched.model.errors import RedschedError
 from redsched.model.task import DEFAULT_QUEUE, QueueStats
 from redsched.observe.metrics import MAX_QUEUES, PrometheusObserver, ServerState
+from redsched.steps.bulk import clock
+from redsched.steps.queues import some_queues
 from redsched.web.auth import Guard
 from redsched.web.problems import of_error
-from redsched.wire.bulk import clock
-from redsched.wire.install import some_queues
 
 PING_S = 1.0  # how long Redis may take to answer a probe
 STATS_S = 3.0  # how long it may take to tell the queues' sizes

@@ -8,11 +8,11 @@ from typing import Literal
 import msgspec
 
 from redsched.model.task import Task
+from redsched.steps.workflow import MOST_TASKS
 from redsched.web import bodies
 from redsched.web.pieces import Pieces, TooLong
 from redsched.web.problems import Problem
 from redsched.wire.idempotency import identified
-from redsched.wire.workflow import MOST_TASKS
 
 
 class WorkflowBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -22,10 +22,10 @@ import msgspec
 from redsched.model.errors import InvalidTask, NotDurable
 from redsched.model.refused import kind_and_length
 from redsched.model.task import STORED, Enqueued
+from redsched.wire.call import Call
 from redsched.wire.codec import text_of
 from redsched.wire.ids import nonce
 from redsched.wire.keys import CellKeys
-from redsched.wire.protocol import Call
 
 _REPLICAS = re.compile(r"replicas:([1-9]|[1-9][0-9])")
 Commands = tuple[tuple[Any, ...], ...]

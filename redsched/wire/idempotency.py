@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from redsched.model.task import Task
+from redsched.wire.call import Call
 from redsched.wire.codec import count_of, text_of
 from redsched.wire.keys import CellKeys
-from redsched.wire.protocol import Call
 
 LAPSE_MS = 60_000  # a request that never answered blocks its repeats for so long
 

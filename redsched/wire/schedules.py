@@ -21,6 +21,7 @@ from redsched.model.task import DEFAULT_QUEUE
 from redsched.model.template import TaskTemplate
 from redsched.schedule.catch_up import Decision, Policy
 from redsched.schedule.fields import bounds
+from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.codec import (
     Word,
@@ -36,7 +37,6 @@ from redsched.wire.codec import (
 )
 from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.pages import set_cursor
-from redsched.wire.protocol import Call
 
 MAX_SLOTS = 1_000  # of one backfill
 _TASK = "task:"

@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 import redis
 
 from redsched import App, Client, Context, Settings, Task
+from redsched.client.transport import Transport
 from redsched.engine.worker import Worker
 from redsched.model.errors import RedschedError
-from redsched.transport import Transport
 from redsched.wire import protocol
 from redsched.wire.cells import Cell
+from redsched.wire.claims import Bell, Settlement
 from redsched.wire.keys import GROUP, queue_keys
-from redsched.wire.protocol import Bell, Settlement
 from tests.campaign.proxy import Proxy
 from tests.campaign.scenario import Result, Tell
 from tests.campaign.server import Server

@@ -20,10 +20,10 @@ from redsched.settings import Settings
 from redsched.torture import actors
 from redsched.torture.nemesis import Fault
 from redsched.torture.run import DRAIN_S, Stage, plan_for, trouble
-from redsched.wire import events, protocol
+from redsched.wire import protocol
+from redsched.wire.call import Call
 from redsched.wire.ids import nonce
 from redsched.wire.keys import queue_keys
-from redsched.wire.protocol import Call
 from tests.campaign.planned_app import listener, worker
 from tests.campaign.planned_faults import Deployment
 from tests.campaign.planned_judge import JUDGED, Verdict
@@ -168,7 +168,7 @@ def left_after_retention(stage: Stage, connection: redis.Redis) -> list[str]:
         now += MONTH_MS
         for _ in range(200):
             swept = protocol.sweep(keys, limit=500)
-            attended = events.attend(client.cell_keys, 500)
+            attended = protocol.attend(client.cell_keys, 500)
             if not at(swept)[0] + at(attended)[1]:
                 break
     time.sleep(LEASE_MS / 1_000)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from redsched import Client, Settings, Task
+from redsched.client.transport import Transport
 from redsched.model.errors import RedschedError
-from redsched.transport import Transport
 from redsched.wire import protocol
 from redsched.wire.cells import Cell
+from redsched.wire.claims import Settlement
 from redsched.wire.keys import queue_keys
-from redsched.wire.protocol import Settlement
 from tests.campaign.scenario import Result, Tell
 from tests.campaign.server import Server
 from tests.campaign.shims import build

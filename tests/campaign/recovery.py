@@ -19,13 +19,13 @@ from typing import NamedTuple
 import msgspec
 
 from redsched import Settings, Task
+from redsched.client.transport import Transport
 from redsched.observe.doctor import examine
 from redsched.torture import history
 from redsched.torture.actors import KIND, server_ms
 from redsched.torture.checker import quantile
 from redsched.torture.history import Event
 from redsched.torture.run import QUEUES, Child, Stage, plan_for, verdict
-from redsched.transport import Transport
 from tests.campaign.scenario import Result, Tell
 from tests.campaign.server import Server
 

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from redsched.client import AsyncClient, Client
 from redsched.wire import protocol
+from redsched.wire.call import Call
 from redsched.wire.cells import Cell
+from redsched.wire.claims import Settlement, Started
 from redsched.wire.keys import queue_keys
-from redsched.wire.protocol import Call, Started
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ class Face:
 
     def settle(self, started: Started, outcome: str, first: Any = "", error: str = "") -> str:
         """End a claim."""
-        end = protocol.Settlement(started.queue, started.id, started.token, outcome, first, error)
+        end = Settlement(started.queue, started.id, started.token, outcome, first, error)
         return self.send(protocol.settle(Cell(self.client.settings.namespace), [end]))[0]
 
     def close(self) -> None:

@@ -267,6 +267,7 @@ def test_an_oversized_payload_has_a_code_of_its_own(valkey_store: Store, connect
 def test_what_only_the_server_refuses_names_the_field_too(valkey_store: Store, connect: Connect) -> None:
     """The clients check everything first; a call that slips through is refused whole by the script."""
     from redsched.wire import protocol
+    from redsched.wire.call import Call
     from redsched.wire.cells import Cell
 
     client = connect(valkey_store)
@@ -276,7 +277,7 @@ def test_what_only_the_server_refuses_names_the_field_too(valkey_store: Store, c
     words = ["urgent" if word == "low" else word for word in call.args]
 
     with pytest.raises(InvalidTask, match="nothing was written") as caught:
-        client.send(protocol.Call("enqueue", call.keys, words, call.read))
+        client.send(Call("enqueue", call.keys, words, call.read))
 
     assert (caught.value.field, caught.value.index) == ("priority", 1)
     assert valkey_store.keys() == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from redsched.model.task import Task
 from redsched.model.template import TaskTemplate
 from redsched.schedule.catch_up import Decision
 from redsched.wire import protocol, scripts
+from redsched.wire.call import Call
 from redsched.wire.cells import Cell
+from redsched.wire.claims import Bell, Settlement, Started
 from redsched.wire.keys import CellKeys, queue_keys
-from redsched.wire.protocol import Bell, Call, Settlement, Started
 from redsched.wire.schedules import Firing, Stored
 
 LUA = Path(redsched.__file__).parents[1] / "lua"
@@ -29,11 +29,6 @@ END = Settlement("q", "a", "1.ab", "complete")
 RULE = Rule(id="a", on="paid", task=TaskTemplate(type="t", queue="q"))
 FIRING = Firing(Stored("s", {"queue": b"q"}), Decision(following="none"))
 NO_CALL = {"version"}  # sent as a plain command
-
-
-def part(name: str) -> Any:
-    """A module of ``wire`` that holds the calls of rarer verbs."""
-    return importlib.import_module(f"redsched.wire.{name}")
 
 
 def schedule(n: int) -> Schedule:
@@ -59,37 +54,37 @@ CALLS: dict[str, Any] = {
     "stats": lambda n: protocol.stats([Q, R][:n]),
     "sweep": lambda n: protocol.sweep([Q, R][:n]),
     "leave": lambda n: protocol.leave([Q, R][:n], "w"),
-    "drop": lambda n: part("dead_letters").drop(Q, ["a"] * n),
-    "requeue": lambda n: part("dead_letters").requeue(Q, ["a"] * n),
-    "limit": lambda n: part("dead_letters").limit(Q, dict.fromkeys(("most_finished", "most_dead")[:n], 5)),
-    "ingest": lambda n: part("dead_letters").ingest([Q, R][:n]),
-    "inspect": lambda n: part("doctor").inspect(Q, "due", names=[b"a"] * n),
-    "repair": lambda n: part("doctor").repair(Q, [("task", b"a")] * n),
-    "reserve": lambda n: part("idempotency").reserve(CellKeys(CELL), "key", "body"),
-    "answer": lambda n: part("idempotency").answer(CellKeys(CELL), "key", "body", status=200, ttl_ms=5),
-    "put_schedule": lambda n: part("schedules").put_schedule(CELL, schedule(n), max_payload=99),
-    "due_schedules": lambda n: part("schedules").due_schedules(CellKeys(CELL)),
-    "fire": lambda n: part("schedules").fire(CELL, [FIRING] * n),
-    "trigger": lambda n: part("schedules").trigger(CELL, "a", "q", slots=[1] * n),
-    "pause_schedule": lambda n: part("schedules").pause_schedule(CellKeys(CELL), "a", reason="", until=5),
-    "resume_schedule": lambda n: part("schedules").resume_schedule(CellKeys(CELL), "a"),
-    "replan_schedules": lambda n: part("schedules").replan_schedules(CellKeys(CELL), changes=1, release="2026c"),
-    "drop_schedule": lambda n: part("schedules").drop_schedule(CellKeys(CELL), ["a"] * n),
-    "show_schedules": lambda n: part("schedules").show_schedules(CellKeys(CELL), ["a"] * n),
-    "put_calendar": lambda n: part("schedules").put_calendar(CellKeys(CELL), "a", ["2027-12-25"]),
-    "calendars": lambda n: part("schedules").calendars(CellKeys(CELL)),
-    "emit": lambda n: part("events").emit(CellKeys(CELL), "paid", "order-1", data=None, ttl=None, event_id="a"),
-    "attend": lambda n: part("events").attend(CellKeys(CELL)),
-    "confirm": lambda n: part("events").confirm(Q, ["a"] * n, "1.ab", action="confirm"),
-    "follow": lambda n: part("events").follow(Q, "a", ["b"] * n),
-    "kin": lambda n: part("events").kin(Q, "a", "parents"),
-    "pause": lambda n: part("events").pause(Q, "queue", reason="", until=None),
-    "resume": lambda n: part("events").resume(Q, "queue"),
-    "paused": lambda n: part("events").paused([Q, R][:n]),
-    "put_rule": lambda n: part("events").put_rule(CellKeys(CELL), RULE, max_payload=99),
-    "drop_rule": lambda n: part("events").drop_rule(CellKeys(CELL), "a"),
-    "rules": lambda n: part("events").rules(CellKeys(CELL), ["a"] * n),
-    "explain": lambda n: part("events").explain(Q, "a"),
+    "drop": lambda n: protocol.drop(Q, ["a"] * n),
+    "requeue": lambda n: protocol.requeue(Q, ["a"] * n),
+    "limit": lambda n: protocol.limit(Q, dict.fromkeys(("most_finished", "most_dead")[:n], 5)),
+    "ingest": lambda n: protocol.ingest([Q, R][:n]),
+    "inspect": lambda n: protocol.inspect(Q, "due", names=[b"a"] * n),
+    "repair": lambda n: protocol.repair(Q, [("task", b"a")] * n),
+    "reserve": lambda n: protocol.reserve(CellKeys(CELL), "key", "body"),
+    "answer": lambda n: protocol.answer(CellKeys(CELL), "key", "body", status=200, ttl_ms=5),
+    "put_schedule": lambda n: protocol.put_schedule(CELL, schedule(n), max_payload=99),
+    "due_schedules": lambda n: protocol.due_schedules(CellKeys(CELL)),
+    "fire": lambda n: protocol.fire(CELL, [FIRING] * n),
+    "trigger": lambda n: protocol.trigger(CELL, "a", "q", slots=[1] * n),
+    "pause_schedule": lambda n: protocol.pause_schedule(CellKeys(CELL), "a", reason="", until=5),
+    "resume_schedule": lambda n: protocol.resume_schedule(CellKeys(CELL), "a"),
+    "replan_schedules": lambda n: protocol.replan_schedules(CellKeys(CELL), changes=1, release="2026c"),
+    "drop_schedule": lambda n: protocol.drop_schedule(CellKeys(CELL), ["a"] * n),
+    "show_schedules": lambda n: protocol.show_schedules(CellKeys(CELL), ["a"] * n),
+    "put_calendar": lambda n: protocol.put_calendar(CellKeys(CELL), "a", ["2027-12-25"]),
+    "calendars": lambda n: protocol.calendars(CellKeys(CELL)),
+    "emit": lambda n: protocol.emit(CellKeys(CELL), "paid", "order-1", data=None, ttl=None, event_id="a"),
+    "attend": lambda n: protocol.attend(CellKeys(CELL)),
+    "confirm": lambda n: protocol.confirm(Q, ["a"] * n, "1.ab", action="confirm"),
+    "follow": lambda n: protocol.follow(Q, "a", ["b"] * n),
+    "kin": lambda n: protocol.kin(Q, "a", "parents"),
+    "pause": lambda n: protocol.pause(Q, "queue", reason="", until=None),
+    "resume": lambda n: protocol.resume(Q, "queue"),
+    "paused": lambda n: protocol.paused([Q, R][:n]),
+    "put_rule": lambda n: protocol.put_rule(CellKeys(CELL), RULE, max_payload=99),
+    "drop_rule": lambda n: protocol.drop_rule(CellKeys(CELL), "a"),
+    "rules": lambda n: protocol.rules(CellKeys(CELL), ["a"] * n),
+    "explain": lambda n: protocol.explain(Q, "a"),
 }
 # how many words one more decision, task, claim, bell, field or id adds to ARGV
 WORDS_EACH = {

@@ -11,6 +11,7 @@ from redsched import Settings, Task
 from redsched.model.errors import OutcomeUnknown, StoreUnavailable
 from redsched.wire import protocol
 from redsched.wire.cells import Cell
+from redsched.wire.claims import Settlement
 from redsched.wire.keys import queue_keys
 from tests.contract.clients import Face
 from tests.contract.conftest import Connect
@@ -214,7 +215,7 @@ def test_a_settle_and_a_claim_in_one_trip_are_both_repeated(valkey_store: Store)
             async with AsyncClient(proxy.url, namespace=valkey_store.namespace) as client:
                 await client.stats(["default"])
                 settle = protocol.settle(
-                    client.cell, [protocol.Settlement("default", started.id, started.token, "complete")]
+                    client.cell, [Settlement("default", started.id, started.token, "complete")]
                 )
                 claim = protocol.claim([keys], consumer="w", count=1, lease_ms=30_000)
                 words, claimed = await client.transport.send_both(settle, claim)

@@ -16,7 +16,7 @@ import pytest
 
 import redsched
 from redsched.client import Client
-from redsched.wire.protocol import Started
+from redsched.wire.claims import Started
 from tests import servers
 from tests.contract.clients import Face
 from tests.servers import NODE_DIR

@@ -9,7 +9,7 @@ import pytest
 from redsched.client import Client
 from redsched.model.errors import InvalidTask
 from redsched.model.task import Task
-from redsched.wire.several import A_CALL
+from redsched.steps.batches import A_CALL
 from tests.servers import Store
 
 COUNT = 201

@@ -9,7 +9,7 @@ import pytest
 
 from redsched import Exponential, Task
 from redsched.model.errors import InvalidTask, TaskNotFound
-from redsched.wire import install as installing
+from redsched.steps import install as installing
 from redsched.wire import scripts
 from tests.contract.clients import Face
 from tests.contract.conftest import Connect

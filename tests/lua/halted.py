@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from redsched.wire import scripts
-from redsched.wire.protocol import Call
+from redsched.wire.call import Call
 from tests.lua.harness import Queue
 from tests.model.store import HALT
 

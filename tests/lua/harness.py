@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 import redis
 
 from redsched.model.happening import Emitted
-from redsched.wire import events, protocol, scripts
+from redsched.wire import events, mover, protocol, scripts
+from redsched.wire.call import Call
 from redsched.wire.cells import Cell
+from redsched.wire.claims import Claimed, Settlement, Started
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
-from redsched.wire.protocol import Call, Claimed, Promoted, Settlement, Started
+from redsched.wire.mover import Moved, Promoted
 from tests.lua.consistency import PLACES, assert_consistent, everything, streams_of
 
 T = TypeVar("T")
@@ -133,7 +135,7 @@ class Queue:
         call = protocol.renew(self.cell, [], begun=[started], lease_ms=LEASE)
         return self.send(call, now=NOW if now is None else now)[0]
 
-    def reap(self, *, now: int | None = None, limit: int = 100) -> protocol.Moved:
+    def reap(self, *, now: int | None = None, limit: int = 100) -> Moved:
         """Take back what is past its lease."""
         return self.send(protocol.reap([self.keys], limit=limit), now=now).queues[0]
 
@@ -142,9 +144,9 @@ class Queue:
         options = {"ttl": None, "event_id": "e1"} | more
         return self.send(events.emit(CellKeys(self.cell), event, subject, data=data, **options), now=now)
 
-    def attend(self, *, now: int | None = None, limit: int = 64) -> events.Attended:
+    def attend(self, *, now: int | None = None, limit: int = 64) -> mover.Attended:
         """Work off a part of the agenda."""
-        return self.send(events.attend(CellKeys(self.cell), limit), now=now)
+        return self.send(protocol.attend(CellKeys(self.cell), limit), now=now)
 
     def plan(
         self, task_id: str, conditions: dict[str, Any], *, due: Any = 0, now: int | None = None, **fields: Any

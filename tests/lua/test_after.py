@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from redsched.wire import events
+from redsched.wire import protocol
 from tests.lua.harness import DAY, HOUR, NOW, Queue
 
 HOLD = {"hold": {"token": "t", "within": 30_000}}
@@ -34,10 +34,10 @@ def test_a_child_runs_when_its_parents_have_completed_and_has_their_results(queu
     queue.attend(now=NOW + 1000)
 
     assert queue.places()["due"] == {"c": NOW + 1500}
-    page = queue.send(events.kin(queue.keys, "c", "parents"))
+    page = queue.send(protocol.kin(queue.keys, "c", "parents"))
     found = sorted((one.id, one.state, one.result) for one in page.items)
     assert found == [("a", "completed", 7), ("b", "completed", 7)]
-    assert [one.id for one in queue.send(events.kin(queue.keys, "a", "children")).items] == ["c"]
+    assert [one.id for one in queue.send(protocol.kin(queue.keys, "a", "children")).items] == ["c"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_child_of_many_is_told_of_them_in_small_calls(queue: Queue) -> None:
 
 def confirm(queue: Queue, action: str, token: str = "t", *, now: int = NOW) -> str:
     """Confirm or abandon task a."""
-    return queue.send(events.confirm(queue.keys, ["a"], token, action=action), now=now)["a"]
+    return queue.send(protocol.confirm(queue.keys, ["a"], token, action=action), now=now)["a"]
 
 
 def test_a_task_is_held_until_it_is_confirmed_and_its_delay_counts_from_there(queue: Queue) -> None:
@@ -199,10 +199,10 @@ def test_more_parents_come_while_it_is_still_to_be_confirmed(queue: Queue) -> No
     queue.plan("p", {})
     queue.plan("p2", {})
     queue.plan("a", {**HOLD, "after": {"ids": ["p"]}})
-    assert queue.send(events.follow(queue.keys, "a", ["p2"])) == "followed"
+    assert queue.send(protocol.follow(queue.keys, "a", ["p2"])) == "followed"
     confirm(queue, "confirm")
     assert queue.task("a")["blocked"] == "parents"
-    assert queue.send(events.follow(queue.keys, "a", ["p2"])) == "refused"
+    assert queue.send(protocol.follow(queue.keys, "a", ["p2"])) == "refused"
 
     settle_all(queue)
     queue.attend()
@@ -212,7 +212,7 @@ def test_more_parents_come_while_it_is_still_to_be_confirmed(queue: Queue) -> No
 
 def pause(queue: Queue, what: str = "queue", until: int | None = None) -> None:
     """Pause something now."""
-    queue.send(events.pause(queue.keys, what, reason="maintenance", until=until))
+    queue.send(protocol.pause(queue.keys, what, reason="maintenance", until=until))
 
 
 @pytest.mark.parametrize("what", ["queue", "type:t", "key:k"])
@@ -228,16 +228,16 @@ def test_nothing_of_what_is_paused_starts_until_it_is_resumed(queue: Queue, what
 
     assert started == ([] if what == "queue" else ["other"])
     assert queue.task("due")["blocked"] == f"pause:{what}"
-    ((stop,), _) = queue.send(events.paused([queue.keys]), now=NOW + 1)
+    ((stop,), _) = queue.send(protocol.paused([queue.keys]), now=NOW + 1)
     assert (stop.reason, stop.waiting) == ("maintenance", 3 if what == "queue" else 2)
 
-    assert queue.send(events.resume(queue.keys, what), now=NOW + 5)
+    assert queue.send(protocol.resume(queue.keys, what), now=NOW + 5)
     queue.attend(now=NOW + 5)
     queue.promote(now=NOW + 5)
     tasks = queue.claim(now=NOW + 5).tasks
 
     assert [(task.id, task.due_at) for task in tasks][:2] == [("ready", NOW), ("due", NOW + 1)]
-    assert not queue.send(events.resume(queue.keys, what))
+    assert not queue.send(protocol.resume(queue.keys, what))
 
 
 def test_a_pause_ends_by_itself(queue: Queue) -> None:

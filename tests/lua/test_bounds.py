@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import dead_letters, doctor, events, protocol, schedules
+from redsched.wire import doctor, protocol, schedules
+from redsched.wire.claims import Bell
 from redsched.wire.keys import CellKeys, queue_keys
 from tests.lua.harness import DAY, HOUR, NOW, Queue
 
@@ -119,7 +120,7 @@ def test_a_bell_that_a_claim_did_not_answer_is_left_to_the_next_one(queue: Queue
     for at in range(6):
         queue.ready(f"t{at}", payload=json.dumps("x" * 500_000))
     entries = [f"normal/{entry}" for entry, _ in queue.redis.xrange(queue.keys.stream("normal"))]
-    bells = [protocol.Bell("q", entry, f"t{at}") for at, entry in enumerate(entries)]
+    bells = [Bell("q", entry, f"t{at}") for at, entry in enumerate(entries)]
 
     first = queue.claim(10, bells=bells)
 
@@ -174,7 +175,7 @@ def test_ingest_takes_fewer_large_entries_and_says_that_some_are_left(queue: Que
         fields = {"id": f"t{at}", "type": "t", "payload": json.dumps("x" * 250_000)}
         queue.redis.xadd(queue.key("inbox:q"), fields)
 
-    taken = [queue.send(dead_letters.ingest([queue.keys], limit=500))[0] for _ in range(3)]
+    taken = [queue.send(protocol.ingest([queue.keys], limit=500))[0] for _ in range(3)]
 
     assert [(one.created, one.left) for one in taken] == [(20, 20), (20, 0), (0, 0)]
 
@@ -184,7 +185,7 @@ def test_ingest_says_of_each_queue_that_it_did_not_reach_that_something_is_left(
         for at in range(3):
             queue.redis.xadd(queue.key(f"inbox:{name}"), {"id": f"{name}{at}", "type": "t", "payload": "1"})
 
-    taken = queue.send(dead_letters.ingest([queue.keys, queue.other("r").keys], limit=2))
+    taken = queue.send(protocol.ingest([queue.keys, queue.other("r").keys], limit=2))
 
     assert [(one.created, one.left) for one in taken] == [(2, 1), (0, 3)]
 
@@ -208,7 +209,7 @@ def test_the_doctor_judges_a_child_of_many_in_parts(real_queue: Queue, fault: st
     for at in range(0, 1_000, 250):
         queue.enqueue(*((f"p{at + n}", NOW + HOUR, {}) for n in range(250)))
     queue.plan("c", {"after": {"ids": [f"p{at}" for at in range(500)]}, "hold": {"token": "t", "within": DAY}})
-    queue.send(events.follow(queue.keys, "c", [f"p{at}" for at in range(500, 1_000)]))
+    queue.send(protocol.follow(queue.keys, "c", [f"p{at}" for at in range(500, 1_000)]))
     key = queue.key("parents:q:c")
     if fault == "left":
         queue.redis.hset(key, ":left", 7)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from redsched.model.errors import InvalidTask
-from redsched.wire import dead_letters, protocol
-from redsched.wire.dead_letters import Limits
-from redsched.wire.protocol import Swept
+from redsched.wire import protocol
+from redsched.wire.mover import Swept
+from redsched.wire.queues import Limits
 from tests.lua.harness import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, NOW, Queue
 
 TEN_MINUTES = 600_000
@@ -18,7 +18,7 @@ USUAL = Limits(most_finished=100_000, most_dead=None)
 
 def limit(queue: Queue, **caps: Any) -> Limits:
     """Set the caps of the queue."""
-    return queue.send(dead_letters.limit(queue.keys, caps))
+    return queue.send(protocol.limit(queue.keys, caps))
 
 
 def sweep(queue: Queue, now: int = NOW + TEN_MINUTES, **options: int) -> Swept:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from redsched.wire import protocol
-from redsched.wire.protocol import Bell, Claimed, Moved
+from redsched.wire.claims import Bell, Claimed
+from redsched.wire.mover import Moved
 from tests.lua.harness import HOUR, KEEP_DEAD, LEASE, NOW, Queue
 
 SEED = {"type": "t", "payload": "{}"}

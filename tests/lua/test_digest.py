@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from redsched.model.explain import explained
-from redsched.wire import events, protocol
-from redsched.wire.protocol import Started
+from redsched.wire import protocol
+from redsched.wire.claims import Started
 from tests.lua.harness import HOUR, NOW, Queue
 
 CLOSED = NOW + 1000  # when a digest closes to which nothing was added since NOW
@@ -213,12 +213,12 @@ def test_an_opener_whose_handler_has_begun_keeps_all_of_it(queue: Queue, told: s
 def test_an_opener_that_gets_other_conditions_runs_by_itself(queue: Queue, state: str) -> None:
     three(queue)
     if state == "paused":
-        queue.send(events.pause(queue.keys, "queue", reason="", until=None))
+        queue.send(protocol.pause(queue.keys, "queue", reason="", until=None))
     if state != "scheduled":
         queue.promote(now=CLOSED)
     queue.send(protocol.update(queue.keys, ["a"], {"conditions": None}, max_payload=99), now=CLOSED)
     if state == "paused":
-        queue.send(events.resume(queue.keys, "queue"), now=CLOSED)
+        queue.send(protocol.resume(queue.keys, "queue"), now=CLOSED)
 
     assert {task.id: task.payload for task in work(queue)} == {"a": b'"a"', "b": b'{"items":["b","c"]}'}
 
@@ -289,7 +289,7 @@ def test_nothing_happens_to_one_whose_item_runs_already(queue: Queue, act: str) 
         call = protocol.update(queue.keys, ["b"], {"conditions": None}, max_payload=99)
         assert queue.send(call, now=CLOSED) == {"b": "finished"}
     else:
-        queue.send(events.pause(queue.keys, "queue", reason="", until=None), now=CLOSED)
+        queue.send(protocol.pause(queue.keys, "queue", reason="", until=None), now=CLOSED)
         queue.send(protocol.reschedule(queue.keys, ["b"], delay=0), now=CLOSED)
         queue.promote(now=CLOSED + 10)
 
@@ -498,7 +498,7 @@ def test_one_that_is_too_long_is_dead_and_holds_up_nobody(queue: Queue) -> None:
 def test_a_task_of_a_digest_tells_what_it_waits_for(queue: Queue) -> None:
     three(queue)
     cancel(queue, "a")
-    told = [explained(queue.send(events.explain(queue.keys, name))) for name in "bc"]
+    told = [explained(queue.send(protocol.explain(queue.keys, name))) for name in "bc"]
 
     assert [one.code for one in told] == ["due_later", "in_digest"]
     assert told[1].text == "c is held: it is one of 2 tasks that become b, when their digest closes."

@@ -10,7 +10,7 @@ import pytest
 from redsched.model.explain import explained
 from redsched.model.rule import Rule
 from redsched.model.template import TaskTemplate
-from redsched.wire import events
+from redsched.wire import events, protocol
 from redsched.wire.keys import CellKeys
 from tests.lua.harness import HOUR, NOW, Queue
 
@@ -214,7 +214,7 @@ def test_a_crowd_that_is_due_is_ready_at_once_where_nothing_is_left_to_be_decide
     for at in range(42):
         more, fields, _ = kinds[at % 6]
         queue.plan(f"t{at:02}", {**wait, **more}, **fields)
-    queue.send(events.pause(queue.keys, "type:stopped", reason="", until=None))
+    queue.send(protocol.pause(queue.keys, "type:stopped", reason="", until=None))
     later = NOW + 20
 
     assert queue.emit("x", now=later).more
@@ -245,7 +245,7 @@ def test_a_task_whose_conditions_are_taken_away_runs(queue: Queue) -> None:
 
 def why(queue: Queue, task_id: str = "a", *, now: int = NOW) -> tuple[str, str]:
     """The code and the sentence of explain."""
-    found = explained(queue.send(events.explain(queue.keys, task_id), now=now))
+    found = explained(queue.send(protocol.explain(queue.keys, task_id), now=now))
     return found.code, found.text
 
 
@@ -275,7 +275,7 @@ def test_explain_says_what_will_become_of_a_task_as_things_are_now(queue: Queue)
     queue.seed("late", due=NOW + HOUR, expires_at=str(NOW + 5))
 
     names = ("paid", "other", "only", "late")
-    found = {name: explained(queue.send(events.explain(queue.keys, name))) for name in names}
+    found = {name: explained(queue.send(protocol.explain(queue.keys, name))) for name in names}
 
     assert {name: (told.code, told.runs_at is None) for name, told in found.items()} == {
         "paid": ("will_be_skipped", True), "other": ("due_later", False), "only": ("will_be_skipped", True),
@@ -300,7 +300,7 @@ def test_explain_says_why_a_task_never_will(queue: Queue) -> None:
 
 
 def test_explain_tells_of_a_pause_and_of_what_was_decided(queue: Queue) -> None:
-    queue.send(events.pause(queue.keys, "type:t", reason="provider down", until=None))
+    queue.send(protocol.pause(queue.keys, "type:t", reason="provider down", until=None))
     queue.seed("a")
     queue.promote()
 
@@ -308,8 +308,8 @@ def test_explain_tells_of_a_pause_and_of_what_was_decided(queue: Queue) -> None:
     assert code == "paused"
     assert "type t is paused since" in text
     assert "(provider down)" in text
-    queue.send(events.resume(queue.keys, "type:t"))
+    queue.send(protocol.resume(queue.keys, "type:t"))
     queue.attend()
-    found = explained(queue.send(events.explain(queue.keys, "a")))
+    found = explained(queue.send(protocol.explain(queue.keys, "a")))
     assert found.code == "due_now"
     assert "released after pause:type:t" in found.events[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import events
+from redsched.wire import protocol
 from tests.lua.harness import HOUR, NOW, Queue
 
 UNIQUE = {"unique": {"key": "u"}}
@@ -66,7 +66,7 @@ def test_a_child_counts_a_rejected_parent_as_failed_and_waits_for_the_others(
     assert states(queue, "b") == [state]
     assert settle_all(queue, now=NOW + 1000) == ["slow"]
     assert settle_all(queue, now=NOW + 1000) == (["b"] if state == "held" else [])
-    kin = queue.send(events.kin(queue.keys, "b", "parents")).items
+    kin = queue.send(protocol.kin(queue.keys, "b", "parents")).items
     assert sorted((one.id, one.state) for one in kin) == [("a", "rejected"), ("slow", "completed")]
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import dead_letters, protocol
-from redsched.wire.protocol import Bell, Moved, Settlement
+from redsched.wire import protocol
+from redsched.wire.claims import Bell, Settlement
+from redsched.wire.mover import Moved
 from tests.lua.harness import HOUR, KEEP_FINISHED, LEASE, NOW, Queue
 
 
@@ -161,6 +162,6 @@ def test_an_inbox_is_emptied(full: Queue) -> None:
     full.redis.xadd(full.key("inbox:q"), {"id": "a", "type": "t", "payload": "{}", "due": NOW + 5})
     fill(full)
 
-    full.send(dead_letters.ingest([full.keys]))
+    full.send(protocol.ingest([full.keys]))
 
     assert full.places() == {"due": {"a": NOW + 5}}

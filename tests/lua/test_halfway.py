@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import dead_letters, events, protocol
+from redsched.wire import dead_letters, protocol
+from redsched.wire.call import Call
+from redsched.wire.claims import Settlement
 from redsched.wire.keys import CellKeys
-from redsched.wire.protocol import Call
 from tests.lua.halted import each_stop
 from tests.lua.harness import HOUR, NOW, Queue
 
@@ -33,14 +34,14 @@ def follow_one_that_has_ended(queue: Queue) -> Call[Any]:
     queue.seed("live", due=NOW + HOUR)
     queue.plan("child", {"hold": {"token": "t", "within": HOUR}, "after": {"ids": ["live"], "otherwise": "run"}})
     ended(queue, "over")
-    return events.follow(queue.keys, "child", ["over"])
+    return protocol.follow(queue.keys, "child", ["over"])
 
 
 def test_a_child_is_told_of_a_parent_that_had_ended_wherever_its_following_stopped(queue: Queue) -> None:
     for here, call in each_stop(queue, follow_one_that_has_ended):
         assert here.send(call) == "followed"
         attend(here)
-        here.send(events.confirm(here.keys, ["child"], "t", action="confirm"))
+        here.send(protocol.confirm(here.keys, ["child"], "t", action="confirm"))
         here.send(protocol.cancel(here.keys, ["live"]))
         attend(here)
 
@@ -75,7 +76,7 @@ def told_of_an_end(queue: Queue) -> Call[Any]:
     queue.promote()
     (parent,) = queue.claim().tasks
     queue.settle(parent, "complete")
-    return events.attend(CellKeys(queue.cell), 64)
+    return protocol.attend(CellKeys(queue.cell), 64)
 
 
 def test_a_child_goes_on_wherever_the_telling_of_its_parents_end_stopped(queue: Queue) -> None:
@@ -151,7 +152,7 @@ def dead_letter(queue: Queue) -> Call[Any]:
     """The end of one that listens."""
     queue.plan("a", {"cancel_on": ["x"]})
     (started,) = queue.claim().tasks
-    end = protocol.Settlement("q", "a", started.token, "dead", "")
+    end = Settlement("q", "a", started.token, "dead", "")
     return protocol.settle(queue.cell, [end])
 
 
@@ -189,7 +190,7 @@ def told_of_a_failure(queue: Queue) -> Call[Any]:
     queue.promote()
     (parent,) = queue.claim().tasks
     queue.settle(parent, "dead")
-    return events.attend(CellKeys(queue.cell), 64)
+    return protocol.attend(CellKeys(queue.cell), 64)
 
 
 def test_a_child_ends_wherever_the_telling_of_its_parents_failure_stopped(queue: Queue) -> None:
@@ -202,14 +203,14 @@ def test_a_child_ends_wherever_the_telling_of_its_parents_failure_stopped(queue:
 def cancelled_first(queue: Queue) -> Call[Any]:
     """The cancel of one that is set aside by a pause; its caller dies."""
     queue.plan("a", {"fifo": True}, key="k", due=NOW + 1)
-    queue.send(events.pause(queue.keys, "queue", reason="", until=None))
+    queue.send(protocol.pause(queue.keys, "queue", reason="", until=None))
     queue.promote(now=NOW + 1)
     return protocol.cancel(queue.keys, ["a"])
 
 
 def test_one_that_a_pause_set_aside_goes_on_wherever_a_cancel_stopped_for_good(queue: Queue) -> None:
     for here, _ in each_stop(queue, cancelled_first):
-        here.send(events.resume(here.keys, "queue"))
+        here.send(protocol.resume(here.keys, "queue"))
         attend(here)
         here.promote(now=NOW + 1)
 
@@ -307,7 +308,7 @@ def test_one_that_was_called_off_is_in_no_run_wherever_the_end_of_a_claim_in_vai
         here.now = late
         if back == "reap":
             return protocol.reap([here.keys], limit=100)
-        return protocol.settle(here.cell, [protocol.Settlement("q", started.id, started.token, "return")])
+        return protocol.settle(here.cell, [Settlement("q", started.id, started.token, "return")])
 
     for here, call in each_stop(queue, scene):
         here.send(call, now=late)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import dead_letters
-from redsched.wire.dead_letters import Ingest
+from redsched.wire import protocol
+from redsched.wire.mover import Ingest
 from tests.lua.harness import HOUR, NOW, Queue
 
 THEN = NOW + HOUR
@@ -20,7 +20,7 @@ def append(queue: Queue, **fields: Any) -> None:
 
 def ingest(queue: Queue, limit: int = 100) -> Ingest:
     """Take entries of the queue's inbox."""
-    return queue.send(dead_letters.ingest([queue.keys], limit=limit))[0]
+    return queue.send(protocol.ingest([queue.keys], limit=limit))[0]
 
 
 def test_an_entry_becomes_a_task_with_every_option(queue: Queue) -> None:
@@ -123,11 +123,11 @@ def test_the_limit_bounds_a_call_over_its_queues_and_the_oldest_go_first(queue: 
         append(queue, id=f"a{number}", due=THEN, type="t", payload="{}")
         append(other, id=f"b{number}", due=THEN, type="t", payload="{}")
 
-    first = queue.send(dead_letters.ingest([queue.keys, other.keys], limit=4))
+    first = queue.send(protocol.ingest([queue.keys, other.keys], limit=4))
 
     assert first == [Ingest("q", 3, 0, 0), Ingest("r", 1, 0, 2)]
     assert other.places() == {"due": {"b0": THEN}}
-    assert queue.send(dead_letters.ingest([queue.keys, other.keys], limit=4))[1] == Ingest("r", 2, 0, 0)
+    assert queue.send(protocol.ingest([queue.keys, other.keys], limit=4))[1] == Ingest("r", 2, 0, 0)
 
 
 def test_an_empty_inbox_costs_nothing_and_leaves_no_key(queue: Queue) -> None:
@@ -142,7 +142,7 @@ def test_a_key_that_is_no_stream_does_not_stop_the_other_queues(queue: Queue) ->
     other = queue.other("r")
     append(other, id="b", due=THEN, type="t", payload="{}")
     queue.redis.set(queue.key("inbox:q"), "mine")
-    call = dead_letters.ingest([queue.keys, other.keys])
+    call = protocol.ingest([queue.keys, other.keys])
 
     reply = call.read(queue.run("ingest", call.keys, [NOW, 100]))
 

@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 import pytest
 import redis
 
-from redsched.wire import dead_letters, events, protocol
+from redsched.wire import events, protocol
+from redsched.wire.call import Call
+from redsched.wire.claims import Settlement
 from redsched.wire.keys import CellKeys
-from redsched.wire.protocol import Call, Settlement
+from redsched.wire.mover import Promoted
 from tests.lua.harness import LEASE, NOW, Queue
 
 T = TypeVar("T")
@@ -22,7 +24,7 @@ def answer(queue: Queue, call: Call[T], now: int = NOW) -> T:
     return call.read(queue.run(call.verb, call.keys, [now, *call.args[1:]]))
 
 
-def promote(queue: Queue, now: int = NOW) -> protocol.Promoted:
+def promote(queue: Queue, now: int = NOW) -> Promoted:
     return answer(queue, protocol.promote([queue.keys], mover="m"), now)
 
 
@@ -142,7 +144,7 @@ def test_one_item_of_an_inbox_that_fails_is_set_aside(real_queue: Queue) -> None
     queue.redis.xadd(queue.key("inbox:q"), bad)
     queue.redis.xadd(queue.key("inbox:q"), {"id": "good", "type": "t", "payload": "{}"})
 
-    answer(queue, dead_letters.ingest([queue.keys]))
+    answer(queue, protocol.ingest([queue.keys]))
     promote(queue)
 
     assert queue.redis.xlen(queue.key("inbox:q")) == 0
@@ -166,7 +168,7 @@ def test_an_event_reaches_all_but_the_one_that_cannot_be_told(real_queue: Queue,
 
     answer(queue, events.emit(CellKeys(queue.cell), "x", "", data=None, ttl=None, event_id="e"))
     for _ in range(4):
-        answer(queue, events.attend(CellKeys(queue.cell)))
+        answer(queue, protocol.attend(CellKeys(queue.cell)))
 
     assert state(queue, "t00") == "dead"
     assert {state(queue, task_id) for task_id in ids[1:]} <= {"scheduled", "ready"}
@@ -182,7 +184,7 @@ def test_the_end_of_a_parent_reaches_all_but_the_one_that_cannot_be_told(real_qu
     queue.redis.set(queue.key("stopped:q:type:t"), "mine")
 
     answer(queue, protocol.settle(queue.cell, [Settlement("q", "p", parent.token, "dead", "x")]))
-    answer(queue, events.attend(CellKeys(queue.cell)))
+    answer(queue, protocol.attend(CellKeys(queue.cell)))
 
     assert (state(queue, "bad"), state(queue, "good")) == ("dead", "cancelled")
     assert queue.redis.zcard(queue.key("held:q")) == 0
@@ -195,7 +197,7 @@ def test_one_hold_that_cannot_end_is_set_aside(real_queue: Queue) -> None:
     queue.redis.hset(queue.keys.task("bad"), "blocked", "pause:type:t")
     queue.redis.set(queue.key("stopped:q:type:t"), "mine")
 
-    answer(queue, events.attend(CellKeys(queue.cell)), NOW + 1_000)
+    answer(queue, protocol.attend(CellKeys(queue.cell)), NOW + 1_000)
 
     assert (state(queue, "bad"), state(queue, "good")) == ("dead", "scheduled")
     assert queue.redis.zcard(queue.key("held:q")) == 0

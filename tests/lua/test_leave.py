@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from redsched.wire import protocol
-from redsched.wire.protocol import Bell
+from redsched.wire.claims import Bell
 from tests.lua.harness import LEASE, NOW, Queue
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from redsched.model.explain import explained
-from redsched.wire import doctor, events, protocol
+from redsched.wire import doctor, protocol
 from redsched.wire.keys import CellKeys
 from tests.lua.harness import DAY, HOUR, LEASE, NOW, Queue
 
@@ -193,7 +193,9 @@ def test_it_can_be_updated_cancelled_and_confirmed(queue: Queue) -> None:
     call = protocol.update(queue.keys, ["updated"], {"conditions": {"unless": "f"}}, max_payload=99)
     assert queue.send(call) == {"updated": "updated"}
     assert queue.send(protocol.cancel(queue.keys, ["cancelled"])) == {"cancelled": "cancelled"}
-    assert list(queue.send(events.confirm(queue.keys, ["confirmed"], "c", action="confirm")).values()) == ["confirmed"]
+    assert list(queue.send(protocol.confirm(queue.keys, ["confirmed"], "c", action="confirm")).values()) == [
+        "confirmed"
+    ]
 
     assert not queue.redis.exists(queue.key("listeners:x"))
     queue.promote()
@@ -226,7 +228,7 @@ def test_the_doctor_and_explain_say_that_a_newer_one_must_decide(real_queue: Que
     assert [(fault.name, fault.rule) for fault in found] == [(b"due", "newer"), (b"held", "newer"), (b"first", "newer")]
     keys = doctor.inspect(queue.keys, "keys", names=[b"line:q:k"])
     assert keys.read(queue.run("inspect", keys.keys, [NOW, *keys.args[1:]])).faults == []
-    assert explained(queue.send(events.explain(queue.keys, "due"))).code == "needs_newer"
+    assert explained(queue.send(protocol.explain(queue.keys, "due"))).code == "needs_newer"
 
 
 def test_a_rule_makes_a_task_that_only_a_newer_one_can_decide(queue: Queue) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from redsched.wire import events
+from redsched.wire import protocol
 from tests.lua.harness import HOUR, NOW, Queue
 
 FIFO = {"fifo": True}
@@ -263,10 +263,10 @@ def test_a_digest_whose_tasks_are_cancelled_leaves_nothing_behind(queue: Queue) 
 def test_a_digest_that_was_paused_when_it_was_due_loses_nothing(queue: Queue) -> None:
     digest(queue, "a", 0)
     digest(queue, "b", 1)
-    queue.send(events.pause(queue.keys, "queue", reason="", until=None))
+    queue.send(protocol.pause(queue.keys, "queue", reason="", until=None))
     queue.promote(now=NOW + 1000)
     digest(queue, "c", 2, now=NOW + 1000)
-    queue.send(events.resume(queue.keys, "queue"), now=NOW + 2000)
+    queue.send(protocol.resume(queue.keys, "queue"), now=NOW + 2000)
     for at in (2000, 4000):
         queue.attend(now=NOW + at)
         queue.promote(now=NOW + at)
@@ -300,11 +300,11 @@ def test_a_digest_that_is_paused_while_it_is_open_keeps_what_was_merged_into_it(
     digest = {"digest": {"key": "d", "grace": 1000}}
     queue.plan("a", digest, payload='"a"')
     queue.plan("b", digest, payload='"b"')
-    queue.send(events.pause(queue.keys, "type:t", reason="", until=None))
+    queue.send(protocol.pause(queue.keys, "type:t", reason="", until=None))
     queue.promote(now=NOW + 1000)
     assert queue.task("a")["blocked"] == "pause:type:t"
     queue.plan("c", digest, payload='"c"', type="other", now=NOW + 1000)
-    queue.send(events.resume(queue.keys, "type:t"), now=NOW + 2000)
+    queue.send(protocol.resume(queue.keys, "type:t"), now=NOW + 2000)
     queue.attend(now=NOW + 2000)
     queue.promote(now=NOW + 2000)
 

@@ -11,7 +11,7 @@ import pytest
 
 from redsched.model.condition import MEMBERS, wire_conditions
 from redsched.model.errors import InvalidTask
-from redsched.wire import events
+from redsched.wire import protocol
 from tests.lua.harness import NOW, Queue
 
 README = Path(__file__).resolve().parents[2] / "lua" / "README.md"
@@ -96,7 +96,7 @@ class Play:
         """Confirm, and let what is waited for happen."""
         if "hold" in self.pair:
             for name in names:
-                call = events.confirm(self.queue.keys, [name], name, action="confirm")
+                call = protocol.confirm(self.queue.keys, [name], name, action="confirm")
                 self.queue.send(call, now=self.now)
         self.queue.emit("go", now=self.now)
 

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from redsched.wire import protocol, scripts
+from redsched.wire.mover import Moved
 from tests.lua.harness import HOUR, KEEP_DEAD, NOW, Queue
 
 SEED = {"type": "t", "payload": "{}"}
@@ -20,7 +21,7 @@ def test_due_ids_become_ready_oldest_first_and_others_stay(queue: Queue) -> None
     promoted = queue.promote()
 
     assert (promoted.now, promoted.acting, promoted.moved) == (NOW, True, 2)
-    assert promoted.queues == [protocol.Moved("q", 2, NOW + 1, None)]
+    assert promoted.queues == [Moved("q", 2, NOW + 1, None)]
     assert queue.places() == {"due": {"later": NOW + 1}, "ready": {"normal": ["a", "b"]}}
     assert queue.task("a") == SEED | {"state": "ready", "entry": "normal/1", "due_at": str(NOW - 5)}
     assert queue.totals() == {"promoted": 2}
@@ -54,7 +55,7 @@ def test_each_priority_has_its_stream(queue: Queue) -> None:
 
 
 def test_an_empty_queue_has_no_next_due_time(queue: Queue) -> None:
-    assert queue.promote().queues == [protocol.Moved("q", 0, None, None)]
+    assert queue.promote().queues == [Moved("q", 0, None, None)]
     assert queue.places() == {}
 
 
@@ -95,7 +96,7 @@ def test_a_call_moves_no_more_than_five_hundred(real_queue: Queue) -> None:
 def test_it_tells_when_the_next_lease_ends(queue: Queue) -> None:
     queue.running("a")
 
-    assert queue.promote().queues == [protocol.Moved("q", 0, None, NOW + 30_000)]
+    assert queue.promote().queues == [Moved("q", 0, None, NOW + 30_000)]
 
 
 def test_the_first_mover_acts_and_the_others_stand_by(queue: Queue) -> None:
@@ -249,7 +250,7 @@ def test_a_score_that_is_no_time_is_set_aside_and_its_task_left_alone(queue: Que
     queue.seed("good")
     queue.seed("later", due=NOW + 1)
 
-    assert queue.promote().queues == [protocol.Moved("q", 2, NOW + 1, None)]
+    assert queue.promote().queues == [Moved("q", 2, NOW + 1, None)]
 
     assert queue.places() == {
         "due": {"later": NOW + 1}, "ready": {"normal": ["good"]}, "quarantine": {"bad time:bad": NOW},
@@ -261,7 +262,7 @@ def test_a_score_that_is_no_time_is_set_aside_and_its_task_left_alone(queue: Que
 def test_the_last_time_that_can_be_meant_waits(queue: Queue) -> None:
     queue.seed("a", due=4_000_000_000_000)
 
-    assert queue.promote().queues == [protocol.Moved("q", 0, 4_000_000_000_000, None)]
+    assert queue.promote().queues == [Moved("q", 0, 4_000_000_000_000, None)]
 
 
 @pytest.mark.parametrize("task_id", ["a b", ":a", "x" * 129, "a\nb", "\u00e9", "{a}", "*", "-a"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from redsched.wire import protocol
-from redsched.wire.protocol import Moved, Started
+from redsched.wire.claims import Started
+from redsched.wire.mover import Moved
 from tests.lua.harness import HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
 
 ENDED = NOW + LEASE

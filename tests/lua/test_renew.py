@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from redsched.wire import protocol
-from redsched.wire.protocol import Started
+from redsched.wire.claims import Started
 from tests.lua.harness import HOUR, LEASE, NOW, Queue
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import doctor, events
+from redsched.wire import doctor, protocol
 from redsched.wire.keys import CellKeys
 from tests.lua.harness import HOUR, NOW, Queue
 from tests.lua.test_inspect import look, rules
@@ -42,7 +42,7 @@ def mends(queue: Queue, kind: str, name: str, *broken: str) -> str:
 
 def pause(queue: Queue, until: int | None = None) -> None:
     """Pause the type of all tasks."""
-    queue.send(events.pause(queue.keys, "type:t", reason="", until=until))
+    queue.send(protocol.pause(queue.keys, "type:t", reason="", until=until))
 
 
 def delete(queue: Queue, name: str) -> None:
@@ -203,7 +203,7 @@ def test_a_paused_task_is_put_among_those_of_its_pause(queue: Queue) -> None:
 
     assert mends(queue, "task", "a", "unstopped") == "held"
 
-    queue.send(events.resume(queue.keys, "type:t"))
+    queue.send(protocol.resume(queue.keys, "type:t"))
     queue.attend()
     assert queue.places() == {"due": {"a": NOW}}
 

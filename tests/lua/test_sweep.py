@@ -7,7 +7,7 @@ import time
 import pytest
 
 from redsched.wire import protocol
-from redsched.wire.protocol import Swept
+from redsched.wire.mover import Swept
 from tests.lua.harness import HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
 
 AFTER = NOW + KEEP_FINISHED

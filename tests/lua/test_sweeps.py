@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from redsched.wire import dead_letters, events, protocol
+from redsched.wire import protocol
+from redsched.wire.mover import Swept
 from tests.lua.harness import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, NOW, Queue
 from tests.lua.test_ingest import append
 
@@ -21,7 +22,7 @@ def noted(queue: Queue) -> dict[str, float]:
     return dict(queue.redis.zrange(queue.key("sweeps"), 0, -1, withscores=True))
 
 
-def sweep(queue: Queue, now: int = LATER, **options: int) -> protocol.Swept:
+def sweep(queue: Queue, now: int = LATER, **options: int) -> Swept:
     """Sweep it."""
     return queue.send(protocol.sweep([queue.keys], **options), now=now)
 
@@ -126,7 +127,7 @@ def test_while_there_is_more_the_queue_stays_due(queue: Queue) -> None:
 
 
 def test_one_that_is_too_young_to_go_by_a_cap_is_looked_at_in_a_minute(queue: Queue) -> None:
-    queue.send(dead_letters.limit(queue.keys, {"most_finished": 0}))
+    queue.send(protocol.limit(queue.keys, {"most_finished": 0}))
     assert noted(queue) == {"q": NOW}, "a new cap counts at once"
     complete(queue)
 
@@ -156,7 +157,7 @@ def test_each_queue_of_a_call_is_noted_for_itself(queue: Queue) -> None:
 
 
 def test_a_queue_that_is_empty_for_a_day_is_forgotten_and_its_config_stays(queue: Queue) -> None:
-    queue.send(dead_letters.limit(queue.keys, {"most_dead": 5}))
+    queue.send(protocol.limit(queue.keys, {"most_dead": 5}))
     empty(queue)
     assert LATER + DAY < noted(queue)["q"] < LATER + DAY + 1
     appointment = noted(queue)
@@ -209,7 +210,7 @@ def set_aside(queue: Queue) -> None:
 
 
 def paused(queue: Queue) -> None:
-    queue.send(events.pause(queue.keys, "queue", reason="", until=None))
+    queue.send(protocol.pause(queue.keys, "queue", reason="", until=None))
 
 
 def posted(queue: Queue) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import protocol
+from redsched.wire.claims import Bell
 from tests.lua.harness import HOUR, KEEP_DEAD, LEASE, NOW, Queue
 from tests.lua.test_cancel import SEED, hold
 
@@ -81,7 +81,7 @@ def test_an_entry_that_a_reader_holds_starts_nothing_after_an_update(queue: Queu
     ((_, ((at, _),)),) = queue.redis.xreadgroup("workers", "w", {queue.keys.ready: ">"}, count=1)
     update(queue, ["a"], priority="low")
 
-    claimed = queue.claim(bells=[protocol.Bell("q", f"normal/{at}", "a")])
+    claimed = queue.claim(bells=[Bell("q", f"normal/{at}", "a")])
 
     assert [task.id for task in claimed.tasks] == ["a"]
     assert queue.pending() == queue.pending("low") == 0

@@ -7,7 +7,8 @@ import random
 import pytest
 
 from redsched.wire import protocol
-from redsched.wire.protocol import Call, Settlement, Started
+from redsched.wire.call import Call
+from redsched.wire.claims import Claimed, Settlement, Started
 from tests.lua.harness import DAY, LEASE, Queue
 
 STEPS = 120
@@ -21,7 +22,7 @@ class Walk:
         self.queue = queue
         self.random = random.Random(seed)
         self.claims: list[Started] = []  # all that were ever made: stale ones are settled too
-        self.calls: list[Call[protocol.Claimed]] = []
+        self.calls: list[Call[Claimed]] = []
 
     def some(self) -> list[str]:
         """A few ids, known or not."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from redsched.wire.protocol import Call
+from redsched.wire.call import Call
 from redsched.wire.scripts import header
 from tests.lua.harness import NOW, Queue
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from redsched.model.task import Changes, Task
 from redsched.wire import dead_letters, protocol
+from redsched.wire.call import Call
 from redsched.wire.cells import Cell
+from redsched.wire.claims import Bell, Claimed, Settlement, Started
 from redsched.wire.keys import PRIORITIES, QueueKeys, queue_keys
-from redsched.wire.protocol import Bell, Call, Claimed, Settlement, Started
 from tests.model.store import text
 
 QUEUES = ("a", "b")

@@ -11,8 +11,9 @@ from typing import Any
 
 from redsched.model.task import Task
 from redsched.wire import dead_letters, protocol
+from redsched.wire.call import Call
+from redsched.wire.claims import Bell, Settlement, Started
 from redsched.wire.keys import queue_keys
-from redsched.wire.protocol import Bell, Call, Settlement
 from tests.model.oracle import Violation
 from tests.model.simulation import Run
 from tests.model.store import Build, Line, Refused, clear, text
@@ -54,7 +55,7 @@ class Scene(Run):
         """A claim of all that is ready."""
         return protocol.claim([self.q], consumer="w", count=5, lease_ms=1_000, **options)
 
-    def running(self, count: int = 2, **options: Any) -> list[protocol.Started]:
+    def running(self, count: int = 2, **options: Any) -> list[Started]:
         """Tasks that run."""
         self.ready(count, **options)
         return list(self.do(self.claim()).tasks)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from redsched.wire.protocol import Call
+from redsched.wire.call import Call
 from tests.model.store import Snapshot, TaskKey, text
 
 FINAL = ("completed", "skipped", "expired", "cancelled")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from redsched.wire.protocol import Started
+from redsched.wire.claims import Started
 
 Holds = dict[str, Any]
 FACTS = tuple(f"e{n}" for n in range(5))

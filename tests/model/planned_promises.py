@@ -8,10 +8,11 @@ from typing import Any
 
 import redis
 
-from redsched.wire import doctor, events, protocol
+from redsched.wire import doctor, protocol
+from redsched.wire.call import Call
 from redsched.wire.cells import Cell
+from redsched.wire.claims import Started
 from redsched.wire.keys import CellKeys, queue_keys
-from redsched.wire.protocol import Call, Started
 from tests.model.oracle import Violation
 from tests.model.planned_draw import FINAL, OVER, Known, awaited, holds, is_heard, unique_key
 from tests.model.planned_ends import check_end
@@ -313,7 +314,7 @@ class Promises:
                 self._note_mended()
                 return
             self.call(doctor.repair(self.keys, sorted({(kind, name) for kind, name, _ in found})))
-            self.call(events.attend(self.cell_keys, 500))
+            self.call(protocol.attend(self.cell_keys, 500))
             self.call(protocol.promote([self.keys], mover="m", limit=500))
         raise Violation(f"the doctor does not mend {found}")
 
@@ -331,7 +332,7 @@ class Promises:
         for _ in range(12):
             self.now += 20 * 86_400_000
             self.send(protocol.sweep([self.keys], limit=500))
-            self.send(events.attend(self.cell_keys, 500))
+            self.send(protocol.attend(self.cell_keys, 500))
         prefix = f"{{{self.cell.tag}}}:"
         there = [key.removeprefix(prefix) for key in self.text.scan_iter(match=prefix + "*", count=1_000)]
         stays = (*STAYS, "quarantine") if mended else STAYS  # ids without a hash, which the doctor set aside

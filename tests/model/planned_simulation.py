@@ -19,8 +19,9 @@ import redis
 
 from redsched.embedded import EmbeddedServer
 from redsched.model.explain import explained
-from redsched.wire import dead_letters, events, protocol, scripts
-from redsched.wire.protocol import Call, Settlement
+from redsched.wire import dead_letters, protocol, scripts
+from redsched.wire.call import Call
+from redsched.wire.claims import Settlement, Started
 from tests.lua.consistency import assert_consistent
 from tests.model.oracle import Violation
 from tests.model.planned_draw import FINAL, OVER, Known, after, condition
@@ -42,7 +43,7 @@ class World(Makers):
         super().__init__(line, text, build, seed)
         self.trace = trace
         self.send = self._send
-        self.running: list[protocol.Started] = []
+        self.running: list[Started] = []
         self.halts = self.stops = seed % 2 == 0  # whether calls stop half-way now; whether any did
         self.mends = seed % 4 == 0  # whether the doctor mends what they leave
 
@@ -88,16 +89,16 @@ class World(Makers):
     def look(self) -> None:
         """What is told of one task, of its parents and of what is paused is what is so."""
         found = {f"type:{one.type}" if one.type else f"key:{one.key}" if one.key else "queue"
-                 for one in self.send(events.paused([self.keys]))[0]}  # fmt: skip
+                 for one in self.send(protocol.paused([self.keys]))[0]}  # fmt: skip
         if found != self.stopped:
             raise Violation(f"told to be paused: {found}, not {self.stopped}")
         if self.tasks:
             known = self.tasks[self.rng.choice(sorted(self.tasks))]
-            told = explained(self.send(events.explain(self.keys, known.id)))
+            told = explained(self.send(protocol.explain(self.keys, known.id)))
             self.check_told(known, told, self._kin, is_whole=not self.stops)
 
     def _kin(self, task_id: str, which: str) -> set[str]:
-        return {one.id for one in self.send(events.kin(self.keys, task_id, which)).items}
+        return {one.id for one in self.send(protocol.kin(self.keys, task_id, which)).items}
 
     def follow(self) -> None:
         """A task that is to be confirmed comes after one more."""
@@ -107,7 +108,7 @@ class World(Makers):
                 continue
             if self.state(more.id) != "gone":
                 try:
-                    word = self.send(events.follow(self.keys, known.id, [more.id]), may_halt=True)
+                    word = self.send(protocol.follow(self.keys, known.id, [more.id]), may_halt=True)
                 except Refused as refused:
                     self._refused(refused, known, [more])
                     continue
@@ -166,7 +167,7 @@ class World(Makers):
             one = self.rng.choice(held)
             action = self.rng.choice(("confirm", "confirm", "abandon"))
             token = one.conditions["hold"]["token"]
-            word = self.send(events.confirm(self.keys, [one.id], token, action=action), may_halt=True)[one.id]
+            word = self.send(protocol.confirm(self.keys, [one.id], token, action=action), may_halt=True)[one.id]
             one.confirmed = one.confirmed or word == "confirmed"
             if word == "abandoned":
                 one.called_off = self.step
@@ -175,10 +176,10 @@ class World(Makers):
         """Pause or resume something."""
         what = self.rng.choice(("queue", "type:t", "key:k1", "key:k2"))
         if what in self.stopped:
-            self.send(events.resume(self.keys, what), may_halt=True)
+            self.send(protocol.resume(self.keys, what), may_halt=True)
             self.stopped.discard(what)
         else:
-            self.send(events.pause(self.keys, what, reason="", until=None), may_halt=True)
+            self.send(protocol.pause(self.keys, what, reason="", until=None), may_halt=True)
             self.stopped.add(what)
 
     def cancel(self) -> None:
@@ -224,7 +225,7 @@ class World(Makers):
             self.send(protocol.promote([self.keys], mover="m", limit=limit), may_halt=True, may_die=True)
             self.note_closed()
         else:
-            self.send(events.attend(self.cell_keys, limit), may_halt=True, may_die=True)
+            self.send(protocol.attend(self.cell_keys, limit), may_halt=True, may_die=True)
 
     def work(self, *, fine: bool = False) -> None:
         """A worker claims, or ends what it has; or dies."""
@@ -250,7 +251,7 @@ class World(Makers):
                 self.running.append(task)
                 self.check_start(task)
 
-    def _settled(self, task: protocol.Started, outcome: str, word: str) -> None:
+    def _settled(self, task: Started, outcome: str, word: str) -> None:
         known = self.tasks.get(task.id)
         if word == "lost" or known is None or known.run is None or known.run.token != task.token:
             return
@@ -300,7 +301,7 @@ class World(Makers):
         if self.mends:
             self.mend()
         for what in sorted(self.stopped):
-            self.send(events.resume(self.keys, what))
+            self.send(protocol.resume(self.keys, what))
         self.stopped.clear()
         for self.step in range(1_001, 1_090):
             if self.step == 1_040:  # what waits for no time at all
@@ -309,7 +310,7 @@ class World(Makers):
                 for at in range(0, len(left), 100):
                     self.send(protocol.cancel(self.keys, left[at : at + 100]))
             self.now += 7_000
-            self.send(events.attend(self.cell_keys, 500))
+            self.send(protocol.attend(self.cell_keys, 500))
             self.send(protocol.promote([self.keys], mover="m", limit=500))
             self.note_closed()
             self.send(protocol.reap([self.keys], limit=500))

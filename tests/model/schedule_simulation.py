@@ -25,9 +25,10 @@ from redsched.model.template import TaskTemplate
 from redsched.schedule.definition import OVERLAPS
 from redsched.schedule.slots import Plan
 from redsched.wire import protocol, schedules, scripts
+from redsched.wire.call import Call
 from redsched.wire.cells import Cell
+from redsched.wire.claims import Settlement, Started
 from redsched.wire.keys import CellKeys, queue_keys
-from redsched.wire.protocol import Call, Settlement, Started
 from tests.model.oracle import Violation
 from tests.model.store import Build, Line, Refused, clear, text
 

@@ -22,8 +22,9 @@ from typing import Any
 
 from redsched.embedded import EmbeddedServer
 from redsched.wire import protocol, scripts
+from redsched.wire.call import Call
 from redsched.wire.cells import Cell
-from redsched.wire.protocol import Call, Settlement
+from redsched.wire.claims import Settlement
 from tests.model.actors import IDS, QUEUES, Actor, Listen, Mover, Operator, Producer, Worker
 from tests.model.oracle import Oracle, Violation
 from tests.model.store import Build, Line, Refused, Snapshot, clear, snapshot, text

@@ -12,9 +12,10 @@ import redis
 
 from redsched.embedded import EmbeddedServer
 from redsched.wire import events, protocol, scripts
+from redsched.wire.call import Call
 from redsched.wire.cells import Cell
+from redsched.wire.claims import Settlement
 from redsched.wire.keys import CellKeys, queue_keys
-from redsched.wire.protocol import Call, Settlement
 from tests.lua.consistency import assert_consistent
 from tests.model.store import Build, Line, Refused, clear
 
@@ -34,7 +35,7 @@ class Scene:
         clear(line, self.cell.tag)
         line("HSET", CellKeys(self.cell).meta, "virtual_clock", 1)
         self.runs: dict[str, list[str]] = {}  # task -> its items
-        self.again: Call[Any] = events.attend(CellKeys(self.cell), 100)
+        self.again: Call[Any] = protocol.attend(CellKeys(self.cell), 100)
 
     def send(self, call: Call[Any]) -> Any:
         """Make the call."""

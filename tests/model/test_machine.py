@@ -19,8 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from redsched import Client, Fixed, Task
 from redsched.embedded import EmbeddedServer
 from redsched.wire import protocol, scripts
+from redsched.wire.call import Call
+from redsched.wire.claims import Claimed, Settlement, Started
 from redsched.wire.keys import queue_keys
-from redsched.wire.protocol import Call, Claimed, Settlement, Started
 from tests.model.oracle import FINAL, Oracle
 from tests.model.store import Line, Snapshot, clear, snapshot
 

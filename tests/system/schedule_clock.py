@@ -13,15 +13,16 @@ import msgspec
 import pytest
 
 from redsched import Client
+from redsched.client.schedules import Schedules
 from redsched.engine.firing import Schedules as Firing
 from redsched.engine.observer import Silent
 from redsched.model.schedule import Schedule
 from redsched.model.schedule_views import ScheduleView
 from redsched.model.template import TaskTemplate
-from redsched.schedules import Schedules
 from redsched.wire import protocol, scripts
+from redsched.wire.call import Call
+from redsched.wire.claims import Settlement, Started
 from redsched.wire.keys import queue_keys
-from redsched.wire.protocol import Call, Settlement, Started
 from tests.conftest import FIXTURES
 from tests.servers import Store, connect
 

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 
 from redsched import Client, InvalidTask
 from redsched.cli.main import main
+from redsched.steps.bulk import Filter
 from redsched.wire import protocol
-from redsched.wire.bulk import Filter
-from redsched.wire.protocol import Settlement, Started
+from redsched.wire.claims import Settlement, Started
 from tests.api_server import JSON, ApiServer
 from tests.lua.consistency import assert_consistent
 from tests.servers import Store

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from redsched.wire import protocol
+from redsched.wire.claims import Settlement
 from redsched.wire.keys import queue_keys
 from tests.api_server import ApiServer
 from tests.servers import Store
@@ -35,7 +36,7 @@ def start(store: Store, *, end: str | None = None) -> None:
             started = (await client.transport.send(call)).tasks
             assert started
             if end is not None:
-                ends = [protocol.Settlement(task.queue, task.id, task.token, end) for task in started]
+                ends = [Settlement(task.queue, task.id, task.token, end) for task in started]
                 await client.transport.send(protocol.settle(client.cell, ends))
 
     asyncio.run(claim())

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from redsched import Client
+from redsched.client.schedules import Schedules
 from redsched.model.errors import InvalidSchedule
 from redsched.model.schedule import Schedule
 from redsched.model.template import TaskTemplate
 from redsched.schedule.definition import Every, Exclude, Random
 from redsched.schedule.slots import Plan
 from redsched.schedule.zones import TZDATA_VERSION
-from redsched.schedules import Schedules
 from tests.system.schedule_clock import DAY, HOUR, MINUTE, NOW, SECOND, Clocked, Mover, Stage
 
 FIVE = 5 * MINUTE

@@ -14,7 +14,7 @@ from redsched.cli.main import main
 from redsched.cli.render import Lines, shown
 from redsched.model.schedule import schedule_of
 from redsched.wire import protocol
-from redsched.wire.protocol import Settlement
+from redsched.wire.claims import Settlement
 from tests.servers import Store
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\rmask\u202egnp"

@@ -18,8 +18,8 @@ from redsched.engine.settlements import MOST, MOST_BYTES, Settlements
 from redsched.engine.spool import Spool
 from redsched.model.errors import RedschedError
 from redsched.wire import protocol
+from redsched.wire.claims import Settlement
 from redsched.wire.keys import queue_keys
-from redsched.wire.protocol import Settlement
 from tests.servers import RedisServer, connect, start_redis7, start_valkey
 
 LIMIT = 1_048_576  # the lowest that servers can be set to

@@ -20,7 +20,7 @@ from redsched.engine.mover import Mover
 from redsched.engine.worker import Worker
 from redsched.observe.metrics import PrometheusObserver, ServerState
 from redsched.wire import protocol
-from redsched.wire.protocol import Settlement
+from redsched.wire.claims import Settlement
 from tests.servers import Store, connect
 
 FILE = Path(redsched.__file__).parents[1] / "ops" / "prometheus-rules.yml"

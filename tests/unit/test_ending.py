@@ -10,10 +10,11 @@ import pytest
 from redsched import Cancelled, Completed, Dead, Retry
 from redsched.engine.ending import failure, settlement
 from redsched.wire.cells import Cell
-from redsched.wire.events import pause
+from redsched.wire.claims import Started
 from redsched.wire.keys import CellKeys, queue_keys
-from redsched.wire.protocol import Started, cancel
+from redsched.wire.queues import pause
 from redsched.wire.schedules import pause_schedule
+from redsched.wire.tasks import cancel
 
 STARTED = Started("q", "a", 1, 0, "t", b"", None, None, None, None, 5, None, "1.f")
 LONG = "\N{SNOWMAN}\ud800" * 1_000_000  # three bytes, and half a character that UTF-8 cannot hold

@@ -13,7 +13,7 @@ from redsched.client import AsyncClient
 from redsched.engine.elapsed import elapsed
 from redsched.engine.held import TRUSTED, Held, NotBegun, Why
 from redsched.engine.runner import Runner
-from redsched.wire.protocol import Started
+from redsched.wire.claims import Started
 
 SERVER_MS = 1_800_000_000_000
 

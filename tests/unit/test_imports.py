@@ -15,24 +15,20 @@ PACKAGE = ROOT / "redsched"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LUA_FILES = sorted((ROOT / "lua").rglob("*.lua"))
 
-BELOW = {"model", "schedule", "settings", "redis_url", "wire", "client", "transport"}
+BELOW = {"model", "schedule", "settings", "redis_url", "wire", "steps", "client"}
 MAY_IMPORT: dict[str, set[str]] = {
     "model": {"model", "schedule"},
     "schedule": {"model", "schedule"},
     "settings": {"model", "redis_url"},
     "redis_url": set(),
-    "wire": {"model", "schedule", "settings", "wire"},
-    "pools": {"model", "settings"},
-    "transport": {"pools", "settings", "wire"},
-    "talking": {"transport", "wire"},
-    "events": {"model", "talking", "transport", "wire"},
-    "schedules": {"model", "schedule", "talking", "transport", "wire"},
-    "client": {"model", "settings", "wire", "transport", "talking", "events", "schedules"},
+    "wire": {"model", "schedule", "wire"},
+    "steps": {"model", "schedule", "settings", "wire", "steps"},
+    "client": {"model", "schedule", "settings", "wire", "steps", "client"},
     "embedded": {"model", "settings"},
     "engine": BELOW | {"engine", "eventloop"},
     "eventloop": set(),
     "observe": BELOW | {"eventloop", "observe"},
-    "web": BELOW | {"eventloop", "observe", "schedules", "talking", "web"},
+    "web": BELOW | {"eventloop", "observe", "web"},
     "builtin": {"engine", "model"},
     "testing": BELOW | {"engine"},
     "torture": BELOW | {"engine", "eventloop", "observe", "web", "embedded", "torture"},
@@ -91,11 +87,11 @@ def test_the_library_of_time_knows_durations_and_errors_and_nothing_else_of_ours
     assert others == set()
 
 
-def test_only_the_transport_and_its_pools_import_redis_py() -> None:
+def test_only_the_transports_and_their_connections_import_redis_py() -> None:
     importers = {
         str(file.relative_to(PACKAGE)) for file in FILES for _, name in imports(file) if name.split(".")[0] == "redis"
     }
-    assert importers == {"transport.py", "pools.py"}
+    assert importers == {f"client/{name}.py" for name in ("pools", "connections", "transport", "async_transport")}
 
 
 def test_only_settings_reads_the_environment() -> None:

@@ -18,7 +18,7 @@ from redsched.model.duration import duration_ms, duration_text, instant, instant
 from redsched.model.outcome import Cancelled, Dead, OutcomeChosen, Reject, Retry, RetryLater, Snooze, SnoozeFor, Stop
 from redsched.model.retry import Explicit, Exponential, Fixed, retry_wire
 from redsched.model.task import Changes, Options, Task
-from redsched.wire.protocol import UPDATABLE
+from redsched.wire.tasks import UPDATABLE
 
 NEW_YEAR_2027_MS = 1_798_761_600_000
 

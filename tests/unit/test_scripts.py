@@ -11,13 +11,14 @@ import pytest
 from redsched.model.task import Task
 from redsched.wire import protocol, scripts
 from redsched.wire.cells import Cell
+from redsched.wire.claims import Settlement, Started
 from redsched.wire.keys import queue_keys
 
 LUA = Path(__file__).parents[2] / "lua"
 FLAGS = {"no-writes", "allow-oom", "allow-stale", "no-cluster"}
 CELL = Cell("rs")
 QUEUES = [queue_keys(CELL, "a"), queue_keys(CELL, "b")]
-STARTED = protocol.Started("a", "t", 1, 0, "x", b"{}", None, None, None, None, 5, None, "1.f")
+STARTED = Started("a", "t", 1, 0, "x", b"{}", None, None, None, None, 5, None, "1.f")
 CALLS = {
     call.verb: call
     for call in (
@@ -25,7 +26,7 @@ CALLS = {
         protocol.promote(QUEUES, mover="m"),
         protocol.reap(QUEUES),
         protocol.claim(QUEUES, consumer="c", count=2, lease_ms=1_000),
-        protocol.settle(CELL, [protocol.Settlement("a", "t", "1.f", "complete")]),
+        protocol.settle(CELL, [Settlement("a", "t", "1.f", "complete")]),
         protocol.renew(CELL, [STARTED], lease_ms=1_000),
         protocol.cancel(QUEUES[0], ["t"]),
         protocol.reschedule(QUEUES[0], ["t"], delay=1),

@@ -11,7 +11,7 @@ import pytest
 
 from redsched.engine.spool import Spool
 from redsched.settings import Settings
-from redsched.wire.protocol import Settlement
+from redsched.wire.claims import Settlement
 
 DONE = Settlement("otp", "a", "1.ff", "complete", b'{"n":1}')
 FAILED = Settlement("otp", "b", "2.ff", "retry", 500, "boom", "trace")

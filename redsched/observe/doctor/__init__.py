@@ -14,6 +14,7 @@ from redsched.observe.doctor import environment, liveness
 from redsched.observe.doctor.invariants import MOST_QUEUES, Walk
 from redsched.observe.doctor.report import Finding, Line, Report, fault_lines, finding, worst
 from redsched.observe.doctor.rules import RULES
+from redsched.steps import doctor as doctor_steps
 from redsched.wire import doctor
 from redsched.wire.doctor import Fault
 
@@ -34,7 +35,7 @@ def examine(
     ``pause``: seconds between the two looks. Where it repairs, it looks again afterwards and tells what is left.
     ``tell``: called every other second of a long look with how far it is.
     """
-    way = client.converse("doctor", doctor.find_way(client.mode))
+    way = client.converse("doctor", doctor_steps.find_way(client.mode))
     faults, walk, watch = _faults(client, way, queues, pause, sleep, tell)
     mended: list[Finding] = []
     for _ in range(ROUNDS if repair else 0):
@@ -57,7 +58,7 @@ def examine(
 
 
 def _faults(
-    client: Client, way: doctor.Way, queues: Sequence[str], pause: float, sleep: Callable[[float], None],
+    client: Client, way: doctor_steps.Way, queues: Sequence[str], pause: float, sleep: Callable[[float], None],
     tell: Callable[[str], None],
 ) -> tuple[list[Fault], Walk, liveness.Watch]:
     walk = Walk(client, way, queues, tell)

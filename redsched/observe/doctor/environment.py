@@ -7,10 +7,11 @@ from typing import Any
 
 from redsched.client import Client
 from redsched.observe.doctor.report import Level, Line
-from redsched.wire import doctor, scripts
+from redsched.steps import doctor as doctor_steps
+from redsched.steps.doctor import Way
+from redsched.steps.install import LISTPACK_BYTES
+from redsched.wire import scripts
 from redsched.wire.codec import text_of
-from redsched.wire.doctor import Way
-from redsched.wire.install import LISTPACK_BYTES
 from redsched.wire.keys import queue_keys
 from redsched.wire.redis_errors import Refused
 
@@ -47,7 +48,7 @@ KNOWN_BAD: tuple[tuple[str, Version, Version, str], ...] = (
 
 def lines(client: Client, way: Way) -> list[Line]:
     """One line a thing; what these credentials may not ask is left out or said so."""
-    info_reply, config = client.converse("doctor", doctor.ask(("INFO",), ("CONFIG", "GET", "*")))
+    info_reply, config = client.converse("doctor", doctor_steps.ask(("INFO",), ("CONFIG", "GET", "*")))
     info = {} if isinstance(info_reply, Refused) else _info(text_of(info_reply))
     settings = {} if isinstance(config, Refused) else {
         text_of(config[at]): text_of(config[at + 1]) for at in range(0, len(config) - 1, 2)
@@ -145,7 +146,7 @@ def _clock(client: Client) -> Line:
     best: tuple[float, float] | None = None  # how long the answer took, how far we are behind: ms
     for _ in range(3):
         asked = time.time()
-        (reply,) = client.converse("doctor", doctor.ask(("TIME",)))
+        (reply,) = client.converse("doctor", doctor_steps.ask(("TIME",)))
         took = (time.time() - asked) * 1_000
         if isinstance(reply, Refused):
             return Line("OK", "clock", "TIME is refused; scripts read it all the same")
@@ -180,12 +181,12 @@ def _library(way: Way) -> Line:
 
 
 def _rights(client: Client, way: Way) -> Line:
-    (user,) = client.converse("doctor", doctor.ask(("ACL", "WHOAMI")))
+    (user,) = client.converse("doctor", doctor_steps.ask(("ACL", "WHOAMI")))
     if isinstance(user, Refused):
         return Line("OK", "rights", "not known: ACL WHOAMI is refused", "redsched acl print lists what a worker needs")
     name = text_of(user)
     needed = _needed(client, way)
-    replies = client.converse("doctor", doctor.ask(*(("ACL", "DRYRUN", name, *words) for words in needed)))
+    replies = client.converse("doctor", doctor_steps.ask(*(("ACL", "DRYRUN", name, *words) for words in needed)))
     if any(isinstance(reply, Refused) for reply in replies):
         return Line("OK", "rights", f"user {name}; not known: ACL DRYRUN is refused",
                     "redsched acl print lists what a worker needs")

@@ -14,11 +14,13 @@ import msgspec
 from redsched.client import Client
 from redsched.model.errors import StoreBroken, StoreDenied
 from redsched.observe.doctor.report import Progress
+from redsched.steps import doctor as doctor_steps
+from redsched.steps.doctor import Way
 from redsched.wire import doctor
+from redsched.wire.call import Call
 from redsched.wire.codec import is_name, text_of
-from redsched.wire.doctor import A_TRIP, BRIEF, FEW, FIRST, MOST, PAGE, SETS, STREAMS, Fault, Inspected, Way
+from redsched.wire.doctor import A_TRIP, BRIEF, FEW, FIRST, MOST, PAGE, SETS, STREAMS, Fault, Inspected
 from redsched.wire.keys import queue_keys
-from redsched.wire.protocol import Call
 
 MOST_FAULTS = 10_000  # of one look
 MOST_QUEUES = 20_000  # whose sets and streams one look goes through
@@ -53,7 +55,7 @@ class Walk:
 
     def look(self) -> list[Fault]:
         """The suspects of one pass."""
-        listed = self._client.converse("doctor", doctor.listed(self._client.cell_keys))
+        listed = self._client.converse("doctor", doctor_steps.listed(self._client.cell_keys))
         if not self._only:
             self.queues |= {queue for queue in listed or () if is_name(queue)}
         self._look_at_all_keys()
@@ -79,7 +81,7 @@ class Walk:
         listed: set[str] | None = None
         for (queue, kind), names in groups.items():
             if kind == "queue":
-                listed = listed or self._client.converse("doctor", doctor.listed(self._client.cell_keys))
+                listed = listed or self._client.converse("doctor", doctor_steps.listed(self._client.cell_keys))
                 if listed is not None and queue not in listed:
                     still.add(Fault(queue, "queue", b"", "unlisted"))
                 continue
@@ -96,7 +98,7 @@ class Walk:
     def _inspect(self, queue: str, what: str, cursor: bytes = b"", names: Sequence[bytes] = ()) -> Inspected:
         call = self._inspecting(queue, what, cursor, names, MOST if BRIEF in names else PAGE)
         try:
-            return self._client.converse("inspect", doctor.read_only(self._way, call))
+            return self._client.converse("inspect", doctor_steps.read_only(self._way, call))
         except StoreDenied:
             self.denied.add(queue)
             return Inspected(0, b"", 0, [])
@@ -127,7 +129,7 @@ class Walk:
             calls = [self._inspecting(few[0][0], what, b"parts", list(owners), PAGE)]
         else:
             owners, calls = {}, [self._inspecting(queue, what, b"", names, PAGE) for queue, names in few]
-        answers = self._client.converse("inspect", doctor.read_only_all(self._way, calls))
+        answers = self._client.converse("inspect", doctor_steps.read_only_all(self._way, calls))
         if owners and isinstance(answers[0], Inspected) and not answers[0].cursor:
             faults = [msgspec.structs.replace(fault, queue=owners[fault.name]) for fault in answers[0].faults]
             yield msgspec.structs.replace(answers[0], faults=faults)
@@ -161,7 +163,7 @@ class Walk:
             for queue, what in trip:
                 brief = self._brief(what)
                 calls.append(self._inspecting(queue, what, b"", brief, (MOST if brief else PAGE) // FIRST))
-            answers = self._client.converse("inspect", doctor.read_only_all(self._way, calls))
+            answers = self._client.converse("inspect", doctor_steps.read_only_all(self._way, calls))
             found |= {one: page for one, page in zip(trip, answers, strict=True) if isinstance(page, Inspected)}
         return found
 
@@ -230,7 +232,7 @@ class Walk:
                     *((place, keys.index(place)) for place in _LASTING if place not in ("due", "ready")),
                 )
             ]  # fmt: skip
-            replies = self._client.converse("doctor", doctor.ask(*(command for _, _, command in asked)))
+            replies = self._client.converse("doctor", doctor_steps.ask(*(command for _, _, command in asked)))
             for (queue, place, _), reply in zip(asked, replies, strict=True):
                 if reply != 0:
                     self._there[queue].add(place)
@@ -251,7 +253,7 @@ class Walk:
         cursor = b"0"
         while not self.cut:
             try:
-                cursor, names = self._client.converse("scan", doctor.scan(self._client.cell_keys, cursor))
+                cursor, names = self._client.converse("scan", doctor_steps.scan(self._client.cell_keys, cursor))
             except StoreDenied:
                 self.scanned = False
                 return

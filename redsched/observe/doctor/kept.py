@@ -9,7 +9,7 @@ from redsched.client import Client
 from redsched.model.duration import duration_text
 from redsched.model.task import QueueStats
 from redsched.observe.doctor.report import Line
-from redsched.wire import doctor
+from redsched.steps import doctor as doctor_steps
 from redsched.wire.codec import count_of
 from redsched.wire.keys import QueueKeys, queue_keys
 from redsched.wire.redis_errors import Refused
@@ -46,16 +46,16 @@ def lines(client: Client, stats: Sequence[QueueStats], now: int) -> list[Line]:
 def _lately(client: Client, keys: QueueKeys, place: str, now: int) -> int:
     minute = now // 60_000
     asked = [("HGET", f"{keys.index('stats')}:{minute - back}", f"{place}_evicted") for back in range(MINUTES)]
-    replies = client.converse("doctor", doctor.ask(*asked))
+    replies = client.converse("doctor", doctor_steps.ask(*asked))
     return sum(count_of(reply) for reply in replies if reply is not None and not isinstance(reply, Refused))
 
 
 def _age(client: Client, keys: QueueKeys, place: str, now: int) -> str:
     """Of the one that goes next."""
-    (oldest,) = client.converse("doctor", doctor.ask(("ZRANGE", keys.index(place), 0, 0)))
+    (oldest,) = client.converse("doctor", doctor_steps.ask(("ZRANGE", keys.index(place), 0, 0)))
     if isinstance(oldest, Refused) or not oldest:
         return "no time"
     asked: tuple[Any, ...] = ("HGET", keys.task(oldest[0].decode("utf-8", "surrogateescape")), "finished_at")
-    (ended,) = client.converse("doctor", doctor.ask(asked))
+    (ended,) = client.converse("doctor", doctor_steps.ask(asked))
     at = 0 if ended is None or isinstance(ended, Refused) else count_of(ended)
     return duration_text(max(now - at, 0)) if at else "an unknown time"

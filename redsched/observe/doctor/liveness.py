@@ -12,9 +12,10 @@ from redsched.model.errors import StoreBroken, StoreDenied, StoreError
 from redsched.model.task import QueueStats
 from redsched.observe.doctor import kept
 from redsched.observe.doctor.report import SHOWN, Line, Progress
+from redsched.steps import doctor as doctor_steps
+from redsched.steps.doctor import Way
 from redsched.wire import doctor, protocol
 from redsched.wire.codec import pairs, text_of
-from redsched.wire.doctor import Way
 from redsched.wire.keys import queue_keys
 from redsched.wire.redis_errors import Refused
 
@@ -46,13 +47,13 @@ class Watch:
         """Note the oldest of each."""
         commands: list[tuple[Any, ...]] = [("TIME",), ("EXISTS", self._client.cell_keys.mover)]
         commands.append(("ZRANGE", self._client.cell_keys.agenda, 0, ITEMS - 1, "WITHSCORES"))
-        replies = self._client.converse("doctor", doctor.ask(*commands))
+        replies = self._client.converse("doctor", doctor_steps.ask(*commands))
         oldest = (100_000_000_000, "+inf", "BYSCORE", "LIMIT", 0, 1, "WITHSCORES")
         for at in range(0, len(self._keys), A_TRIP):
             commands = []
             for keys in self._keys[at : at + A_TRIP]:
                 commands += [("ZRANGE", keys.due, *oldest), ("ZRANGE", keys.index("running"), *oldest)]
-            replies += self._client.converse("doctor", doctor.ask(*commands))
+            replies += self._client.converse("doctor", doctor_steps.ask(*commands))
         if not isinstance(replies[0], Refused):
             self.now = int(replies[0][0]) * 1_000 + int(replies[0][1]) // 1_000
         self.moved = self.moved or replies[1] == 1
@@ -82,7 +83,7 @@ class Watch:
             sleep(min(STEP, left))
             left -= STEP
             if not self.moved:
-                (there,) = self._client.converse("doctor", doctor.ask(("EXISTS", self._client.cell_keys.mover)))
+                (there,) = self._client.converse("doctor", doctor_steps.ask(("EXISTS", self._client.cell_keys.mover)))
                 self.moved = there == 1
 
 
@@ -148,7 +149,7 @@ def _stats(client: Client, way: Way, queues: Sequence[str], progress: Progress) 
         page = queues[at : at + doctor.PAGE]
         try:
             call = protocol.stats([queue_keys(client.cell, queue) for queue in page])
-            answer: list[QueueStats] = client.converse("stats", doctor.read_only(way, call))
+            answer: list[QueueStats] = client.converse("stats", doctor_steps.read_only(way, call))
             found += answer
         except StoreError as error:
             if not isinstance(error, StoreBroken | StoreDenied):  # both are told elsewhere
@@ -172,7 +173,9 @@ def _queue_line(queue: QueueStats) -> Line:
 
 def _unhandled(client: Client, watch: Watch, queues: set[str]) -> list[Line]:
     """Types that workers gave back lately because none has a handler."""
-    (reply,) = client.converse("doctor", doctor.ask(("XREVRANGE", client.cell_keys.events, "+", "-", "COUNT", EVENTS)))
+    (reply,) = client.converse(
+        "doctor", doctor_steps.ask(("XREVRANGE", client.cell_keys.events, "+", "-", "COUNT", EVENTS))
+    )
     if isinstance(reply, Refused):
         return []
     ids: dict[tuple[str, str], None] = {}
@@ -185,7 +188,7 @@ def _unhandled(client: Client, watch: Watch, queues: set[str]) -> list[Line]:
         return []
     keys = [queue_keys(client.cell, queue).task(task_id) for queue, task_id in ids]
     commands = [("HMGET", key, "state", "type", "unhandled") for key in keys]
-    replies = client.converse("doctor", doctor.ask(*commands))
+    replies = client.converse("doctor", doctor_steps.ask(*commands))
     waiting: Counter[tuple[str, str]] = Counter()
     for (queue, _), fields in zip(ids, replies, strict=True):
         if not isinstance(fields, Refused) and fields[2] and text_of(fields[0] or b"") in ("scheduled", "ready"):

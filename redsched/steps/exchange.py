@@ -21,8 +21,8 @@ from redsched.model.errors import (
     StoreUnavailable,
 )
 from redsched.wire import scripts, wrong_type
+from redsched.wire.call import Call
 from redsched.wire.codec import Word, text_of
-from redsched.wire.protocol import Call
 from redsched.wire.redis_errors import Kind, Refused, Unanswered, Unreached, only_reads, refusal, sort_error
 
 T = TypeVar("T")

@@ -12,11 +12,11 @@ from redsched.model.errors import InvalidTask, TaskConflict
 from redsched.model.task import Changes, Enqueued, Options, QueueStats, Task
 from redsched.settings import Settings
 from redsched.wire import protocol
+from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.codec import check_name
 from redsched.wire.durability import with_durability
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
-from redsched.wire.protocol import Call
 
 
 def id_list(ids: str | Sequence[str]) -> Sequence[str]:

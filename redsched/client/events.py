@@ -8,18 +8,20 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Unpack
 
+from redsched.client.async_transport import AsyncTransport
+from redsched.client.requests import Verbs, id_list, single
+from redsched.client.transport import Transport
 from redsched.model.condition import Hold, fact_name
 from redsched.model.errors import InvalidTask, TaskNotFound
 from redsched.model.explain import Explanation, explained
 from redsched.model.happening import Branch, Emitted, Kin, Paused
 from redsched.model.rule import Rule, RulePage
 from redsched.model.task import Enqueued, Options, Task
-from redsched.talking import talk, talk_async
-from redsched.transport import AsyncTransport, Transport
-from redsched.wire import events, workflow
-from redsched.wire.calls import Verbs, id_list, single
+from redsched.steps import queues as queue_steps
+from redsched.steps import workflow
+from redsched.steps.batches import in_parts
+from redsched.wire import events, protocol, queues
 from redsched.wire.ids import nonce
-from redsched.wire.several import in_parts
 
 Duration = timedelta | int | str
 
@@ -97,15 +99,15 @@ class EventVerbs(_Shared):
         """Let held tasks go: id -> ``confirmed``, ``refused`` (another token), ``missing``, or the state of one that
         has ended."""
         keys = self._keys(queue)
-        steps = in_parts(id_list(ids), lambda some: events.confirm(keys, some, token, action="confirm"))
-        return talk(self._transport, steps)
+        steps = in_parts(id_list(ids), lambda some: protocol.confirm(keys, some, token, action="confirm"))
+        return self._transport.converse(steps)
 
     def abandon(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
         """Cancel held tasks: id -> ``abandoned``, ``refused`` (another token, or confirmed), ``missing``, or the state
         of one that has ended."""
         keys = self._keys(queue)
-        steps = in_parts(id_list(ids), lambda some: events.confirm(keys, some, token, action="abandon"))
-        return talk(self._transport, steps)
+        steps = in_parts(id_list(ids), lambda some: protocol.confirm(keys, some, token, action="abandon"))
+        return self._transport.converse(steps)
 
     def pause(
         self, queue: str = "default", *, type: str | None = None, key: str | None = None, reason: str = "",
@@ -113,16 +115,16 @@ class EventVerbs(_Shared):
     ) -> None:  # fmt: skip
         """Start no more tasks of a queue, or of a type or a key of it, until it is resumed or until then. What runs
         goes on; start-by and quarantine too."""
-        what = events.stop_word(type_=type, key=key)
-        self._transport.send(events.pause(self._keys(queue), what, reason=reason, until=until))
+        what = queues.stop_word(type_=type, key=key)
+        self._transport.send(protocol.pause(self._keys(queue), what, reason=reason, until=until))
 
     def resume(self, queue: str = "default", *, type: str | None = None, key: str | None = None) -> bool:
         """Go on with what was paused; False where it was not."""
-        return self._transport.send(events.resume(self._keys(queue), events.stop_word(type_=type, key=key)))
+        return self._transport.send(protocol.resume(self._keys(queue), queues.stop_word(type_=type, key=key)))
 
     def paused(self, queues: str | Sequence[str] = "default") -> builtins.list[Paused]:
         """What is paused in 1..100 queues."""
-        return talk(self._transport, events.all_paused([self._keys(queue) for queue in id_list(queues)]))
+        return self._transport.converse(queue_steps.all_paused([self._keys(queue) for queue in id_list(queues)]))
 
     def put_rule(self, rule: Rule) -> str:
         """Create or replace a rule: ``created``, ``updated`` or ``unchanged``. Every event from now on follows it.
@@ -157,7 +159,7 @@ class EventVerbs(_Shared):
             WorkflowIncomplete: some of them were not made.
             As ``enqueue``.
         """
-        return talk(self._transport, workflow.chain(self.cell, self._workflow_enqueue, tasks, otherwise))
+        return self._transport.converse(workflow.chain(self.cell, self._workflow_enqueue, tasks, otherwise))
 
     def group(
         self, tasks: Sequence[Task], then: Task, *, on: str = "success", otherwise: str = "cancel"
@@ -171,20 +173,20 @@ class EventVerbs(_Shared):
             As ``enqueue``.
         """
         steps = workflow.group(self.cell, self._workflow_enqueue, tasks, then, on, otherwise)
-        return talk(self._transport, steps)
+        return self._transport.converse(steps)
 
     def parents(self, id: str, *, queue: str = "default", stored: bool = False) -> builtins.list[Kin]:
         """The tasks that one comes after, with their results; ``stored``: as they are stored, ``msgspec.Raw``."""
-        return talk(self._transport, workflow.kin(self.cell, queue, id, "parents", stored=stored))
+        return self._transport.converse(workflow.kin(self.cell, queue, id, "parents", stored=stored))
 
     def tree(self, id: str, *, queue: str = "default", limit: int = 200) -> Branch:
         """A task and those that come after it, at most 1..1000; raises TaskNotFound."""
-        return talk(self._transport, workflow.tree(self.cell, queue, id, limit))
+        return self._transport.converse(workflow.tree(self.cell, queue, id, limit))
 
     def explain(self, id: str, *, queue: str = "default") -> Explanation:
         """Why a task has not run, when it will, or why it never will; raises TaskNotFound where nothing is known of
         it."""
-        found = explained(self._transport.send(events.explain(self._keys(queue), id)))
+        found = explained(self._transport.send(protocol.explain(self._keys(queue), id)))
         if found.code == "unknown":
             raise TaskNotFound(id, queue)
         return found
@@ -221,30 +223,30 @@ class AsyncEventVerbs(_Shared):
     async def confirm(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
         """As ``EventVerbs.confirm``."""
         keys = self._keys(queue)
-        steps = in_parts(id_list(ids), lambda some: events.confirm(keys, some, token, action="confirm"))
-        return await talk_async(self.transport, steps)
+        steps = in_parts(id_list(ids), lambda some: protocol.confirm(keys, some, token, action="confirm"))
+        return await self.transport.converse(steps)
 
     async def abandon(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
         """As ``EventVerbs.abandon``."""
         keys = self._keys(queue)
-        steps = in_parts(id_list(ids), lambda some: events.confirm(keys, some, token, action="abandon"))
-        return await talk_async(self.transport, steps)
+        steps = in_parts(id_list(ids), lambda some: protocol.confirm(keys, some, token, action="abandon"))
+        return await self.transport.converse(steps)
 
     async def pause(
         self, queue: str = "default", *, type: str | None = None, key: str | None = None, reason: str = "",
         until: datetime | int | str | None = None,
     ) -> None:  # fmt: skip
         """As ``EventVerbs.pause``."""
-        what = events.stop_word(type_=type, key=key)
-        await self.transport.send(events.pause(self._keys(queue), what, reason=reason, until=until))
+        what = queues.stop_word(type_=type, key=key)
+        await self.transport.send(protocol.pause(self._keys(queue), what, reason=reason, until=until))
 
     async def resume(self, queue: str = "default", *, type: str | None = None, key: str | None = None) -> bool:
         """As ``EventVerbs.resume``."""
-        return await self.transport.send(events.resume(self._keys(queue), events.stop_word(type_=type, key=key)))
+        return await self.transport.send(protocol.resume(self._keys(queue), queues.stop_word(type_=type, key=key)))
 
     async def paused(self, queues: str | Sequence[str] = "default") -> builtins.list[Paused]:
         """As ``EventVerbs.paused``."""
-        return await talk_async(self.transport, events.all_paused([self._keys(queue) for queue in id_list(queues)]))
+        return await self.transport.converse(queue_steps.all_paused([self._keys(queue) for queue in id_list(queues)]))
 
     async def put_rule(self, rule: Rule) -> str:
         """As ``EventVerbs.put_rule``."""
@@ -266,26 +268,26 @@ class AsyncEventVerbs(_Shared):
 
     async def chain(self, tasks: Sequence[Task], *, otherwise: str = "cancel") -> builtins.list[Enqueued]:
         """As ``EventVerbs.chain``."""
-        return await talk_async(self.transport, workflow.chain(self.cell, self._workflow_enqueue, tasks, otherwise))
+        return await self.transport.converse(workflow.chain(self.cell, self._workflow_enqueue, tasks, otherwise))
 
     async def group(
         self, tasks: Sequence[Task], then: Task, *, on: str = "success", otherwise: str = "cancel"
     ) -> builtins.list[Enqueued]:
         """As ``EventVerbs.group``."""
         steps = workflow.group(self.cell, self._workflow_enqueue, tasks, then, on, otherwise)
-        return await talk_async(self.transport, steps)
+        return await self.transport.converse(steps)
 
     async def parents(self, id: str, *, queue: str = "default", stored: bool = False) -> builtins.list[Kin]:
         """As ``EventVerbs.parents``."""
-        return await talk_async(self.transport, workflow.kin(self.cell, queue, id, "parents", stored=stored))
+        return await self.transport.converse(workflow.kin(self.cell, queue, id, "parents", stored=stored))
 
     async def tree(self, id: str, *, queue: str = "default", limit: int = 200) -> Branch:
         """As ``EventVerbs.tree``."""
-        return await talk_async(self.transport, workflow.tree(self.cell, queue, id, limit))
+        return await self.transport.converse(workflow.tree(self.cell, queue, id, limit))
 
     async def explain(self, id: str, *, queue: str = "default") -> Explanation:
         """As ``EventVerbs.explain``."""
-        found = explained(await self.transport.send(events.explain(self._keys(queue), id)))
+        found = explained(await self.transport.send(protocol.explain(self._keys(queue), id)))
         if found.code == "unknown":
             raise TaskNotFound(id, queue)
         return found

@@ -1,10 +1,10 @@
-"""What the methods of ``client.schedules`` do: each is a generator that yields calls and gets their answers. No I/O."""
+"""What the methods of ``client.schedules`` do, each a conversation of calls. No I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -20,14 +20,16 @@ from redsched.schedule.exclude import is_date
 from redsched.schedule.quoted import quoted_if_plain
 from redsched.schedule.slots import Plan
 from redsched.schedule.zones import TZDATA_VERSION
+from redsched.settings import Settings
+from redsched.steps.conversation import Conversation
 from redsched.wire import schedules as wire
-from redsched.wire.calls import Verbs
+from redsched.wire.call import Call
+from redsched.wire.cells import Cell
 from redsched.wire.codec import count_of, is_name, json_bytes
-from redsched.wire.protocol import Call
+from redsched.wire.keys import CellKeys
 from redsched.wire.schedules import MAX_SLOTS, Shown, Stored, task_words
 
 T = TypeVar("T")
-Talk = Generator[Call[Any], Any, T]
 Holidays = dict[str, frozenset[str]]
 _OVER = frozenset(("completed", "skipped", "expired", "cancelled", "dead", "gone"))
 COUNTERS = ("fired", "missed", "skipped", "dropped", "triggered", "backfilled")
@@ -39,25 +41,36 @@ A_CALL = 100  # schedules that one call drops
 NOT_GIVEN: Any = object()
 
 
-class Talks:
-    """The conversations, by the method of ``redsched.schedules`` that each belongs to.
+class Caller(Protocol):
+    """Who asks: the part of a client that is needed here."""
+
+    cell: Cell
+    settings: Settings
+
+    @property
+    def cell_keys(self) -> CellKeys:
+        """The keys of its cell."""
+
+
+class ScheduleSteps:
+    """The conversations, by the method of ``redsched.client.schedules`` that each belongs to.
 
     Where there is a ``budget``, a conversation that asks for more raises PlanningSpent.
     """
 
-    def __init__(self, verbs: Verbs, budget: Budget | None = None) -> None:
-        self._verbs = verbs
+    def __init__(self, caller: Caller, budget: Budget | None = None) -> None:
+        self._caller = caller
         self._budget = budget
-        self._keys = verbs.cell_keys
+        self._keys = caller.cell_keys
 
-    def put(self, schedule: Schedule, mode: str) -> Talk[SchedulePut]:
+    def put(self, schedule: Schedule, mode: str) -> Conversation[SchedulePut]:
         """See there."""
         schedule = plain(schedule)
         yield from self._check(schedule)
         found, _ = yield self._put(schedule, mode)
         return found  # type: ignore[no-any-return]
 
-    def patch(self, schedule_id: str, patch: Mapping[str, Any]) -> Talk[SchedulePut]:
+    def patch(self, schedule_id: str, patch: Mapping[str, Any]) -> Conversation[SchedulePut]:
         """See there."""
         for _ in range(PATCHES):
             stored = yield from self._stored(schedule_id)
@@ -65,36 +78,36 @@ class Talks:
             changed = schedule_of({**merged(document(wire.definition_of(stored)), changes), "id": schedule_id})
             yield from self._check(changed)
             found, _ = yield wire.patch_schedule(
-                self._verbs.cell, changed, stored, patch, max_payload=self._verbs.settings.max_payload_bytes
+                self._caller.cell, changed, stored, patch, max_payload=self._caller.settings.max_payload_bytes
             )
             if found.status != "changed":
                 return found  # type: ignore[no-any-return]
         raise InvalidSchedule("rev", "others go on changing it meanwhile", code="precondition_failed")
 
-    def _check(self, schedule: Schedule) -> Talk[None]:
+    def _check(self, schedule: Schedule) -> Conversation[None]:
         """Raises InvalidSchedule where it cannot be used, or never fires after now."""
         if not is_name(schedule.id):
             raise InvalidSchedule("id", f"{kind_and_length(schedule.id)} is no name: 1 to 100 of [A-Za-z0-9._@+-]")
-        task_words(schedule.task, self._verbs.settings.max_payload_bytes)
+        task_words(schedule.task, self._caller.settings.max_payload_bytes)
         now, _, _ = yield wire.show_schedules(self._keys, limit=1)
         check(schedule, (yield from self._holidays(schedule)), after_ms=now, budget=self._budget)
 
     def _put(self, schedule: Schedule, mode: str) -> Call[Any]:
         return wire.put_schedule(
-            self._verbs.cell, schedule, mode=mode, max_payload=self._verbs.settings.max_payload_bytes
+            self._caller.cell, schedule, mode=mode, max_payload=self._caller.settings.max_payload_bytes
         )
 
-    def _plan(self, schedule: Schedule, known: Holidays | None = None) -> Talk[Plan]:
+    def _plan(self, schedule: Schedule, known: Holidays | None = None) -> Conversation[Plan]:
         return Plan(schedule, (yield from self._holidays(schedule, known)), self._budget)
 
-    def _holidays(self, schedule: Schedule, known: Holidays | None = None) -> Talk[Holidays]:
+    def _holidays(self, schedule: Schedule, known: Holidays | None = None) -> Conversation[Holidays]:
         """The stored calendars, as far as any is needed; ``known`` keeps them for the next schedule."""
         found, unknown = yield from self._known_holidays(schedule, known)
         if unknown:
             raise InvalidSchedule("exclude.calendars", f"{quoted_if_plain(unknown)} is the name of no calendar")
         return found
 
-    def _known_holidays(self, schedule: Schedule, known: Holidays | None) -> Talk[tuple[Holidays, str | None]]:
+    def _known_holidays(self, schedule: Schedule, known: Holidays | None) -> Conversation[tuple[Holidays, str | None]]:
         """The same, and the first that there is not."""
         wanted = calendars_of(schedule)
         known = {} if known is None else known
@@ -102,14 +115,14 @@ class Talks:
             known |= {name: frozenset(dates) for name, dates in (yield wire.calendars(self._keys)).items()}
         return known, min(wanted - known.keys(), default=None)
 
-    def get(self, schedule_id: str, written: bool = False) -> Talk[ScheduleView]:
+    def get(self, schedule_id: str, written: bool = False) -> Conversation[ScheduleView]:
         """See there."""
         now, _, found = yield wire.show_schedules(self._keys, [schedule_id])
         if not found:
             raise ScheduleNotFound(schedule_id)
         return (yield from self._view(found[0], now, written=written))
 
-    def page(self, limit: int, cursor: str | None, written: bool = False) -> Talk[SchedulePage]:
+    def page(self, limit: int, cursor: str | None, written: bool = False) -> Conversation[SchedulePage]:
         """See there."""
         if not 1 <= limit <= 100:
             raise InvalidTask("limit", f"{limit} is outside 1..100")
@@ -121,7 +134,7 @@ class Talks:
 
     def _view(
         self, shown: Shown, now: int, known: Holidays | None = None, *, written: bool
-    ) -> Talk[ScheduleView]:
+    ) -> Conversation[ScheduleView]:
         stored, problem, runs = shown.stored, None, []
         schedule = Schedule(id=stored.id, task=wire.template_of(stored, written=written))
         try:
@@ -146,12 +159,12 @@ class Talks:
             buffered=len(stored.words("buffer")), problem=problem,
         )  # fmt: skip
 
-    def delete(self, schedule_id: str) -> Talk[bool]:
+    def delete(self, schedule_id: str) -> Conversation[bool]:
         """See there."""
         (gone,) = yield wire.drop_schedule(self._keys, [schedule_id])
         return gone  # type: ignore[no-any-return]
 
-    def pause(self, schedule_id: str, reason: str, until: Any) -> Talk[None]:
+    def pause(self, schedule_id: str, reason: str, until: Any) -> Conversation[None]:
         """See there."""
         try:
             at = 0 if until is None else instant_ms(until)
@@ -160,33 +173,35 @@ class Talks:
         if not (yield wire.pause_schedule(self._keys, schedule_id, reason=reason, until=at)):
             raise ScheduleNotFound(schedule_id)
 
-    def resume(self, schedule_id: str) -> Talk[bool]:
+    def resume(self, schedule_id: str) -> Conversation[bool]:
         """See there."""
         word = yield wire.resume_schedule(self._keys, schedule_id)
         if word == "missing":
             raise ScheduleNotFound(schedule_id)
         return word == "resumed"  # type: ignore[no-any-return]
 
-    def _stored(self, schedule_id: str) -> Talk[Stored]:
+    def _stored(self, schedule_id: str) -> Conversation[Stored]:
         _, _, found = yield wire.show_schedules(self._keys, [schedule_id])
         if not found:
             raise ScheduleNotFound(schedule_id)
         return found[0].stored  # type: ignore[no-any-return]
 
-    def trigger(self, schedule_id: str, payload: Any, overlap: str | None) -> Talk[str | None]:
+    def trigger(self, schedule_id: str, payload: Any, overlap: str | None) -> Conversation[str | None]:
         """See there."""
         text = b""
         if payload is not NOT_GIVEN:
-            text = json_bytes("payload", payload, self._verbs.settings.max_payload_bytes)
+            text = json_bytes("payload", payload, self._caller.settings.max_payload_bytes)
         stored = yield from self._stored(schedule_id)
         word, _, ids = yield wire.trigger(
-            self._verbs.cell, schedule_id, stored.queue, payload=text, overlap=_policy(overlap)
+            self._caller.cell, schedule_id, stored.queue, payload=text, overlap=_policy(overlap)
         )
         if word != "done":
             raise ScheduleNotFound(schedule_id)
         return ids[0] if ids else None
 
-    def backfill(self, schedule_id: str, start: Any, end: Any, overlap: str | None, dry_run: bool) -> Talk[Backfill]:
+    def backfill(
+        self, schedule_id: str, start: Any, end: Any, overlap: str | None, dry_run: bool
+    ) -> Conversation[Backfill]:
         """See there."""
         first, last = _instant("from", start), _instant("to", end, latest_ms)
         if last < first:
@@ -205,13 +220,13 @@ class Talks:
         if dry_run or not slots:
             return Backfill(slots=times, ids=[], waiting=0, skipped=0)
         word, taken, ids = yield wire.trigger(
-            self._verbs.cell, schedule_id, stored.queue, overlap=_policy(overlap), slots=slots
+            self._caller.cell, schedule_id, stored.queue, overlap=_policy(overlap), slots=slots
         )
         if word != "done":
             raise ScheduleNotFound(schedule_id)
         return Backfill(slots=times, ids=ids, waiting=max(0, taken - len(ids)), skipped=len(slots) - taken)
 
-    def preview(self, schedule: Schedule, start: Any, count: int) -> Talk[list[Run]]:
+    def preview(self, schedule: Schedule, start: Any, count: int) -> Conversation[list[Run]]:
         """See there."""
         if not 1 <= count <= 1_000:
             raise InvalidSchedule("count", f"{count} is outside 1..1000")
@@ -223,7 +238,7 @@ class Talks:
             after = _instant("from", start) - 1
         return plan.preview(after, count)
 
-    def apply(self, given: Sequence[Schedule], prune: bool, dry_run: bool) -> Talk[Applied]:
+    def apply(self, given: Sequence[Schedule], prune: bool, dry_run: bool) -> Conversation[Applied]:
         """See there."""
         ids = [schedule.id for schedule in given]
         if twice := {one for one in ids if ids.count(one) > 1}:
@@ -247,10 +262,10 @@ class Talks:
                 yield wire.drop_schedule(self._keys, pruned[at : at + A_CALL])
         return Applied(**done, pruned=pruned)
 
-    def _ids(self) -> Talk[list[str]]:
+    def _ids(self) -> Conversation[list[str]]:
         return [one.stored.id for one in (yield from self._all())]
 
-    def _all(self) -> Talk[list[Shown]]:
+    def _all(self) -> Conversation[list[Shown]]:
         found: dict[str, Shown] = {}
         cursor = ""
         while True:
@@ -259,7 +274,7 @@ class Talks:
             if not cursor:
                 return list(found.values())
 
-    def put_calendar(self, name: str, dates: Sequence[str] | None) -> Talk[str]:
+    def put_calendar(self, name: str, dates: Sequence[str] | None) -> Conversation[str]:
         """See there."""
         for at, date in enumerate(dates or ()):
             if not is_date(date):
@@ -267,7 +282,7 @@ class Talks:
                 raise InvalidSchedule(f"dates[{at}]", told)
         return (yield wire.put_calendar(self._keys, name, dates))  # type: ignore[no-any-return]
 
-    def calendars(self) -> Talk[dict[str, list[str]]]:
+    def calendars(self) -> Conversation[dict[str, list[str]]]:
         """See there."""
         return dict((yield wire.calendars(self._keys)))
 

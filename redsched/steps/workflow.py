@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,17 +11,17 @@ from redsched.model.condition import MAX_PARENTS, After, Conditions, Hold
 from redsched.model.errors import InvalidTask, TaskConflict, TaskNotFound, WorkflowIncomplete
 from redsched.model.happening import Branch, Kin
 from redsched.model.task import MAX_BATCH, STORED, Enqueued, Task
-from redsched.wire import events, protocol
+from redsched.steps.conversation import Conversation
+from redsched.wire import protocol
+from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.codec import check_name
 from redsched.wire.ids import new_ids, nonce
 from redsched.wire.keys import queue_keys
-from redsched.wire.protocol import Call
 
 T = TypeVar("T")
 Place = tuple[str, str]  # queue, id
 Built = dict[Place, tuple[Branch, list[Place], bool]]  # a branch, its children, whether it has more
-Talk = Generator[Call[Any], Any, T]
 Enqueue = Callable[[Sequence[Task]], Call[list[Enqueued]]]
 HELD_FOR = "1h"  # how long a large group may take to be submitted
 A_CALL = 100  # tasks of a large group: nothing needs them to come all at once
@@ -30,8 +30,8 @@ MOST_SHOWN = 1_000  # tasks of one tree
 DEEPEST = 200  # levels of one tree: JSON readers do not like more
 
 
-def chain(cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], otherwise: str) -> Talk[list[Enqueued]]:
-    """Each after the one before it; see ``redsched.events``."""
+def chain(cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], otherwise: str) -> Conversation[list[Enqueued]]:
+    """Each after the one before it; see ``redsched.client.events``."""
     named = _named(cell, _bounded("chain", tasks))
     for at in range(1, len(named)):
         before = named[at - 1]
@@ -48,8 +48,8 @@ def chain(cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], otherwise: str) -
 
 def group(
     cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], then: Task, on: str, otherwise: str
-) -> Talk[list[Enqueued]]:
-    """``then`` after all of them; see ``redsched.events``."""
+) -> Conversation[list[Enqueued]]:
+    """``then`` after all of them; see ``redsched.client.events``."""
     *named, last = _named(cell, [*_bounded("group", tasks), then])
     refs = [f"{task.queue}/{task.id}" for task in named]
     first, token, begin = min(len(named), MAX_PARENTS), nonce(), None
@@ -74,9 +74,9 @@ def group(
         at = len(answers)
         answers += yield call
         if all(answer.status in STORED for answer in answers):
-            yield events.follow(keys, joined.id, refs[at : at + count])
+            yield protocol.follow(keys, joined.id, refs[at : at + count])
     is_whole = all(answer.status in STORED for answer in [*answers, joined])
-    yield events.confirm(keys, [joined.id], token, action="confirm" if is_whole else "abandon")
+    yield protocol.confirm(keys, [joined.id], token, action="confirm" if is_whole else "abandon")
     answers += [Enqueued(task.id or "", task.queue, "refused", other=joined.id) for task in named[len(answers) :]]
     return _whole([*answers, joined])
 
@@ -148,19 +148,19 @@ def _whole(answers: list[Enqueued]) -> list[Enqueued]:
     return answers
 
 
-def kin(cell: Cell, queue: str, task_id: str, which: str, *, stored: bool = False) -> Talk[list[Kin]]:
+def kin(cell: Cell, queue: str, task_id: str, which: str, *, stored: bool = False) -> Conversation[list[Kin]]:
     """All parents or children of a task."""
     found: dict[tuple[str, str], Kin] = {}
     cursor = None
     while True:
-        page = yield events.kin(queue_keys(cell, queue), task_id, which, cursor=cursor, limit=1_000, stored=stored)
+        page = yield protocol.kin(queue_keys(cell, queue), task_id, which, cursor=cursor, limit=1_000, stored=stored)
         found |= {(one.queue, one.id): one for one in page.items}
         cursor = page.next_cursor
         if cursor is None:
             return list(found.values())
 
 
-def tree(cell: Cell, queue: str, task_id: str, limit: int) -> Talk[Branch]:
+def tree(cell: Cell, queue: str, task_id: str, limit: int) -> Conversation[Branch]:
     """The task and those that come after it, at most ``limit``, the nearest first.
 
     Raises:
@@ -197,13 +197,13 @@ def tree(cell: Cell, queue: str, task_id: str, limit: int) -> Talk[Branch]:
     return _grown(built, (queue, task_id))
 
 
-def _children(cell: Cell, branch: Branch, wanted: int) -> Talk[list[Kin]]:
+def _children(cell: Cell, branch: Branch, wanted: int) -> Conversation[list[Kin]]:
     """So many, or all; a page may be short."""
     found: list[Kin] = []
     cursor = None
     while len(found) < wanted:
         keys = queue_keys(cell, branch.queue)
-        page = yield events.kin(keys, branch.id, "children", cursor=cursor, limit=wanted - len(found))
+        page = yield protocol.kin(keys, branch.id, "children", cursor=cursor, limit=wanted - len(found))
         found += page.items
         cursor = page.next_cursor
         if cursor is None:

@@ -1,5 +1,5 @@
-"""``client.schedules``: recurring schedules, for threads and for asyncio. What each method does is in ``wire.talks``;
-the two classes only drive it."""
+"""``client.schedules``: recurring schedules, for threads and for asyncio. ``steps.schedules`` says what each method
+does; the two classes only drive it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from redsched.client.async_transport import AsyncTransport
+from redsched.client.requests import Verbs
+from redsched.client.transport import Transport
 from redsched.model.schedule import Schedule
 from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
 from redsched.schedule.definition import Run
-from redsched.talking import talk, talk_async
-from redsched.transport import AsyncTransport, Transport
-from redsched.wire.calls import Verbs
-from redsched.wire.talks import NOT_GIVEN, Talk, Talks
+from redsched.steps.conversation import Conversation
+from redsched.steps.schedules import NOT_GIVEN, ScheduleSteps
 
 T = TypeVar("T")
 
@@ -23,11 +24,11 @@ class Schedules:
     """Recurring schedules, from threads. Made by ``Client.schedules``."""
 
     def __init__(self, verbs: Verbs, transport: Transport) -> None:
-        self._talks = Talks(verbs)
+        self._steps = ScheduleSteps(verbs)
         self._transport = transport
 
-    def _run(self, steps: Talk[T]) -> T:
-        return talk(self._transport, steps)
+    def _run(self, steps: Conversation[T]) -> T:
+        return self._transport.converse(steps)
 
     def put(self, schedule: Schedule, *, create_only: bool = False) -> SchedulePut:
         """Create or replace a schedule; the same definition again changes nothing, from however many nodes.
@@ -35,7 +36,7 @@ class Schedules:
         Raises:
             InvalidSchedule: a field cannot be used, or it never fires; nothing was written.
         """
-        return self._run(self._talks.put(schedule, "create" if create_only else ""))
+        return self._run(self._steps.put(schedule, "create" if create_only else ""))
 
     def patch(self, schedule_id: str, patch: Mapping[str, Any]) -> SchedulePut:
         """Change some fields of a definition by a JSON merge patch (RFC 7396): None takes a field away.
@@ -44,29 +45,29 @@ class Schedules:
             ScheduleNotFound: there is none.
             InvalidSchedule: what it would become cannot be used; nothing was written.
         """
-        return self._run(self._talks.patch(schedule_id, patch))
+        return self._run(self._steps.patch(schedule_id, patch))
 
     def get(self, schedule_id: str, *, stored: bool = False) -> ScheduleView:
         """All that is known of one; ``stored``: its payload is ``msgspec.Raw``, byte for byte as it is stored. Raises
         ScheduleNotFound."""
-        return self._run(self._talks.get(schedule_id, stored))
+        return self._run(self._steps.get(schedule_id, stored))
 
     def list(self, *, limit: int = 50, cursor: str | None = None, stored: bool = False) -> SchedulePage:
         """One page of 1..100, the one that is looked at next first; ``stored``: as ``get``."""
-        return self._run(self._talks.page(limit, cursor, stored))
+        return self._run(self._steps.page(limit, cursor, stored))
 
     def delete(self, schedule_id: str) -> bool:
         """Remove one; the tasks that it made stay. False where there is none."""
-        return self._run(self._talks.delete(schedule_id))
+        return self._run(self._steps.delete(schedule_id))
 
     def pause(self, schedule_id: str, *, reason: str = "", until: datetime | int | str | None = None) -> None:
         """Make no runs until it is resumed, or until then; slots meanwhile are counted as missed. Raises
         ScheduleNotFound."""
-        self._run(self._talks.pause(schedule_id, reason, until))
+        self._run(self._steps.pause(schedule_id, reason, until))
 
     def resume(self, schedule_id: str) -> bool:
         """Go on with the next slot; False where it was not paused. Raises ScheduleNotFound."""
-        return self._run(self._talks.resume(schedule_id))
+        return self._run(self._steps.resume(schedule_id))
 
     def trigger(self, schedule_id: str, *, payload: Any = NOT_GIVEN, overlap: str | None = None) -> str | None:
         """Run it now, its slots unchanged; the task's id, or None where its overlap policy left it out or keeps it.
@@ -75,105 +76,105 @@ class Schedules:
             ScheduleNotFound: there is none; nothing was made.
             OutcomeUnknown: no answer came; it may have been triggered.
         """
-        return self._run(self._talks.trigger(schedule_id, payload, overlap))
+        return self._run(self._steps.trigger(schedule_id, payload, overlap))
 
     def backfill(
         self, schedule_id: str, start: datetime | int | str, end: datetime | int | str, *,
         overlap: str | None = None, dry_run: bool = False,
     ) -> Backfill:  # fmt: skip
         """Run it once more for each slot from ``start`` to ``end``, both included; at most 1,000."""
-        return self._run(self._talks.backfill(schedule_id, start, end, overlap, dry_run))
+        return self._run(self._steps.backfill(schedule_id, start, end, overlap, dry_run))
 
     def preview(
         self, schedule: Schedule, *, start: datetime | int | str | None = None, count: int = 10
     ) -> builtins.list[Run]:
         """The next 1..1000 runs of a definition from ``start`` (None: now) on; nothing is written."""
-        return self._run(self._talks.preview(schedule, start, count))
+        return self._run(self._steps.preview(schedule, start, count))
 
     def apply(self, schedules: Sequence[Schedule], *, prune: bool = False, dry_run: bool = False) -> Applied:
         """Put all of them; ``prune`` removes every other. All are checked before any is written."""
-        return self._run(self._talks.apply(schedules, prune, dry_run))
+        return self._run(self._steps.apply(schedules, prune, dry_run))
 
     def put_calendar(self, name: str, dates: Sequence[str]) -> None:
         """Keep dates (``2027-12-25``, or ``*-12-25`` for each year) that schedules may leave out by this name."""
-        self._run(self._talks.put_calendar(name, dates))
+        self._run(self._steps.put_calendar(name, dates))
 
     def calendars(self) -> dict[str, builtins.list[str]]:
         """The dates of every calendar."""
-        return self._run(self._talks.calendars())
+        return self._run(self._steps.calendars())
 
     def drop_calendar(self, name: str) -> bool:
         """Remove a calendar; False where there is none. Schedules that name it leave nothing out by it."""
-        return self._run(self._talks.put_calendar(name, None)) == "dropped"
+        return self._run(self._steps.put_calendar(name, None)) == "dropped"
 
 
 class AsyncSchedules:
     """Recurring schedules, from one event loop. Made by ``AsyncClient.schedules``; as ``Schedules``, awaited."""
 
     def __init__(self, verbs: Verbs, transport: AsyncTransport) -> None:
-        self._talks = Talks(verbs)
+        self._steps = ScheduleSteps(verbs)
         self._transport = transport
 
-    async def _run(self, steps: Talk[T]) -> T:
-        return await talk_async(self._transport, steps, in_thread=True)
+    async def _run(self, steps: Conversation[T]) -> T:
+        return await self._transport.converse(steps, in_thread=True)
 
     async def put(self, schedule: Schedule, *, create_only: bool = False) -> SchedulePut:
         """As ``Schedules``."""
-        return await self._run(self._talks.put(schedule, "create" if create_only else ""))
+        return await self._run(self._steps.put(schedule, "create" if create_only else ""))
 
     async def patch(self, schedule_id: str, patch: Mapping[str, Any]) -> SchedulePut:
         """As ``Schedules``."""
-        return await self._run(self._talks.patch(schedule_id, patch))
+        return await self._run(self._steps.patch(schedule_id, patch))
 
     async def get(self, schedule_id: str, *, stored: bool = False) -> ScheduleView:
         """As ``Schedules``."""
-        return await self._run(self._talks.get(schedule_id, stored))
+        return await self._run(self._steps.get(schedule_id, stored))
 
     async def list(self, *, limit: int = 50, cursor: str | None = None, stored: bool = False) -> SchedulePage:
         """As ``Schedules``."""
-        return await self._run(self._talks.page(limit, cursor, stored))
+        return await self._run(self._steps.page(limit, cursor, stored))
 
     async def delete(self, schedule_id: str) -> bool:
         """As ``Schedules``."""
-        return await self._run(self._talks.delete(schedule_id))
+        return await self._run(self._steps.delete(schedule_id))
 
     async def pause(self, schedule_id: str, *, reason: str = "", until: datetime | int | str | None = None) -> None:
         """As ``Schedules``."""
-        await self._run(self._talks.pause(schedule_id, reason, until))
+        await self._run(self._steps.pause(schedule_id, reason, until))
 
     async def resume(self, schedule_id: str) -> bool:
         """As ``Schedules``."""
-        return await self._run(self._talks.resume(schedule_id))
+        return await self._run(self._steps.resume(schedule_id))
 
     async def trigger(self, schedule_id: str, *, payload: Any = NOT_GIVEN, overlap: str | None = None) -> str | None:
         """As ``Schedules``."""
-        return await self._run(self._talks.trigger(schedule_id, payload, overlap))
+        return await self._run(self._steps.trigger(schedule_id, payload, overlap))
 
     async def backfill(
         self, schedule_id: str, start: datetime | int | str, end: datetime | int | str, *,
         overlap: str | None = None, dry_run: bool = False,
     ) -> Backfill:  # fmt: skip
         """As ``Schedules``."""
-        return await self._run(self._talks.backfill(schedule_id, start, end, overlap, dry_run))
+        return await self._run(self._steps.backfill(schedule_id, start, end, overlap, dry_run))
 
     async def preview(
         self, schedule: Schedule, *, start: datetime | int | str | None = None, count: int = 10
     ) -> builtins.list[Run]:
         """As ``Schedules``."""
-        return await self._run(self._talks.preview(schedule, start, count))
+        return await self._run(self._steps.preview(schedule, start, count))
 
     async def apply(self, schedules: Sequence[Schedule], *, prune: bool = False, dry_run: bool = False) -> Applied:
         """As ``Schedules``."""
-        return await self._run(self._talks.apply(schedules, prune, dry_run))
+        return await self._run(self._steps.apply(schedules, prune, dry_run))
 
     async def put_calendar(self, name: str, dates: Sequence[str]) -> None:
         """As ``Schedules``."""
-        await self._run(self._talks.put_calendar(name, dates))
+        await self._run(self._steps.put_calendar(name, dates))
 
     async def calendars(self) -> dict[str, builtins.list[str]]:
         """As ``Schedules``."""
-        return await self._run(self._talks.calendars())
+        return await self._run(self._steps.calendars())
 
     async def drop_calendar(self, name: str) -> bool:
         """As ``Schedules``."""
-        return await self._run(self._talks.put_calendar(name, None)) == "dropped"
+        return await self._run(self._steps.put_calendar(name, None)) == "dropped"

@@ -6,22 +6,22 @@ may have, a line and a lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from redsched.model.task import TaskView
+from redsched.steps.conversation import Conversation
 from redsched.wire import protocol
+from redsched.wire.call import Call
 from redsched.wire.keys import QueueKeys
-from redsched.wire.protocol import Call
 
 T = TypeVar("T")
-Talk = Generator[Call[Any], Any, T]
 A_CALL = {"update": 12, "cancel": 25, "confirm": 25, "drop": 40, "requeue": 150, "reschedule": 200, "revive": 200}
 SHOWN_FIRST = 4  # tasks: each may have a payload and a result of 256 KiB
 SHOWN_BYTES = 524_288  # of one call, as far as the calls before it tell
 
 
-def in_parts(ids: Sequence[str], make: Callable[[Sequence[str]], Call[dict[str, str]]]) -> Talk[dict[str, str]]:
+def in_parts(ids: Sequence[str], make: Callable[[Sequence[str]], Call[dict[str, str]]]) -> Conversation[dict[str, str]]:
     """The answers by id. Everything is checked before anything is sent."""
     whole = make(ids)
     most = A_CALL[whole.verb]
@@ -33,7 +33,7 @@ def in_parts(ids: Sequence[str], make: Callable[[Sequence[str]], Call[dict[str, 
     return found
 
 
-def show(keys: QueueKeys, ids: Sequence[str], *, stored: bool = False) -> Talk[dict[str, TaskView | None]]:
+def show(keys: QueueKeys, ids: Sequence[str], *, stored: bool = False) -> Conversation[dict[str, TaskView | None]]:
     """Everything known of 1..100 tasks: a few at first, then as many as their size allows."""
     whole = protocol.show(keys, ids, stored=stored)
     if len(ids) <= SHOWN_FIRST:

@@ -16,12 +16,12 @@ import msgspec
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidTask
 from redsched.model.task import TaskView
+from redsched.steps.batches import in_parts
+from redsched.steps.exchange import Command
 from redsched.wire import dead_letters, protocol
+from redsched.wire.call import Call
 from redsched.wire.codec import check_name
-from redsched.wire.exchange import Command
 from redsched.wire.keys import QueueKeys
-from redsched.wire.protocol import Call
-from redsched.wire.several import in_parts
 
 MAX_BULK = 10_000  # tasks that one bulk call acts on
 PAGE = 500

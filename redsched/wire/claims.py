@@ -1,0 +1,126 @@
+"""Verbs of workers: claim, settle, renew, progress, leave. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from redsched.wire.call import Call, words_of
+from redsched.wire.cells import Cell
+from redsched.wire.codec import (
+    Word,
+    count_of,
+    json_bytes,
+    text_of,
+)
+from redsched.wire.ids import nonce
+from redsched.wire.keys import QueueKeys, queue_keys
+
+
+class Started(msgspec.Struct, frozen=True):
+    """A task that this consumer now runs. Times in ms since the epoch."""
+
+    queue: str
+    id: str
+    attempt: int
+    due_at: int
+    type: str
+    payload: bytes
+    timeout_ms: int | None
+    headers: bytes | None
+    traceparent: str | None
+    content_type: str | None
+    max_attempts: int
+    expires_at: int | None
+    token: str
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """``now``: the server's clock, ms; ``more``: whether there may be more to claim at once."""
+
+    now: int
+    more: bool
+    tasks: list[Started]
+
+
+class Bell(msgspec.Struct, frozen=True):
+    """An entry that a blocking read delivered and that the next claim starts."""
+
+    queue: str
+    entry: str  # priority/stream id
+    task_id: str
+
+
+class Settlement(msgspec.Struct, frozen=True):
+    """How one claim ends: the outcome and its three words, as lua/settle.lua takes them. ``kind`` is not sent: it is
+    what a log may say of the error, which may quote the payload."""
+
+    queue: str
+    task_id: str
+    token: str
+    outcome: str
+    first: Word = ""
+    error: str = ""
+    traceback: str = ""
+    kind: str = ""
+
+
+def claim(
+    queues: Sequence[QueueKeys], *, consumer: str, count: int, lease_ms: int, bells: Sequence[Bell] = ()
+) -> Call[Claimed]:
+    """Start up to ``count`` ready tasks of 1..16 queues."""
+    fresh = nonce()
+    words: list[Word] = [0, consumer, fresh, count, lease_ms]
+    numbers = {keys.queue: number for number, keys in enumerate(queues, 1)}
+    for bell in bells:
+        words += (numbers[bell.queue], bell.entry, bell.task_id)
+
+    def read(reply: list[Any]) -> Claimed:
+        return Claimed(reply[0], reply[1] == 1, [_started(queues, fresh, *words) for words in reply[2:]])
+
+    return Call("claim", [keys.due for keys in queues], words, read)
+
+
+def _started(
+    queues: Sequence[QueueKeys], fresh: str, number: int, task_id: bytes, attempt: int, due_at: int, type_: bytes,
+    payload: bytes, timeout: bytes | None = None, headers: bytes | None = None, trace: bytes | None = None,
+    content: bytes | None = None, most: bytes | None = None, expires: bytes | None = None,
+) -> Started:  # fmt: skip
+    return Started(
+        queues[number - 1].queue, text_of(task_id), attempt, due_at, text_of(type_), payload,
+        None if timeout is None else count_of(timeout), headers, None if trace is None else text_of(trace),
+        None if content is None else text_of(content), 5 if most is None else count_of(most),
+        None if expires is None else count_of(expires), f"{attempt}.{fresh}",
+    )  # fmt: skip
+
+
+def settle(cell: Cell, ends: Sequence[Settlement]) -> Call[list[str]]:
+    """End 1..1000 claims; answers what each task is now, or ``already`` or ``lost``."""
+    numbers: dict[str, int] = {}
+    words: list[Word] = [0]
+    for end in ends:
+        number = numbers.setdefault(end.queue, len(numbers) + 1)
+        words += (number, end.task_id, end.token, end.outcome, end.first, end.error, end.traceback)
+    return Call("settle", [queue_keys(cell, queue).due for queue in numbers], words, words_of)
+
+
+def renew(cell: Cell, claims: Sequence[Started], *, lease_ms: int, begun: Sequence[Started] = ()) -> Call[list[str]]:
+    """Extend the leases of 1..1000 claims, ``begun`` being those whose handlers have, which is told; answers
+    ``renewed``, ``cancel`` or ``lost`` for each of ``claims`` and then of ``begun``."""
+    numbers, words = dict[str, int](), list[Word]((0, lease_ms))
+    for mark, some in (("", claims), ("begun/", begun)):
+        for started in some:
+            words += (numbers.setdefault(started.queue, len(numbers) + 1), started.id, mark + started.token)
+    return Call("renew", [queue_keys(cell, queue).due for queue in numbers], words, words_of)
+
+
+def progress(keys: QueueKeys, task_id: str, token: str, value: Any) -> Call[str]:
+    """Store what a running task tells of itself; answers ``stored``, ``cancel`` or ``lost``."""
+    return Call("progress", (keys.due,), (task_id, token, json_bytes("progress", value, 65_536)), text_of)
+
+
+def leave(queues: Sequence[QueueKeys], consumer: str) -> Call[int]:
+    """Forget a consumer that stops, in 1..16 queues."""
+    return Call("leave", [keys.due for keys in queues], (consumer,), int)
