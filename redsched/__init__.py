@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         StoreError,
         StoreFull,
         StoreReadOnly,
+        StoreRefused,
         StoreUnavailable,
         TaskConflict,
         TaskNotFound,
@@ -85,7 +86,7 @@ _HOME = {
     "redsched.model.errors": (
         "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "NotDurable",
         "OutcomeUnknown", "RedschedError", "ScheduleNotFound", "StoreBroken", "StoreDenied", "StoreError", "StoreFull",
-        "StoreReadOnly", "StoreUnavailable", "TaskConflict", "TaskNotFound", "WorkflowIncomplete",
+        "StoreReadOnly", "StoreRefused", "StoreUnavailable", "TaskConflict", "TaskNotFound", "WorkflowIncomplete",
     ),
     "redsched.model.outcome": (
         "Cancelled", "Completed", "Dead", "Reject", "Retry", "RetryLater", "Snooze", "SnoozeFor", "Stop",
@@ -103,8 +104,8 @@ __all__ = [
     "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "Mover", "NotDurable",
     "OutcomeUnknown", "Page", "QueueStats", "RedschedError", "Reject", "Retry", "RetryLater", "Rule", "Schedule",
     "ScheduleNotFound", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreBroken", "StoreDenied", "StoreError",
-    "StoreFull",
-    "StoreReadOnly", "StoreUnavailable", "Task", "TaskConflict", "TaskNotFound", "TaskTemplate", "TaskType",
+    "StoreFull", "StoreReadOnly", "StoreRefused", "StoreUnavailable", "Task", "TaskConflict", "TaskNotFound",
+    "TaskTemplate", "TaskType",
     "TaskView", "Unique", "WaitFor", "Worker", "WorkflowIncomplete", "all_of", "any_of", "fact",
 ]  # fmt: skip
 

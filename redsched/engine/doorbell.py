@@ -12,7 +12,7 @@ from typing import Any
 from redsched.client import AsyncClient
 from redsched.engine.isolation import Refusals
 from redsched.eventloop import own_task
-from redsched.model.errors import RedschedError, StoreError
+from redsched.model.errors import RedschedError, StoreError, StoreRefused
 from redsched.steps import queues as queue_steps
 from redsched.wire.claims import Bell
 from redsched.wire.codec import text_of
@@ -33,7 +33,7 @@ async def join(client: AsyncClient, queues: Sequence[QueueKeys], refusals: Refus
             refusals.accept(keys.queue)
         else:
             error = refusal("join", problem)
-            refusals.refuse(keys.queue, error if isinstance(error, StoreError) else StoreError("join", problem))
+            refusals.refuse(keys.queue, error if isinstance(error, StoreError) else StoreRefused("join", problem))
 
 
 class Doorbell:

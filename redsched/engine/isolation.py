@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from redsched.client.async_transport import AsyncTransport
 from redsched.engine.observer import Observer
-from redsched.model.errors import StoreBroken, StoreDenied, StoreError
+from redsched.model.errors import StoreDenied, StoreError, StoreRefused
 from redsched.wire.call import Call
 from redsched.wire.keys import QueueKeys
 
@@ -26,7 +26,7 @@ def is_its_own(error: StoreError) -> bool:
     """Whether an error may be about the keys of one queue or schedule of a call, so that others need not wait."""
     if isinstance(error, StoreDenied):
         return not error.problem.startswith(("NOAUTH", "WRONGPASS"))
-    return type(error) in (StoreError, StoreBroken)
+    return isinstance(error, StoreRefused)
 
 
 class Refusals:

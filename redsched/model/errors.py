@@ -19,7 +19,8 @@ RedschedError
     ├── StoreReadOnly       a replica, or a primary that must not write
     ├── StoreFull           at maxmemory, or its disk is full
     ├── StoreDenied         the credentials or their rights do not suffice
-    └── StoreBroken         a key has another type than the contract says; repeating does not help
+    └── StoreRefused        this call alone: others may well be carried out
+        └── StoreBroken         a key has another type than the contract says; repeating does not help
 """
 
 from __future__ import annotations
@@ -197,7 +198,12 @@ class StoreDenied(StoreError):
     """Redis refuses these credentials, or their rights do not suffice."""
 
 
-class StoreBroken(StoreError):
+class StoreRefused(StoreError):
+    """Redis refused this call, or answered what cannot be read: something is wrong with what the call says or with a
+    key that it names. Redis itself is well, so calls for other keys need not wait."""
+
+
+class StoreBroken(StoreRefused):
     """A key has another Redis type than the contract says: somebody overwrote it. Repeating does not help; the doctor
     says which key it is and mends it. ``broken`` says what is known, ``problem`` is Redis's own reason."""
 

@@ -18,6 +18,7 @@ from redsched.model.errors import (
     StoreBroken,
     StoreError,
     StoreReadOnly,
+    StoreRefused,
     StoreUnavailable,
 )
 from redsched.wire import scripts, wrong_type
@@ -232,5 +233,5 @@ def read_answer(call: Call[T], reply: Any) -> T:
     except Exception as error:
         problem = f"an answer that cannot be read ({type(error).__name__})"
         if only_reads(call.verb):
-            raise StoreError(call.verb, problem, reads=True) from error
+            raise StoreRefused(call.verb, problem, reads=True) from error
         raise OutcomeUnknown(call.verb, problem) from error

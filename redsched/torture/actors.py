@@ -32,7 +32,7 @@ from redsched.engine.context import Context
 from redsched.engine.mover import Mover
 from redsched.engine.worker import Worker
 from redsched.eventloop import loop_factory
-from redsched.model.errors import RedschedError, StoreError
+from redsched.model.errors import RedschedError, StoreRefused
 from redsched.model.outcome import RetryLater, SnoozeFor
 from redsched.model.task import Task
 from redsched.observe import logs
@@ -365,10 +365,10 @@ def http_producer(name: str, plan: Plan) -> None:
             reply = connection.getresponse()
             text = reply.read()
             if reply.status != 200:
-                raise StoreError("http", f"{reply.status}")
+                raise StoreRefused("http", f"{reply.status}")
             words = [item.get("status", "") for item in json.loads(text)["results"]]
             if any(word not in ("created", "existing") for word in words):
-                raise StoreError("http", text.decode(errors="replace")[:300])
+                raise StoreRefused("http", text.decode(errors="replace")[:300])
             return words
         finally:
             connection.close()

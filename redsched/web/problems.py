@@ -28,6 +28,7 @@ from redsched.model.errors import (
     StoreError,
     StoreFull,
     StoreReadOnly,
+    StoreRefused,
     StoreUnavailable,
     TaskConflict,
     TaskNotFound,
@@ -102,6 +103,7 @@ CODES: dict[type[RedschedError], str] = {
     StoreFull: "store_out_of_memory",
     StoreDenied: "store_denied",
     StoreBroken: "store_broken",
+    StoreRefused: "store_refused",
     StoreError: "store_refused",
     RedschedError: "internal",
 }

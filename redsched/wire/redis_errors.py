@@ -11,8 +11,8 @@ from redsched.model.errors import (
     RedschedError,
     StoreBroken,
     StoreDenied,
-    StoreError,
     StoreFull,
+    StoreRefused,
     StoreUnavailable,
 )
 from redsched.wire import scripts
@@ -103,7 +103,7 @@ def refusal(verb: str, problem: str) -> RedschedError:
             return InvalidSchedule(field, why)
         code = "batch_too_large" if why.endswith("with the others of the call") else "invalid"
         return InvalidTask(field, why, index=int(index) - 1 if verb == "enqueue" else None, code=code)
-    return StoreError(verb, problem, reads=reads)
+    return StoreRefused(verb, problem, reads=reads)
 
 
 def unavailable(verb: str, problem: str) -> StoreUnavailable:
