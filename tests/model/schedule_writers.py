@@ -59,7 +59,7 @@ class Run:
         self.epochs: list[Epoch] = []
         self.made: set[int] = set()
         self.missed = [0, 0]  # of the schedule that is there: at least, at most
-        self.not_counted: list[int] = []
+        self.passed: list[Epoch] = []  # slots of pauses that are over, which no mover has counted yet
         self.pause: int | None = None  # 0: until somebody resumes it
         self.told: list[str] = []
         self.acts = 0
@@ -71,7 +71,7 @@ class Run:
 
     def come(self) -> None:
         """Note the slots that have come up to now, by the calendar of now."""
-        for epoch in self.epochs:
+        for epoch in self.epochs + self.passed:
             for slot in self.plan(epoch.schedule).after(epoch.since):
                 if slot > min(self.stage.now, epoch.until or self.stage.now):
                     break
@@ -81,7 +81,7 @@ class Run:
     def calendar_changes(self, dates: list[str] | None) -> None:
         self.come()
         self.dates = dates
-        for epoch in self.epochs:
+        for epoch in self.epochs + self.passed:
             now = set[int]()
             for slot in self.plan(epoch.schedule).after(epoch.since):
                 if slot > min(self.stage.now, epoch.until or self.stage.now):
@@ -91,15 +91,28 @@ class Run:
             epoch.must &= now
 
     def missed_up_to(self, at: int) -> None:
-        """A pause ends: what has come up to then and was not looked at is counted."""
+        """A pause ends: what has come up to then and was not looked at is to be counted."""
         self.come()
         for epoch in self.epochs:
-            plan = self.plan(epoch.schedule)
-            self.not_counted += [plan.due(slot) for slot in epoch.must if slot <= at]  # jitter: when each is looked at
-            self.missed[1] += sum(slot <= at for slot in epoch.must | epoch.may)
-            epoch.must = {slot for slot in epoch.must if slot > at}
-            epoch.may = {slot for slot in epoch.may if slot > at}
+            must = {slot for slot in epoch.must if slot <= at}
+            may = {slot for slot in epoch.may if slot <= at}
+            self.passed.append(Epoch(epoch.schedule, epoch.since, min(at, epoch.until or at), must, may))
+            epoch.must -= must
+            epoch.may -= may
             epoch.since = max(epoch.since, min(at, epoch.until or at))
+
+    def count_passed(self) -> None:
+        """A mover counts the slots of pauses that are over; jitter says when it looks at each."""
+        for epoch in self.passed:
+            plan = self.plan(epoch.schedule)
+            must = {slot for slot in epoch.must if plan.due(slot) <= self.stage.now}
+            may = {slot for slot in epoch.may if plan.due(slot) <= self.stage.now}
+            self.missed[0] += len(must)
+            self.missed[1] += len(must | may)
+            epoch.must -= must
+            epoch.may -= may
+            epoch.since = min(epoch.must | epoch.may, default=epoch.until or 0) - 1
+        self.passed = [epoch for epoch in self.passed if epoch.must or epoch.may]
 
     def settle(self) -> None:
         """A mover has looked at everything: what is to be made is made."""
@@ -131,8 +144,7 @@ class Run:
         if self.epochs:
             counted = self.stage.view().counters["missed"]
             if self.pause is None:
-                self.missed[0] += sum(due <= self.stage.now for due in self.not_counted)
-                self.not_counted = [due for due in self.not_counted if due > self.stage.now]
+                self.count_passed()
             if not self.missed[0] <= counted <= self.missed[1]:
                 raise Violation(f"{counted} are counted as missed, wanted {self.missed}")
 
@@ -255,7 +267,7 @@ class Run:
         """Its slots that nobody looked at end with it, and so do its counters."""
         if self.epochs:
             self.stage.schedules.delete("s")
-            self.epochs, self.pause, self.missed, self.not_counted = [], None, [0, 0], []
+            self.epochs, self.pause, self.missed, self.passed = [], None, [0, 0], []
             self.put()
 
     def look(self) -> None:
