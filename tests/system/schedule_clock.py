@@ -5,7 +5,7 @@ test says so. ``advance`` goes from look to look, as a mover does; ``jump`` is a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ import pytest
 
 from redsched import Client
 from redsched.client.schedules import Schedules
+from redsched.client.transport import Transport
 from redsched.engine.firing import Schedules as Firing
 from redsched.engine.observer import Silent
 from redsched.model.schedule import Schedule
@@ -54,6 +55,10 @@ class Clocked:
         if scripts.header(call.verb).args[:1] == ("now",):
             call = msgspec.structs.replace(call, args=[self._stage.now, *call.args[1:]])
         return self._transport.send(call)
+
+    def converse(self, steps: Generator[Call[Any], Any, T]) -> T:
+        """What a conversation of calls returns, each sent at the stage's time."""
+        return Transport.converse(self, steps)  # type: ignore[arg-type]
 
 
 class Mover:
