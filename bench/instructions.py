@@ -34,7 +34,9 @@ class CountedStage(Stage):
         wrapper.write_text(WRAPPER.format(binary=binary))
         wrapper.chmod(0o755)
         self.report.server = f"{name}, under callgrind"
-        flags = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--save", ""]
+        # hz 1: the ticks of its own clock count too
+        settings = {"bind": "127.0.0.1", "port": self.port, "dir": self.folder, "save": "", "hz": 1}
+        flags = [word for setting, value in settings.items() for word in (f"--{setting}", str(value))]
         with subprocess.Popen([str(wrapper), *flags], stdout=subprocess.DEVNULL) as process:
             try:
                 yield process

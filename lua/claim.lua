@@ -63,18 +63,18 @@ for _, priority in ipairs(PRIORITIES) do
       local most = math.min(want - started, looks, A_PAGE)
       local entries = soft('XRANGE', stream, from, '+', 'COUNT', most) or {}
       home[stream] = q
-      for_each(#entries, 1, function(i)
+      if #entries > 0 then for_each(#entries, 1, function(i)
         local at, fields = entries[i][1], entries[i][2]
         read_to[stream] = at
         is_full = not bells[at] and look(number, priority .. '/' .. at, fields[2], fields[3])
         return is_full
-      end, function(i, trouble) return leave_out(number, entries[i][2][2], trouble) end)
+      end, function(i, trouble) return leave_out(number, entries[i][2][2], trouble) end) end
       short, from = #entries < most, '(' .. (read_to[stream] or '0')
     end
   end
 end
 if is_full then reply[2] = 1 end
-begin(starts, now, lease, nonce, consumer, reply)
+if started > 0 then begin(starts, now, lease, nonce, consumer, reply) end
 leave_streams(read_to, rung, home)
-if #starts > 0 then remember_claim(prefix .. 'claimed:' .. consumer, nonce, starts, lease) end
+if started > 0 then remember_claim(prefix .. 'claimed:' .. consumer, nonce, starts, lease) end
 return reply

@@ -40,7 +40,7 @@ for _, q in ipairs(queues) do
   count(q, now, 'promoted', q.ready_now)
   tell_aside(q, now)
   trouble = trouble or q.trouble
-  recover_pending(q)
+  recover_pending(q, now)
   reply[#reply + 1] = q.moved
   reply[#reply + 1] = due_after(q, now)
   reply[#reply + 1] = earliest(q.running)

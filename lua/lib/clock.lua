@@ -10,8 +10,9 @@ local function clock(prefix, given)
     return tonumber(given)
   end
   local time = redis.call('TIME')
-  SHARE.new_call(time[1] * 1e6 + time[2])
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  local seconds, microseconds = tonumber(time[1]), tonumber(time[2])
+  SHARE.new_call(seconds * 1e6 + microseconds)
+  return seconds * 1000 + math.floor(microseconds / 1000)
 end
 
 local function text(ms)

@@ -14,6 +14,7 @@ end
 -- One that fails through its own fault is set aside; one that this caller may not judge stays in due, and so do all where
 -- the fault is the queue's.
 local function judge_due(q, due, most, now)
+  if #due == 0 then return 0 end
   local left, before, planned, work = {}, q.planned, q.planned, 0
   for_each(#due, 2, function(i)
     local id, leaves, is_ready = due[i], false, false

@@ -66,8 +66,11 @@ local function judge(q, id, told, now)
   return true, true
 end
 
+local LOOK_EVERY = 500                                  -- ms: asking three streams is much of what an idle call does
+
 -- Entries that were delivered but not claimed within a second: their reader is gone, or lost the reply.
-local function recover_pending(q)
+local function recover_pending(q, now)
+  if q.recovered_at and now >= q.recovered_at and now - q.recovered_at < LOOK_EVERY then return end
   for _, priority in ipairs(PRIORITIES) do
     local stream = stream_of(q, priority)
     local pending = redis.pcall('XPENDING', stream, 'workers', 'IDLE', 1000, '-', '+', 32)
@@ -84,4 +87,5 @@ local function recover_pending(q)
       redis.call('XACK', stream, 'workers', held[1])
     end
   end
+  q.recovered_at = now                                  -- not where it stopped before its end
 end
