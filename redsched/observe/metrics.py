@@ -10,14 +10,14 @@ import platform
 import time
 from collections.abc import Iterable, Sequence
 from importlib import metadata
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from redsched.model.task import QueueStats
+from redsched.observe.histogram import Child, Histogram
 
 MAX_TYPES = 500
 MAX_QUEUES = 1_000
@@ -25,7 +25,7 @@ OTHER = "other"
 BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600)
 _STATES = ("scheduled", "held", "ready", "running", "finished", "dead", "quarantined")
 
-M = TypeVar("M", bound=MetricWrapperBase)
+M_co = TypeVar("M_co", covariant=True)
 
 
 class PrometheusObserver:
@@ -38,8 +38,8 @@ class PrometheusObserver:
         def counter(name: str, text: str, *labels: str, **bounds: _Bound) -> _Cached[Counter]:
             return _Cached(Counter(f"redsched_{name}", text, labels, registry=self.registry), labels, bounds)
 
-        def histogram(name: str, text: str, *labels: str, **bounds: _Bound) -> _Cached[Histogram]:
-            made = Histogram(f"redsched_{name}", text, labels, buckets=BUCKETS, registry=self.registry)
+        def histogram(name: str, text: str, *labels: str, **bounds: _Bound) -> _Cached[Child]:
+            made = Histogram(f"redsched_{name}", text, labels, bounds=BUCKETS, registry=self.registry)
             return _Cached(made, labels, bounds)
 
         self._enqueued = counter(
@@ -101,9 +101,7 @@ class PrometheusObserver:
     def started(self, queue: str, type: str, lateness_ms: Sequence[float]) -> None:
         """One run started for each lateness: start less due time."""
         self._started(queue, type).inc(len(lateness_ms))
-        observe = self._lateness(queue).observe
-        for late in lateness_ms:
-            observe(late / 1_000 if late > 0 else 0.0)
+        self._lateness(queue).observe([late / 1_000 if late > 0 else 0.0 for late in lateness_ms])
 
     def redelivered(self, queue: str, type: str, n: int) -> None:
         """``n`` of the runs that started were not the task's first."""
@@ -112,9 +110,7 @@ class PrometheusObserver:
     def finished(self, queue: str, type: str, outcome: str, seconds: Sequence[float]) -> None:
         """One run ended with ``outcome`` for each duration."""
         self._finished(queue, type, outcome).inc(len(seconds))
-        observe = self._duration(queue, type, outcome).observe
-        for duration in seconds:
-            observe(duration)
+        self._duration(queue, type, outcome).observe(seconds)
 
     def progressed(self, loop: str) -> None:
         """A loop completed a step."""
@@ -132,7 +128,7 @@ class PrometheusObserver:
     def http(self, method: str, route: str, code: int, seconds: float) -> None:
         """A request was answered; ``route`` is the pattern, never the path."""
         self._requests(method, route, str(code)).inc()
-        self._request_seconds(method, route).observe(seconds)
+        self._request_seconds(method, route).observe((seconds,))
 
     def render(self, stats: Sequence[QueueStats] | None = None, server: ServerState | None = None) -> bytes:
         """The exposition text, with the queues' gauges where ``stats`` is given and Redis's own where ``server`` is.
@@ -168,15 +164,21 @@ class _Bound:
         return value
 
 
-class _Cached(Generic[M]):
+class _Labelled(Protocol[M_co]):
+    """A metric with labels."""
+
+    def labels(self, *values: str) -> M_co: ...
+
+
+class _Cached(Generic[M_co]):
     """The children of one metric by label values."""
 
-    def __init__(self, metric: M, labels: Sequence[str], bounds: dict[str, _Bound]) -> None:
+    def __init__(self, metric: _Labelled[M_co], labels: Sequence[str], bounds: dict[str, _Bound]) -> None:
         self._metric = metric
         self._bounds = [bounds.get(label) for label in labels]
-        self._children: dict[tuple[str, ...], M] = {}
+        self._children: dict[tuple[str, ...], M_co] = {}
 
-    def __call__(self, *values: str) -> M:
+    def __call__(self, *values: str) -> M_co:
         child = self._children.get(values)
         if child is None:
             bounded = tuple(

@@ -8,12 +8,15 @@ import socket
 import urllib.error
 import urllib.request
 
+import prometheus_client
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from redsched.model.errors import InvalidSetting
 from redsched.model.task import QueueStats
+from redsched.observe.histogram import Histogram
 from redsched.observe.listen import serve_metrics
-from redsched.observe.metrics import MAX_TYPES, PrometheusObserver
+from redsched.observe.metrics import BUCKETS, MAX_TYPES, PrometheusObserver
 
 
 def value(text: bytes, name: str, **labels: str) -> float | None:
@@ -161,3 +164,17 @@ def test_totals_and_lateness_of_all_processes_come_from_the_queue_itself() -> No
     assert value(text, "redsched_queue_lateness_seconds_bucket", **of, le="0.001") == 2
     assert value(text, "redsched_queue_lateness_seconds_bucket", **of, le="0.005") == 3
     assert value(text, "redsched_queue_lateness_seconds_bucket", **of, le="+Inf") == 4
+
+
+def test_a_batch_of_values_is_counted_as_the_client_library_counts_them_one_by_one() -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    values = [0.0, *BUCKETS, *(bound * 1.01 for bound in BUCKETS), 9_999.0]
+    mine = Histogram("h", "Text", ("queue",), bounds=BUCKETS, registry=ours)
+    mine.labels("otp").observe(values[:7])
+    mine.labels("otp").observe(values[7:])
+    plain = prometheus_client.Histogram("h", "Text", ("queue",), buckets=BUCKETS, registry=theirs)
+    for seconds in values:
+        plain.labels("otp").observe(seconds)
+
+    told = {line for line in generate_latest(theirs).decode().splitlines() if "h_created" not in line}
+    assert set(generate_latest(ours).decode().splitlines()) == told
