@@ -260,7 +260,7 @@ class Run:
     def resume(self) -> None:
         if self.epochs and self.pause is not None:
             self.stage.schedules.resume("s")
-            self.missed_up_to(self.stage.now)
+            self.missed_up_to(min(self.pause or self.stage.now, self.stage.now))
             self.pause = None
 
     def drop(self) -> None:

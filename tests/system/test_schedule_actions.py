@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.system.schedule_clock import MINUTE, NOW, SECOND, Stage
+from redsched.schedule.definition import Exclude
+from tests.system.schedule_clock import DAY, MINUTE, NOW, SECOND, Stage
 
 FIVE = 5 * MINUTE
 
@@ -43,6 +44,33 @@ def test_an_outage_that_outlasts_a_pause_catches_up_what_came_after_it(stage: St
 
     assert stage.made() == [15 * MINUTE, 20 * MINUTE, 25 * MINUTE, 30 * MINUTE]
     assert stage.events("slot_missed") == [f"slot_missed s reason=paused 2 n=2 slot={NOW + FIVE}"]
+
+
+def test_whoever_resumes_a_pause_that_is_over_counts_no_slot_that_came_after_it(stage: Stage) -> None:
+    stage.put("5m", catch_up="all", catch_up_window="1d", overlap="allow_all")
+    stage.advance(MINUTE)
+    stage.schedules.pause("s", until=NOW + 12 * MINUTE)
+    stage.jump(30 * MINUTE)
+    assert stage.schedules.resume("s") is True
+
+    stage.advance(0)
+
+    assert stage.made() == [15 * MINUTE, 20 * MINUTE, 25 * MINUTE, 30 * MINUTE]
+    assert stage.counters() == {"fired": 4, "missed": 2}
+
+
+def test_slots_of_a_pause_are_counted_by_the_calendars_of_the_look_after_it(stage: Stage) -> None:
+    stage.schedules.put_calendar("c", [])
+    stage.put(cron="0 * * * *", overlap="allow_all", exclude=Exclude(calendars=["c"]))
+    stage.advance(MINUTE)
+    stage.schedules.pause("s")
+    stage.advance(DAY)
+    stage.schedules.resume("s")
+    stage.schedules.put_calendar("c", ["2027-01-15"])
+
+    stage.advance(0)
+
+    assert (stage.made(), stage.counters()) == ([], {"missed": 9}), "from midnight to 8 o'clock"
 
 
 def test_what_waits_in_the_buffer_starts_after_the_pause(stage: Stage) -> None:
