@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from redsched.cli import render
-from redsched.cli import values as read
+from redsched.cli import parse, render
 from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation
 
 PAGE = 500
@@ -30,7 +29,7 @@ def _choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("-y", "--yes", is_flag=True, help="Do not ask."),
         click.option("--dry-run", is_flag=True, help="Only tell how many there are."),
         click.option("--all", "every", is_flag=True, help="All of the queue."),
-        click.option("--older-than", metavar="DURATION", callback=read.duration,
+        click.option("--older-than", metavar="DURATION", callback=parse.duration,
                      help="Dead for at least this long: 90s, 2d."),
         click.option("--reason", help="Only those that died of this reason."),
         click.option("--type", help="Only tasks of this type."),
@@ -51,7 +50,7 @@ def dead() -> None:
 @_queue_option
 @click.option("--type", help="Only tasks of this type.")
 @click.option("--reason", help="Only those that died of this reason.")
-@click.option("--older-than", metavar="DURATION", callback=read.duration, help="Dead for at least this long: 90s, 2d.")
+@click.option("--older-than", metavar="DURATION", callback=parse.duration, help="Dead for at least this long: 90s, 2d.")
 @_page_options
 @pass_invocation
 def list_(
@@ -211,7 +210,7 @@ def quarantine_list(given: Invocation, queue: str, limit: int, cursor: str | Non
 @quarantine.command()
 @click.argument("ids", nargs=-1, required=True)
 @_queue_option
-@read.due_options
+@parse.due_options
 @pass_invocation
 def requeue(given: Invocation, ids: tuple[str, ...], queue: str, due: int | None, delay: int | None) -> None:
     """Schedule ids whose task is good by now."""

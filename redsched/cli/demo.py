@@ -20,7 +20,7 @@ from redsched.cli import render
 from redsched.cli.invocation import Command, Failure, Invocation, pass_invocation
 
 if TYPE_CHECKING:
-    from redsched.cli.children import Signals
+    from redsched.cli.supervisor import Signals
     from redsched.demo.ledger import Account
     from redsched.settings import Settings
 
@@ -40,12 +40,12 @@ def demo(given: Invocation, seconds: float, port: int, keep: bool | None) -> Non
     Starts Redis, the HTTP interface and a worker, submits a few hundred tasks over HTTP, and compares every
     acknowledged id with what the handlers noted. Exits with 1 when one is missing.
     """
-    from redsched.cli import children
+    from redsched.cli import supervisor
     from redsched.embedded import free_port
 
     if port:
-        children.require_port("127.0.0.1", port)
-    with children.Signals() as signals, ExitStack() as stack:
+        supervisor.require_port("127.0.0.1", port)
+    with supervisor.Signals() as signals, ExitStack() as stack:
         system = _start(given, stack, signals, port or free_port())
         tell = Narrator(given)
         tell.heading(system, seconds)
@@ -78,7 +78,7 @@ class System(NamedTuple):
 def _start(given: Invocation, stack: ExitStack, signals: Signals, port: int) -> System:
     import msgspec
 
-    from redsched.cli import children
+    from redsched.cli import supervisor
 
     folder = Path(stack.enter_context(_scratch_folder()))
     settings = msgspec.structs.replace(
@@ -87,11 +87,11 @@ def _start(given: Invocation, stack: ExitStack, signals: Signals, port: int) -> 
     )
     settings, server = stack.enter_context(_redis(given, settings, folder))
     system = System(settings, server, folder, {})
-    stack.callback(lambda: children.stop(system.processes.values(), signals, 10.0))
+    stack.callback(lambda: supervisor.stop(system.processes.values(), signals, 10.0))
     for name, arguments in (("api", ("api",)), ("worker", ("worker", "redsched.demo.app:app", "-c", "32"))):
         with (folder / f"{name}.log").open("wb") as output:
-            system.processes[name] = children.start(arguments, settings, output=output)
-    if not children.wait_until_live(f"http://127.0.0.1:{port}/livez", system.processes["api"], signals):
+            system.processes[name] = supervisor.start(arguments, settings, output=output)
+    if not supervisor.wait_until_live(f"http://127.0.0.1:{port}/livez", system.processes["api"], signals):
         system.require_alive()
         raise SystemExit(INTERRUPTED) if signals.stopped else Failure("The HTTP interface did not answer within 20 s.")
     _wait_for_worker(system, signals)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from redsched.cli import render
-from redsched.cli import values as read
+from redsched.cli import parse, render
 from redsched.cli.invocation import Command, Failure, Invocation, pass_invocation
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
 
 @click.command(cls=Command, short_help="Check every rule, and the server.")
 @click.option("-q", "--queue", "queues", multiple=True, help="Only this queue; may be repeated.")
-@click.option("--pause", metavar="DURATION", callback=read.duration, default="2s", show_default=True,
+@click.option("--pause", metavar="DURATION", callback=parse.duration, default="2s", show_default=True,
               help="A fault counts when it is there before and after this.")
 @click.option("--repair", is_flag=True, help="Mend what can be mended: in doubt run again, never drop.")
 @click.option("--dry-run", is_flag=True, help="With --repair: only say what it would do.")

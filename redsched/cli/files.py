@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from redsched.cli import values as read
+from redsched.cli import parse
 
 
 def rule(path: Path) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def rule(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".toml":
             return tomllib.loads(text.decode())
-        written = bytes(read.checked_json(text))
+        written = bytes(parse.checked_json(text))
         found: dict[str, Any] = msgspec.json.decode(written, type=dict[str, Any])
         keep_payload(found, written)
         return found
@@ -36,7 +36,7 @@ def schedules(name: str) -> Sequence[dict[str, Any]]:
     try:
         content = Path(name).read_bytes()
         is_json = name.endswith(".json")
-        found = _written(bytes(read.checked_json(content))) if is_json else tomllib.loads(content.decode())
+        found = _written(bytes(parse.checked_json(content))) if is_json else tomllib.loads(content.decode())
     except OSError as error:
         raise click.BadParameter(f"{name}: {error.strerror}; nothing was written", param_hint="--file") from None
     except ValueError as error:

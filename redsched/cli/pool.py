@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from redsched.cli import children, render
-from redsched.cli.children import Child
+from redsched.cli import render, supervisor
 from redsched.cli.invocation import USAGE
+from redsched.cli.supervisor import Child
 from redsched.settings import Settings
 
 
@@ -24,7 +24,7 @@ def run(app: str, settings: Settings, processes: int, *flags: str) -> int:
         )
         for number in range(processes)
     ]  # fmt: skip
-    with children.Signals() as signals:
+    with supervisor.Signals() as signals:
         try:
             for worker in workers:
                 worker.start()
@@ -37,4 +37,4 @@ def run(app: str, settings: Settings, processes: int, *flags: str) -> int:
                     break
             return 0
         finally:
-            children.stop_all(workers, signals, settings)
+            supervisor.stop_all(workers, signals, settings)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from redsched.cli import values as read
+from redsched.cli import parse
 from redsched.cli.invocation import Command, Invocation, pass_invocation
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ def _metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(cls=Command, short_help="Run the tasks of an application.")
 @click.argument("app", metavar="MODULE:APP")
-@click.option("-q", "--queues", metavar="A,B", callback=read.names,
+@click.option("-q", "--queues", metavar="A,B", callback=parse.names,
               help="Queues to serve, in order. [default: those that the app declares]")
 @click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Tasks run at a time. [default: 16]")
 @click.option("--prefetch", type=click.IntRange(min=0), help="Most tasks held beside those that run.")
-@click.option("--lease", "lease_ms", metavar="DURATION", callback=read.duration,
+@click.option("--lease", "lease_ms", metavar="DURATION", callback=parse.duration,
               help="How long a claim lasts without renewal. [default: 30s]")
-@click.option("--grace", "shutdown_grace_ms", metavar="DURATION", callback=read.duration,
+@click.option("--grace", "shutdown_grace_ms", metavar="DURATION", callback=parse.duration,
               help="How long running tasks may go on after SIGTERM. [default: 25s]")
 @click.option("-n", "--processes", type=click.IntRange(1, 256), default=1,
               help="Run this many, each with the concurrency above. [default: 1]")
@@ -95,7 +95,7 @@ def _reporter(pipe: int | None) -> Callable[[str], None]:
 
 
 @click.command(cls=Command, short_help="Promote due tasks; run none.")
-@click.option("-q", "--queues", metavar="A,B", callback=read.names, help="Look at these first; it finds the others.")
+@click.option("-q", "--queues", metavar="A,B", callback=parse.names, help="Look at these first; it finds the others.")
 @_metrics_option
 @pass_invocation
 def mover(given: Invocation, /, **flags: Any) -> None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from redsched.cli import files, render
-from redsched.cli import values as read
+from redsched.cli import files, parse, render
 from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation
 
 if TYPE_CHECKING:
@@ -35,8 +34,8 @@ def _time_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Leave out a stored calendar; may be repeated."),
         click.option("--exclude-date", "dates", metavar="DATE", multiple=True,
                      help="Leave out 2027-12-25, or *-12-25 each year; may be repeated."),
-        click.option("--end", metavar="TIME", callback=read.latest, help="No slot after."),
-        click.option("--start", metavar="TIME", callback=read.instant, help="No slot before; 0 is no limit."),
+        click.option("--end", metavar="TIME", callback=parse.latest, help="No slot after."),
+        click.option("--start", metavar="TIME", callback=parse.instant, help="No slot before; 0 is no limit."),
         click.option("--tz", "time_zone", metavar="ZONE", default="UTC", show_default=True, help="IANA time zone."),
     ):
         command = option(command)
@@ -122,21 +121,21 @@ def show(given: Invocation, id: str) -> None:
 @click.option("--every", metavar="DURATION", multiple=True, help="90s, or 1h/15m with a phase; may be repeated.")
 @click.option("--rrule", metavar="RULE", multiple=True, help="RFC 5545: 'FREQ=MONTHLY;BYDAY=-1FR'; may be repeated.")
 @click.option("--at", metavar="TIME", multiple=True, help="One instant, RFC 3339; may be repeated.")
-@click.option("--after-completion", metavar="DURATION", callback=read.duration,
+@click.option("--after-completion", metavar="DURATION", callback=parse.duration,
               help="So long after each run ended, in whatever way.")
 @_time_options
-@click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=read.payload, help="Of each task.")
+@click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=parse.payload, help="Of each task.")
 @click.option("-q", "--queue", default="default", show_default=True, help="Queue of the tasks.")
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), default="normal", show_default=True)
 @click.option("--max-attempts", type=click.IntRange(min=1), help="Runs before a task is dead. [default: 5]")
-@click.option("--timeout", metavar="DURATION", callback=read.duration, help="Of one run. [default: 60s]")
-@click.option("--expires-in", metavar="DURATION", callback=read.duration, help="Never start a task later than this.")
+@click.option("--timeout", metavar="DURATION", callback=parse.duration, help="Of one run. [default: 60s]")
+@click.option("--expires-in", metavar="DURATION", callback=parse.duration, help="Never start a task later than this.")
 @click.option("--overlap", type=_OVERLAPS, default="skip", show_default=True, help="While a run has not ended.")
 @click.option("--catch-up", type=click.Choice(["none", "latest", "all"]), default="latest", show_default=True,
               help="Which slots of the past are run.")
-@click.option("--catch-up-window", metavar="DURATION", callback=read.duration,
+@click.option("--catch-up-window", metavar="DURATION", callback=parse.duration,
               help="None that are later than this and over 5s. [default: 60s]")
-@click.option("--jitter", metavar="DURATION", callback=read.duration, help="Move each run by up to this.")
+@click.option("--jitter", metavar="DURATION", callback=parse.duration, help="Move each run by up to this.")
 @click.option("--max-runs", type=click.IntRange(min=1), help="End after so many.")
 @click.option("--pause-on-failure", is_flag=True, help="Pause when a task of it is dead.")
 @click.option("--description", help="For people.")
@@ -189,7 +188,7 @@ def apply(given: Invocation, /, file: str, prune: bool, dry_run: bool) -> None:
 @click.option("--every", metavar="DURATION", multiple=True, help="90s, or 1h/15m with a phase; may be repeated.")
 @click.option("--rrule", metavar="RULE", multiple=True, help="RFC 5545; may be repeated.")
 @_time_options
-@click.option("--from", "begin", metavar="TIME", callback=read.instant, help="From then on. [default: now]")
+@click.option("--from", "begin", metavar="TIME", callback=parse.instant, help="From then on. [default: now]")
 @click.option("-n", "--count", type=click.IntRange(1, 1000), default=10, show_default=True)
 @click.option("--id", "schedule_id", metavar="ID", default="preview", help="Its id: H and jitter depend on it.")
 @pass_invocation
@@ -220,7 +219,7 @@ def preview(
 @schedule.command(short_help="Make no more runs for now.")
 @click.argument("id")
 @click.option("--reason", default="", help="Shown where somebody asks why.")
-@click.option("--until", metavar="TIME", callback=read.instant, help="Go on by itself then.")
+@click.option("--until", metavar="TIME", callback=parse.instant, help="Go on by itself then.")
 @pass_invocation
 def pause(given: Invocation, id: str, reason: str, until: int | None) -> None:
     """Make no runs until it is resumed; its slots meanwhile are counted as missed."""
@@ -241,7 +240,7 @@ def resume(given: Invocation, id: str) -> None:
 
 @schedule.command(short_help="Run a schedule's task now.")
 @click.argument("id")
-@click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=read.payload, help="In place of the schedule's.")
+@click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=parse.payload, help="In place of the schedule's.")
 @_overlap_option
 @click.pass_context
 @pass_invocation
@@ -259,8 +258,8 @@ def trigger(given: Invocation, context: click.Context, /, id: str, payload: Any,
 
 @schedule.command(short_help="Run slots of the past once more.")
 @click.argument("id")
-@click.option("--from", "begin", metavar="TIME", required=True, callback=read.instant, help="First slot, included.")
-@click.option("--to", "end", metavar="TIME", required=True, callback=read.latest, help="Last slot, included.")
+@click.option("--from", "begin", metavar="TIME", required=True, callback=parse.instant, help="First slot, included.")
+@click.option("--to", "end", metavar="TIME", required=True, callback=parse.latest, help="Last slot, included.")
 @_overlap_option
 @click.option("--dry-run", is_flag=True, help="Only tell which.")
 @pass_invocation

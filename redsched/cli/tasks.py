@@ -1,18 +1,31 @@
-"""``redsched task``: add, ls, show, cancel, reschedule, run, revive. Each is one call of the client."""
+"""``redsched task``: add, show, explain and act on tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from redsched.cli import render
-from redsched.cli import values as read
+from redsched.cli import parse, render
 from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation
 
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+    from redsched.model.happening import Branch
+
 STATES = (
-    "scheduled", "held", "ready", "running", "finished", "completed", "skipped", "expired", "cancelled", "dead",
+    "scheduled",
+    "held",
+    "ready",
+    "running",
+    "finished",
+    "completed",
+    "skipped",
+    "expired",
+    "cancelled",
+    "dead",
     "quarantined",
 )
 
@@ -24,7 +37,7 @@ def queue_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _condition_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--conditions", metavar="JSON|@FILE|-", callback=read.decoded, help="All that can be asked for."),
+        click.option("--conditions", metavar="JSON|@FILE|-", callback=parse.decoded, help="All that can be asked for."),
         click.option("--fifo", is_flag=True, default=None, help="In the order of its key."),
         click.option("--after", metavar="ID", multiple=True, help="When that task has completed; may be repeated."),
         click.option("--wait-for", metavar="FACT", multiple=True, help="Hold it until then; may be repeated."),
@@ -54,22 +67,31 @@ def task() -> None:
 
 @task.command(short_help="Add one task.")
 @click.argument("type")
-@click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=read.payload,
-              help="An object becomes the handler's keyword arguments.")
-@read.due_options
+@click.option(
+    "-p",
+    "--payload",
+    metavar="JSON|@FILE|-",
+    callback=parse.payload,
+    help="An object becomes the handler's keyword arguments.",
+)
+@parse.due_options
 @click.option("--id", help="Makes adding idempotent: the same id again adds nothing.")
 @queue_option
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), default="normal", show_default=True)
 @click.option("--max-attempts", type=click.IntRange(min=1), help="Runs before it is dead. [default: 5]")
-@click.option("--retry", metavar="POLICY", callback=read.retry,
-              help="5s,1m,1h or fixed:5s or exponential:5s:2:1h:0.2 (base, factor, max, jitter).")
-@click.option("--timeout", metavar="DURATION", callback=read.duration, help="Of one run. [default: 60s]")
-@click.option("--expires-at", metavar="TIME", callback=read.coming, help="Never start it after this.")
-@click.option("--expires-in", metavar="DURATION", callback=read.duration, help="Never start it later than this.")
+@click.option(
+    "--retry",
+    metavar="POLICY",
+    callback=parse.retry,
+    help="5s,1m,1h or fixed:5s or exponential:5s:2:1h:0.2 (base, factor, max, jitter).",
+)
+@click.option("--timeout", metavar="DURATION", callback=parse.duration, help="Of one run. [default: 60s]")
+@click.option("--expires-at", metavar="TIME", callback=parse.coming, help="Never start it after this.")
+@click.option("--expires-in", metavar="DURATION", callback=parse.duration, help="Never start it later than this.")
 @click.option("--key", help="Ordering and concurrency key.")
 @click.option("--tag", "tags", multiple=True, help="May be repeated.")
-@click.option("--header", "headers", metavar="NAME=VALUE", multiple=True, callback=read.pairs, help="May be repeated.")
-@click.option("--retention", metavar="DURATION", callback=read.duration, help="How long it is kept when completed.")
+@click.option("--header", "headers", metavar="NAME=VALUE", multiple=True, callback=parse.pairs, help="May be repeated.")
+@click.option("--retention", metavar="DURATION", callback=parse.duration, help="How long it is kept when completed.")
 @click.option("--keep", is_flag=True, help="Keep the payload when completed.")
 @click.option("--request", help="Your own token: repeating the call with it gets the first answer.")
 @_condition_options
@@ -87,8 +109,9 @@ def add(
     if fields["expires_at"] is not None and fields["expires_in"] is not None:
         raise click.UsageError("Give --expires-at or --expires-in, not both.")
     with given.client() as client:
-        answer = client.enqueue(type, fields.pop("payload"), due=due, delay=delay, tags=list(tags) or None,
-                                conditions=conditions, **fields)
+        answer = client.enqueue(
+            type, fields.pop("payload"), due=due, delay=delay, tags=list(tags) or None, conditions=conditions, **fields
+        )
     if given.json:
         render.document(answer)
     else:
@@ -148,7 +171,7 @@ def cancel(given: Invocation, ids: tuple[str, ...], queue: str, reason: str) -> 
 
 @task.command()
 @click.argument("ids", nargs=-1, required=True)
-@read.due_options
+@parse.due_options
 @queue_option
 @pass_invocation
 def reschedule(given: Invocation, ids: tuple[str, ...], due: int | None, delay: int | None, queue: str) -> None:
@@ -171,7 +194,7 @@ def run(given: Invocation, ids: tuple[str, ...], queue: str) -> None:
 
 @task.command()
 @click.argument("ids", nargs=-1, required=True)
-@read.due_options
+@parse.due_options
 @queue_option
 @pass_invocation
 def revive(given: Invocation, ids: tuple[str, ...], due: int | None, delay: int | None, queue: str) -> None:
@@ -195,3 +218,75 @@ def report(given: Invocation, queue: str, answers: Mapping[str, str], good: tupl
     unfit = [f"{id} is {answer}" for id, answer in answers.items() if answer not in good]
     if unfit:
         raise Failure(f"Nothing changed: {', '.join(unfit)}", CONFLICT)
+
+
+@task.command(short_help="Why has it not run, and when will it?")
+@click.argument("id")
+@queue_option
+@pass_invocation
+def explain(given: Invocation, id: str, queue: str) -> None:
+    """Say why a task has not run, when it will, or why it never will."""
+    with given.client() as client:
+        found = client.explain(id, queue=queue)
+    if given.json:
+        render.document(found)
+        return
+    render.say(found.text)
+    for name, value in found.facts.items():
+        render.say(f"  fact {name}: {'not there' if value is None else value}")
+    for event in found.events[:10]:
+        render.say(f"  {event}")
+
+
+@task.command(short_help="Show a task and those that come after it.")
+@click.argument("id")
+@queue_option
+@click.option("-n", "--limit", type=click.IntRange(1, 1000), default=200, show_default=True, help="Tasks shown.")
+@pass_invocation
+def tree(given: Invocation, id: str, queue: str, limit: int) -> None:
+    """Show a task and those that come after it, with their states."""
+    with given.client() as client:
+        found = client.tree(id, queue=queue, limit=limit)
+    if given.json:
+        render.document(found)
+        return
+    render.console(given).print(_drawn(found))
+
+
+def _drawn(root: Branch) -> Tree:
+    """The tree; a chain is drawn as a list, since a level each would leave no room."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    def label(branch: Branch) -> Text:
+        text = Text(render.shown(f"{branch.id} {branch.type} "))
+        text.append(render.shown(branch.state), render.STATE_STYLES.get(branch.state, ""))
+        return text.append(" (above)" if branch.shown_above else "")
+
+    drawn = Tree(label(root))
+    pending = [(drawn, root)]
+    for node, branch in pending:
+        last, below = branch, node
+        while len(last.children) == 1 and not last.more:
+            last = last.children[0]
+            below = node.add(label(last))
+        pending += [(below.add(label(child)), child) for child in last.children]
+        if last.more:
+            below.add(Text("...", style="dim"))
+    return drawn
+
+
+def _token_command(name: str, help: str, word: str) -> Callable[..., Any]:
+    def act(given: Invocation, ids: tuple[str, ...], token: str, queue: str) -> None:
+        with given.client() as client:
+            verb = client.confirm if name == "confirm" else client.abandon
+            report(given, queue, verb(ids, token, queue=queue), (word,))
+
+    act.__doc__ = help
+    command = queue_option(pass_invocation(act))
+    command = click.option("--token", required=True, help="What they were submitted with.")(command)
+    return task.command(name)(click.argument("ids", nargs=-1, required=True)(command))
+
+
+_token_command("confirm", "Let tasks run that were submitted as held.", "confirmed")
+_token_command("abandon", "Cancel tasks that were submitted as held.", "abandoned")

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from redsched.cli import render
-from redsched.cli import values as read
+from redsched.cli import parse, render
 from redsched.cli.invocation import USAGE, Command, Failure, Invocation, pass_invocation
 
 if TYPE_CHECKING:
-    from redsched.cli.children import Signals
+    from redsched.cli.supervisor import Signals
     from redsched.embedded import EmbeddedServer
     from redsched.settings import Settings
 
@@ -26,7 +25,9 @@ BUILTIN = "redsched.builtin:app"
 @click.option("--port", "api_port", type=click.IntRange(0, 65535), help="Its port; 0 takes a free one. [default: 8787]")
 @click.option("--data-dir", type=click.Path(file_okay=False),
               help="Where the embedded server keeps its data. [default: ~/.local/share/redsched]")
-@click.option("-q", "--queues", metavar="A,B", callback=read.names, help="Queues to serve. [default: those of the app]")
+@click.option(
+    "-q", "--queues", metavar="A,B", callback=parse.names, help="Queues to serve. [default: those of the app]"
+)
 @click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Tasks run at a time. [default: 16]")
 @pass_invocation
 def up(given: Invocation, /, app: str | None, **flags: Any) -> None:
@@ -36,7 +37,7 @@ def up(given: Invocation, /, app: str | None, **flags: Any) -> None:
     """
     import msgspec
 
-    from redsched.cli import children, welcome
+    from redsched.cli import supervisor, up_banner
     from redsched.cli.run import queues_of
     from redsched.embedded import free_port
     from redsched.engine.app import App
@@ -46,14 +47,14 @@ def up(given: Invocation, /, app: str | None, **flags: Any) -> None:
     settings = msgspec.structs.replace(settings, queues=queues_of(loaded, settings, flags["queues"]))
     if settings.api_port == 0:
         settings = msgspec.structs.replace(settings, api_port=free_port())
-    children.require_port(settings.api_host, settings.api_port)
-    with children.Signals() as signals, _redis(given, settings) as server:
+    supervisor.require_port(settings.api_host, settings.api_port)
+    with supervisor.Signals() as signals, _redis(given, settings) as server:
         if server is not None:
             settings = msgspec.structs.replace(settings, redis_url=server.url)
         system = System(settings, app or BUILTIN, signals, server)
         try:
             if system.start():
-                welcome.show(given, settings, loaded, server)
+                up_banner.show(given, settings, loaded, server)
                 system.watch()
         finally:
             system.stop()
@@ -89,23 +90,23 @@ class System:
     """The children and the embedded server of one ``up``."""
 
     def __init__(self, settings: Settings, app: str, signals: Signals, server: EmbeddedServer | None) -> None:
-        from redsched.cli import children
+        from redsched.cli import supervisor
 
         self.exit_code = 0
         self._settings = settings
         self._signals = signals
         self._server = server
         self._children = [
-            children.Child("redsched up: the HTTP interface", ("api",), settings),
-            children.Child("redsched up: the worker", ("worker", app), settings, says=True),
+            supervisor.Child("redsched up: the HTTP interface", ("api",), settings),
+            supervisor.Child("redsched up: the worker", ("worker", app), settings, says=True),
         ]
 
     def start(self) -> bool:
         """Start the children; False when the HTTP interface does not come up or a stop was asked."""
-        from redsched.cli import children, welcome
+        from redsched.cli import supervisor, up_banner
 
         api, *_ = [child.start() for child in self._children]
-        if children.wait_until_live(welcome.api_url(self._settings) + "/livez", api, self._signals):
+        if supervisor.wait_until_live(up_banner.api_url(self._settings) + "/livez", api, self._signals):
             return True
         if not self._signals.stopped:
             self.exit_code = api.poll() or 1
@@ -124,12 +125,12 @@ class System:
 
     def stop(self) -> None:
         """The children first, gracefully; the server ends after them."""
-        from redsched.cli import children
+        from redsched.cli import supervisor
 
-        children.stop_all(self._children, self._signals, self._settings)
+        supervisor.stop_all(self._children, self._signals, self._settings)
 
     def _look_at_server(self) -> None:
-        from redsched.cli.children import ended
+        from redsched.cli.supervisor import ended
 
         if self._server is not None and (code := self._server.process.poll()) is not None:
             render.say(f"redsched up: the Redis server {ended(code)}; starting it again", err=True)

@@ -26,14 +26,16 @@ from redsched.model.errors import OutcomeUnknown, RedschedError, StoreError
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
 from redsched.web import bodies
-from redsched.web.api import Api
 from redsched.web.aside import Aside
 from redsched.web.auth import Guard
 from redsched.web.bulk import BulkEndpoint
 from redsched.web.events import EventsApi
 from redsched.web.health import Health
 from redsched.web.problems import UNEXPECTED, Problem, of_error
+from redsched.web.queues import QueuesApi
 from redsched.web.schedules import SchedulesApi
+from redsched.web.tasks import TasksApi
+from redsched.web.workflows import WorkflowsApi
 from redsched.wire import scripts
 
 log = logging.getLogger("redsched.api")
@@ -73,9 +75,14 @@ def create_app(
 
     guard, aside = Guard(settings), Aside()
     parts = (
-        Api(settings, used, counted, aside), BulkEndpoint(settings, used), SchedulesApi(settings, used, aside),
-        EventsApi(settings, used, aside), Health(used, counted, guard),
-    )  # fmt: skip
+        TasksApi(settings, used, counted, aside),
+        QueuesApi(settings, used, aside),
+        BulkEndpoint(settings, used),
+        SchedulesApi(settings, used, aside),
+        EventsApi(settings, used, aside),
+        WorkflowsApi(settings, used, aside),
+        Health(used, counted, guard),
+    )
     app = Starlette(
         routes=[route for part in parts for route in part.routes()],
         middleware=[Middleware(Edge, guard=guard, observer=counted)],

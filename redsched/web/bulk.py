@@ -12,7 +12,7 @@ from redsched.model.task import DEFAULT_QUEUE
 from redsched.settings import Settings
 from redsched.steps.bulk import Filter
 from redsched.web import bodies
-from redsched.web.api import Json, parameters
+from redsched.web.http import Json, parameters
 from redsched.web.idempotency import once
 
 MOST = 1_000  # tasks one request acts on unless it says otherwise

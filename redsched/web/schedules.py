@@ -19,8 +19,8 @@ from redsched.schedule.definition import keep_payload
 from redsched.schedule.describe import describe
 from redsched.settings import Settings
 from redsched.web import bodies
-from redsched.web.api import Json, parameters
 from redsched.web.aside import Aside, PlannedSchedules
+from redsched.web.http import Json, parameters
 from redsched.web.problems import Problem, field_problem, parameter_problem
 
 MAX_SHOWN = 100

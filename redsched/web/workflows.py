@@ -1,4 +1,6 @@
-"""The body of ``POST /v1/workflows``: a long one is read a task at a time, and no further than it may be long."""
+"""The endpoints of workflows. The body of ``POST /v1/workflows`` may be long: then it is read a task at a time, and no
+further than it may be long.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,23 @@ from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from redsched.model.task import Task
+from redsched.steps import workflow
 from redsched.steps.workflow import MOST_TASKS
 from redsched.web import bodies
+from redsched.web.http import (
+    Endpoints,
+    Json,
+    limit_of,
+    parameters,
+    queue_of,
+    traceparent_of,
+)
+from redsched.web.idempotency import once
 from redsched.web.pieces import Pieces, TooLong
 from redsched.web.problems import Problem
 from redsched.wire.idempotency import identified
@@ -77,7 +92,51 @@ def _members(reader: Pieces, name: str) -> list[bodies.TaskBody]:
     return found
 
 
-def tasks(given: Sequence[bodies.TaskBody], traceparent: str | None, key: str | None) -> list[Task]:
+def tasks_of(given: Sequence[bodies.TaskBody], traceparent: str | None, key: str | None) -> list[Task]:
     """The tasks, with ids made from the idempotency key if there is one."""
     made = [one.task(traceparent) for one in given]
     return made if key is None else [identified(task, key, at) for at, task in enumerate(made)]
+
+
+class WorkflowsApi(Endpoints):
+    """``/v1/workflows``, and what comes before and after one task."""
+
+    def routes(self) -> list[Route]:
+        """The routes, each method of a path apart."""
+        return [
+            Route("/v1/workflows", self.workflow, methods=["POST"]),
+            Route("/v1/tasks/{id}/tree", self.tree, methods=["GET"]),
+            Route("/v1/tasks/{id}/parents", self.parents, methods=["GET"]),
+        ]
+
+    async def workflow(self, request: Request) -> Response:
+        """201 with an answer for each task, the joining one last."""
+        raw = await self._raw(request, self._settings.max_body_bytes)
+        parameters(request)
+        body = await self._aside.run(len(raw), decode, raw, self._task_limit)
+        if (body.chain is None) == (body.group is None) or (body.group is None) != (body.then is None):
+            raise Problem("validation_failed", "give chain, or group and then; nothing was written")
+        given = [*(body.chain or body.group or []), *([body.then] if body.then is not None else [])]
+
+        async def act(key: str | None) -> Response:
+            trace, client = traceparent_of(request), self._client
+            tasks = await self._aside.run(len(raw), tasks_of, given, trace, key)
+            if body.chain is not None:
+                steps = workflow.chain(client.cell, client.enqueuing, tasks, body.otherwise)
+            else:
+                made = tasks[:-1], tasks[-1], body.on, body.otherwise
+                steps = workflow.group(client.cell, client.enqueuing, *made)
+            return Json(await self._aside.talk(len(raw), client, steps), 201)
+
+        return await once(request, self._client, raw, act)
+
+    async def tree(self, request: Request) -> Response:
+        """A task and those that come after it."""
+        given = parameters(request, "queue", "limit")
+        queue, limit = queue_of(given), limit_of(given, 200)
+        return Json(await self._client.tree(request.path_params["id"], queue=queue, limit=limit))
+
+    async def parents(self, request: Request) -> Response:
+        """The tasks that it comes after, with their results."""
+        queue = queue_of(parameters(request, "queue"))
+        return Json({"items": await self._client.parents(request.path_params["id"], queue=queue, stored=True)})

@@ -14,7 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from redsched.cli import children, values
+from redsched.cli import parse, supervisor
 from redsched.cli.main import exit_code, main
 from redsched.demo.ledger import Ledger, account, noted, percentile
 from redsched.embedded import free_port
@@ -67,7 +67,7 @@ def test_every_command_has_a_help_text_that_fits_its_line() -> None:
     ],
 )
 def test_a_retry_policy_is_read(text: str, policy: object) -> None:
-    assert values.retry_policy(text) == policy
+    assert parse.retry_policy(text) == policy
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_retry_policy_is_read(text: str, policy: object) -> None:
 )
 def test_a_retry_policy_that_cannot_be_used_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        values.retry_policy(text)
+        parse.retry_policy(text)
 
 
 @pytest.mark.parametrize(
@@ -185,11 +185,11 @@ def test_a_port_in_use_is_refused_with_the_option_to_change() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(Failure, match=r"--port"):
-            children.require_port("127.0.0.1", taken.getsockname()[1])
+            supervisor.require_port("127.0.0.1", taken.getsockname()[1])
 
 
 def test_waiting_ends_when_a_signal_asks_to_stop_or_a_child_ends() -> None:
-    with children.Signals() as signals:
+    with supervisor.Signals() as signals:
         child = subprocess.Popen([sys.executable, "-c", ""])
         assert not signals.wait(30)  # woken by its end, which is no request to stop
         child.wait()
@@ -203,8 +203,8 @@ def test_stopping_kills_a_child_that_does_not_listen() -> None:
     stubborn = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
     assert stubborn.stdout is not None
     stubborn.stdout.readline()
-    with children.Signals() as signals:
-        children.stop([stubborn], signals, grace=0.2)
+    with supervisor.Signals() as signals:
+        supervisor.stop([stubborn], signals, grace=0.2)
     assert stubborn.returncode == -signal.SIGKILL
 
 

@@ -1,63 +1,44 @@
-"""The endpoints under ``/v1``: each reads its request, calls one client verb and writes JSON."""
+"""The endpoints of tasks: each reads its request, calls one method of the client and writes JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import quote
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from redsched.client import AsyncClient
-from redsched.model import trace
 from redsched.model.errors import InvalidState, InvalidTask, TaskConflict, TaskNotFound
-from redsched.model.refused import kind_and_length
-from redsched.model.task import DEFAULT_QUEUE, STATES, QueueStats, Task
+from redsched.model.task import DEFAULT_QUEUE, STATES, Task
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
-from redsched.steps.queues import is_queue, some_queues
 from redsched.web import bodies
 from redsched.web.aside import Aside
 from redsched.web.batch import Batch
+from redsched.web.http import (
+    Endpoints,
+    Json,
+    durability_of,
+    limit_of,
+    parameters,
+    queue_of,
+    traceparent_of,
+)
 from redsched.web.idempotency import once
 from redsched.web.problems import Problem, parameter_problem
-from redsched.wire.codec import is_name
-from redsched.wire.durability import is_durability
 from redsched.wire.idempotency import identified
 
-MAX_PAGE = 1_000
 LISTED = frozenset((*STATES, "finished"))
 
 
-class Json(Response):
-    """A value as JSON."""
-
-    media_type = "application/json"
-
-    def render(self, content: Any) -> bytes:
-        """By msgspec."""
-        return msgspec.json.encode(content)
-
-
-class Items(msgspec.Struct):
-    """One page of queues."""
-
-    items: list[QueueStats]
-    next_cursor: str | None = None
-
-
-class Api:
-    """What the endpoints share: the client, the settings, the observer."""
+class TasksApi(Endpoints):
+    """``/v1/tasks``."""
 
     def __init__(self, settings: Settings, client: AsyncClient, observer: PrometheusObserver, aside: Aside) -> None:
-        self.client = client
-        self.settings = settings
-        self.observer = observer
-        self._aside = aside
-        self._task_limit = settings.max_payload_bytes + bodies.SMALL_BODY
+        super().__init__(settings, client, aside)
+        self._observer = observer
         self._actions = {
             "cancel": self.cancel, "reschedule": self.reschedule, "run": self.run, "revive": self.revive,
             "drop": self.drop, "confirm": self.confirm, "abandon": self.abandon,
@@ -71,31 +52,30 @@ class Api:
             Route("/v1/tasks:batch", self.create_batch, methods=["POST"]),
             Route("/v1/tasks/{id}", self.show, methods=["GET"]),
             Route("/v1/tasks/{id}", self.act, methods=["POST"]),
-            Route("/v1/queues", self.queues, methods=["GET"]),
-            Route("/v1/queues/{queue}", self.queue, methods=["GET"]),
+            Route("/v1/tasks/{id}/explain", self.explain, methods=["GET"]),
         ]
 
     async def create(self, request: Request) -> Response:
         """201 for a new task, 200 for a repeated one."""
         bodies.media_type(request, bodies.JSON)
         durability = durability_of(parameters(request, "durability"))
-        raw = await bodies.read_body(request, self._task_limit, self.settings.max_body_bytes)
+        raw = await bodies.read_body(request, self._task_limit, self._settings.max_body_bytes)
         task = (await self._aside.decode(bodies.TASK, raw)).task(traceparent_of(request))
-        return await once(request, self.client, raw, lambda key: self._create(task, len(raw), key, durability))
+        return await once(request, self._client, raw, lambda key: self._create(task, len(raw), key, durability))
 
     async def _create(self, task: Task, size: int, key: str | None, durability: str | None) -> Response:
         if key is not None:
             task = identified(task, key, 0)
         try:
-            call = await self._aside.run(size, self.client.enqueuing, [task], durability)
-            (answer,) = await self.client.transport.send(call)
+            call = await self._aside.run(size, self._client.enqueuing, [task], durability)
+            (answer,) = await self._client.transport.send(call)
         except InvalidTask as error:
             raise InvalidTask(error.field, error.problem, code=error.code) from None  # no batch, so no index
         if answer.status in ("conflict", "refused"):
             raise TaskConflict(answer.id, answer.queue)
         if answer.status != "created":
             return Json(answer)
-        self.observer.enqueued(answer.queue, task.type, 1, "http")
+        self._observer.enqueued(answer.queue, task.type, 1, "http")
         return Json(answer, 201, {"location": location(answer.id, answer.queue)})
 
     async def create_batch(self, request: Request) -> Response:
@@ -105,25 +85,25 @@ class Api:
         if given.get("atomic", "false") not in ("true", "false"):
             raise parameter_problem("atomic", "must be true or false")
         kind = bodies.media_type(request, bodies.JSON, bodies.NDJSON)
-        raw = await bodies.read_body(request, self.settings.max_body_bytes, self.settings.max_body_bytes)
+        raw = await bodies.read_body(request, self._settings.max_body_bytes, self._settings.max_body_bytes)
         read = bodies.decode_lines if kind == bodies.NDJSON else bodies.decode_array
         items = await self._aside.run(len(raw), read, raw, self._task_limit)
         atomic = given.get("atomic") == "true"
 
         async def write(key: str | None) -> Response:
             size = len(raw)
-            batch = await self._aside.run(size, Batch, items, traceparent_of(request), self.settings, key)
-            answer = await batch.enqueue(self.client, self._aside, size, atomic=atomic, durability=durability)
+            batch = await self._aside.run(size, Batch, items, traceparent_of(request), self._settings, key)
+            answer = await batch.enqueue(self._client, self._aside, size, atomic=atomic, durability=durability)
             for (queue, type), created in batch.created.items():
-                self.observer.enqueued(queue, type, created, "http")
+                self._observer.enqueued(queue, type, created, "http")
             return Json(answer)
 
-        return await once(request, self.client, raw, write)
+        return await once(request, self._client, raw, write)
 
     async def show(self, request: Request) -> Response:
         """One task."""
         queue = queue_of(parameters(request, "queue"))
-        return Json(await self.client.task(request.path_params["id"], queue=queue, stored=True))
+        return Json(await self._client.task(request.path_params["id"], queue=queue, stored=True))
 
     async def list(self, request: Request) -> Response:
         """One page of a queue's tasks in one state."""
@@ -132,7 +112,7 @@ class Api:
         if state not in LISTED:
             raise parameter_problem("state", f"must be one of {', '.join(sorted(LISTED))}")
         try:
-            page = await self.client.list(
+            page = await self._client.list(
                 queue_of(given),
                 state=state,
                 type=given.get("type"),
@@ -143,6 +123,11 @@ class Api:
             code = "bad_cursor" if error.field == "cursor" else "bad_filter"
             raise parameter_problem(error.field, error.problem, code=code) from None
         return Json(page)
+
+    async def explain(self, request: Request) -> Response:
+        """Why a task has not run, in a sentence and as data."""
+        queue = queue_of(parameters(request, "queue"))
+        return Json(await self._client.explain(request.path_params["id"], queue=queue))
 
     async def act(self, request: Request) -> Response:
         """``POST /v1/tasks/{id}:{verb}``. Ids may hold colons: what follows the last one is the verb."""
@@ -158,7 +143,7 @@ class Api:
         """200 when cancelled, 202 when a running task was asked to stop."""
         body = await self._body(request, bodies.CANCEL)
         reason = body.reason if body is not None else ""
-        outcome = (await self.client.cancel(task_id, queue=queue, reason=reason))[task_id]
+        outcome = (await self._client.cancel(task_id, queue=queue, reason=reason))[task_id]
         _require(outcome, ("cancelled", "requested"), task_id, queue, "cancel")
         return Json(acted(task_id, queue, outcome), 202 if outcome == "requested" else 200)
 
@@ -167,14 +152,14 @@ class Api:
         body = await self._body(request, bodies.WHEN)
         if body is None or (body.due is None) == (body.delay is None):
             raise Problem("validation_failed", "give either due or delay; nothing changed")
-        outcome = (await self.client.reschedule(task_id, queue=queue, due=body.due, delay=body.delay))[task_id]
+        outcome = (await self._client.reschedule(task_id, queue=queue, due=body.due, delay=body.delay))[task_id]
         _require(outcome, ("rescheduled",), task_id, queue, "reschedule")
         return Json(acted(task_id, queue, outcome))
 
     async def run(self, request: Request, task_id: str, queue: str) -> Response:
         """Due now."""
         await self._body(request, bodies.NOTHING)
-        outcome = (await self.client.reschedule(task_id, queue=queue, due=0))[task_id]
+        outcome = (await self._client.reschedule(task_id, queue=queue, due=0))[task_id]
         _require(outcome, ("rescheduled",), task_id, queue, "run")
         return Json(acted(task_id, queue, outcome))
 
@@ -182,124 +167,32 @@ class Api:
         """A dead task waits again, with its attempts given back."""
         body = await self._body(request, bodies.WHEN)
         due, delay = (None, None) if body is None else (body.due, body.delay)
-        outcome = (await self.client.revive(task_id, queue=queue, due=due, delay=delay))[task_id]
+        outcome = (await self._client.revive(task_id, queue=queue, due=due, delay=delay))[task_id]
         _require(outcome, ("revived",), task_id, queue, "revive")
         return Json(acted(task_id, queue, outcome))
 
     async def drop(self, request: Request, task_id: str, queue: str) -> Response:
         """A dead or finished task is forgotten."""
         await self._body(request, bodies.NOTHING)
-        outcome = (await self.client.drop(task_id, queue=queue))[task_id]
+        outcome = (await self._client.drop(task_id, queue=queue))[task_id]
         _require(outcome, ("dropped",), task_id, queue, "drop")
         return Json(acted(task_id, queue, outcome))
 
     async def confirm(self, request: Request, task_id: str, queue: str) -> Response:
         """A task that was submitted as held may run."""
         token = await self._token(request)
-        return _confirmed((await self.client.confirm(task_id, token, queue=queue))[task_id], task_id, queue, "confirm")
+        return _confirmed((await self._client.confirm(task_id, token, queue=queue))[task_id], task_id, queue, "confirm")
 
     async def abandon(self, request: Request, task_id: str, queue: str) -> Response:
         """A task that was submitted as held never will."""
         token = await self._token(request)
-        return _confirmed((await self.client.abandon(task_id, token, queue=queue))[task_id], task_id, queue, "abandon")
+        return _confirmed((await self._client.abandon(task_id, token, queue=queue))[task_id], task_id, queue, "abandon")
 
     async def _token(self, request: Request) -> str:
         body = await self._body(request, bodies.TOKEN)
         if body is None:
             raise Problem("validation_failed", "give its token; nothing changed")
         return body.token
-
-    async def queues(self, request: Request) -> Response:
-        """Depths of the queues, in order of their names."""
-        given = parameters(request, "limit", "cursor")
-        limit, after = limit_of(given, 100), given.get("cursor", "")
-        if after and not is_name(after):
-            raise parameter_problem("cursor", "is not one that a page answered", code="bad_cursor")
-        names = await self.client.transport.steps("queues", some_queues(self.client.cell_keys, after, limit + 1))
-        stats = await self.client.stats(names[:limit]) if names else []
-        return Json(Items(stats, names[limit - 1] if len(names) > limit else None))
-
-    async def queue(self, request: Request) -> Response:
-        """Depths of one queue."""
-        name = named_queue(request.path_params["queue"])
-        parameters(request)
-        if not await self.client.transport.steps("queues", is_queue(self.client.cell_keys, name)):
-            raise Problem("queue_not_found", f"no queue {name!r}")
-        (stats,) = await self.client.stats([name])
-        return Json(stats)
-
-    async def _body(self, request: Request, decoder: msgspec.json.Decoder[bodies.T]) -> bodies.T | None:
-        return await bodies.read_optional(request, decoder, bodies.SMALL_BODY, self.settings.max_body_bytes)
-
-
-def parameters(request: Request, *known: str) -> dict[str, str]:
-    """The query's parameters.
-
-    Raises:
-        Problem: bad_filter; one that is not known, or given twice.
-    """
-    if not request.scope["query_string"]:
-        return {}
-    given: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
-        if name not in known:
-            choice = f"; known are {', '.join(known)}" if known else ""
-            raise parameter_problem(name[:100], f"is not a parameter of this resource{choice}")
-        if name in given:
-            raise parameter_problem(name, "is given twice")
-        given[name] = value
-    return given
-
-
-def limit_of(given: dict[str, str], default: int) -> int:
-    """``limit``.
-
-    Raises:
-        Problem: bad_filter.
-    """
-    text = given.get("limit", str(default))
-    if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= MAX_PAGE):
-        raise parameter_problem("limit", f"must be a whole number of 1..{MAX_PAGE}")
-    return int(text)
-
-
-def queue_of(given: dict[str, str]) -> str:
-    """``queue``.
-
-    Raises:
-        Problem: bad_filter.
-    """
-    return named_queue(given.get("queue", DEFAULT_QUEUE))
-
-
-def named_queue(name: str) -> str:
-    """The name of a queue, from the query or the path.
-
-    Raises:
-        Problem: bad_filter.
-    """
-    if not is_name(name):
-        problem = f"{kind_and_length(name)} is no name: 1 to 100 of [A-Za-z0-9._@+-], the first a letter or digit"
-        raise parameter_problem("queue", problem)
-    return name
-
-
-def durability_of(given: dict[str, str]) -> str | None:
-    """``durability``.
-
-    Raises:
-        Problem: bad_filter.
-    """
-    asked = given.get("durability")
-    if asked is not None and not is_durability(asked):
-        raise parameter_problem("durability", "must be memory, fsync or replicas:n (n of 1..99)")
-    return asked
-
-
-def traceparent_of(request: Request) -> str | None:
-    """The request's own trace, where it is valid."""
-    given = request.headers.get("traceparent")
-    return given if trace.valid(given) else None
 
 
 def location(task_id: str, queue: str) -> str:

@@ -1,0 +1,108 @@
+"""The endpoints of queues: their figures, pauses and limits."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from redsched.model.task import QueueStats
+from redsched.steps.queues import is_queue, some_queues
+from redsched.web import bodies
+from redsched.web.http import (
+    Endpoints,
+    Json,
+    limit_of,
+    named_queue,
+    parameters,
+)
+from redsched.web.problems import Problem, parameter_problem
+from redsched.wire.codec import is_name
+
+
+class Items(msgspec.Struct):
+    """One page of queues."""
+
+    items: list[QueueStats]
+    next_cursor: str | None = None
+
+
+class PauseBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``{"type": "email.send", "reason": "provider down", "until": "..."}``; without type and key, the whole queue."""
+
+    type: str | None = None
+    key: str | None = None
+    reason: str = ""
+    until: int | str | None = None
+
+
+class LimitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``{"most_finished": 500000, "most_dead": "none"}``; null for the default."""
+
+    most_finished: int | str | msgspec.UnsetType | None = msgspec.UNSET
+    most_dead: int | str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+LIMIT = msgspec.json.Decoder(LimitBody)
+PAUSE = msgspec.json.Decoder(PauseBody)
+
+
+class QueuesApi(Endpoints):
+    """``/v1/queues``."""
+
+    def routes(self) -> list[Route]:
+        """The routes, each method of a path apart."""
+        return [
+            Route("/v1/queues", self.queues, methods=["GET"]),
+            Route("/v1/queues/{queue}", self.queue, methods=["GET"]),
+            Route("/v1/queues/{queue}/paused", self.paused, methods=["GET"]),
+            Route("/v1/queues/{queue}", self.act, methods=["POST"]),
+            Route("/v1/queues/{queue}", self.limit, methods=["PATCH"]),
+        ]
+
+    async def queues(self, request: Request) -> Response:
+        """Depths of the queues, in order of their names."""
+        given = parameters(request, "limit", "cursor")
+        limit, after = limit_of(given, 100), given.get("cursor", "")
+        if after and not is_name(after):
+            raise parameter_problem("cursor", "is not one that a page answered", code="bad_cursor")
+        names = await self._client.transport.steps("queues", some_queues(self._client.cell_keys, after, limit + 1))
+        stats = await self._client.stats(names[:limit]) if names else []
+        return Json(Items(stats, names[limit - 1] if len(names) > limit else None))
+
+    async def queue(self, request: Request) -> Response:
+        """Depths of one queue."""
+        name = named_queue(request.path_params["queue"])
+        parameters(request)
+        if not await self._client.transport.steps("queues", is_queue(self._client.cell_keys, name)):
+            raise Problem("queue_not_found", f"no queue {name!r}")
+        (stats,) = await self._client.stats([name])
+        return Json(stats)
+
+    async def paused(self, request: Request) -> Response:
+        """What is paused in a queue."""
+        parameters(request)
+        return Json({"items": await self._client.paused(named_queue(request.path_params["queue"]))})
+
+    async def act(self, request: Request) -> Response:
+        """``POST /v1/queues/{queue}:pause`` and ``:resume``."""
+        queue, _, verb = request.path_params["queue"].rpartition(":")
+        if verb not in ("pause", "resume") or not queue:
+            raise Problem("not_found", "a queue is acted on by :pause, :resume after its name; nothing was done")
+        named_queue(queue)
+        parameters(request)
+        most, drain = bodies.SMALL_BODY, self._settings.max_body_bytes
+        body = await bodies.read_optional(request, PAUSE, most, drain) or PauseBody()
+        if verb == "resume":
+            resumed = await self._client.resume(queue, type=body.type, key=body.key)
+            return Json({"queue": queue, "status": "resumed" if resumed else "active"})
+        await self._client.pause(queue, type=body.type, key=body.key, reason=body.reason, until=body.until)
+        return Json({"queue": queue, "status": "paused"})
+
+    async def limit(self, request: Request) -> Response:
+        """How many finished and dead tasks a queue keeps."""
+        queue = named_queue(request.path_params["queue"])
+        parameters(request)
+        body = bodies.decode(LIMIT, await self._raw(request, bodies.SMALL_BODY))
+        return Json(await self._client.limit(queue, **msgspec.to_builtins(body)))
