@@ -8,7 +8,7 @@
 -- ARGV   ttl_ms    int     how long it is kept
 -- REPLY  word              stored | given up | lapsed (the reservation is not there any more): nothing was written
 -- FLAGS  none
--- USES   clock
+-- USES   nothing
 
 local answer, body, status, location, text, ttl = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 

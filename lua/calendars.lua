@@ -4,11 +4,11 @@
 -- ARGV   none
 -- REPLY  {name, dates, ...}  dates: JSON
 -- FLAGS  no-writes
--- USES   read, schedule
+-- USES   safe, schedules
 
-local flat, reply = soft('HGETALL', prefix_of(KEYS[1]) .. 'calendars') or {}, {}
+local flat, reply = safe.call('HGETALL', schedules.prefix_of(KEYS[1]) .. 'calendars') or {}, {}
 for i = 1, #flat, 2 do
-  if flat[i] ~= CHANGES and flat[i] ~= REPLANNED then
+  if flat[i] ~= schedules.CHANGES and flat[i] ~= schedules.PLANNED then
     reply[#reply + 1] = flat[i]
     reply[#reply + 1] = flat[i + 1]
   end

@@ -6,13 +6,13 @@
 -- ARGV   id...   string  1..1000 ids
 -- REPLY  {word...}       cancelled | requested (running: its worker is told at the next renewal) | finished | missing, in order
 -- FLAGS  allow-oom
--- USES   clock, keys, drain, stop
+-- USES   clock, keys, memory, cancel
 
-local q = open(KEYS[1])
-local now, reason = clock(q.prefix, ARGV[1]), string.sub(ARGV[2], 1, 200)
+local q = keys.open(KEYS[1])
+local now, reason = clock.now(q.prefix, ARGV[1]), string.sub(ARGV[2], 1, 200)
 if reason == '' then reason = 'cancelled' end
-drain(q)
+memory.drain(q)
 
 local answers = {}
-for i = 3, #ARGV do answers[i - 2] = stop_task(q, ARGV[i], now, reason) end
+for i = 3, #ARGV do answers[i - 2] = cancel.task(q, ARGV[i], now, reason) end
 return answers

@@ -11,42 +11,42 @@
 -- REPLY  {now, more, task...}  more: 1 where there may be more to claim; each task {number of the queue, id, attempt,
 --                          due_at, type, payload, timeout_ms, headers, traceparent, content_type, max_attempts, expires_at}
 -- FLAGS  allow-oom
--- USES   budget, clock, keys, read, trouble, drain, ready, isolate, start, claimed
+-- USES   budget, clock, keys, safe, errors, memory, streams, isolation, claim
 
-local queues, consumer, nonce = open_all(KEYS), ARGV[2], ARGV[3]
+local queues, consumer, nonce = keys.open_all(KEYS), ARGV[2], ARGV[3]
 local want, lease = math.min(tonumber(ARGV[4]), 1000), math.max(1000, math.min(tonumber(ARGV[5]), 3600000))
-local prefix, now = queues[1].prefix, clock(queues[1].prefix, ARGV[1])
+local prefix, now = queues[1].prefix, clock.now(queues[1].prefix, ARGV[1])
 local reply = {now, 0}
-for i = 7, #ARGV, 3 do if not is_entry(ARGV[i]) then return redis.error_reply('RS_INVALID 1 bell is no entry') end end
-drain(queues[1])
-if claimed_before(prefix .. 'claimed:' .. consumer, nonce, queues, now, reply) then return reply end
+for i = 7, #ARGV, 3 do if not streams.parse_entry(ARGV[i]) then return redis.error_reply('RS_INVALID 1 bell is no entry') end end
+memory.drain(queues[1])
+if claim.repeated(prefix .. 'claimed:' .. consumer, nonce, queues, now, reply) then return reply end
 local MOST_BYTES, MOST_LOOKS, A_PAGE = 1048576, 300, 100   -- of payloads, but for the last; units; entries read at once
 local looks, starts, started, bytes, is_full = 2 * want + 64, {}, 0, 0, false
-local rung, read_to, home = {}, {}, {}                -- by stream: entries of bells; the last read from its head; its queue
+local rung, read_to, home = {}, {}, {}                  -- by stream: entries of bells; the last read from its head; its queue
 
--- Answers whether the call starts no more: by number, payloads, or the time to look, which is not asked after each plain one.
+-- Answers whether the call starts no more: by number, payloads or its budget, which is not asked after each plain task.
 local function look(number, entry, id, asked)
   looks = looks - 1
-  CALL.units = CALL.units + 1
-  local task = startable(queues[number], id, entry, now, asked)
+  budget.call.units = budget.call.units + 1
+  local task = claim.startable(queues[number], id, entry, now, asked)
   if task then
     task.q, task.number, task.id = queues[number], number, id
     started = started + 1
     starts[started] = task
     bytes = bytes + #task[4]
   end
-  return started >= want or looks <= 0 or bytes >= MOST_BYTES or (asked or looks % 4 == 0) and is_over(MOST_LOOKS)
+  return started >= want or looks <= 0 or bytes >= MOST_BYTES or (asked or looks % 4 == 0) and budget.is_spent(MOST_LOOKS)
 end
 
 local function leave_out(number, id, trouble)
-  set_aside_or_raise(queues[number], id, now, trouble)
+  isolation.set_aside_or_raise(queues[number], id, now, trouble)
   is_full = looks <= 0
   return is_full
 end
 
-for_each(#ARGV - 5, 3, function(i)                    -- those that are left find a later claim in their streams
-  local number, priority, at = tonumber(ARGV[i + 5]), is_entry(ARGV[i + 6])
-  local stream = stream_of(queues[number], priority)
+errors.for_each(#ARGV - 5, 3, function(i)               -- a later claim finds those that are left in their streams
+  local number, priority, at = tonumber(ARGV[i + 5]), streams.parse_entry(ARGV[i + 6])
+  local stream = streams.of(queues[number], priority)
   local bells = rung[stream] or {}
   rung[stream], home[stream] = bells, queues[number]
   is_full = not bells[at] and look(number, ARGV[i + 6], ARGV[i + 7], true)
@@ -55,18 +55,18 @@ for_each(#ARGV - 5, 3, function(i)                    -- those that are left fin
 end, function(i, trouble)
   return leave_out(tonumber(ARGV[i + 5]), ARGV[i + 7], trouble)
 end)
-for _, priority in ipairs(PRIORITIES) do
+for _, priority in ipairs(streams.PRIORITIES) do
   for number, q in ipairs(queues) do
-    local stream, from, short = stream_of(q, priority), '-', false
+    local stream, from, short = streams.of(q, priority), '-', false
     local bells = rung[stream] or {}
     while not short and not is_full do
       local most = math.min(want - started, looks, A_PAGE)
-      local entries = soft('XRANGE', stream, from, '+', 'COUNT', most) or {}
+      local entries = safe.call('XRANGE', stream, from, '+', 'COUNT', most) or {}
       home[stream] = q
-      if #entries > 0 then for_each(#entries, 1, function(i)
-        local at, fields = entries[i][1], entries[i][2]
+      if #entries > 0 then errors.for_each(#entries, 1, function(i)
+        local at, values = entries[i][1], entries[i][2]
         read_to[stream] = at
-        is_full = not bells[at] and look(number, priority .. '/' .. at, fields[2], fields[3])
+        is_full = not bells[at] and look(number, priority .. '/' .. at, values[2], values[3])
         return is_full
       end, function(i, trouble) return leave_out(number, entries[i][2][2], trouble) end) end
       short, from = #entries < most, '(' .. (read_to[stream] or '0')
@@ -74,7 +74,7 @@ for _, priority in ipairs(PRIORITIES) do
   end
 end
 if is_full then reply[2] = 1 end
-if started > 0 then begin(starts, now, lease, nonce, consumer, reply) end
-leave_streams(read_to, rung, home)
-if started > 0 then remember_claim(prefix .. 'claimed:' .. consumer, nonce, starts, lease) end
+if started > 0 then claim.begin(starts, now, lease, nonce, consumer, reply) end
+claim.trim_streams(read_to, rung, home)
+if started > 0 then claim.remember(prefix .. 'claimed:' .. consumer, nonce, starts, lease) end
 return reply

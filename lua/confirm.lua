@@ -8,29 +8,31 @@
 -- REPLY  {word...}       confirmed | abandoned | refused (another token, or it was not submitted as held) | missing | the state
 --                        of one that has ended, in order
 -- FLAGS  allow-oom
--- USES   clock, keys, drain, conditions, tie, stop, wait, decide
+-- USES   clock, keys, hash, memory, cancel, conditions, blocked, verdicts
 
-local q, action, token = open(KEYS[1]), ARGV[2], ARGV[3]
-local now = clock(q.prefix, ARGV[1])
-if action ~= 'confirm' and action ~= 'abandon' then return redis.error_reply('RS_INVALID 1 action must be confirm or abandon') end
-drain(q)
+local q, action, token = keys.open(KEYS[1]), ARGV[2], ARGV[3]
+local now = clock.now(q.prefix, ARGV[1])
+if action ~= 'confirm' and action ~= 'abandon' then
+  return redis.error_reply('RS_INVALID 1 action must be confirm or abandon')
+end
+memory.drain(q)
 
 local answers = {}
 for i = 4, #ARGV do
   local id, answer = ARGV[i], 'missing'
-  local f = is_id(id) and read_planned(q, id)
-  local plan = f and f.conditions and known_plan(f.conditions)
-  if f and not LIVE[f.state] then
+  local f = keys.is_id(id) and blocked.read(q, id)
+  local plan = f and f.conditions and conditions.known(f.conditions)
+  if f and not hash.LIVE[f.state] then
     answer = f.confirmed and action == 'confirm' and 'confirmed' or string.sub(f.state, 1, 20)
   elseif f and not (plan and plan.hold and plan.hold.token == token) then
     answer = 'refused'
   elseif f and action == 'abandon' then
     answer = f.confirmed and 'refused' or 'abandoned'
-    if not f.confirmed then stop_task(q, id, now, 'abandoned') end
+    if not f.confirmed then cancel.task(q, id, now, 'abandoned') end
   elseif f then
     answer = 'confirmed'
     redis.call('HSET', q.task .. id, 'confirmed', 1)
-    consider(q, id, now)
+    verdicts.look_again(q, id, now)
   end
   answers[i - 3] = answer
 end

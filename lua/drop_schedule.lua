@@ -5,16 +5,16 @@
 -- ARGV   id...      string  1..1000 schedules
 -- REPLY  {word...}          dropped | missing, in order
 -- FLAGS  allow-oom
--- USES   clock, keys, event, drain, schedule
+-- USES   clock, keys, events, memory, schedules
 
-local key, prefix, answers = KEYS[1], prefix_of(KEYS[1]), {}
-clock(prefix, ARGV[1])
-drain({due = key})
+local key, prefix, answers = KEYS[1], schedules.prefix_of(KEYS[1]), {}
+clock.now(prefix, ARGV[1])
+memory.drain({due = key})
 for i = 2, math.min(#ARGV, 1001) do
-  local s = read_schedule(prefix, ARGV[i])
-  local gone = is_name(ARGV[i]) and redis.call('UNLINK', prefix .. 'schedule:' .. ARGV[i]) or 0
+  local s = schedules.read(prefix, ARGV[i])
+  local gone = keys.is_name(ARGV[i]) and redis.call('UNLINK', prefix .. 'schedule:' .. ARGV[i]) or 0
   redis.call('ZREM', key, ARGV[i])
-  if s then event(open(prefix .. 'due:' .. home_of(s)), 'schedule_dropped', s.id) end
+  if s then events.tell(keys.open(prefix .. 'due:' .. schedules.queue_of(s)), 'schedule_dropped', s.id) end
   answers[i - 1] = gone == 1 and 'dropped' or 'missing'
 end
 return answers

@@ -7,12 +7,13 @@
 --                           with each change of a calendar; each schedule {id, field, value, ...}; {id} where its hash is gone. A long
 --                           payload is left out, and fewer are told where they are large: then next is now
 -- FLAGS  no-writes
--- USES   budget, clock, check, read, schedule
+-- USES   budget, clock, check, safe, schedules
 
-local prefix = prefix_of(KEYS[1])
-local now, limit = clock(prefix, ARGV[1]), math.max(1, math.min(tonumber(ARGV[2]), 500))
+local prefix = schedules.prefix_of(KEYS[1])
+local now, limit = clock.now(prefix, ARGV[1]), math.max(1, math.min(tonumber(ARGV[2]), 500))
 local ids = redis.call('ZRANGE', KEYS[1], '-inf', now, 'BYSCORE', 'LIMIT', 0, limit + 1)
-local following = redis.call('ZRANGE', KEYS[1], '(' .. text(now), '(' .. text(NEVER), 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+local following = redis.call('ZRANGE', KEYS[1], '(' .. clock.text(now), '(' .. clock.text(schedules.NEVER), 'BYSCORE',
+  'LIMIT', 0, 1, 'WITHSCORES')
 local first = following[2] and math.floor(tonumber(following[2])) or -1
 if #ids > limit then first = now end
 
@@ -20,23 +21,23 @@ if #ids > limit then first = now end
 local LONG = 4096
 local function due_line(key, id)
   local line, flat = {id}, nil
-  if (soft('HSTRLEN', key, 'task:payload') or 0) <= LONG then
-    flat = soft('HGETALL', key) or {}
+  if (safe.call('HSTRLEN', key, 'task:payload') or 0) <= LONG then
+    flat = safe.call('HGETALL', key) or {}
     for n = 1, #flat do line[n + 1] = flat[n] end
-    for n = 2, #line do weigh(#line[n] / 16384) end
-    weigh(0.5)
+    for n = 2, #line do budget.spend(#line[n] / 16384) end
+    budget.spend(0.5)
     return line
   end
   for _, name in ipairs(redis.call('HKEYS', key)) do
     local value = name ~= 'task:payload' and redis.call('HGET', key, name)
     if value then line[#line + 1], line[#line + 2] = name, value end
-    weigh(0.25 + #(value or '') / 16384)
+    budget.spend(0.25 + #(value or '') / 16384)
   end
   return line
 end
-local reply = {now, first, whole(soft('HGET', prefix .. 'calendars', CHANGES) or '', 0, 1e15) or 0}
+local reply = {now, first, check.whole(safe.call('HGET', prefix .. 'calendars', schedules.CHANGES) or '', 0, 1e15) or 0}
 for i = 1, math.min(#ids, limit) do
-  if is_over() then
+  if budget.is_spent() then
     reply[2] = now
     break
   end

@@ -8,29 +8,34 @@
 -- REPLY  {heard, more, task...}  listeners told; 1 where a mover goes on telling others or making tasks of more rules;
 --                       <queue>/<id> of tasks made by rules; error RS_INVALID 1 <field> <why> before anything is written
 -- FLAGS  none
--- USES   clock, keys, check, read, event, json, plan, hold, rule, crowd
+-- USES   clock, keys, check, safe, events, json, schema, reminders, rules, listeners
 
-local fact, data, ttl, id = KEYS[1], ARGV[2], whole(ARGV[3], 1000, 31536000000), ARGV[4]
+local fact, data, ttl, id = KEYS[1], ARGV[2], check.whole(ARGV[3], 1000, 31536000000), ARGV[4]
 local prefix, name = string.match(fact, '^({[^{}]+}:)fact:(.+)$')
-if not prefix or not is_fact(name) then return redis.error_reply('RS_KEYS the key must be {namespace}:fact:<event>:<subject>') end
-if not is_name(string.match(name, '^[^:]+')) then return redis.error_reply('RS_INVALID 1 event must be 1 to 100 of [A-Za-z0-9._@+-]') end
-if not is_id(id) then return redis.error_reply('RS_INVALID 1 id must be 1 to 128 of [A-Za-z0-9._@+:-]') end
+if not prefix or not schema.is_fact(name) then
+  return redis.error_reply('RS_KEYS the key must be {namespace}:fact:<event>:<subject>')
+end
+if not keys.is_name(string.match(name, '^[^:]+')) then
+  return redis.error_reply('RS_INVALID 1 event must be 1 to 100 of [A-Za-z0-9._@+-]')
+end
+if not keys.is_id(id) then return redis.error_reply('RS_INVALID 1 id must be 1 to 128 of [A-Za-z0-9._@+:-]') end
 if not ttl then return redis.error_reply('RS_INVALID 1 ttl must be ms, a second to a year') end
 if #data > 65536 then return redis.error_reply('RS_INVALID 1 data is too long') end
-if not is_json(data) then return redis.error_reply('RS_INVALID 1 data must be JSON') end
-local now = clock(prefix, ARGV[1])
+if not json.is_valid(data) then return redis.error_reply('RS_INVALID 1 data must be JSON') end
+local now = clock.now(prefix, ARGV[1])
 
 local AT_ONCE, MOST = 32, 200                           -- listeners; units of work for rules, as budget counts them
-local many = (soft('ZCARD', prefix .. 'listeners:' .. name) or 0) > AT_ONCE
+local many = (safe.call('ZCARD', prefix .. 'listeners:' .. name) or 0) > AT_ONCE
 redis.call('SET', fact, data, 'PX', ttl)
-if many then tell_later(prefix, name, now, '') end   -- before a rule: whoever stops half-way, all are told
-event({prefix = prefix, name = ''}, 'emitted', name)
-local made, last_rule, ruled_later = follow_rules(prefix, happening(name, id, data), '', MOST, now)
+-- before any rule: if this stops half-way, all listeners are still told
+if many then listeners.tell_later(prefix, name, now, '') end
+events.tell({prefix = prefix, name = ''}, 'emitted', name)
+local made, last_rule, ruled_later = rules.follow(prefix, rules.happening(name, id, data), '', MOST, now)
 if last_rule then
-  remind(prefix, 'rules/' .. id .. '/' .. name, 0)
-  keep_cursor(prefix, 'rules/' .. id .. '/' .. name, last_rule .. ' ' .. data)
+  reminders.add(prefix, 'rules/' .. id .. '/' .. name, 0)
+  reminders.keep_cursor(prefix, 'rules/' .. id .. '/' .. name, last_rule .. ' ' .. data)
 end
 if many then return {0, 1, unpack(made)} end
-local told, last, _, left = tell_listeners(prefix, name, '', 2 * AT_ONCE + 2, now, now)
-if last then tell_later(prefix, name, now, last) end
+local told, last, _, left = listeners.tell(prefix, name, '', 2 * AT_ONCE + 2, now, now)
+if last then listeners.tell_later(prefix, name, now, last) end
 return {told, (last or left > 0 or last_rule or ruled_later) and 1 or 0, unpack(made)}

@@ -10,45 +10,45 @@
 --                     {digest, other tasks in it so far, the one that they are merged into} · {newer, conditions} (only a newer redsched
 --                     knows them all) · {ready, entries in the queue} · {running, how many} · {mover, 1 where one acts} · {event, ms, ...}
 -- FLAGS  no-writes
--- USES   clock, keys, read, event, ready, conditions, facts, tie, finish, wait, stops
+-- USES   clock, keys, safe, hash, streams, conditions, facts, links, blocked, pauses
 
-local q, id = open(KEYS[1]), ARGV[2]
-local now = clock(q.prefix, ARGV[1])
-local f = is_id(id) and read_planned(q, id)
+local q, id = keys.open(KEYS[1]), ARGV[2]
+local now = clock.now(q.prefix, ARGV[1])
+local f = keys.is_id(id) and blocked.read(q, id)
 local reply = {now, f and redis.call('HGETALL', q.task .. id) or {}}
 local function tell(...) reply[#reply + 1] = {...} end
 for word, set in pairs({due = q.due, held = q.held, lease = q.running}) do
-  local score = soft('ZSCORE', set, id)
+  local score = safe.call('ZSCORE', set, id)
   if score then tell(word, math.floor(math.max(0, math.min(tonumber(score), 9e15)))) end
 end
 for _, reason in ipairs({'missing', 'wrong type', 'bad id', 'bad time', 'malformed'}) do
-  if soft('ZSCORE', q.quarantine, reason .. ':' .. string.sub(id, 1, 128)) then tell('quarantined', reason) end
+  if safe.call('ZSCORE', q.quarantine, reason .. ':' .. string.sub(id, 1, 128)) then tell('quarantined', reason) end
 end
-local about = f and read(q.task .. id, 'type', 'key') or {}
-for what, line in pairs(stops_of(q, 'queue', 'type:' .. (about[1] or ''), 'key:' .. (about[2] or ''))) do
+local about = f and hash.read(q.task .. id, 'type', 'key') or {}
+for what, line in pairs(pauses.of(q, 'queue', 'type:' .. (about[1] or ''), 'key:' .. (about[2] or ''))) do
   local till, since, reason = string.match(line, '^(%d+) (%d+) (.*)$')
-  if is_stopped(line, now) then tell('stop', what, tonumber(till or 0), tonumber(since or 0), reason or line) end
+  if pauses.is_active(line, now) then tell('stop', what, tonumber(till or 0), tonumber(since or 0), reason or line) end
 end
 
 local function tell_test(test)
   for _, one in ipairs(test.all or test.any or {}) do tell_test(one) end
   if not test.fact then return end
-  local value = fact_of(q.prefix, test.fact, test.field)
+  local value = facts.value(q.prefix, test.fact, test.field)
   tell('fact', test.field and test.fact .. '#' .. test.field or test.fact, string.sub(value or '', 1, 200), value and 1 or 0)
 end
 local plan, newer = nil, false
-if f and f.conditions then plan, newer = known_plan(f.conditions) end
+if f and f.conditions then plan, newer = conditions.known(f.conditions) end
 if newer then tell('newer', 'conditions') end
 if plan then
-  for _, name in ipairs(facts_of(plan)) do tell_test({fact = name}) end
+  for _, name in ipairs(conditions.facts(plan)) do tell_test({fact = name}) end
   for _, which in ipairs({'unless', 'only_if'}) do
     if plan[which] then
       tell_test(plan[which])
-      tell(which, holds(q.prefix, plan[which]) and 1 or 0)
+      tell(which, facts.holds(q.prefix, plan[which]) and 1 or 0)
     end
   end
-  for _, line in ipairs(lines_of(plan, f.key)) do
-    local rank = soft('ZRANK', q.line .. line, id)
+  for _, line in ipairs(links.lines_of(plan, f.key)) do
+    local rank = safe.call('ZRANK', q.line .. line, id)
     if rank then tell('line', line, redis.call('ZRANGE', q.line .. line, 0, 0)[1], rank) end
   end
   if plan.after then
@@ -61,16 +61,16 @@ if plan then
     tell('parents', tonumber(found[1] or 0), tonumber(found[2] or 0), found[3] or '', one)
   end
   if plan.digest then
-    local others = f.into and (soft('ZCARD', q.digest_members .. f.into) or 0) - 1 or 0
-    tell('digest', math.max(others, 0), f.into and soft('ZRANGE', q.digest_members .. f.into, 0, 0)[1] or id)
+    local others = f.into and (safe.call('ZCARD', q.digest_members .. f.into) or 0) - 1 or 0
+    tell('digest', math.max(others, 0), f.into and safe.call('ZRANGE', q.digest_members .. f.into, 0, 0)[1] or id)
   end
 end
 local waiting = {}
-for i, priority in ipairs(PRIORITIES) do waiting[i] = soft('XLEN', stream_of(q, priority)) or 0 end
+for i, priority in ipairs(streams.PRIORITIES) do waiting[i] = safe.call('XLEN', streams.of(q, priority)) or 0 end
 tell('ready', waiting[1] + waiting[2] + waiting[3])
-tell('running', soft('ZCARD', q.running) or 0)
+tell('running', safe.call('ZCARD', q.running) or 0)
 tell('mover', redis.call('EXISTS', q.prefix .. 'mover'))
-for _, entry in ipairs(soft('XREVRANGE', q.prefix .. 'events', '+', '-', 'COUNT', 1000) or {}) do
+for _, entry in ipairs(safe.call('XREVRANGE', q.prefix .. 'events', '+', '-', 'COUNT', 1000) or {}) do
   local told = {}
   for i = 1, #entry[2], 2 do told[entry[2][i]] = entry[2][i + 1] end
   if told.id == id and told.queue == q.name then

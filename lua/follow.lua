@@ -6,22 +6,24 @@
 -- REPLY  word            followed | refused (it does not wait for its confirmation, or comes after none) | missing; error
 --                        RS_INVALID <ref, from 1> after <why> before anything is written: not there, or it comes after the task
 -- FLAGS  none
--- USES   keys, plan, conditions, tie, circle, wait
+-- USES   keys, schema, conditions, links, circles, blocked
 
-local q, id = open(KEYS[1]), ARGV[1]
+local q, id = keys.open(KEYS[1]), ARGV[1]
 local refs = {}
 for i = 2, math.min(#ARGV, 1001) do
   local home, parent
-  if is_ref(ARGV[i]) then home, parent = ref_of(q, ARGV[i]) end
+  if schema.is_ref(ARGV[i]) then home, parent = conditions.resolve(q, ARGV[i]) end
   if not home or redis.call('EXISTS', home.task .. parent) == 0 then
     return redis.error_reply('RS_INVALID ' .. (i - 1) .. ' after names a task that is not there')
   end
   refs[i - 1] = ARGV[i]
 end
-local f = is_id(id) and read_planned(q, id)
+local f = keys.is_id(id) and blocked.read(q, id)
 if not f then return 'missing' end
-local plan = f.conditions and known_plan(f.conditions)
+local plan = f.conditions and conditions.known(f.conditions)
 if f.state ~= 'held' or f.blocked ~= 'confirm' or not plan or not plan.after then return 'refused' end
-if CIRCLES.of(q, id, refs, {}, CIRCLES.most) then return redis.error_reply('RS_INVALID 1 after names a task that comes after this one') end
-follow(q, id, refs)
+if circles.find(q, id, refs, {}, circles.MOST) then
+  return redis.error_reply('RS_INVALID 1 after names a task that comes after this one')
+end
+links.follow(q, id, refs)
 return 'followed'

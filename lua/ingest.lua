@@ -7,24 +7,24 @@
 -- REPLY  {now, created, refused, left, ...}  three numbers per queue: tasks made; entries whose id went into the
 --                      quarantine, for a field that cannot be used or an id of another task; entries left
 -- FLAGS  allow-oom
--- USES   budget, clock, keys, read, stats, drain, finish, inbox
+-- USES   budget, clock, keys, safe, stats, memory, endings, inbox
 
-local queues, limit = open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
-local now = clock(queues[1].prefix, ARGV[1])
-drain(queues[1])
+local queues, limit = keys.open_all(KEYS), math.min(tonumber(ARGV[2]), 500)
+local now = clock.now(queues[1].prefix, ARGV[1])
+memory.drain(queues[1])
 
 local reply, numbers = {now}, {}
 for number, q in ipairs(queues) do
   numbers[q], q.created, q.refused, q.taken, q.is_skipped = number, 0, 0, 0, false
 end
-for turn, q in ipairs(SHARE.in_turn(queues, now)) do
-  q.is_skipped = SHARE.give(#queues - turn + 1) or limit <= 0
-  if not q.is_skipped then limit = limit - INBOX.take(q, queues, numbers[q], limit, now) end
-  count_created(q, now, q.created)
-  tell_aside(q, now)
+for turn, q in ipairs(budget.in_turn(queues, now)) do
+  q.is_skipped = budget.share(#queues - turn + 1) or limit <= 0
+  if not q.is_skipped then limit = limit - inbox.take(q, queues, numbers[q], limit, now) end
+  stats.count_created(q, now, q.created)
+  endings.tell_quarantined(q, now)
 end
 for _, q in ipairs(queues) do
-  local left = (q.taken > 0 or q.is_skipped) and soft('XLEN', q.inbox) or 0
+  local left = (q.taken > 0 or q.is_skipped) and safe.call('XLEN', q.inbox) or 0
   reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = q.created, q.refused, left
 end
 return reply

@@ -13,10 +13,10 @@
 --                         all were: or parts, that number, and what the cursor is to be for the next, after parts. Each fault {kind: task, entry, pending or key, name, broken rules,
 --                         mark: what must stay the same for it to be the same fault, task id}
 -- FLAGS  no-writes
--- USES   budget, clock, keys, check, read, ready, page, view, inspected
+-- USES   budget, clock, keys, check, safe, pages, streams, task_view, inspect
 
-local q, what, cursor, limit = open(KEYS[1]), ARGV[2], ARGV[3], math.max(1, math.min(tonumber(ARGV[4]), 500))
-local now = clock(q.prefix, ARGV[1])
+local q, what, cursor, limit = keys.open(KEYS[1]), ARGV[2], ARGV[3], math.max(1, math.min(tonumber(ARGV[4]), 500))
+local now = clock.now(q.prefix, ARGV[1])
 local reply = {now, '', 0}
 
 local of_pending = string.match(what, '^pending/(%a+)$')
@@ -25,40 +25,40 @@ if what == 'tasks' or what == 'keys' or what == 'entries' or what == 'pendings' 
   for i = 5, math.min(#ARGV, 504) do
     local name = ARGV[i]
     local priority, at = string.match(name, '^(%a+)/(.+)$')
-    local found, stream = entry_at(q, name)
-    if is_over(500) then reply[2] = text(i - 5) break end
-    if what == 'tasks' then INSPECT.task(reply, q, name, now) end
-    if what == 'keys' then rest, part = INSPECT.key(reply, q, name, part), part and '' end
-    if rest then reply[2] = 'parts ' .. text(i - 5) .. ' ' .. rest break end
-    if what == 'entries' and found then INSPECT.entry(reply, q, priority, found) end
-    if what == 'pendings' and stream and #soft('XPENDING', stream, 'workers', at, at, 1) > 0 then
-      INSPECT.pending(reply, q, priority, at)
+    local found, stream = task_view.entry_at(q, name)
+    if budget.is_spent(500) then reply[2] = clock.text(i - 5) break end
+    if what == 'tasks' then inspect.task(reply, q, name, now) end
+    if what == 'keys' then rest, part = inspect.key(reply, q, name, part), part and '' end
+    if rest then reply[2] = 'parts ' .. clock.text(i - 5) .. ' ' .. rest break end
+    if what == 'entries' and found then inspect.entry(reply, q, priority, found) end
+    if what == 'pendings' and stream and #safe.call('XPENDING', stream, 'workers', at, at, 1) > 0 then
+      inspect.pending(reply, q, priority, at)
     end
   end
-elseif PRIORITY[of_pending or what] then
+elseif check.PRIORITIES[of_pending or what] then
   local from = cursor == '' and '-' or '(' .. cursor
-  local stream = stream_of(q, of_pending or what)
-  local page = of_pending and (soft('XPENDING', stream, 'workers', from, '+', limit) or {})
+  local stream = streams.of(q, of_pending or what)
+  local page = of_pending and (safe.call('XPENDING', stream, 'workers', from, '+', limit) or {})
     or redis.call('XRANGE', stream, from, '+', 'COUNT', limit)
   for i, found in ipairs(page) do
-    if is_over() then break end
-    if of_pending then INSPECT.pending(reply, q, of_pending, found[1]) else INSPECT.entry(reply, q, what, found) end
-    weigh(1)
+    if budget.is_spent() then break end
+    if of_pending then inspect.pending(reply, q, of_pending, found[1]) else inspect.entry(reply, q, what, found) end
+    budget.spend(1)
     if i < #page or i == limit then reply[2] = found[1] else reply[2] = '' end
   end
-elseif what == 'schedules' or IS_SET[what] then
-  local page, last, after = set_page(q[what] or q.prefix .. what, cursor, limit)
+elseif what == 'schedules' or task_view.IS_SET[what] then
+  local page, last, after = pages.of_set(q[what] or q.prefix .. what, cursor, limit)
   reply[2] = last
   for i, item in ipairs(page) do
-    if is_over() then reply[2] = after(i - 1) break end
-    weigh(0.5)
-    local is_task = q[what] and #ARGV > 4 and is_id(item[1]) and type_of(q.task .. item[1]) == 'hash'
+    if budget.is_spent() then reply[2] = after(i - 1) break end
+    budget.spend(0.5)
+    local is_task = q[what] and #ARGV > 4 and keys.is_id(item[1]) and safe.type_of(q.task .. item[1]) == 'hash'
     if is_task then
-      INSPECT.tell(reply, 'task', item[1], {})
+      inspect.tell(reply, 'task', item[1], {})
     elseif q[what] then
-      INSPECT.task(reply, q, item[1], now)
+      inspect.task(reply, q, item[1], now)
     else
-      INSPECT.key(reply, q, 'schedule:' .. item[1])
+      inspect.key(reply, q, 'schedule:' .. item[1])
     end
   end
 else

@@ -4,13 +4,13 @@
 -- ARGV   consumer  string  who leaves
 -- REPLY  left              number of streams that have forgotten it
 -- FLAGS  allow-oom
--- USES   keys, drain, ready
+-- USES   keys, memory, streams
 
-local queues, consumer, left = open_all(KEYS), ARGV[1], 0
-drain(queues[1])
+local queues, consumer, left = keys.open_all(KEYS), ARGV[1], 0
+memory.drain(queues[1])
 for _, q in ipairs(queues) do
-  for _, priority in ipairs(PRIORITIES) do
-    local stream = stream_of(q, priority)
+  for _, priority in ipairs(streams.PRIORITIES) do
+    local stream = streams.of(q, priority)
     local pending = redis.pcall('XPENDING', stream, 'workers', '-', '+', 1, consumer)
     if not pending.err and #pending == 0 then
       redis.call('XGROUP', 'DELCONSUMER', stream, 'workers', consumer)

@@ -6,14 +6,14 @@
 --                          is written
 -- REPLY  {n, n}            most_finished, most_dead as they are now; -1: no cap; error RS_INVALID 1 <field> <why>
 -- FLAGS  none
--- USES   clock, keys, event, stats, caps, sweeps
+-- USES   clock, keys, events, stats, caps, sweep
 
-local q = open(KEYS[1])
-local now = clock(q.prefix, ARGV[1])
+local q = keys.open(KEYS[1])
+local now = clock.now(q.prefix, ARGV[1])
 for i = 2, #ARGV, 2 do
   local field, value = ARGV[i], ARGV[i + 1] or ''
-  if not CAPS.usual[field] then return redis.error_reply('RS_INVALID 1 fields hold one that is unknown') end
-  if value ~= '' and not CAPS.meant(value) then
+  if not caps.USUAL[field] then return redis.error_reply('RS_INVALID 1 fields hold one that is unknown') end
+  if value ~= '' and not caps.parse(value) then
     return redis.error_reply('RS_INVALID 1 ' .. field .. ' must be a whole number, none or empty')
   end
 end
@@ -25,8 +25,8 @@ for i = 2, #ARGV, 2 do
   end
 end
 if #ARGV > 1 then
-  list_queue(q)
-  SWEEPS.soon(q, now)
-  event(q, 'limited', 'queue', unpack(ARGV, 2))
+  stats.add_queue(q)
+  sweep.soon(q, now)
+  events.tell(q, 'limited', 'queue', unpack(ARGV, 2))
 end
-return {CAPS.told(q, 'most_finished'), CAPS.told(q, 'most_dead')}
+return {caps.for_reply(q, 'most_finished'), caps.for_reply(q, 'most_dead')}

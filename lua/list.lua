@@ -10,37 +10,39 @@
 -- REPLY  {cursor, task...}  cursor '' on the last page; each task {id, score or stream entry, state, type, priority, attempt,
 --                        due_at, created_at, started_at, finished_at, expires_at, key, tags, worker, reason}
 -- FLAGS  no-writes
--- USES   budget, keys, read, finish, page
+-- USES   budget, keys, hash, pages
 
-local q, place, cursor, limit = open(KEYS[1]), ARGV[1], ARGV[2], math.max(1, math.min(tonumber(ARGV[3]), 1000))
+local q, place, cursor, limit = keys.open(KEYS[1]), ARGV[1], ARGV[2], math.max(1, math.min(tonumber(ARGV[3]), 1000))
 local only_type, only_state = ARGV[4], ARGV[5]
 local places = {due = q.due, held = q.held, running = q.running, finished = q.finished, dead = q.dead,
   quarantine = q.quarantine, ready = q.ready}
 if not places[place] then return redis.error_reply('RS_INVALID 1 place is unknown') end
 
 local found, next_cursor, after
-SHARE.new_call()
+budget.begin()
 if place == 'ready' then
-  found, next_cursor = stream_page(q, cursor, limit)
+  found, next_cursor = pages.of_streams(q, cursor, limit)
 else
-  found, next_cursor, after = set_page(places[place], cursor, limit, place == 'finished' or place == 'dead' or place == 'quarantine')
+  found, next_cursor, after = pages.of_set(places[place], cursor, limit, place == 'finished' or place == 'dead'
+    or place == 'quarantine')
 end
 
 local reply = {next_cursor}
 for i, item in ipairs(found) do
-  if is_over() then
+  if budget.is_spent() then
     reply[1] = after and after(i - 1) or found[i - 1][2]
     break
   end
-  weigh(0.5)
+  budget.spend(0.5)
   if place == 'quarantine' then
     reply[#reply + 1] = {item[1], item[2]}
   else
-    local task = is_id(item[1]) and read(q.task .. item[1], 'state', 'type', 'priority', 'attempt', 'due_at', 'created_at',
+    local task = keys.is_id(item[1]) and hash.read(q.task .. item[1], 'state', 'type', 'priority', 'attempt',
+      'due_at', 'created_at',
       'started_at', 'finished_at', 'expires_at', 'key', 'tags', 'worker', 'reason')
-    if task and (only_type == '' or task[2] == only_type) and (only_state == '' or state_of(task[1]) == only_state) then
-      reply[#reply + 1] = {item[1], item[2], state_of(task[1]), unpack(task, 2, 13)}
-      weigh((#(task[11] or '') + #(task[13] or '')) / 1024)
+    if task and (only_type == '' or task[2] == only_type) and (only_state == '' or hash.state_of(task[1]) == only_state) then
+      reply[#reply + 1] = {item[1], item[2], hash.state_of(task[1]), unpack(task, 2, 13)}
+      budget.spend((#(task[11] or '') + #(task[13] or '')) / 1024)
     end
   end
 end

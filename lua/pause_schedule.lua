@@ -7,14 +7,14 @@
 -- ARGV   until      int     ms since the epoch, after now; 0: until it is resumed
 -- REPLY  word               paused (again with another reason or end, too) | missing; error RS_INVALID 1 until <why>
 -- FLAGS  none
--- USES   clock, keys, check, schedule, pause
+-- USES   clock, keys, check, schedules
 
-local prefix = prefix_of(KEYS[1])
-local now, till, reason = clock(prefix, ARGV[1]), whole(ARGV[4] or '', 1e11, 4e12), ARGV[3]
-local s = read_schedule(prefix, ARGV[2])
+local prefix = schedules.prefix_of(KEYS[1])
+local now, till, reason = clock.now(prefix, ARGV[1]), check.whole(ARGV[4] or '', 1e11, 4e12), ARGV[3]
+local s = schedules.read(prefix, ARGV[2])
 if not till and (ARGV[4] or '0') ~= '0' then return redis.error_reply('RS_INVALID 1 until must be ms since the epoch, or 0') end
 if till and till <= now then return redis.error_reply('RS_INVALID 1 until does not lie after now') end
 if not s then return 'missing' end
-suspend(open(prefix .. 'due:' .. home_of(s)), s, now, reason ~= '' and reason or 'paused', till)
-save_schedule(s)
+schedules.pause(keys.open(prefix .. 'due:' .. schedules.queue_of(s)), s, now, reason ~= '' and reason or 'paused', till)
+schedules.save(s)
 return 'paused'

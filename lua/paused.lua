@@ -7,10 +7,10 @@
 -- REPLY  {stop...}       each {number of the queue, what, until (ms; 0: until it is resumed), since (ms), reason, tasks set
 --                        aside}; with a limit, {0, cursor} comes last: '' on the last page. A page may repeat some of another
 -- FLAGS  no-writes
--- USES   clock, keys, read, stops
+-- USES   clock, keys, safe, pauses
 
-local queues = open_all(KEYS)
-local now, reply = clock(queues[1].prefix, ARGV[1]), {}
+local queues = keys.open_all(KEYS)
+local now, reply = clock.now(queues[1].prefix, ARGV[1]), {}
 local limit = tonumber(ARGV[3] or '')
 local most = limit and math.max(1, math.min(limit, 1000)) or 1e9
 local from, at = string.match(ARGV[2] or '', '^(%d+)/(%d+)$')
@@ -18,9 +18,9 @@ local from, at = string.match(ARGV[2] or '', '^(%d+)/(%d+)$')
 local function tell(number, q, flat)
   for i = 1, #flat, 2 do
     local till, since, reason = string.match(flat[i + 1], '^(%d+) (%d+) (.*)$')
-    if is_stopped(flat[i + 1], now) then
+    if pauses.is_active(flat[i + 1], now) then
       reply[#reply + 1] = {number, flat[i], tonumber(till or 0), tonumber(since or 0), reason or flat[i + 1],
-        soft('ZCARD', q.stopped .. flat[i]) or 0}
+        safe.call('ZCARD', q.stopped .. flat[i]) or 0}
     end
   end
 end
@@ -28,7 +28,7 @@ end
 local following, looked = '', 0
 for number = tonumber(from or 1), #queues do
   repeat
-    local page = soft('HSCAN', queues[number].paused, at or '0', 'COUNT', math.min(most, 1000)) or {'0', {}}
+    local page = safe.call('HSCAN', queues[number].paused, at or '0', 'COUNT', math.min(most, 1000)) or {'0', {}}
     tell(number, queues[number], page[2])
     at, looked = page[1] ~= '0' and page[1] or nil, looked + 1 + #page[2] / 2
   until not at or looked >= most

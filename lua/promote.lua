@@ -8,42 +8,43 @@
 -- REPLY  {now, acting, moved, next_due, next_lease, ...}  ms; 1 or 0; then three numbers per queue: ids that left due,
 --                         earliest due time left and earliest end of a lease (ms; -1: none)
 -- FLAGS  allow-oom
--- USES   budget, clock, keys, read, stats, drain, finish, judge, due
+-- USES   budget, clock, keys, safe, stats, memory, endings, promote
 
-local LATEST = 25                                       -- ids looked at from the other end where the oldest are all bad
-local queues, limit, mover = open_all(KEYS), math.min(tonumber(ARGV[2]), 500), ARGV[3]
+local LATEST = 25                                       -- ids looked at from the other end if the oldest are all bad
+local queues, limit, mover = keys.open_all(KEYS), math.min(tonumber(ARGV[2]), 500), ARGV[3]
 local prefix = queues[1].prefix
-local now = clock(prefix, ARGV[1])
-drain(queues[1])
+local now = clock.now(prefix, ARGV[1])
+memory.drain(queues[1])
 
-local acting, build = string.match(soft('GET', prefix .. 'mover') or '', '^(%S+) ?(%d*)$')   -- SET replaces a key of any type
+-- SET replaces a key of any type
+local acting, build = string.match(safe.call('GET', prefix .. 'mover') or '', '^(%S+) ?(%d*)$')
 local acts = not acting or acting == mover or (tonumber(build) or 0) < BUILD
 if acts then redis.call('SET', prefix .. 'mover', mover .. ' ' .. BUILD, 'PX', 1000) end
 local reply = {now, acts and 1 or 0}
 
 local hungry = {}
-for i, q in ipairs(SHARE.in_turn(queues, now)) do
+for i, q in ipairs(budget.in_turn(queues, now)) do
   q.seen, q.ready_now, q.moved, q.left, q.trouble, q.cut = {}, 0, 0, 0, nil, false
-  local part = math.ceil(limit / (#queues - i + 1))     -- one that has many due does not keep the others waiting
-  local work = SHARE.give(#queues - i + 1) and 0 or look_at_oldest(q, part, now)
+  local part = math.ceil(limit / (#queues - i + 1))     -- a queue with many due ids does not keep the others waiting
+  local work = budget.share(#queues - i + 1) and 0 or promote.judge_oldest(q, part, now)
   limit = limit - work
-  if work >= part or work > 0 and is_over() then hungry[#hungry + 1] = q end
+  if work >= part or work > 0 and budget.is_spent() then hungry[#hungry + 1] = q end
 end
 for i, q in ipairs(hungry) do
-  if not SHARE.give(#hungry - i + 1) and limit > 0 then limit = limit - look_at_oldest(q, limit, now) end
-  if limit <= 0 and q.ready_now == 0 and next(q.seen) then  -- bad ones only: a good one may wait behind many of them
-    judge_due(q, redis.call('ZRANGE', q.due, now, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, LATEST, 'WITHSCORES'), LATEST, now)
+  if not budget.share(#hungry - i + 1) and limit > 0 then limit = limit - promote.judge_oldest(q, limit, now) end
+  if limit <= 0 and q.ready_now == 0 and next(q.seen) then   -- only bad ids so far: a good one may wait behind many of them
+    promote.judge_page(q, redis.call('ZRANGE', q.due, now, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, LATEST, 'WITHSCORES'), LATEST, now)
   end
 end
 local trouble = nil
 for _, q in ipairs(queues) do
-  count(q, now, 'promoted', q.ready_now)
-  tell_aside(q, now)
+  stats.count(q, now, 'promoted', q.ready_now)
+  endings.tell_quarantined(q, now)
   trouble = trouble or q.trouble
-  recover_pending(q, now)
+  promote.recover_pending(q, now)
   reply[#reply + 1] = q.moved
-  reply[#reply + 1] = due_after(q, now)
-  reply[#reply + 1] = earliest(q.running)
+  reply[#reply + 1] = promote.next_due(q, now)
+  reply[#reply + 1] = safe.earliest(q.running)
 end
 if trouble then error(trouble, 0) end
 return reply

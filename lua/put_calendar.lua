@@ -5,10 +5,10 @@
 -- ARGV   dates      string  JSON: the dates, as YYYY-MM-DD or *-MM-DD (each year); '' removes the calendar
 -- REPLY  word               put | unchanged | dropped | missing; error RS_INVALID 1 <field> <why>
 -- FLAGS  none
--- USES   clock, keys, check, schedule
+-- USES   clock, keys, check, schedules
 
-local prefix, name, dates = prefix_of(KEYS[1]), ARGV[1], ARGV[2]
-if not is_name(name) then return redis.error_reply('RS_INVALID 1 name must be 1 to 100 of [A-Za-z0-9._@+-]') end
+local prefix, name, dates = schedules.prefix_of(KEYS[1]), ARGV[1], ARGV[2]
+if not keys.is_name(name) then return redis.error_reply('RS_INVALID 1 name must be 1 to 100 of [A-Za-z0-9._@+-]') end
 if #dates > 262144 then return redis.error_reply('RS_INVALID 1 dates are more than 256 KiB') end
 if dates ~= '' and string.sub(dates, 1, 1) ~= '[' or not pcall(cjson.decode, dates ~= '' and dates or '[]') then
   return redis.error_reply('RS_INVALID 1 dates must be a JSON list')
@@ -16,7 +16,7 @@ end
 local before = redis.call('HGET', prefix .. 'calendars', name)
 if dates == '' and not before then return 'missing' end
 if dates == before then return 'unchanged' end
-local changes = whole(redis.call('HGET', prefix .. 'calendars', CHANGES) or '', 0, 1e14) or 0
-redis.call('HSET', prefix .. 'calendars', name, dates, CHANGES, text(changes + 1))
+local changes = check.whole(redis.call('HGET', prefix .. 'calendars', schedules.CHANGES) or '', 0, 1e14) or 0
+redis.call('HSET', prefix .. 'calendars', name, dates, schedules.CHANGES, clock.text(changes + 1))
 if dates == '' then redis.call('HDEL', prefix .. 'calendars', name) end
 return dates == '' and 'dropped' or 'put'

@@ -9,31 +9,31 @@
 --                       id and in fields other than the payload stand for those of the event
 -- REPLY  word           created | updated | unchanged; error RS_INVALID 1 <field> <why>: nothing was written
 -- FLAGS  none
--- USES   clock, keys, event, retry, submit, rule
+-- USES   clock, keys, events, submission, rules
 
-local rules, id, name, line = KEYS[1], ARGV[2], ARGV[3], ARGV[4]
-local prefix = string.match(rules, '^({[^{}]+}:)rules$')
+local rules_key, id, name, line = KEYS[1], ARGV[2], ARGV[3], ARGV[4]
+local prefix = string.match(rules_key, '^({[^{}]+}:)rules$')
 if not prefix then return redis.error_reply('RS_KEYS the key must be {namespace}:rules') end
-local now = clock(prefix, ARGV[1])
-if not is_name(id) then return redis.error_reply('RS_INVALID 1 id must be 1 to 100 of [A-Za-z0-9._@+-]') end
-if not is_name(name) then return redis.error_reply('RS_INVALID 1 on must be 1 to 100 of [A-Za-z0-9._@+-]') end
-local rule = #line <= 65536 and rule_of(line)
+local now = clock.now(prefix, ARGV[1])
+if not keys.is_name(id) then return redis.error_reply('RS_INVALID 1 id must be 1 to 100 of [A-Za-z0-9._@+-]') end
+if not keys.is_name(name) then return redis.error_reply('RS_INVALID 1 on must be 1 to 100 of [A-Za-z0-9._@+-]') end
+local rule = #line <= 65536 and rules.parse(line)
 if not rule then return redis.error_reply('RS_INVALID 1 rule cannot be used') end
 
-local q = open(prefix .. 'due:' .. (rule.queue or 'default'))
+local q = keys.open(prefix .. 'due:' .. (rule.queue or 'default'))
 local example = {words = {event = name, subject = 'subject', id = 'id'}, data = '{}'}
-local words, field, why = words_by(rule, id, example)
+local words, field, why = rules.words(rule, id, example)
 local task
-if words then task, field, why = parse(words, 1, {q}, now) end
+if words then task, field, why = submission.parse(words, 1, {q}, now) end
 if not task then return redis.error_reply('RS_INVALID 1 ' .. field .. ' ' .. why) end
 
-local old = redis.call('HGET', rules, id)
+local old = redis.call('HGET', rules_key, id)
 if old == name and redis.call('HGET', prefix .. 'rules:' .. name, id) == line then return 'unchanged' end
-if old ~= name and redis.call('HLEN', prefix .. 'rules:' .. name) >= MOST_RULES then
+if old ~= name and redis.call('HLEN', prefix .. 'rules:' .. name) >= rules.MOST then
   return redis.error_reply('RS_INVALID 1 on has 100 rules already')
 end
 redis.call('HSET', prefix .. 'rules:' .. name, id, line)
-redis.call('HSET', rules, id, name)
+redis.call('HSET', rules_key, id, name)
 if old and old ~= name then redis.call('HDEL', prefix .. 'rules:' .. old, id) end
-event(q, 'rule_put', id, 'on', name)
+events.tell(q, 'rule_put', id, 'on', name)
 return old and 'updated' or 'created'

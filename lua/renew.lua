@@ -7,17 +7,17 @@
 --                         lease that ends without an answer uses up the attempt
 -- REPLY  {word...}         renewed | cancel (renewed, and asked to stop) | lost (not this worker's any more)
 -- FLAGS  allow-oom
--- USES   clock, keys, read, drain
+-- USES   clock, keys, hash, memory
 
-local queues = open_all(KEYS)
-local now = clock(queues[1].prefix, ARGV[1])
+local queues = keys.open_all(KEYS)
+local now = clock.now(queues[1].prefix, ARGV[1])
 local lease = math.max(1000, math.min(tonumber(ARGV[2]), 3600000))
-drain(queues[1])
+memory.drain(queues[1])
 
 local answers = {}
 for at = 3, #ARGV, 3 do
   local q, id, token = queues[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 2]
-  local found = is_id(id) and read(q.task .. id, 'state', 'token', 'cancel_requested')
+  local found = keys.is_id(id) and hash.read(q.task .. id, 'state', 'token', 'cancel_requested')
   local begun = string.match(token, '^begun/(.+)$')
   if found and found[1] == 'running' and found[2] == (begun or token) then
     if begun then redis.call('HSET', q.task .. id, 'begun', begun) end

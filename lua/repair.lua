@@ -10,48 +10,48 @@
 --                         a digest), advanced (whose turn it is in a line goes on), reminded (the mover tells the children) or
 --                         recounted · queue: listed
 -- FLAGS  none
--- USES   clock, keys, read, event, stats, ready, finish, view, amend, mend
+-- USES   clock, keys, safe, events, stats, streams, endings, task_view, repair_links, repair_task
 
-local q = open(KEYS[1])
-local now, answers = clock(q.prefix, ARGV[1]), {}
+local q = keys.open(KEYS[1])
+local now, answers = clock.now(q.prefix, ARGV[1]), {}
 
-local function mend_entry(name)
-  local found = entry_at(q, name)
+local function repair_entry(name)
+  local found = task_view.entry_at(q, name)
   if not found then return 'well' end
   local id = found[2] and found[2][2] or ''
-  local v = view_of(q, id)
+  local v = task_view.read(q, id)
   if v.state == 'ready' and v.entry == name then return 'well' end
   if v.kind ~= 'hash' and not v.aside then
-    quarantine(q, id, now, not v.valid and 'bad id' or v.kind == 'none' and 'missing' or 'wrong type')
+    endings.quarantine(q, id, now, not v.valid and 'bad id' or v.kind == 'none' and 'missing' or 'wrong type')
   end
-  drop_entry(q, name)
+  streams.remove(q, name)
   return 'dropped'
 end
 
-local function mend_pending(name)
-  local found, stream, at = entry_at(q, name)
+local function repair_pending(name)
+  local found, stream, at = task_view.entry_at(q, name)
   if found or not stream then return 'well' end
-  return soft('XACK', stream, 'workers', at) == 1 and 'dropped' or 'well'
+  return safe.call('XACK', stream, 'workers', at) == 1 and 'dropped' or 'well'
 end
 
 for i = 2, #ARGV, 2 do
   local kind, name, answer = ARGV[i], ARGV[i + 1], 'well'
   if kind == 'task' then
-    answer = mend_task(q, name, now)
+    answer = repair_task.repair(q, name, now)
   elseif kind == 'entry' then
-    answer = mend_entry(name)
+    answer = repair_entry(name)
   elseif kind == 'pending' then
-    answer = mend_pending(name)
+    answer = repair_pending(name)
   elseif kind == 'key' then
-    answer = mend_key(q, name, now)
-  elseif kind == 'queue' and list_queue(q) then
+    answer = repair_links.of_key(q, name, now)
+  elseif kind == 'queue' and stats.add_queue(q) then
     answer = 'listed'
   end
   if answer ~= 'well' then
-    event(q, 'repaired', string.sub(name, 1, 128), 'kind', kind, 'now', answer)
-    count(q, now, 'repaired', 1)
+    events.tell(q, 'repaired', string.sub(name, 1, 128), 'kind', kind, 'now', answer)
+    stats.count(q, now, 'repaired', 1)
   end
   answers[i / 2] = answer
 end
-tell_aside(q, now)
+endings.tell_quarantined(q, now)
 return answers

@@ -7,21 +7,24 @@
 -- ARGV   cursor     string  '', then what the last call answered
 -- REPLY  {cursor, n}        '': all are done; n: those that will be looked at now
 -- FLAGS  allow-oom
--- USES   clock, keys, check, read, drain, schedule
+-- USES   clock, keys, check, safe, memory, schedules
 
-local key, prefix, n = KEYS[1], prefix_of(KEYS[1]), 0
+local key, prefix, n = KEYS[1], schedules.prefix_of(KEYS[1]), 0
 local changes, release, cursor = ARGV[2], string.sub(ARGV[3] or '', 1, 32), ARGV[4] or ''
-clock(prefix, ARGV[1])
-if not whole(changes or '', 0, 1e15) then return redis.error_reply('RS_INVALID 1 changes must be a whole number') end
-if not string.find(cursor, '^%d*$') or #cursor > 20 then return redis.error_reply('RS_INVALID 1 cursor must be an answer of this verb') end
-local done = soft('HGET', prefix .. 'calendars', REPLANNED) or ''
+clock.now(prefix, ARGV[1])
+if not check.whole(changes or '', 0, 1e15) then return redis.error_reply('RS_INVALID 1 changes must be a whole number') end
+if not string.find(cursor, '^%d*$') or #cursor > 20 then
+  return redis.error_reply('RS_INVALID 1 cursor must be an answer of this verb')
+end
+local done = safe.call('HGET', prefix .. 'calendars', schedules.PLANNED) or ''
 if done == changes .. '/' .. release then return {'', 0} end
 local only_calendars = string.match(done, '/(.*)$') == release
-drain({due = key})
-local page = soft('ZSCAN', key, cursor == '' and '0' or cursor, 'COUNT', 100) or {'0', {}}
+memory.drain({due = key})
+local page = safe.call('ZSCAN', key, cursor == '' and '0' or cursor, 'COUNT', 100) or {'0', {}}
 for i = 1, #page[2], 2 do
   local id, score = page[2][i], tonumber(page[2][i + 1])
-  local spec = is_name(id) and score and score < NEVER and soft('HGET', prefix .. 'schedule:' .. id, 'spec') or ''
+  local spec = keys.is_name(id) and score and score < schedules.NEVER
+    and safe.call('HGET', prefix .. 'schedule:' .. id, 'spec') or ''
   local moved = string.find(spec, '"calendars"', 1, true) or string.find(spec, '"holidays"', 1, true)
   for _, timing in ipairs(only_calendars and {} or {'"cron"', '"calendar"', '"rrule"'}) do
     moved = moved or string.find(spec, timing, 1, true)
@@ -31,5 +34,5 @@ for i = 1, #page[2], 2 do
     n = n + 1
   end
 end
-if page[1] == '0' then redis.call('HSET', prefix .. 'calendars', REPLANNED, changes .. '/' .. release) end
+if page[1] == '0' then redis.call('HSET', prefix .. 'calendars', schedules.PLANNED, changes .. '/' .. release) end
 return {page[1] == '0' and '' or page[1], n}

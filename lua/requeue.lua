@@ -7,11 +7,11 @@
 -- REPLY  {word...}      requeued | missing (not in the quarantine) | no hash | wrong type: both stay there | the state of a
 --                       task that has a place: it only leaves the quarantine, in order
 -- FLAGS  none
--- USES   clock, keys, read, event, stats, json, finish, field
+-- USES   clock, keys, hash, events, stats, fields
 
-local q = open(KEYS[1])
-local now = clock(q.prefix, ARGV[1])
-local due = due_time(ARGV[2], now)
+local q = keys.open(KEYS[1])
+local now = clock.now(q.prefix, ARGV[1])
+local due = fields.due_time(ARGV[2], now)
 if not due then return redis.error_reply('RS_INVALID 1 due must be ms since the epoch, 0 or +ms') end
 if due == 0 then due = now end
 
@@ -24,17 +24,17 @@ local function members_of(id)
 end
 
 local function requeue_one(id)
-  local members = is_id(id) and members_of(id)
+  local members = keys.is_id(id) and members_of(id)
   if not members then return 'missing' end
-  local found, why = read(q.task .. id, 'state')
+  local found, why = hash.read(q.task .. id, 'state')
   if not found then return why == 'missing' and 'no hash' or why end
-  local state, answer = state_of(found[1]), 'requeued'
+  local state, answer = hash.state_of(found[1]), 'requeued'
   if state ~= 'scheduled' or redis.call('ZSCORE', q.due, id) then
     answer = string.sub(state, 1, 20)
   else
     redis.call('ZADD', q.due, due, id)
-    event(q, 'requeued', id)
-    count(q, now, 'requeued', 1)
+    events.tell(q, 'requeued', id)
+    stats.count(q, now, 'requeued', 1)
   end
   redis.call('ZREM', q.quarantine, unpack(members))     -- last: a stop before it repeats
   return answer

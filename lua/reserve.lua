@@ -8,7 +8,7 @@
 -- FLAGS  none
 -- USES   check
 
-local answer, body, lapse = KEYS[1], ARGV[1], whole(ARGV[2], 1000, 3600000)
+local answer, body, lapse = KEYS[1], ARGV[1], check.whole(ARGV[2], 1000, 3600000)
 if not lapse then return redis.error_reply('RS_INVALID 1 lapse_ms must be 1000 to 3600000') end
 
 local found = redis.call('HMGET', answer, 'request', 'status', 'location', 'body')

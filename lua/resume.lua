@@ -5,13 +5,13 @@
 -- ARGV   what  string  queue | type:<type> | key:<key>
 -- REPLY  word          resumed | active (it was not paused)
 -- FLAGS  none
--- USES   clock, keys, read, event, hold, stops
+-- USES   clock, keys, safe, events, reminders, pauses
 
-local q, what = open(KEYS[1]), ARGV[2]
-local now = clock(q.prefix, ARGV[1])
-local line = soft('HGET', q.paused, what)
-if not line or not is_stopped(line, now) then return 'active' end
-remind(q.prefix, 'resume/' .. q.name .. '/' .. what, 0)
+local q, what = keys.open(KEYS[1]), ARGV[2]
+local now = clock.now(q.prefix, ARGV[1])
+local line = safe.call('HGET', q.paused, what)
+if not line or not pauses.is_active(line, now) then return 'active' end
+reminders.add(q.prefix, 'resume/' .. q.name .. '/' .. what, 0)
 redis.call('HDEL', q.paused, what)
-event(q, 'resumed', what)
+events.tell(q, 'resumed', what)
 return 'resumed'

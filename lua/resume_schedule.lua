@@ -5,15 +5,16 @@
 -- ARGV   id         string  the schedule
 -- REPLY  word               resumed | active (it was not paused) | missing
 -- FLAGS  none
--- USES   clock, keys, check, schedule, pause
+-- USES   clock, keys, check, schedules
 
-local prefix = prefix_of(KEYS[1])
-local now = clock(prefix, ARGV[1])
-local s = read_schedule(prefix, ARGV[2])
+local prefix = schedules.prefix_of(KEYS[1])
+local now = clock.now(prefix, ARGV[1])
+local s = schedules.read(prefix, ARGV[2])
 if not s then return 'missing' end
 if not s.f.paused then return 'active' end
-local till = whole(s.f.paused_until or '', 0, 1e15) or now
-carry_on(open(prefix .. 'due:' .. home_of(s)), s, math.min(till, now))   -- it may be over, and no mover has looked
-save_schedule(s)
-look_again(s, s.f.ended and #s.buffer == 0 and NEVER or 0)
+local till = check.whole(s.f.paused_until or '', 0, 1e15) or now
+-- it may be over, and no mover has looked
+schedules.resume(keys.open(prefix .. 'due:' .. schedules.queue_of(s)), s, math.min(till, now))
+schedules.save(s)
+schedules.look_at(s, s.f.ended and #s.buffer == 0 and schedules.NEVER or 0)
 return 'resumed'

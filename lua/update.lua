@@ -8,35 +8,36 @@
 -- REPLY  {word...}         updated | running | finished | missing, in order; error RS_INVALID 1 <field> <why> before
 --                          anything is written
 -- FLAGS  none
--- USES   clock, keys, check, read, event, ready, digest, circle, finish, stop, wait, merge, replan, field
+-- USES   clock, keys, check, hash, events, streams, cancel, fields, digests, circles, blocked, merge, decide
 
-local q = open(KEYS[1])
-local now, n = clock(q.prefix, ARGV[1]), tonumber(ARGV[2])
+local q = keys.open(KEYS[1])
+local now, n = clock.now(q.prefix, ARGV[1]), tonumber(ARGV[2])
 if n < 1 or n > 16 or #ARGV < 2 + 2 * n then return redis.error_reply('RS_INVALID 1 n must be 1 to 16, with as many fields') end
 local set, drop, given, priority, plans, payload = {}, {}, {}, nil, nil, nil
 for i = 3, 1 + 2 * n, 2 do
   local field, value = ARGV[i], ARGV[i + 1]
-  local keep, why = usable(field, value, now)
+  local keep, why = fields.usable(field, value, now)
   if field == 'request' then keep, why = nil, 'cannot be changed' end
-  if value == '' and TEXT[field] and field ~= 'payload' and field ~= 'type' and field ~= 'request' then
+  if value == '' and fields.LONGEST[field] and field ~= 'payload' and field ~= 'type' and field ~= 'request' then
     drop[#drop + 1] = field
   elseif not keep then
-    return redis.error_reply('RS_INVALID 1 ' .. (TEXT[field] and field or 'fields') .. ' ' .. why)
+    return redis.error_reply('RS_INVALID 1 ' .. (fields.LONGEST[field] and field or 'fields') .. ' ' .. why)
   else
     set[#set + 1], set[#set + 2] = field, keep
   end
   if field == 'conditions' or field == 'key' then plans, given[field] = plans or field, value end
   if field == 'payload' then
     payload = keep
-    set[#set + 1], set[#set + 2] = 'submitted', fingerprint(keep)   -- who submits this payload from now on means this task
+    -- who submits this payload from now on means this task
+    set[#set + 1], set[#set + 2] = 'submitted', fields.fingerprint(keep)
   end
   if field == 'priority' then priority = value ~= '' and value or 'normal' end
 end
 
-local left = CIRCLES.most
+local left = circles.MOST
 for i = 3 + 2 * n, plans and #ARGV or 0 do
   local why, looked
-  if is_id(ARGV[i]) then why, looked = CIRCLES.by(q, ARGV[i], given.conditions, given.key, left) end
+  if keys.is_id(ARGV[i]) then why, looked = circles.after_change(q, ARGV[i], given.conditions, given.key, left) end
   left = left - (looked or 0)
   if why then return redis.error_reply('RS_INVALID 1 ' .. plans .. ' name a task that comes after this one') end
 end
@@ -44,12 +45,12 @@ end
 local answers = {}
 for i = 3 + 2 * n, #ARGV do
   local id, key, answer = ARGV[i], q.task .. ARGV[i], 'updated'
-  local found = is_id(id) and read(key, 'state', 'entry', 'priority', 'conditions', 'bound')
-  local state = found and state_of(found[1])
-  local old = plans and found and read_planned(q, id)
+  local found = keys.is_id(id) and hash.read(key, 'state', 'entry', 'priority', 'conditions', 'bound')
+  local state = found and hash.state_of(found[1])
+  local old = plans and found and blocked.read(q, id)
   if not found then
     answer = 'missing'
-  elseif state == 'running' or FINISHED[state] or DIGESTS.has(found[5]) and end_merged(q, id, now) then
+  elseif state == 'running' or hash.FINISHED[state] or digests.has(found[5]) and cancel.end_merged(q, id, now) then
     answer = state == 'running' and 'running' or 'finished'
   else
     local function write()
@@ -58,17 +59,17 @@ for i = 3 + 2 * n, #ARGV do
     end
     if old and (plans == 'conditions' or old.conditions) then
       old.entry = found[2]
-      REPLAN.change(q, id, old, write, now)
+      decide.change(q, id, old, write, now)
     else
       write()
       if state == 'ready' then                          -- judged again when claimed, and in the stream of its priority
-        local was = PRIORITY[found[3] or 'normal'] and (found[3] or 'normal') or 'normal'
-        redis.call('HSET', key, 'entry', add_entry(q, id, priority or was, found[4]))
-        drop_entry(q, found[2])
+        local was = check.PRIORITIES[found[3] or 'normal'] and (found[3] or 'normal') or 'normal'
+        redis.call('HSET', key, 'entry', streams.add(q, id, priority or was, found[4]))
+        streams.remove(q, found[2])
       end
     end
-    if payload and DIGESTS.has(found[5]) then MERGE.replace(q, id, payload) end
-    event(q, 'updated', id)
+    if payload and digests.has(found[5]) then merge.replace(q, id, payload) end
+    events.tell(q, 'updated', id)
   end
   answers[#answers + 1] = answer
 end

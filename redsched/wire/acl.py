@@ -21,9 +21,14 @@ from redsched.wire.keys import PRIORITIES, CellKeys, QueueKeys, queue_keys
 SECRET = "SECRET"  # stands in the lines where the password goes
 # what clients send to connect, redsched's own and others: a name, a database, a look at the version
 CONNECT = ("ping", "hello", "client|setname", "client|id", "select", "info")
-_FUNCTION = re.compile(r"^local function ([a-z_]+)\(.*?^end$", re.MULTILINE | re.DOTALL)
+# a function at the top of a module, on one line or up to an end that stands at the margin
+_FUNCTION = re.compile(r"^(?:local )?function ([\w.]+)\((?:[^\n]* end *$|.*?^end *$)", re.MULTILINE | re.DOTALL)
 _CALLED = re.compile(r"\b[a-z_.]+\('([A-Z]{2,})'(?:, '([A-Z]+)')?")  # redis.call and what wraps it
-_USED = re.compile(r"([a-z_]+)\(")
+_NAMED = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(?:\.(\w+)|(\[))?")
+_TEXT = re.compile(r"'[^'\n]*'")
+# what enqueue calls for tasks with conditions only
+_OF_CONDITIONS = ("enqueue.create_with_conditions", "enqueue.repeat_planned", "endings.leave_links", "digests.leave")
+_OF_DOCTOR = ("inspect", "repair")
 _CONTAINERS = ("XGROUP", "XINFO")  # whose subcommands are granted one by one
 
 
@@ -43,21 +48,42 @@ class Role(msgspec.Struct, frozen=True):
 
 
 @cache
+def _functions() -> dict[str, tuple[str, str]]:
+    """The functions of all modules by their whole names, such as ``links.enter``: the module and the text of each.
+
+    What a module keeps to itself has the module's name before its own as well: ``links.known_parents``.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for module, file in scripts.modules().items():
+        for function in _FUNCTION.finditer(scripts.source(file)):
+            name = function[1] if function[1].startswith(f"{module}.") else f"{module}.{function[1]}"
+            found[name] = (module, function[0])
+    return found
+
+
+def _called(text: str, module: str) -> set[str]:
+    """The functions that a text of this module may call: those that it names, and all of a table that it looks into."""
+    known, called = _functions(), set()
+    for first, second, looked_into in _NAMED.findall(_TEXT.sub("''", text)):
+        if looked_into:
+            called |= {name for name in known if name.startswith((f"{first}.", f"{module}.{first}."))}
+        called |= {f"{first}.{second}", f"{module}.{first}", f"{module}.{first}.{second}"} & known.keys()
+    return called
+
+
+@cache
 def commands_of(verb: str, without: tuple[str, ...] = ()) -> frozenset[str]:
-    """The commands that a verb's script can run, those of the shared functions it calls included, but for some."""
-    shared = {
-        found[1]: found[0] for part in scripts.parts() for found in _FUNCTION.finditer(scripts.source(f"lib/{part}"))
-    }
-    seen: set[str] = set()
-    pending = [scripts.source(verb)]
+    """The commands that a verb's script can run, those of the functions it calls included, but for some."""
+    seen: set[str] = set(without)
+    pending = [(verb, scripts.source(f"{verb}.lua"))]
     commands: set[str] = set()
     while pending:
-        text = pending.pop()
+        module, text = pending.pop()
         for command, word in _CALLED.findall(text):
             commands.add(f"{command}|{word}".lower() if command in _CONTAINERS else command.lower())
-        for name in shared.keys() & set(_USED.findall(text)) - seen - set(without):
+        for name in _called(text, module) - seen:
             seen.add(name)
-            pending.append(shared[name])
+            pending.append(_functions()[name])
     return frozenset(commands)
 
 
@@ -88,7 +114,7 @@ def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
         keys += (f"~{queue.task('*')}", f"~{queue.due}", *(f"~{queue.stream(priority)}" for priority in PRIORITIES))
         keys += (f"~{queue.index('stats')}", f"~{queue.index('stats')}:*")
         keys += (f"%W~{queue.index('finished')}", f"%W~{queue.outcome('*')}")
-    plain = commands_of("enqueue", without=("create_planned", "settle_again", "untie"))
+    plain = commands_of("enqueue", without=_OF_CONDITIONS)
     return Role(
         "producer",
         "enqueues with rs1_enqueue, without conditions; reads and changes tasks of its queues; an API that takes tasks",
@@ -128,7 +154,8 @@ def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
         "worker",
         "worker, mover, every action on the tasks of its queues, and on schedules, rules and facts of the namespace",
         tuple(keys),
-        _sorted(plain | _commands(*(verb for verb in scripts.verbs() if verb != "repair"))), ("__redis__:invalidate",),
+        _sorted(plain | _commands(*(verb for verb in scripts.verbs() if verb not in _OF_DOCTOR))),
+        ("__redis__:invalidate",),
     )  # fmt: skip
 
 

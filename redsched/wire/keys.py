@@ -1,7 +1,7 @@
 """Every Redis key redsched uses, in one place.
 
 All keys of a cell share one hash tag, so one script may touch them all, on a single server or in a cluster. Scripts
-get the due keys of their queues and derive the rest, as ``lua/lib/keys.lua`` says.
+get the due keys of their queues and derive the rest, as ``lua/lib/core/keys.lua`` says.
 """
 
 from __future__ import annotations

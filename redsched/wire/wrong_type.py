@@ -1,6 +1,6 @@
 """Which keys of a call have another Redis type than the contract says: asked for after Redis refused it for that.
 
-Redis does not name the key. The kinds of keys and their types are those of ``lua/lib/amiss.lua``.
+Redis does not name the key. The kinds of keys and their types are those of ``lua/lib/repair/key_rules.lua``.
 """
 
 from __future__ import annotations

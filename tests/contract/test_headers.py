@@ -130,11 +130,6 @@ def test_the_contract_names_every_verb() -> None:
     assert set(re.findall(r"`([a-z_]+)`", table)) >= set(scripts.verbs())
 
 
-@pytest.mark.parametrize("verb", scripts.verbs())
-def test_the_header_names_the_parts_that_the_verb_uses(verb: str) -> None:
-    assert scripts.header(verb).uses == scripts.parts_named("\n".join(code(verb)))
-
-
 @pytest.mark.parametrize("verb", sorted(set(scripts.verbs()) - NO_CALL))
 def test_the_protocol_sends_what_the_header_says(verb: str) -> None:
     assert verb in CALLS, "a new verb needs a call in this test"
@@ -175,7 +170,7 @@ def test_the_first_lines_bind_every_name_and_no_later_line_takes_one_by_its_numb
     numbers = {int(number) for number in re.findall(r"ARGV\[(\d+)\]", first)}
     assert numbers == set(range(1, len(names) + 1)), f"{names} against {numbers}"
     assert not re.search(r"(KEYS|ARGV)\[\d+\]", later)
-    bound = {"due...": "open_all(KEYS)", "due": "open(KEYS[1])"}
+    bound = {"due...": "keys.open_all(KEYS)", "due": "keys.open(KEYS[1])"}
     assert all(bound.get(key, "KEYS[1]") in first for key in scripts.header(verb).keys)
 
 
@@ -185,7 +180,7 @@ def test_flags_say_which_verbs_a_full_server_still_carries_out(verb: str) -> Non
     expected = ("allow-oom",) if verb in DRAINING else ("no-writes",) if verb in READING else ()
 
     assert flags == expected
-    assert bool(re.search(r"^ *drain\(", "\n".join(code(verb)), re.MULTILINE)) == (verb in DRAINING)
+    assert bool(re.search(r"^ *memory\.drain\(", "\n".join(code(verb)), re.MULTILINE)) == (verb in DRAINING)
 
 
 @pytest.mark.parametrize("verb", scripts.verbs())
@@ -204,21 +199,6 @@ def test_both_builds_hold_every_verb_and_know_which_one_they_are() -> None:
         assert f"function_name = '{scripts.PREFIX}{verb}'" in library
         assert scripts.script(verb).startswith("local EVALSHA, BUILD, DIGEST = true, ")
         assert not scripts.script(verb).startswith("#!"), "a shebang would be refused by some servers"
-
-
-def test_a_part_names_only_parts_before_it() -> None:
-    names = [path.stem for path in (LUA / "lib").glob("*.lua")]
-    library = scripts.library()
-    order = [library.index(f"\n-- {name}: ") for name in names]
-    place = dict(zip(names, order, strict=True))
-
-    texts = {name: (LUA / "lib" / f"{name}.lua").read_text() for name in names}
-    home = {
-        word: name for name, text in texts.items() for word in re.findall(r"^local function (\w+)", text, re.MULTILINE)
-    }
-    for name, text in texts.items():
-        for called in re.findall(r"(?<![.:\w])(\w+)\(", re.sub(r"--.*|'[^']*'", "", text)):
-            assert place[home.get(called, name)] <= place[name], f"{name} calls {called}, which comes after it"
 
 
 def test_the_text_of_an_error_is_a_constant() -> None:

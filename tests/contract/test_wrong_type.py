@@ -28,7 +28,7 @@ def api(valkey_store: Store) -> Iterator[ApiServer]:
 
 
 def test_the_types_are_those_of_the_lua() -> None:
-    text = (Path(__file__).parents[2] / "lua" / "lib" / "amiss.lua").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "lua" / "lib" / "repair" / "key_rules.lua").read_text(encoding="utf-8")
     table = dict(re.findall(r"(\w+) = '(\w+)'", text.partition("local TYPES = {")[2].partition("}")[0]))
     assert {**wrong_type.OF_QUEUE, **wrong_type.OF_CELL}.items() <= table.items()
 

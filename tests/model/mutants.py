@@ -130,13 +130,13 @@ def judge(mutant: Mutant, server: EmbeddedServer, brief: bool, telling: Counter[
 
 
 def _verbs(name: str) -> list[str]:
-    """The verb that a file is, or those that a part reaches."""
+    """The verb that a file is, or those that load a module."""
     stem = Path(name).stem
-    return [verb for verb in scripts.verbs() if stem in scripts._closure(verb)] if "/" in name else [stem]
+    return [verb for verb in scripts.verbs() if stem in scripts.linked(verb)] if "/" in name else [stem]
 
 
 def _files(name: str) -> tuple[list[Path], list[Path]]:
-    """The tests of a file's verb, or of the verbs that use a part, and the rest."""
+    """The tests of a file's verb, or of the verbs that use a module, and the rest."""
     stem = Path(name).stem
     if name.startswith("lib/"):
         users = [verb for verb in scripts.verbs() if stem in scripts.header(verb).uses]

@@ -15,17 +15,19 @@ from tests.model.store import source
 
 WRITES = ("HSET", "HDEL", "HINCRBY", "ZADD", "ZREM", "ZREMRANGEBYRANK", "XADD", "XACK", "XDEL", "XGROUP", "SET", "SADD",
           "UNLINK", "PEXPIRE", "PERSIST", "RENAME", "XTRIM", "XCLAIM", "DEL", "HSETNX", "EXPIRE")  # fmt: skip
-HELPERS = ("event", "count", "remember", "drop_entry", "call_off", "expire", "bury", "finish", "quarantine", "group",
-           "remember_claim", "begin", "write_task", "complete", "recover_pending", "look", "drain", "take_back",
-           "sweep_set", "sweep_consumers", "tell_aside", "leave_sets", "write_outcome", "put_in_due",
-           "by_minute")  # fmt: skip
-_STATEMENT = re.compile(
-    rf"(?:^|(?<=then)|(?<=do)|(?<=else)|(?<=end)|(?<=;))(\s*)((?:(?:redis\.p?call|soft)\('(?:{'|'.join(WRITES)})'|(?:{'|'.join(HELPERS)})\())"
-)
+HELPERS = ("events.tell", "stats.count", "by_minute", "outcomes.add_attempt", "outcomes.write", "streams.remove",
+           "endings.cancel", "endings.expire", "endings.dead", "endings.finish", "endings.quarantine",
+           "endings.tell_quarantined", "claim.remember", "claim.begin", "look", "write_plain", "enqueue.put_in_due",
+           "settle.complete", "promote.recover_pending", "memory.drain", "take_back", "sweep_set", "sweep_consumers",
+           "leave_sets")  # fmt: skip
+_CALLED = "|".join(map(re.escape, HELPERS))
+_CALL = rf"(?:redis\.p?call|safe\.call)\('(?:{'|'.join(WRITES)})'|(?:{_CALLED})\("
+_STATEMENT = re.compile(rf"(?:^|(?<=then)|(?<=do)|(?<=else)|(?<=end)|(?<=;))(\s*)({_CALL})")
 _CONDITION = re.compile(r"\b(if|elseif)\b (.+?) \bthen\b")
 _COMPARISON = re.compile(r"(?<=[\w)\]'] )(<=|>=|<|>)(?= [\w('-])")
 _OTHER = {"<=": "<", "<": "<=", ">=": ">", ">": ">="}
-_TOLD = re.compile(r"\s*(event|count|tell_aside)\(")  # in any order with its neighbours: it tells, nothing reads it
+# may stand in any order with its neighbours: nothing reads what it tells
+_TOLD = re.compile(r"\s*(events\.tell|stats\.count|endings\.tell_quarantined)\(")
 _LIMIT = re.compile(r"'LIMIT', (0|seen), ([\w]+)")
 
 
@@ -46,7 +48,7 @@ class Mutant(NamedTuple):
 
 def files() -> list[str]:
     """Every file of the Lua tree."""
-    return [f"{verb}.lua" for verb in scripts.verbs()] + [f"lib/{part}.lua" for part in scripts._PARTS]
+    return [f"{verb}.lua" for verb in scripts.verbs()] + [*scripts.modules().values()]
 
 
 def mutants() -> Iterator[Mutant]:
@@ -107,7 +109,7 @@ def _swaps(name: str, lines: list[str], number: int) -> Iterator[Mutant]:
 
 def _whole(code: str) -> bool:
     """Whether the line is one statement that writes, complete in itself."""
-    writes = re.match(rf"\s*(if .+ then )?(redis\.p?call\('(?:{'|'.join(WRITES)})'|(?:{'|'.join(HELPERS)})\()", code)
+    writes = re.match(rf"\s*(if .+ then )?(redis\.p?call\('(?:{'|'.join(WRITES)})'|(?:{_CALLED})\()", code)
     balanced = code.count("(") == code.count(")")
     return bool(writes) and balanced and (not writes[1] or code.rstrip().endswith("end")) if writes else False
 

@@ -22,22 +22,28 @@ class Bug(NamedTuple):
         return {self.file: text.replace(self.right, self.wrong)}
 
 
-_ENTRY = "  local entry = add_entry(q, id, priority, asked)\n"
+_ENTRY = "  local entry = streams.add(q, id, priority, asked)\n"
 _ZREM = "    redis.call('ZREM', q.running, id)\n"
-_SETTLE = "    answers[n] = settle_run(q, id, now, outcome, ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])\n"
+_SETTLE = "    answers[n] = settle.apply(q, id, now, outcome, ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])\n"
 BUGS = (
     Bug("settle takes any token", "settle.lua", "if not found or found[2] ~= token then", "if not found then"),
     Bug(
-        "promote leaves due before the task is ready", "lib/judge.lua",
+        "promote leaves due before the task is ready", "lib/tasks/promote.lua",
         _ENTRY + "  redis.call('HSET'", "  redis.call('ZREM', q.due, id)\n" + _ENTRY + "  redis.call('HSET'",
     ),
-    Bug("claim does not count the attempt", "lib/start.lua", "= attempt + 1", "= math.max(attempt, 1)"),
+    Bug("claim does not count the attempt", "lib/tasks/claim.lua", "= attempt + 1", "= math.max(attempt, 1)"),
     Bug("reap does not look at the lease", "reap.lua", "q.running, '-inf', now,", "q.running, '-inf', '+inf',"),
-    Bug("a repeated claim starts more", "claim.lua", "if answered then", "if false then"),
-    Bug("claim does not look at the start-by", "lib/start.lua", "elseif expires <= now then", "elseif false then"),
+    Bug(
+        "a repeated claim starts more", "claim.lua",
+        "queues, now, reply) then return reply end", "queues, now, reply) and false then return reply end",
+    ),
+    Bug(
+        "claim does not look at the start-by", "lib/tasks/claim.lua",
+        "elseif expires <= now then", "elseif false then",
+    ),
     Bug("reap gives every attempt back", "reap.lua", "if counts then", "if false then"),
     Bug("reap delays a first crash", "reap.lua", "if crashed > 1 then", "if crashed > 0 then"),
     Bug("claim once begun is begun for ever", "reap.lua", "(begun == token or", "(token and begun or"),
-    Bug("cancel forgets the due set", "lib/stop.lua", "    redis.call('ZREM', q.due, id)\n    if", "    if"),
+    Bug("cancel forgets the due set", "lib/tasks/cancel.lua", "    redis.call('ZREM', q.due, id)\n    if", "    if"),
     Bug("settle leaves running before the next place", "settle.lua", _SETTLE + _ZREM, _ZREM + _SETTLE),
 )  # fmt: skip

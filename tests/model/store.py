@@ -99,8 +99,7 @@ class Line:
 def changed(changes: Mapping[str, str]) -> Iterator[None]:
     """While it lasts, ``redsched.wire.scripts`` reads these texts in place of files of ``lua/``."""
     real = scripts._source
-    made = (scripts._room, scripts._used_by_others, scripts._words, scripts.digest, scripts.script, scripts.sha1,
-            scripts.library, scripts.header, scripts.parts_named)  # fmt: skip
+    made = (scripts.uses, scripts.linked, scripts.digest, scripts.script, scripts.sha1, scripts.library, scripts.header)
     try:
         scripts._source = lambda name: changes[name] if name in changes else real(name)  # type: ignore[assignment]
         for function in made:

@@ -13,12 +13,12 @@ from tests.model.store import Build, Line, source
 
 BUGS = {
     "a decision for a slot of the past is carried out": (
-        "lib/firing.lua", "digits(s.f.slot) ~= digits(slot)", "false",
+        "lib/schedules/fire.lua", "digits(s.f.slot) ~= digits(slot)", "false",
     ),
     "a run beside another is started whatever the policy": (
-        "lib/overlap.lua", "policy ~= 'allow_all' and (#s.open > 0", "policy ~= 'allow_all' and (false",
+        "lib/schedules/runs.lua", "policy ~= 'allow_all' and (#s.open > 0", "policy ~= 'allow_all' and (false",
     ),
-    "a slot that is skipped is not counted": ("lib/overlap.lua", "'skipped', 1,", "'skipped', 0,"),
+    "a slot that is skipped is not counted": ("lib/schedules/runs.lua", "'skipped', 1,", "'skipped', 0,"),
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from redsched import App, Client, Settings
 from redsched.engine.mover import Mover
 from redsched.engine.worker import Worker
 from redsched.model.errors import StoreDenied
+from redsched.model.task import Task
 from redsched.wire import acl, scripts
 from tests import servers
 from tests.conftest import FIXTURES
@@ -159,6 +160,15 @@ def test_a_producer_enqueues_with_every_answer(users: Users) -> None:
         states = {task_id: view.state if view else None for task_id, view in
                   admin.show(["now", "later", "high", "gone", "past"], queue=QUEUE).items()}  # fmt: skip
     assert states == {"now": "ready", "later": "scheduled", "high": "ready", "gone": None, "past": "expired"}
+
+
+@pytest.mark.parametrize("role", ["producer", "planner"])
+def test_what_a_producer_enqueues_is_counted_and_its_queue_is_entered(users: Users, role: str) -> None:
+    with users.client(role) as client:
+        client.enqueue_many([Task(type="t", queue=QUEUE), Task(type="t", queue=QUEUE)])
+
+    assert users.store.redis.hget(users.key(f"stats:{QUEUE}"), "enqueued") == "2"
+    assert users.store.redis.smembers(users.key("queues")) == {QUEUE}
 
 
 def test_a_producer_may_not_run_drop_or_forge_what_others_keep(users: Users) -> None:
@@ -406,6 +416,7 @@ def test_every_command_in_the_lua_is_a_literal_that_the_roles_are_made_of() -> N
         others = re.findall(r"redis\.p?call\((?!')[^)]*\)?", text)
         assert [call for call in others if call != "redis.pcall(...)"] == [], verb  # a wrapper's, whose callers say it
     assert {"zrem", "xgroup|create", "hset", "time"} <= acl.commands_of("promote")
+    assert {*acl._OF_CONDITIONS} <= acl._functions().keys(), "one has another name by now"
 
 
 def test_a_planner_gives_conditions_emits_and_confirms_and_a_producer_may_not(users: Users) -> None:

@@ -302,9 +302,8 @@ def test_only_the_queues_that_were_named_are_looked_at(valkey_store: Store) -> N
 
 
 def test_every_rule_that_the_lua_names_has_words_for_people() -> None:
-    text = "".join((ROOT / "lua" / name).read_text() for name in (
-        "lib/fault.lua", "lib/tied.lua", "lib/family.lua", "lib/loose.lua", "lib/amiss.lua", "lib/inspected.lua",
-    ))  # fmt: skip
+    rules = ("task_rules", "parent_rules", "link_rules", "key_rules", "inspect")
+    text = "".join((ROOT / "lua" / "lib" / "repair" / f"{name}.lua").read_text() for name in rules)
     named = set(re.findall(r"(?:broken\[[^\]]+\] = |return \{|and \{)'([a-z_]+)'", text))
     assert len(named) >= 20
     assert named <= RULES.keys()

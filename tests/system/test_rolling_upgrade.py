@@ -27,10 +27,13 @@ ROOT = Path(redsched.__file__).parents[1]
 TASKS = 300
 # in the newer tree: the member, and what it means
 PATCHES = {
-    "lua/lib/conditions.lua": ("  fifo = is_flag,", "  fifo = is_flag, besides = is_fact,"),
-    "lua/lib/facts.lua": (
-        "local function is_met(prefix, plan)\n",
-        "local function is_met(prefix, plan)\n"
+    "lua/lib/conditions/conditions.lua": (
+        "  fifo = schema.is_flag,",
+        "  fifo = schema.is_flag, besides = schema.is_fact,",
+    ),
+    "lua/lib/conditions/facts.lua": (
+        "function facts.is_met(prefix, plan)\n",
+        "function facts.is_met(prefix, plan)\n"
         "  if plan.besides and is_fact_there(prefix, plan.besides) then return false end\n",
     ),
 }

@@ -1,4 +1,4 @@
-"""What each rule that ``lua/lib/fault.lua`` names means to people: what is broken, what it does, what mends it."""
+"""What each rule that ``lua/lib/repair`` names means to people: what is broken, what it does, what mends it."""
 
 from __future__ import annotations
 

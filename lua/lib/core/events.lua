@@ -1,0 +1,12 @@
+-- events: one entry of the capped events stream per decision worth telling. Entries may be lost, and nothing is decided
+-- by them: a task's change stands even if the stream cannot be written. People read this stream, so bytes of an id that
+-- are not printable ASCII are written as \xNN.
+--
+-- USES  nothing
+
+function events.tell(q, name, id, ...)
+  if string.find(id, '[^ -~]') then
+    id = string.gsub(id, '[^ -~]', function(c) return string.format('\\x%02x', string.byte(c)) end)
+  end
+  redis.pcall('XADD', q.prefix .. 'events', 'MAXLEN', '~', 10000, '*', 'event', name, 'queue', q.name, 'id', id, ...)
+end

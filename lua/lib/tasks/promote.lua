@@ -1,0 +1,162 @@
+-- promote: look at what is due in a queue, in bounded pieces, and decide what becomes of each id.
+--
+-- USES  budget, clock, keys, check, safe, hash, errors, events, streams, endings, isolation, cancel, fields
+-- USES  newer_version, pauses, decide
+
+-- An id whose hash is missing is looked at twice. Half a millisecond in its score marks the second look.
+local SECOND_LOOK = 0.5
+local ELSEWHERE = {held = true, ready = true, running = true, dead = true}   -- or finished
+
+-- Decide what becomes of one due id. Answers whether it leaves due, and whether the task became ready. told: its score as
+-- Redis wrote it.
+function promote.judge(q, id, told, now)
+  if not keys.is_id(id) then endings.quarantine(q, id, now, 'bad id') return true end
+  local key, usual, score = q.task .. id, #told == 13 and string.find(told, '^[1-3]%d+$'), nil
+  if not usual then
+    score = tonumber(told)
+    if not check.is_time(math.floor(score)) then endings.quarantine(q, id, now, 'bad time') return true end
+  end
+  local found, why = hash.of_reply(key,
+    redis.pcall('HMGET', key, 'state', 'type', 'priority', 'expires_at', 'conditions', 'created_at'))
+  if usual and found and found[6] and not (found[1] or found[3] or found[4] or found[5]) and keys.is_name(found[2])
+      and not pauses.by(q, found[2], id, now) then      -- the short way
+    redis.call('HSET', key, 'state', 'ready', 'entry', streams.add(q, id, 'normal'), 'due_at', told)
+    return true, true
+  end
+  score = score or tonumber(told)
+  if why == 'missing' and (score == 0 or now - score < 5000) and score % 1 ~= SECOND_LOOK then
+    redis.call('ZADD', q.due, 'XX', now + 1000 + SECOND_LOOK, id)   -- HSET may follow ZADD
+    return false
+  elseif why then
+    endings.quarantine(q, id, now, why)
+    return true
+  end
+  local state, priority = hash.state_of(found[1]), found[3] or 'normal'
+  if ELSEWHERE[state] or hash.FINISHED[state] then
+    events.tell(q, 'duplicate', id, 'state', state)
+    return true
+  end
+  local expires = check.number_or('expires_at', found[4], 4e12)
+  if state ~= 'scheduled' and string.find(state, '^%l+$') and newer_version.is_made(q, id) then
+    newer_version.postpone(q, id, now)                  -- a state that only a newer redsched knows
+    return false
+  end
+  if state ~= 'scheduled' or not keys.is_name(found[2]) or not check.PRIORITIES[priority] or not expires
+      or not found[6] and not fields.are_usable(q, id) then   -- a raw producer's task
+    endings.dead(q, id, now, 'malformed')
+    return true
+  elseif expires <= now then
+    if not (found[5] and cancel.end_merged(q, id, now)) then
+      endings.expire(q, id, now, redis.call('HGET', key, 'retention_ms'))
+    end
+    return true
+  end
+  local due_at = told                                   -- converting a number is slow
+  if score < 1 or not string.find(told, '^%d+$') then due_at = clock.text(score < 1 and now or math.floor(score)) end
+  local stop, asked = pauses.by(q, found[2], id, now), nil
+  if stop then
+    pauses.hold(q, id, stop, due_at, expires)
+    return true
+  elseif found[5] then
+    local ok, leaves, again = pcall(decide.task, q, id, due_at, now)
+    if not ok then                                      -- a key that its conditions name has a wrong type, say
+      if errors.cause(q, leaves) ~= 'own' then error(leaves) end
+      endings.dead(q, id, now, 'malformed')
+      return true
+    end
+    if leaves ~= nil then return leaves end
+    asked = again
+  end
+  local entry = streams.add(q, id, priority, asked)
+  redis.call('HSET', key, 'state', 'ready', 'entry', entry, 'due_at', due_at)
+  return true, true
+end
+
+local LOOK_EVERY = 500                                  -- ms: asking three streams is much of what an idle call does
+
+-- Entries that were delivered but not claimed within a second: their reader is gone, or lost the reply.
+function promote.recover_pending(q, now)
+  if q.recovered_at and now >= q.recovered_at and now - q.recovered_at < LOOK_EVERY then return end
+  for _, priority in ipairs(streams.PRIORITIES) do
+    local stream = streams.of(q, priority)
+    local pending = redis.pcall('XPENDING', stream, 'workers', 'IDLE', 1000, '-', '+', 32)
+    for i, held in ipairs(pending.err and {} or pending) do
+      if i > 1 and budget.is_spent() then return end
+      budget.spend(1)
+      local entry = redis.call('XRANGE', stream, held[1], held[1])[1]
+      local id = entry and entry[2][2] or ''
+      local found = keys.is_id(id) and hash.read(q.task .. id, 'state', 'entry', 'conditions')
+      if found and found[1] == 'ready' and found[2] == priority .. '/' .. held[1] then
+        redis.call('HSET', q.task .. id, 'entry', streams.add(q, id, priority, found[3]))
+      end
+      redis.call('XDEL', stream, held[1])
+      redis.call('XACK', stream, 'workers', held[1])
+    end
+  end
+  q.recovered_at = now                                  -- not where it stopped before its end
+end
+local CONDITIONS_WEIGH = 8                              -- times the work of a task without conditions
+
+local function without(ids, some)
+  local found = {}
+  for _, id in ipairs(ids) do
+    if not some[id] then found[#found + 1] = id end
+  end
+  return found
+end
+
+-- Judge a page of due ids as far as the work allows; answers how much work it was. An id that fails by its own fault is set
+-- aside. An id that this caller may not judge stays in due, and so do all if the fault is the queue's.
+function promote.judge_page(q, due, most, now)
+  if #due == 0 then return 0 end
+  local left, before, planned, work = {}, q.planned, q.planned, 0
+  errors.for_each(#due, 2, function(i)
+    local id, leaves, is_ready = due[i], false, false
+    if work >= most or i > 1 and budget.is_spent() then
+      q.cut = true
+      return true
+    end
+    if q.released then q.released[id] = nil end         -- a release after this counts again
+    if not q.seen[id] then leaves, is_ready = promote.judge(q, id, due[i + 1], now) end
+    if leaves then left[#left + 1] = id end
+    if is_ready then q.ready_now = q.ready_now + 1 end
+    q.seen[id] = true
+    budget.call.units = budget.call.units + 1 + (CONDITIONS_WEIGH - 1) * (q.planned - planned)
+    planned = q.planned
+    work = (i + 1) / 2 + (CONDITIONS_WEIGH - 1) * (q.planned - before)
+  end, function(i, trouble)
+    local fault = isolation.set_aside(q, due[i], now, trouble)
+    if fault == 'own' then left[#left + 1] = due[i] else q.left = q.left + 1 end
+    if fault == 'denied' then isolation.tell_denied(q, due[i], now) end
+    if fault == 'shared' or fault == 'everybody' then q.trouble = q.trouble or trouble end
+    q.seen[due[i]] = true
+    work = (i + 1) / 2 + (CONDITIONS_WEIGH - 1) * (q.planned - before)
+    return fault == 'everybody'
+  end)
+  if q.released then left = without(left, q.released) end
+  if #left > 0 then redis.call('ZREM', q.due, unpack(left)) end   -- after the rest: a stop half-way repeats, it never loses
+  q.moved = q.moved + #left
+  return work
+end
+
+-- Judge the oldest ids, and those whose score is no time.
+function promote.judge_oldest(q, most, now)
+  local work = 0
+  for _, range in ipairs({{'-inf', now}, {'(4000000000000', '+inf'}}) do
+    local left = most - work
+    if left > 0 then
+      local due = redis.call('ZRANGE', q.due, range[1], range[2], 'BYSCORE', 'LIMIT', 0, left, 'WITHSCORES')
+      work = work + promote.judge_page(q, due, left, now)
+    end
+  end
+  return work
+end
+
+-- The earliest time at which there is more to do. Ids that stay in due although their time has come do not count, unless
+-- others behind them were not looked at.
+function promote.next_due(q, now)
+  if q.left == 0 then return safe.earliest(q.due) end
+  if q.cut and q.moved > 0 then return now end
+  local later = redis.call('ZRANGE', q.due, '(' .. clock.text(now), '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  return later[2] and math.floor(math.min(tonumber(later[2]), 9e15)) or -1
+end

@@ -1,0 +1,60 @@
+-- streams: a ready task is one entry of one stream; its hash names the entry as <priority>/<stream id>.
+--
+-- USES  nothing
+
+streams.PRIORITIES = {'high', 'normal', 'low'}
+
+function streams.of(q, priority)
+  if priority == 'normal' then return q.ready end
+  return q.ready .. ':' .. priority
+end
+
+local function make_group(q, stream)
+  if q.grouped[stream] then return end
+  if redis.call('EXISTS', stream) == 0 then
+    redis.call('XGROUP', 'CREATE', stream, 'workers', '0', 'MKSTREAM')
+  end
+  q.grouped[stream] = true
+end
+
+-- Add an entry. The caller writes the answer into the field entry of the hash. asked: a claim asks the task's conditions
+-- once more.
+function streams.add(q, id, priority, asked)
+  local stream = streams.of(q, priority)
+  make_group(q, stream)
+  if asked then return priority .. '/' .. redis.call('XADD', stream, '*', 'id', id, 'if', '1') end
+  return priority .. '/' .. redis.call('XADD', stream, '*', 'id', id)
+end
+
+-- The priority and the stream id of an entry as a hash names it; nothing if the text names no entry.
+function streams.parse_entry(entry)
+  local priority, at = string.match(entry or '', '^(%a+)/(%d+%-%d+)$')
+  if priority == 'high' or priority == 'normal' or priority == 'low' then return priority, at end
+end
+
+function streams.remove(q, entry)
+  local priority, at = streams.parse_entry(entry)
+  if not priority then return end
+  local stream = streams.of(q, priority)
+  redis.pcall('XDEL', stream, at)
+  redis.pcall('XACK', stream, 'workers', at)
+end
+
+-- Remove the consumers of a queue that have nothing pending and have not been seen for an hour. Answers how many stay.
+function streams.drop_idle_consumers(q)
+  local left = 0
+  for _, priority in ipairs(streams.PRIORITIES) do
+    local stream = streams.of(q, priority)
+    local consumers = redis.pcall('XINFO', 'CONSUMERS', stream, 'workers')
+    for _, told in ipairs(consumers.err and {} or consumers) do
+      local consumer = {}
+      for i = 1, #told, 2 do consumer[told[i]] = told[i + 1] end
+      if consumer.pending == 0 and consumer.idle > 3600000 then
+        redis.call('XGROUP', 'DELCONSUMER', stream, 'workers', consumer.name)
+      else
+        left = left + 1
+      end
+    end
+  end
+  return left
+end
