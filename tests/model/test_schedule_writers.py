@@ -8,7 +8,7 @@ from redsched.embedded import EmbeddedServer
 from tests.model.schedule_writers import campaign
 
 
-@pytest.mark.parametrize("first", [0, 370])
+@pytest.mark.parametrize("first", [0, 370, 968])
 def test_each_slot_is_made_or_counted_whoever_writes_and_what_is_shown_happens(
     valkey_server: EmbeddedServer, first: int
 ) -> None:
