@@ -4,6 +4,7 @@ A seed decides who writes (a put as decorators and deployments do, apply, a patc
 raw ``FCALL``, a calendar by client or by ``FCALL``, pause, resume, drop), when, and whether a mover is there. Each slot
 must be made once or be counted as missed, as the definition of its time says; where a calendar changes between a slot
 and the next look of a mover, either calendar may decide. What is shown as next runs must be what is made then.
+With ``--overlap buffer_all`` slots wait for the runs before them, whoever writes meanwhile, and are made then.
 ``python -m tests.model.schedule_writers --seeds 5000``
 """
 
@@ -22,7 +23,7 @@ from redsched import Client
 from redsched.embedded import EmbeddedServer
 from redsched.model.schedule import Schedule
 from redsched.model.template import TaskTemplate
-from redsched.schedule.definition import Exclude
+from redsched.schedule.definition import Exclude, Overlap
 from redsched.schedule.slots import Plan
 from redsched.wire.schedules import put_calendar, spec_text
 from tests.model.oracle import Violation
@@ -53,13 +54,15 @@ class Epoch:
 class Run:
     """One seed."""
 
-    def __init__(self, stage: Stage, seed: int) -> None:
-        self.stage, self.rng = stage, random.Random(seed)
+    def __init__(self, stage: Stage, seed: int, overlap: Overlap) -> None:
+        self.stage, self.rng, self.overlap = stage, random.Random(seed), overlap
         self.dates: list[str] | None = None
         self.epochs: list[Epoch] = []
         self.made: set[int] = set()
         self.missed = [0, 0]  # of the schedule that is there: at least, at most
         self.passed: list[Epoch] = []  # slots of pauses that are over, which no mover has counted yet
+        self.dropped = [0, 0]  # because too many wait: at least, at most
+        self.kept: set[int] = set()  # those that have waited for a run
         self.pause: int | None = None  # 0: until somebody resumes it
         self.told: list[str] = []
         self.acts = 0
@@ -127,7 +130,10 @@ class Run:
                 plan = self.plan(epoch.schedule)
                 waiting = {slot for slot in epoch.must | epoch.may if plan.due(slot) > self.stage.now}
                 lost = epoch.must - waiting - made
-                if lost:
+                if self.overlap != "allow_all":
+                    self.dropped[0] += len(lost)
+                    self.dropped[1] += len((epoch.must | epoch.may) - waiting - made)
+                elif lost:
                     raise Violation(f"not made: {self.named(lost)}")
                 fresh -= epoch.must | epoch.may
                 settled = (epoch.must | epoch.may) - waiting
@@ -142,13 +148,23 @@ class Run:
             raise Violation(f"made, though no slots: {self.named(fresh)}")
         self.made = made
         if self.epochs:
-            counted = self.stage.view().counters["missed"]
+            counters = self.stage.view().counters
+            counted, dropped = counters["missed"], counters["dropped"]
             if self.pause is None:
                 self.count_passed()
             if not self.missed[0] <= counted <= self.missed[1]:
                 raise Violation(f"{counted} are counted as missed, wanted {self.missed}")
+            if not self.dropped[0] <= dropped <= self.dropped[1]:
+                raise Violation(f"{dropped} are dropped, wanted {self.dropped}")
 
     def all_made(self) -> set[int]:
+        """The slots of its tasks, and those that wait for a run."""
+        buffer = self.stage.store.redis.hget(self.stage.store.key("schedule:s"), "buffer") or ""
+        waiting = {int(one.partition("/")[0]) for one in buffer.split()}
+        self.kept |= waiting
+        return self.tasks() | waiting
+
+    def tasks(self) -> set[int]:
         prefix = self.stage.store.key("task:default:s@")
         return {int(key.removeprefix(prefix)) for key in self.stage.store.redis.keys(prefix + "*")}
 
@@ -167,6 +183,9 @@ class Run:
             kind()
         self.resume()
         self.go()
+        self.end_runs()
+        if lost := self.kept - self.tasks():
+            raise Violation(f"waited and never made: {self.named(lost)}")
 
     def tell(self, what: str) -> None:
         self.told.append(f"{(self.stage.now - NOW) / MINUTE:9.3f} {what}")
@@ -176,8 +195,33 @@ class Run:
         if self.rng.random() < 0.3:
             self.stage.mover = Mover(self.stage)  # one that knows nothing
         self.stage.mover.look()  # calendars are watched: a mover hears of their change
-        self.stage.advance(self.rng.choice((0, 1, SECOND, 7 * MINUTE, 50 * MINUTE, 3 * HOUR, 11 * HOUR)))
+        if self.overlap != "allow_all" and self.rng.random() < 0.5:
+            self.end_runs()
+        self.advance(self.rng.choice((0, 1, SECOND, 7 * MINUTE, 50 * MINUTE, 3 * HOUR, 11 * HOUR)))
         self.settle()
+
+    def advance(self, ms: int) -> None:
+        """So much later. Where slots wait, a mover looks twice a second, which would take long."""
+        if self.overlap == "allow_all":
+            self.stage.advance(ms)
+            return
+        until = self.stage.now + ms
+        while True:
+            self.stage.jump(min(5 * MINUTE, until - self.stage.now))
+            self.stage.advance(0)
+            if self.stage.now == until:
+                return
+
+    def end_runs(self) -> None:
+        """One run after the other ends, and what waits for it starts."""
+        while True:
+            self.stage.jump(SECOND)
+            self.stage.advance(0)
+            self.stage.start()
+            if not self.stage.started:
+                return
+            for task_id in list(self.stage.started):
+                self.stage.end(task_id.rpartition("@")[2])
 
     def nobody(self) -> None:
         """Time goes on without a mover."""
@@ -186,7 +230,7 @@ class Run:
     def define(self) -> Schedule:
         timing = self.rng.choice([one for one in TIMINGS if self.dates is not None or "exclude" not in one])
         return Schedule(
-            id="s", task=TaskTemplate(type="t"), overlap="allow_all", catch_up="all", catch_up_window=LONG, **timing
+            id="s", task=TaskTemplate(type="t"), overlap=self.overlap, catch_up="all", catch_up_window=LONG, **timing
         )
 
     def put(self) -> None:
@@ -268,6 +312,7 @@ class Run:
         if self.epochs:
             self.stage.schedules.delete("s")
             self.epochs, self.pause, self.missed, self.passed = [], None, [0, 0], []
+            self.dropped, self.kept = [0, 0], set()
             self.put()
 
     def look(self) -> None:
@@ -275,11 +320,14 @@ class Run:
         self.go()
         if not self.epochs or self.pause is not None:
             return
+        if self.overlap != "allow_all":  # or they are dropped
+            self.end_runs()
+            self.settle()
         shown = self.stage.view().next_runs[:4]
         if not shown or shown[-1].due_ms - self.stage.now > 20 * HOUR:
             return
         before = self.made
-        self.stage.advance(shown[-1].due_ms - self.stage.now)
+        self.advance(shown[-1].due_ms - self.stage.now)
         self.settle()
         fresh, wanted = self.made - before, {run.slot_ms for run in shown} - before
         if fresh != wanted:
@@ -294,10 +342,10 @@ def same_times(one: Schedule, other: Schedule) -> bool:
     return spec_text(first) == spec_text(second)
 
 
-def simulate(url: str, client: Client, store: Store, seed: int) -> int:
+def simulate(client: Client, store: Store, seed: int, overlap: Overlap) -> int:
     """One seed; how many tasks were made. Raises Violation with the seed and what was done."""
     stage = Stage(store, client)
-    run = Run(stage, seed)
+    run = Run(stage, seed, overlap)
     try:
         run.run()
     except Violation as broken:
@@ -307,7 +355,7 @@ def simulate(url: str, client: Client, store: Store, seed: int) -> int:
     return len(run.made)
 
 
-def campaign(url: str, seeds: range) -> tuple[int, list[str]]:
+def campaign(url: str, seeds: range, overlap: Overlap = "allow_all") -> tuple[int, list[str]]:
     """Run seeds on a server: tasks made, and what was violated."""
     made, failures = 0, []
     connection = connect(url)
@@ -316,7 +364,7 @@ def campaign(url: str, seeds: range) -> tuple[int, list[str]]:
         with store.client() as client:
             client.install()
             try:
-                made += simulate(url, client, store, seed)
+                made += simulate(client, store, seed, overlap)
             except Violation as broken:
                 failures.append(str(broken))
     connection.close()
@@ -328,12 +376,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.model.schedule_writers", description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first one")
+    parser.add_argument("--overlap", choices=["allow_all", "buffer_all"], default="allow_all")
     asked = parser.parse_args(argv)
     began, made, failed = time.monotonic(), 0, 0
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer.start(Path(folder), appendfsync="no") as server:
         connect(server.url).config_set("appendonly", "no")
         for first in range(asked.first, asked.first + asked.seeds, 50):
-            tasks, failures = campaign(server.url, range(first, min(first + 50, asked.first + asked.seeds)))
+            tasks, failures = campaign(
+                server.url, range(first, min(first + 50, asked.first + asked.seeds)), asked.overlap
+            )
             made, failed = made + tasks, failed + len(failures)
             for failure in failures[:2]:
                 print(failure, flush=True)

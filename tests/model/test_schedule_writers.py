@@ -16,3 +16,10 @@ def test_each_slot_is_made_or_counted_whoever_writes_and_what_is_shown_happens(
 
     assert failures == []
     assert made > 100
+
+
+def test_slots_that_wait_for_runs_are_made_whoever_writes_meanwhile(valkey_server: EmbeddedServer) -> None:
+    made, failures = campaign(valkey_server.url, range(4), "buffer_all")
+
+    assert failures == []
+    assert made > 100
