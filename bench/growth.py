@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bench.common import Options, Stage, Tick, main, task
 from bench.noise import cpu_seconds, wait_for_quiet
-from bench.report import Report
-from bench.verbs import MAX_PAYLOAD, NOW, PARTS, Verbs
+from bench.report import PARTS, Report
+from bench.verbs import MAX_PAYLOAD, NOW, Verbs
 from bench.wire import pack
 from redsched.wire import protocol
 

@@ -8,8 +8,8 @@ the same commands with no check, no answer for a lost reply, no lateness and no 
 from __future__ import annotations
 
 from bench.common import Options, Stage, Tick, main
-from bench.report import Report
-from bench.verbs import LATER, PARTS, Verbs
+from bench.report import PARTS, Report
+from bench.verbs import LATER, Verbs
 
 TASKS = 20_000
 TARGETS = {100: 28.0, 10: 45.0}

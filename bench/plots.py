@@ -13,8 +13,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from bench.report import RESULTS, Report
-from bench.verbs import PARTS
+from bench.report import PARTS, RESULTS, Report
 
 PLOTS = Path(__file__).parent / "plots"
 WIDTH, HEIGHT = 8.0, 4.5  # inches

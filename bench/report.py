@@ -164,3 +164,6 @@ def put(figures: str, begin: str, end: str) -> None:
     if not found or not ended:
         raise ValueError(f"{README.name} has lost its marks {begin} and {end}")
     README.write_text(f"{before}{begin}\n{figures}\n{end}{after}", encoding="utf-8")
+
+
+PARTS = ("enqueue", "promote", "claim", "settle", "sweep")

@@ -24,7 +24,6 @@ LATER = NOW + 1_000
 SWEPT = NOW + 2 * 3_600_000  # everything that was finished at LATER is past its retention
 LEASE_MS = 30_000
 MAX_PAYLOAD = 262_144
-PARTS = ("enqueue", "promote", "claim", "settle", "sweep")
 FLOOR = tuple(sorted((Path(__file__).parent / "floor").glob("*.lua")))
 
 

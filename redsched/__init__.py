@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         any_of,
         fact,
     )
+    from redsched.model.enqueued import Enqueued
     from redsched.model.errors import (
         InvalidSchedule,
         InvalidSetting,
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from redsched.model.retry import Explicit, Exponential, Fixed
     from redsched.model.rule import Rule
     from redsched.model.schedule import Schedule
-    from redsched.model.task import Enqueued, Page, QueueStats, Task, TaskView
+    from redsched.model.task import Page, QueueStats, Task, TaskView
     from redsched.model.template import TaskTemplate
     from redsched.schedule.calendar import CalendarRule
     from redsched.schedule.definition import Every, Exclude
@@ -93,7 +94,8 @@ _HOME = {
     ),
     "redsched.model.retry": ("Explicit", "Exponential", "Fixed"),
     "redsched.model.rule": ("Rule",),
-    "redsched.model.task": ("Enqueued", "Page", "QueueStats", "Task", "TaskView"),
+    "redsched.model.enqueued": ("Enqueued",),
+    "redsched.model.task": ("Page", "QueueStats", "Task", "TaskView"),
     "redsched.settings": ("Settings",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -11,8 +11,9 @@ from redsched.client.events import EventVerbs
 from redsched.client.requests import id_list, single
 from redsched.client.schedules import Schedules
 from redsched.client.transport import Transport
+from redsched.model.enqueued import Enqueued
 from redsched.model.errors import TaskNotFound
-from redsched.model.task import Changes, Enqueued, Options, Page, QueueStats, Task, TaskView
+from redsched.model.task import Changes, Options, Page, QueueStats, Task, TaskView
 from redsched.settings import Settings
 from redsched.steps import batches
 from redsched.steps import install as installing

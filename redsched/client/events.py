@@ -12,11 +12,12 @@ from redsched.client.async_transport import AsyncTransport
 from redsched.client.requests import Verbs, id_list, single
 from redsched.client.transport import Transport
 from redsched.model.condition import Hold, fact_name
+from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask, TaskNotFound
 from redsched.model.explain import Explanation, explained
 from redsched.model.happening import Branch, Emitted, Kin, Paused
 from redsched.model.rule import Rule, RulePage
-from redsched.model.task import Enqueued, Options, Task
+from redsched.model.task import Options, Task
 from redsched.steps import queues as queue_steps
 from redsched.steps import workflow
 from redsched.steps.batches import in_parts

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from redsched.model.condition import MEMBERS, Conditions
+from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask, TaskConflict
-from redsched.model.task import Changes, Enqueued, Options, QueueStats, Task
+from redsched.model.task import Changes, Options, QueueStats, Task
 from redsched.settings import Settings
 from redsched.wire import protocol
 from redsched.wire.call import Call

@@ -27,10 +27,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from redsched.model.task import Enqueued
+from redsched.model.enqueued import Enqueued
 
 
 class RedschedError(Exception):

@@ -20,7 +20,6 @@ State = Literal[
 ]
 STATES: tuple[State, ...] = get_args(State)
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
-STORED: frozenset[str] = frozenset(("created", "existing", "merged"))  # of an answer of enqueue: the task is there
 FINISHED: frozenset[str] = frozenset(("completed", "skipped", "expired", "cancelled"))
 
 DEFAULT_QUEUE = "default"
@@ -112,19 +111,6 @@ class Options(TypedDict, total=False):
     digest: Digest | str | Mapping[str, Any] | None
     hold: Hold | Mapping[str, Any] | None
     after: After | str | Sequence[str] | Mapping[str, Any] | None
-
-
-class Enqueued(msgspec.Struct, frozen=True):
-    """The answer for one task: ``created``, ``existing`` (same id, type, payload), ``conflict`` (nothing written),
-    ``merged`` (it is part of a digest), ``rejected`` (another has the key that must be unique; nothing written) or
-    ``refused`` (a task of the same call that it comes after, or that comes after it, is in conflict; nothing
-    written)."""
-
-    id: str
-    queue: str
-    status: Literal["created", "existing", "conflict", "merged", "rejected", "refused"]
-    durability: str = "memory"  # what was reached: memory, fsync or replicas:<how many>
-    other: str | None = None  # the id of its digest, of the task that has its key, or of the one in conflict
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

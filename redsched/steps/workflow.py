@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from redsched.model.condition import MAX_PARENTS, After, Conditions, Hold
+from redsched.model.enqueued import STORED, Enqueued
 from redsched.model.errors import InvalidTask, TaskConflict, TaskNotFound, WorkflowIncomplete
 from redsched.model.happening import Branch, Kin
-from redsched.model.task import MAX_BATCH, STORED, Enqueued, Task
+from redsched.model.task import MAX_BATCH, Task
 from redsched.steps.conversation import Conversation
 from redsched.wire import protocol
 from redsched.wire.call import Call

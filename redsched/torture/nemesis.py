@@ -8,13 +8,11 @@ import random
 import signal
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from redsched.model.errors import RedschedError
 from redsched.torture.history import Event
-
-if TYPE_CHECKING:
-    from redsched.torture.run import Child, Stage
+from redsched.torture.stage import Child, Stage
 
 
 class Fault(NamedTuple):

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import msgspec
 
 from redsched.client import AsyncClient
+from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask, StoreError, TaskConflict
-from redsched.model.task import Enqueued, Task
+from redsched.model.task import Task
 from redsched.settings import Settings
 from redsched.web.aside import Aside
 from redsched.web.bodies import TaskBody

@@ -14,10 +14,11 @@ import msgspec
 
 from redsched.model.condition import Conditions, wire_conditions
 from redsched.model.duration import CONFUSED_MS, confused, duration_ms, instant, instant_ms, latest_ms
+from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask
 from redsched.model.refused import kind_and_length
 from redsched.model.retry import retry_wire
-from redsched.model.task import MAX_TAGS, PRIORITIES, Attempt, Enqueued, Task, TaskView
+from redsched.model.task import MAX_TAGS, PRIORITIES, Attempt, Task, TaskView
 from redsched.wire.json_checks import check_depth, check_value
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}", re.ASCII)

@@ -11,10 +11,10 @@ import msgspec
 from redsched.model.duration import instant
 from redsched.model.errors import InvalidTask
 from redsched.model.task import MAX_BATCH
-from redsched.wire import protocol
 from redsched.wire.call import Call, by_id, checked_ids
 from redsched.wire.codec import due_word, text_of
 from redsched.wire.keys import QueueKeys
+from redsched.wire.tasks import list_tasks
 
 LATEST_MS = 253_402_300_799_000  # that a datetime can hold
 
@@ -54,7 +54,7 @@ def requeue(keys: QueueKeys, ids: Sequence[str], *, due: Any = None, delay: Any 
 
 def quarantined(keys: QueueKeys, *, limit: int = 50, cursor: str | None = None) -> Call[QuarantinePage]:
     """One page of a quarantine."""
-    page = protocol.list_tasks(keys, state="quarantined", limit=limit, cursor=cursor)
+    page = list_tasks(keys, state="quarantined", limit=limit, cursor=cursor)
 
     def read(reply: list[Any]) -> QuarantinePage:
         items = [_quarantined(member, score) for member, score in reply[1:]]

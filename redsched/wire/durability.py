@@ -19,9 +19,9 @@ from typing import Any
 
 import msgspec
 
+from redsched.model.enqueued import STORED, Enqueued
 from redsched.model.errors import InvalidTask, NotDurable
 from redsched.model.refused import kind_and_length
-from redsched.model.task import STORED, Enqueued
 from redsched.wire.call import Call
 from redsched.wire.codec import text_of
 from redsched.wire.ids import nonce

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from redsched.model.condition import KEY
+from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask
 from redsched.model.explain import Told
-from redsched.model.task import MAX_BATCH, Changes, Enqueued, Page, Task, TaskView
+from redsched.model.task import MAX_BATCH, Changes, Page, Task, TaskView
 from redsched.wire.call import Call, by_id, checked_ids
 from redsched.wire.cells import Cell
 from redsched.wire.codec import (

@@ -16,7 +16,8 @@ import redis
 from redsched.observe.doctor import examine
 from redsched.torture.history import Event
 from redsched.torture.nemesis import Fault
-from redsched.torture.run import QUEUES, Stage
+from redsched.torture.run import QUEUES
+from redsched.torture.stage import Stage
 from tests.campaign.scenario import Result, Tell, play
 from tests.campaign.server import Server
 

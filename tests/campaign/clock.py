@@ -14,7 +14,7 @@ from pathlib import Path
 from redsched.torture.checker import CLOCK_BACK, CLOCK_FORWARD
 from redsched.torture.history import Event
 from redsched.torture.nemesis import FAULTS, Fault
-from redsched.torture.run import Stage
+from redsched.torture.stage import Stage
 from tests.campaign.scenario import Result, Tell, play
 from tests.campaign.server import Server
 from tests.campaign.shims import build

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redsched.torture.history import Event
 from redsched.torture.nemesis import Fault
-from redsched.torture.run import Stage
+from redsched.torture.stage import Stage
 from tests.campaign.proxy import Proxy
 from tests.campaign.scenario import Result, Tell, play
 from tests.campaign.server import Server

@@ -19,7 +19,8 @@ from redsched.observe.doctor import examine
 from redsched.settings import Settings
 from redsched.torture import actors
 from redsched.torture.nemesis import Fault
-from redsched.torture.run import DRAIN_S, Stage, plan_for, trouble
+from redsched.torture.run import plan_for, trouble
+from redsched.torture.stage import DRAIN_S, Stage
 from redsched.wire import protocol
 from redsched.wire.call import Call
 from redsched.wire.ids import nonce

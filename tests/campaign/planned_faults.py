@@ -14,7 +14,7 @@ import redis
 from redsched.torture import nemesis
 from redsched.torture.history import Event
 from redsched.torture.nemesis import Fault
-from redsched.torture.run import Stage
+from redsched.torture.stage import Stage
 from tests.campaign.proxy import Proxy
 from tests.campaign.server import Server
 

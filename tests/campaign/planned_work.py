@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from redsched import Client, Task
+from redsched.model.enqueued import STORED, Enqueued
 from redsched.model.errors import InvalidTask, RedschedError, WorkflowIncomplete
-from redsched.model.task import STORED, Enqueued
 from redsched.torture.actors import Plan
 from redsched.torture.history import Journal
 from redsched.wire.ids import nonce

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from redsched.torture.history import Event
 from redsched.torture.nemesis import FAULTS, Fault
-from redsched.torture.run import Stage
+from redsched.torture.stage import Stage
 from tests.campaign.scenario import Result, Tell, play
 from tests.campaign.server import Server
 

@@ -25,7 +25,8 @@ from redsched.torture import history
 from redsched.torture.actors import KIND, server_ms
 from redsched.torture.checker import quantile
 from redsched.torture.history import Event
-from redsched.torture.run import QUEUES, Child, Stage, plan_for, verdict
+from redsched.torture.run import QUEUES, plan_for, verdict
+from redsched.torture.stage import Child, Stage
 from tests.campaign.scenario import Result, Tell
 from tests.campaign.server import Server
 

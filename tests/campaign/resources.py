@@ -13,7 +13,7 @@ import redis
 
 from redsched.torture.history import Event
 from redsched.torture.nemesis import FAULTS, Fault
-from redsched.torture.run import CAST, Stage
+from redsched.torture.stage import CAST, Stage
 from tests.campaign.scenario import Result, Tell, play
 from tests.campaign.server import Server
 

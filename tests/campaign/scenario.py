@@ -14,7 +14,8 @@ from redsched.observe.doctor import examine
 from redsched.settings import Settings
 from redsched.torture.checker import Report, quantile
 from redsched.torture.nemesis import Fault
-from redsched.torture.run import Stage, plan_for, trouble, verdict
+from redsched.torture.run import plan_for, trouble, verdict
+from redsched.torture.stage import Stage
 
 Tell = Callable[[str], None]
 

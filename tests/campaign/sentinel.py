@@ -31,7 +31,7 @@ from redsched.torture import history
 from redsched.torture.checker import quantile
 from redsched.torture.history import Event
 from redsched.torture.nemesis import FAULTS, Fault
-from redsched.torture.run import Stage
+from redsched.torture.stage import Stage
 from tests.campaign.proxy import Proxy
 from tests.campaign.scenario import Result, Tell, play
 from tests.campaign.server import Server, program

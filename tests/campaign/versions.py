@@ -17,7 +17,7 @@ from pathlib import Path
 import redsched
 from redsched.settings import child_environment
 from redsched.torture.nemesis import FAULTS, Fault
-from redsched.torture.run import CAST, Stage
+from redsched.torture.stage import CAST, Stage
 from redsched.wire import scripts
 from tests.campaign.scenario import Result, Tell, play
 from tests.campaign.server import Server

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from tests.model.plain import Broken, Raw
+from tests.model.raw import Broken, Raw
 
 TIES = {
     "listeners": "zset", "line": "zset", "children": "zset", "stopped": "zset", "agenda": "zset", "parents": "hash",

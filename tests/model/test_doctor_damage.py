@@ -20,8 +20,9 @@ from redsched import Client
 from redsched.observe.doctor import Report, examine
 from redsched.wire import scripts
 from tests.lua.harness import HOUR, Queue
-from tests.model.plain import PLACES, Raw, broken
+from tests.model.plain import broken
 from tests.model.plain_ties import TIES
+from tests.model.raw import PLACES, Raw
 
 SEEDS = int(os.environ.get("REDSCHED_TEST_DAMAGE_SEEDS", "60"))
 FAR = 3_990_000_000_000  # when everything is due

@@ -15,9 +15,9 @@ from rich.console import Console
 from bench import growth, holds, plots, run
 from bench.common import PAYLOAD_BYTES, Options, payload
 from bench.lateness import BUCKETS_MS, histogram, spread
-from bench.report import Report, percentile
+from bench.report import PARTS, Report, percentile
 from bench.soak import share_of
-from bench.verbs import FLOOR, PARTS
+from bench.verbs import FLOOR
 from redsched.settings import NAME
 from redsched.wire import scripts
 

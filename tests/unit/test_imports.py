@@ -68,6 +68,29 @@ def imported_part(name: str) -> str | None:
     return names[1]
 
 
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Imports inside functions and for the type checker count, too: whoever reads one file has to know the other."""
+    tops = (PACKAGE, ROOT / "bench", ROOT / "tests")
+    files = {
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+        for top in tops
+        for file in top.rglob("*.py")
+        if "node_modules" not in file.parts
+    }
+    reached: dict[str, set[str]] = {}
+    for name, file in files.items():
+        found = (name if name in files else name.rpartition(".")[0] for _, name in imports(file))
+        reached[name] = {one for one in found if one in files and one != name}
+    grown = True
+    while grown:
+        grown = False
+        for known in reached.values():
+            more = set().union(*(reached[one] for one in known)) - known
+            known.update(more)
+            grown = grown or bool(more)
+    assert sorted(name for name, found in reached.items() if name in found) == []
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_imports_point_one_way(file: Path) -> None:
     allowed = MAY_IMPORT[part(file)]
