@@ -13,7 +13,7 @@ local s = schedules.read(prefix, ARGV[2])
 if not s then return 'missing' end
 if not s.f.paused then return 'active' end
 local till = check.whole(s.f.paused_until or '', 0, 1e15) or now
--- it may be over, and no mover has looked
+-- the pause may be over though no mover has looked since
 schedules.resume(keys.open(prefix .. 'due:' .. schedules.queue_of(s)), s, math.min(till, now))
 schedules.save(s)
 schedules.look_at(s, s.f.ended and #s.buffer == 0 and schedules.NEVER or 0)

@@ -285,7 +285,6 @@ class Run:
         """Pause, until a time or not, or resume."""
         if not self.epochs:
             return
-        self.end_of_pause()
         if self.rng.random() < 0.4:
             self.resume()
             return
@@ -293,13 +292,6 @@ class Run:
         self.stage.schedules.pause("s", until=until)
         self.pause = until or 0
         self.tell(f"  until {until and (until - NOW) / MINUTE}")
-
-    def end_of_pause(self) -> None:
-        """A pause whose end has come, and which no mover has looked at, is over before it is changed."""
-        if self.pause and self.pause <= self.stage.now:
-            self.stage.mover.look()
-            self.stage.advance(0)
-            self.settle()
 
     def resume(self) -> None:
         if self.epochs and self.pause is not None:
