@@ -17,7 +17,7 @@ help:
 	@echo "make up      Redis, API and worker in one process tree, kept in a data directory (ARGS='module:app')"
 	@echo "make test    every test that this machine has the servers for (ARGS='tests/unit -k name')"
 	@echo "make campaign  the long fault campaign, checkpointed: repeat it until nothing is left (ARGS='--only network')"
-	@echo "make check   ruff, mypy, and whether each change of the Lua has its build number"
+	@echo "make check   ruff (rules and layout), mypy, and whether each change of the Lua has its build number"
 	@echo "make build-number  give the Lua as it is now a number: a line of lua/BUILDS, to be committed with it"
 	@echo "make bench   the figures of bench/README.md (ARGS='--only drain')"
 	@echo "make soak    an hour under load and crashes, in parts that go on where they stopped (ARGS='--minutes 10')"
@@ -37,6 +37,7 @@ campaign: $(VENV)/.installed-test
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy redsched $(wildcard bench)
 	$(BIN)/python -m redsched.wire.builds
 

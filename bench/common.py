@@ -81,9 +81,13 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def options_of(arguments: argparse.Namespace) -> Options:
     """The options that the parser read."""
     return Options(
-        server=arguments.server, repeat=max(arguments.repeat, 1), quick=arguments.quick, aof=arguments.aof,
-        patience=arguments.patience, backlog=max(arguments.backlog, 0),
-    )  # fmt: skip
+        server=arguments.server,
+        repeat=max(arguments.repeat, 1),
+        quick=arguments.quick,
+        aof=arguments.aof,
+        patience=arguments.patience,
+        backlog=max(arguments.backlog, 0),
+    )
 
 
 def main(measure: Callable[[Options, Tick], Report], description: str | None) -> None:
@@ -174,7 +178,11 @@ class Stage:
     def process(self, name: str, arguments: Sequence[str], **settings: str) -> Iterator[subprocess.Popen[bytes]]:
         """As ``child``, of any Python program."""
         environment = {
-            **os.environ, "PYTHONPATH": str(ROOT), "REDSCHED_REDIS_URL": self.url, "PYTHONUNBUFFERED": "1", **settings,
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "REDSCHED_REDIS_URL": self.url,
+            "PYTHONUNBUFFERED": "1",
+            **settings,
         }
         log = self.folder / f"{name}.log"
         command = pinned(CLIENT_CORE, [sys.executable, *arguments])
@@ -260,9 +268,14 @@ class Stage:
     def _server(self) -> Iterator[subprocess.Popen[bytes]]:
         binary, name = server_binary(self.options.server)
         settings = {
-            "bind": "127.0.0.1", "port": str(self.port), "dir": str(self.folder), "save": "",
-            "appendonly": "yes" if self.options.aof else "no", "appendfsync": "everysec",
-            "maxmemory-policy": "noeviction", "hash-max-listpack-value": str(self._listpack),
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": str(self.folder),
+            "save": "",
+            "appendonly": "yes" if self.options.aof else "no",
+            "appendfsync": "everysec",
+            "maxmemory-policy": "noeviction",
+            "hash-max-listpack-value": str(self._listpack),
         }
         flags = [word for setting, value in settings.items() for word in (f"--{setting}", value)]
         self.report.server = f"{name}, {'AOF everysec' if self.options.aof else 'no persistence'}"

@@ -156,9 +156,7 @@ def _read_streams(stage: Stage, count: int, batch: int) -> None:
     began = time.perf_counter()
     done = 0
     while entries := _read(stage, stream, batch):
-        wire.pipeline(
-            [pack("XACK", stream, "workers", *entries), pack("XDEL", stream, *entries)], 2
-        )
+        wire.pipeline([pack("XACK", stream, "workers", *entries), pack("XDEL", stream, *entries)], 2)
         done += len(entries)
     seconds = time.perf_counter() - began
     stage.watched(watch)

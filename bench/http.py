@@ -80,6 +80,7 @@ def _without_http(stage: Stage) -> None:
 async def _submit(url: str, singles: int, batches: int) -> dict[str, float]:
     due = now_ms() + HOUR_MS
     async with AsyncClient(url, name="bench") as client:
+
         async def submit(left: Iterator[int]) -> None:
             for n in left:
                 await client.enqueue(TYPE, payload(n, due), queue=QUEUE, due=due)

@@ -42,9 +42,7 @@ def _workers(stage: Stage, count: int) -> Iterator[dict[str, int]]:
     """``count`` workers of one queue."""
     with contextlib.ExitStack() as closing:
         arguments = worker_arguments()
-        pids = {
-            f"worker{n}": closing.enter_context(stage.child(f"worker{n}", arguments)).pid for n in range(1, count)
-        }
+        pids = {f"worker{n}": closing.enter_context(stage.child(f"worker{n}", arguments)).pid for n in range(1, count)}
         pids["worker0"] = closing.enter_context(stage.worker()).pid
         stage.until(lambda: _blocked(stage) >= count, 60, "every worker's blocking read")
         yield pids
@@ -73,9 +71,7 @@ def _bare(stage: Stage) -> None:
     stage.clear()
     stage.wire.call("XGROUP", "CREATE", "{floor}:ready", "workers", 0, "MKSTREAM")
     with contextlib.closing(Wire(stage.port)) as reader:
-        reader.send(
-            pack("XREADGROUP", "GROUP", "workers", "bench", "BLOCK", 0, "STREAMS", "{floor}:ready", ">")
-        )
+        reader.send(pack("XREADGROUP", "GROUP", "workers", "bench", "BLOCK", 0, "STREAMS", "{floor}:ready", ">"))
         _, watch = monitor(stage, {})
     share = 100 * watch.used["server"] / watch.seconds
     stage.report.add("one blocked read: the server's CPU", share, "%", floor=True)

@@ -87,9 +87,7 @@ def _half(stage: Stage, options: Options) -> None:
     report.series["half of the top rate"] = histogram(late)
 
 
-def lateness(
-    stage: Stage, offsets_ms: Sequence[int], *, prepare: Callable[[], None] = lambda: None
-) -> list[float]:
+def lateness(stage: Stage, offsets_ms: Sequence[int], *, prepare: Callable[[], None] = lambda: None) -> list[float]:
     """How late each task started, in order, once every one has; ``prepare`` comes before the worker's start."""
     count = len(offsets_ms)
     stage.clear()

@@ -83,13 +83,19 @@ def _enqueue(stage: Stage, count: int, size: int, token: bool) -> None:
     payload = {"text": "x" * (size - len('{"text":""}'))} if size > 10 else "x" * (size - 2)
     for start in range(0, count, BATCH):
         ids = new_ids(BATCH)
-        stage.client.enqueue_many([
-            Task(
-                type=TYPE, payload=payload, queue=QUEUE, due=due + start + n,
-                id=ids[n] if token else None, request=nonce() if token else None,
-            )
-            for n in range(BATCH)
-        ])  # fmt: skip
+        stage.client.enqueue_many(
+            [
+                Task(
+                    type=TYPE,
+                    payload=payload,
+                    queue=QUEUE,
+                    due=due + start + n,
+                    id=ids[n] if token else None,
+                    request=nonce() if token else None,
+                )
+                for n in range(BATCH)
+            ]
+        )
 
 
 def _raw(stage: Stage, count: int) -> None:

@@ -92,17 +92,45 @@ def verdicts(minutes: Sequence[Minute]) -> dict[str, tuple[float, bool]]:
 def table(minutes: Sequence[Minute]) -> Table:
     """One row a minute."""
     shown = Table(title="Minute by minute", title_justify="left")
-    names = ("minute", "part", "acknowledged", "started", "again", "p50 ms", "p99 ms", "most ms", "used_memory MiB",
-             "worker MiB", "server MiB", "waiting", "finished", "others", "core", "killed")  # fmt: skip
+    names = (
+        "minute",
+        "part",
+        "acknowledged",
+        "started",
+        "again",
+        "p50 ms",
+        "p99 ms",
+        "most ms",
+        "used_memory MiB",
+        "worker MiB",
+        "server MiB",
+        "waiting",
+        "finished",
+        "others",
+        "core",
+        "killed",
+    )
     for name in names:
         shown.add_column(name, justify="left" if name == "killed" else "right")
     for at, row in enumerate(minutes, 1):
         shown.add_row(
-            str(at), str(row.part), f"{row.acknowledged:,}", f"{row.started:,}", f"{row.again:,}", number(row.p50),
-            number(row.p99), number(row.most), number(row.used_memory / MIB), number(row.worker_rss / MIB),
-            number(row.server_rss / MIB), f"{row.waiting:,}", f"{row.finished:,}", f"{row.others:.2f}",
-            f"{row.core:,.0f}", ", ".join(row.killed),
-        )  # fmt: skip
+            str(at),
+            str(row.part),
+            f"{row.acknowledged:,}",
+            f"{row.started:,}",
+            f"{row.again:,}",
+            number(row.p50),
+            number(row.p99),
+            number(row.most),
+            number(row.used_memory / MIB),
+            number(row.worker_rss / MIB),
+            number(row.server_rss / MIB),
+            f"{row.waiting:,}",
+            f"{row.finished:,}",
+            f"{row.others:.2f}",
+            f"{row.core:,.0f}",
+            ", ".join(row.killed),
+        )
     return shown
 
 
@@ -133,6 +161,10 @@ def fill(report: Report, state: State) -> None:
             report.notes.append(f"{name}: {word}, {100 * share:+.1f} % over the run (at most {ALLOWED[name]:.0%})")
         speed = 100 * drift([row.core for row in counted])
         report.notes.append(f"speed of the core: {speed:+.1f} % over the run; where it falls, lateness rises with it")
-    for label, name, unit in (("p50 ms", "p50", 1), ("p99 ms", "p99", 1), ("MiB in Redis", "used_memory", MIB),
-                              ("MiB of worker", "worker_rss", MIB)):  # fmt: skip
+    for label, name, unit in (
+        ("p50 ms", "p50", 1),
+        ("p99 ms", "p99", 1),
+        ("MiB in Redis", "used_memory", MIB),
+        ("MiB of worker", "worker_rss", MIB),
+    ):
         report.series[label] = [(at, getattr(row, name) / unit) for at, row in enumerate(counted, 1)]

@@ -64,8 +64,9 @@ def draw(rng: random.Random) -> Schedule:
         dates = [f"*-{month:02}-{day:02}" for month in range(1, 13) for day in range(1, 29)]
         more["exclude"] = Exclude(
             crons=[cron(rng) for _ in range(rng.choice((1, 1, 2, 20)))],
-            dates=rng.sample(dates, rng.choice((0, 0, 5, 300))), calendars=rng.choice(([], ["c"])),
-        )  # fmt: skip
+            dates=rng.sample(dates, rng.choice((0, 0, 5, 300))),
+            calendars=rng.choice(([], ["c"])),
+        )
     timing = rng.choice(kinds)()
     return Schedule(id=f"s{rng.randrange(9)}", task=TaskTemplate(type="t"), catch_up="all", **timing, **more)
 
@@ -84,11 +85,14 @@ def calls(schedule: Schedule, rng: random.Random) -> dict[str, Callable[[], Any]
         return decide(plan, policy, slot=next(plan.after(begin), None), since=begin, now=begin + 30 * DAY)
 
     return {
-        "compile": lambda: Plan(schedule, closed), "check": lambda: check(schedule, closed, after_ms=begin),
-        "next": slot, "due": lambda: plan.due(slot() or begin), "decide": outage,
+        "compile": lambda: Plan(schedule, closed),
+        "check": lambda: check(schedule, closed, after_ms=begin),
+        "next": slot,
+        "due": lambda: plan.due(slot() or begin),
+        "decide": outage,
         "show ten": lambda: plan.preview(begin, 10, budget_s=A_VIEW_S),
         "excluded": lambda: plan.excluded(begin, begin + 30 * DAY),
-    }  # fmt: skip
+    }
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -74,8 +74,12 @@ def measured(tree: Path, name: str, server: str) -> Report:
     environment = os.environ | {"PYTHONPATH": str(tree)}
     ran = subprocess.run(
         [sys.executable, "-m", f"bench.{name}", *flags],
-        cwd=tree, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tree,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if ran.returncode:
         raise RuntimeError(f"{name} in {tree}:\n{ran.stderr[-2_000:]}")
     return msgspec.json.decode((tree / "bench" / "results" / f"{name}.json").read_bytes(), type=Report)

@@ -61,17 +61,21 @@ class Report(msgspec.Struct, kw_only=True):
     series: dict[str, list[tuple[float, float]]] = {}  # what plots.py draws: points by the name of their line
 
     def add(
-        self, name: str, value: float, unit: str, *, target: float | None = None,
-        better: Literal["more", "less"] = "more", floor: bool = False,
+        self,
+        name: str,
+        value: float,
+        unit: str,
+        *,
+        target: float | None = None,
+        better: Literal["more", "less"] = "more",
+        floor: bool = False,
     ) -> None:
         """One run's value of a figure; the same name again is another run of it."""
         for figure in self.figures:
             if figure.name == name:
                 figure.values.append(value)
                 return
-        self.figures.append(
-            Figure(name=name, values=[value], unit=unit, target=target, better=better, floor=floor)
-        )
+        self.figures.append(Figure(name=name, values=[value], unit=unit, target=target, better=better, floor=floor))
 
     def median(self, name: str) -> float:
         """The figure of that name."""
@@ -93,8 +97,12 @@ class Report(msgspec.Struct, kw_only=True):
             table.add_column(column, justify="right" if column in ("median", "lowest - highest") else "left")
         for figure in self.figures:
             table.add_row(
-                ("floor: " if figure.floor else "") + figure.name, number(figure.median), range_text(figure.values),
-                figure.unit, target_text(figure), style="dim" if figure.floor else "",
+                ("floor: " if figure.floor else "") + figure.name,
+                number(figure.median),
+                range_text(figure.values),
+                figure.unit,
+                target_text(figure),
+                style="dim" if figure.floor else "",
             )
         console.print(table)
         for note in self.notes:

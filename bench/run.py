@@ -70,7 +70,11 @@ def summary(reports: Sequence[Report]) -> Table:
             if not figure.floor:
                 missed = figure.verdict == "missed"
                 table.add_row(
-                    report.name, figure.name, number(figure.median), figure.unit, target_text(figure),
+                    report.name,
+                    figure.name,
+                    number(figure.median),
+                    figure.unit,
+                    target_text(figure),
                     style="yellow" if missed else "",
                 )
         table.add_section()

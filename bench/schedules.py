@@ -95,14 +95,15 @@ def _idle(stage: Stage, count: int) -> None:
         _planned(stage)
         time.sleep(SETTLE_SECONDS)
         commands, watch = monitor(stage, {"mover": pid})
-        report.add(
-            f"{name}: commands sent", commands.total() / watch.seconds, "1/s", better="less", floor=not count
-        )
+        report.add(f"{name}: commands sent", commands.total() / watch.seconds, "1/s", better="less", floor=not count)
         report.add(f"{name}: CPU", 100 * watch.used["mover"] / watch.seconds, "%", better="less", floor=not count)
         report.add(
-            f"{name}: the server's CPU", 100 * watch.used["server"] / watch.seconds, "%", better="less",
+            f"{name}: the server's CPU",
+            100 * watch.used["server"] / watch.seconds,
+            "%",
+            better="less",
             floor=not count,
-        )  # fmt: skip
+        )
 
 
 def _memory(stage: Stage, count: int) -> None:

@@ -93,10 +93,15 @@ class Soak:
             self._until_quiet("the end of every task")
             self._read_starts()
             never = self._seen.count(0)
-            self._state.parts.append(Part(
-                acknowledged=self._acknowledged, completed=self._completed() - before, never_started=never,
-                again=self._again, early=self._early,
-            ))  # fmt: skip
+            self._state.parts.append(
+                Part(
+                    acknowledged=self._acknowledged,
+                    completed=self._completed() - before,
+                    never_started=never,
+                    again=self._again,
+                    early=self._early,
+                )
+            )
             self._state.save(self._folder)
 
     def _one_minute(self, minute: int, *, kills_server: bool) -> None:
@@ -133,24 +138,36 @@ class Soak:
     def _row(self, acknowledged: int, again: int, others: float) -> Minute:
         stats = self._client.stats([QUEUE])[0]
         return Minute(
-            part=self._state.begun, acknowledged=acknowledged, started=self._late.total(), again=again,
-            p50=share_of(self._late, 0.5), p99=share_of(self._late, 0.99), most=share_of(self._late, 1.0),
-            used_memory=self._used_memory(), worker_rss=resident_bytes(self._workers[STEADY].pid),
-            server_rss=resident_bytes(self._server.pid), waiting=stats.scheduled + stats.ready + stats.running,
-            finished=stats.finished, others=others, killed=self._killed,
+            part=self._state.begun,
+            acknowledged=acknowledged,
+            started=self._late.total(),
+            again=again,
+            p50=share_of(self._late, 0.5),
+            p99=share_of(self._late, 0.99),
+            most=share_of(self._late, 1.0),
+            used_memory=self._used_memory(),
+            worker_rss=resident_bytes(self._workers[STEADY].pid),
+            server_rss=resident_bytes(self._server.pid),
+            waiting=stats.scheduled + stats.ready + stats.running,
+            finished=stats.finished,
+            others=others,
+            killed=self._killed,
             core=core_speed(),
-        )  # fmt: skip
+        )
 
     def _enqueue(self, dues_ms: list[int]) -> None:
         """Until they are acknowledged; their ids are their numbers, so that a repeat does nothing twice."""
         first = len(self._seen)
         tasks = [
             Task(
-                type="bench.noop", payload=payload(first + n, due_ms), queue=QUEUE, due=due_ms,
+                type="bench.noop",
+                payload=payload(first + n, due_ms),
+                queue=QUEUE,
+                due=due_ms,
                 id=f"{self._state.begun}-{first + n}",
             )
             for n, due_ms in enumerate(dues_ms)
-        ]  # fmt: skip
+        ]
         while True:
             try:
                 answers = self._client.enqueue_many(tasks)

@@ -341,4 +341,3 @@ def _(ground: Ground) -> Act:
 @case("version", "no input")
 def _(ground: Ground) -> Act:
     return refused(lambda: ground.wire.call("FCALL", "rs1_version", 0))
-

@@ -36,8 +36,9 @@ def tied(number: int) -> dict[str, Any]:
     return {
         "cancel_on": [f"c{number}.{at}" for at in range(16)],
         "wait_for": {"any": [f"w{number}.{at}" for at in range(16)]},
-        "fifo": True, "unique": {"key": f"u{number}"},
-    }  # fmt: skip
+        "fifo": True,
+        "unique": {"key": f"u{number}"},
+    }
 
 
 def facts(ground: Ground, count: int) -> None:
@@ -167,9 +168,23 @@ def _(ground: Ground) -> Act:
 def _(ground: Ground) -> Act:
     words = [json.dumps(tied(at)) for at in range(500)]
     ground.pipe(
-        ("XADD", ground.key(f"inbox:{QUEUE}"), "*", "id", f"t{at}", "type", "t", "payload", "1", "key", f"k{at}",
-         "conditions", words[at]) for at in range(500)
-    )  # fmt: skip
+        (
+            "XADD",
+            ground.key(f"inbox:{QUEUE}"),
+            "*",
+            "id",
+            f"t{at}",
+            "type",
+            "t",
+            "payload",
+            "1",
+            "key",
+            f"k{at}",
+            "conditions",
+            words[at],
+        )
+        for at in range(500)
+    )
     return lambda: ground.send(protocol.ingest([ground.keys], limit=500))
 
 
@@ -246,8 +261,11 @@ def _(ground: Ground) -> Act:
 
 @case("claim", "100 digests of 200 KB in 100 items each")
 def _(ground: Ground) -> Act:
-    words = [ground.task(payload="x" * 2_000, conditions={"digest": {"key": f"d{at}", "size": 100}})
-             for at in range(100) for _ in range(100)]  # fmt: skip
+    words = [
+        ground.task(payload="x" * 2_000, conditions={"digest": {"key": f"d{at}", "size": 100}})
+        for at in range(100)
+        for _ in range(100)
+    ]
     ground.add(words, 20)
     for _ in range(600):
         ground.send(protocol.promote([ground.keys], mover="bench", limit=100))
@@ -298,8 +316,10 @@ def _(ground: Ground) -> Act:
 
 @case("settle", "as a worker sends 1,000 retries with texts of 20 KB")
 def _(ground: Ground) -> Act:
-    ends = [Settlement(QUEUE, end.task_id, end.token, "retry", "", "e" * 4_000, "t" * 16_000)
-            for end in running(ground, 1_000)]  # fmt: skip
+    ends = [
+        Settlement(QUEUE, end.task_id, end.token, "retry", "", "e" * 4_000, "t" * 16_000)
+        for end in running(ground, 1_000)
+    ]
     return lambda: settle(ground, ends)
 
 

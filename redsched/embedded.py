@@ -149,18 +149,37 @@ class EmbeddedServer:
             raise
         log.info(
             "server.started",
-            extra={"server": self.description, "url": self.url, "server_pid": self.pid, "data_dir": str(self.data_dir),
-                   "seconds": round(time.monotonic() - began, 3)},
+            extra={
+                "server": self.description,
+                "url": self.url,
+                "server_pid": self.pid,
+                "data_dir": str(self.data_dir),
+                "seconds": round(time.monotonic() - began, 3),
+            },
         )
 
     def _arguments(self) -> list[str]:
         return [
             self.binary,
-            "--bind", "127.0.0.1", "--port", str(self.port),
-            "--dir", str(self.data_dir), "--daemonize", "no",
-            "--appendonly", "yes", "--appendfsync", self._appendfsync, "--save", "",
-            "--maxmemory-policy", "noeviction", "--hash-max-listpack-value", "1024",
-        ]  # fmt: skip
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--dir",
+            str(self.data_dir),
+            "--daemonize",
+            "no",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            self._appendfsync,
+            "--save",
+            "",
+            "--maxmemory-policy",
+            "noeviction",
+            "--hash-max-listpack-value",
+            "1024",
+        ]
 
     def _wait_until_ready(self, began: float, said_from: int) -> None:
         limit = START_S
@@ -296,8 +315,13 @@ class _Keeper(threading.Thread):
     def run(self) -> None:
         try:
             self._process = subprocess.Popen(
-                self._arguments, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._output,
-                pass_fds=(self._inherited,), process_group=0, preexec_fn=die_with_parent(),  # noqa: PLW1509 - one system call, looked up before the fork
+                self._arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._output,
+                pass_fds=(self._inherited,),
+                process_group=0,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - one system call, looked up before the fork
             )
         except (OSError, subprocess.SubprocessError) as error:
             self._error = error

@@ -66,38 +66,61 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _check("redis_url", not (problem := problem_of(self.redis_url)), problem)
         for name in ("api_token", "metrics_token"):
             token = getattr(self, name)
-            _check(name, not token or _TOKEN.fullmatch(token) is not None,
-                   "must be 6 characters or more, without blanks; a long random text such as of openssl rand -hex 32")
+            _check(
+                name,
+                not token or _TOKEN.fullmatch(token) is not None,
+                "must be 6 characters or more, without blanks; a long random text such as of openssl rand -hex 32",
+            )
         for host in self.api_allowed_hosts:
             _check("api_allowed_hosts", _HOST.fullmatch(host) is not None, f"{host!r} is no name, name:port or *")
         tls = self.redis_url.startswith("rediss://")
         for name in ("redis_ca", "redis_cert", "redis_key"):
             _check(name, tls or not getattr(self, name), "is only for a rediss:// URL")
         _check("redis_key", bool(self.redis_cert) == bool(self.redis_key), "give redis_cert and redis_key, or neither")
-        _check("redis_url", self.redis_insecure or not _unverified(self.redis_url),
-               "asks for a connection to a server that is not verified; set REDSCHED_REDIS_INSECURE=1 if that is meant")
+        _check(
+            "redis_url",
+            self.redis_insecure or not _unverified(self.redis_url),
+            "asks for a connection to a server that is not verified; set REDSCHED_REDIS_INSECURE=1 if that is meant",
+        )
         _check("namespace", NAME.fullmatch(self.namespace) is not None, f"{self.namespace!r} is no name")
         _check("queues", len(self.queues) > 0, "give at least one")
         for queue in self.queues:
             _check("queues", NAME.fullmatch(queue) is not None, f"{queue!r} is no name")
             _check("queues", self.queues.count(queue) == 1, f"{queue!r} is named twice")
         for name, low, high in (
-            ("concurrency", 1, 10_000), ("prefetch", 0, 1_000), ("lease_ms", 1_000, 3_600_000),
-            ("shutdown_grace_ms", 0, 86_400_000), ("max_payload_bytes", 1, 16_777_216),
-            ("redis_timeout_ms", 100, 600_000), ("retry_for_ms", 0, 600_000), ("api_port", 0, 65_535),
-            ("durability_wait_ms", 1, 600_000), ("idempotency_ttl_ms", 1_000, 2_592_000_000),
-            ("max_body_bytes", 1_024, 1_073_741_824), ("metrics_port", 0, 65_535),
-            ("api_max_connections", 1, 1_000_000), ("api_max_connections_a_peer", 1, 1_000_000),
+            ("concurrency", 1, 10_000),
+            ("prefetch", 0, 1_000),
+            ("lease_ms", 1_000, 3_600_000),
+            ("shutdown_grace_ms", 0, 86_400_000),
+            ("max_payload_bytes", 1, 16_777_216),
+            ("redis_timeout_ms", 100, 600_000),
+            ("retry_for_ms", 0, 600_000),
+            ("api_port", 0, 65_535),
+            ("durability_wait_ms", 1, 600_000),
+            ("idempotency_ttl_ms", 1_000, 2_592_000_000),
+            ("max_body_bytes", 1_024, 1_073_741_824),
+            ("metrics_port", 0, 65_535),
+            ("api_max_connections", 1, 1_000_000),
+            ("api_max_connections_a_peer", 1, 1_000_000),
             ("api_head_timeout_ms", 100, 600_000),
         ):
             value = getattr(self, name)
             _check(name, low <= value <= high, f"{value} is outside {low}..{high}")
-        _check("durability", re.fullmatch(r"memory|fsync|replicas:[1-9][0-9]?", self.durability) is not None,
-               f"{self.durability!r} is not memory, fsync or replicas:n (n of 1..99)")
-        _check("log_level", self.log_level in ("debug", "info", "warning", "error"),
-               f"{self.log_level!r} is not one of debug, info, warning, error")
-        _check("log_format", self.log_format in ("auto", "text", "json"),
-               f"{self.log_format!r} is not one of auto, text, json")
+        _check(
+            "durability",
+            re.fullmatch(r"memory|fsync|replicas:[1-9][0-9]?", self.durability) is not None,
+            f"{self.durability!r} is not memory, fsync or replicas:n (n of 1..99)",
+        )
+        _check(
+            "log_level",
+            self.log_level in ("debug", "info", "warning", "error"),
+            f"{self.log_level!r} is not one of debug, info, warning, error",
+        )
+        _check(
+            "log_format",
+            self.log_format in ("auto", "text", "json"),
+            f"{self.log_format!r} is not one of auto, text, json",
+        )
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **flags: Any) -> Settings:

@@ -104,9 +104,7 @@ class ApiServer:
         """One request on a connection of its own."""
         return call(self.url, method, path, body, headers)
 
-    def put(
-        self, path: str, value: Any, headers: Mapping[str, str] | None = None, *, method: str = "PUT"
-    ) -> Answer:
+    def put(self, path: str, value: Any, headers: Mapping[str, str] | None = None, *, method: str = "PUT") -> Answer:
         """PUT, or another method with a body of JSON."""
         return self.call(method, path, msgspec.json.encode(value), {**JSON, **(headers or {})})
 

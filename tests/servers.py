@@ -108,11 +108,28 @@ class RedisServer:
         self._log = data_dir / "redis.log"
         with open(self._log, "ab") as output:
             self.process = subprocess.Popen(
-                [path, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(data_dir), "--save", "",
-                 "--appendonly", "yes", "--maxmemory-policy", "noeviction", *arguments],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0,
+                [
+                    path,
+                    "--bind",
+                    "127.0.0.1",
+                    "--port",
+                    str(self.port),
+                    "--dir",
+                    str(data_dir),
+                    "--save",
+                    "",
+                    "--appendonly",
+                    "yes",
+                    "--maxmemory-policy",
+                    "noeviction",
+                    *arguments,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                process_group=0,
                 preexec_fn=embedded.die_with_parent(),  # noqa: PLW1509
-            )  # fmt: skip
+            )
         self._wait_until_it_answers()
 
     def _wait_until_it_answers(self) -> None:

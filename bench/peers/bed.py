@@ -140,9 +140,12 @@ class Bed:
         words = [str(interpreter(self.peer)), str(self.peer.adapter), role, *(str(word) for word in arguments)]
         environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "NODE_PATH")}
         environment |= {
-            "PEER_PORT": str(self.port), "PEER_FILE": str(self.folder / RECORD_FILE), "PEER_HOME": str(self.peer.home),
-            "PYTHONDONTWRITEBYTECODE": "1", **({"PYTHONPATH": str(ROOT)} if self.peer.name == OURS else {}),
-        }  # fmt: skip
+            "PEER_PORT": str(self.port),
+            "PEER_FILE": str(self.folder / RECORD_FILE),
+            "PEER_HOME": str(self.peer.home),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **({"PYTHONPATH": str(ROOT)} if self.peer.name == OURS else {}),
+        }
         with (
             open(self.folder / f"{role}.out", "wb") as output,
             open(self.folder / f"{role}.err", "wb") as errors,
@@ -166,10 +169,14 @@ class Bed:
     def _serve(self) -> Iterator[subprocess.Popen[bytes]]:
         binary, name = server_binary(self.options.server)
         settings = {
-            "bind": "127.0.0.1", "port": str(self.port), "dir": str(self.folder), "save": "",
-            "appendonly": "yes" if self.options.aof else "no", "appendfsync": "everysec",
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            "dir": str(self.folder),
+            "save": "",
+            "appendonly": "yes" if self.options.aof else "no",
+            "appendfsync": "everysec",
             "maxmemory-policy": "noeviction",
-        }  # fmt: skip
+        }
         flags = [word for setting, value in settings.items() for word in (f"--{setting}", value)]
         self.server = f"{name}, {'AOF everysec' if self.options.aof else 'no persistence'}"
         with subprocess.Popen(pinned(SERVER_CORE, [binary, *flags]), stdout=subprocess.DEVNULL) as process:

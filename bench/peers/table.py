@@ -98,13 +98,15 @@ class Comparison(msgspec.Struct, kw_only=True):
             other = peer != OURS and bool(ours)
             rows.append(
                 Row(
-                    peer=peer, values=[*rounds.values()], median=median,
+                    peer=peer,
+                    values=[*rounds.values()],
+                    median=median,
                     ratio=_advantage(statistics.median(ours.values()), median, more) if other else None,
                     ratios=[_advantage(ours[n], rounds[n], more) for n in rounds if n in ours] if other else [],
                     known=known.figures.get(peer, {}).get(figure),
                     mark=self._mark(figure, peer, median, known),
                 )
-            )  # fmt: skip
+            )
         return sorted(rows, key=lambda row: (row.peer != OURS, -row.median if more else row.median))
 
     def checks(self, known: Known) -> list[Check]:
@@ -139,9 +141,14 @@ COLUMNS = ("library", "median", "lowest - highest", "redsched is", "round by rou
 def cells(row: Row) -> tuple[str, ...]:
     """One row as text."""
     return (
-        row.peer, number(row.median), range_text(row.values), f"{number(row.ratio)}x" if row.ratio is not None else "",
-        range_text(row.ratios) if row.ratios else "", number(row.known) if row.known is not None else "", row.mark,
-    )  # fmt: skip
+        row.peer,
+        number(row.median),
+        range_text(row.values),
+        f"{number(row.ratio)}x" if row.ratio is not None else "",
+        range_text(row.ratios) if row.ratios else "",
+        number(row.known) if row.known is not None else "",
+        row.mark,
+    )
 
 
 def tables(comparison: Comparison, known: Known) -> Iterable[Table]:

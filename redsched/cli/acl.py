@@ -16,8 +16,15 @@ def acl() -> None:
 
 
 @acl.command("print")
-@click.option("-q", "--queue", "queues", multiple=True, default=("default",), show_default=True,
-              help="Queue that the users may touch; may be repeated.")
+@click.option(
+    "-q",
+    "--queue",
+    "queues",
+    multiple=True,
+    default=("default",),
+    show_default=True,
+    help="Queue that the users may touch; may be repeated.",
+)
 @click.option("--role", "roles", type=click.Choice(ROLES), multiple=True, help="Only this role; may be repeated.")
 @pass_invocation
 def print_(given: Invocation, queues: tuple[str, ...], roles: tuple[str, ...]) -> None:

@@ -24,13 +24,20 @@ def _page_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--max", "most", type=click.IntRange(1, 10_000), default=10_000, show_default=True,
-                     help="Most tasks to act on."),
+        click.option(
+            "--max",
+            "most",
+            type=click.IntRange(1, 10_000),
+            default=10_000,
+            show_default=True,
+            help="Most tasks to act on.",
+        ),
         click.option("-y", "--yes", is_flag=True, help="Do not ask."),
         click.option("--dry-run", is_flag=True, help="Only tell how many there are."),
         click.option("--all", "every", is_flag=True, help="All of the queue."),
-        click.option("--older-than", metavar="DURATION", callback=parse.duration,
-                     help="Dead for at least this long: 90s, 2d."),
+        click.option(
+            "--older-than", metavar="DURATION", callback=parse.duration, help="Dead for at least this long: 90s, 2d."
+        ),
         click.option("--reason", help="Only those that died of this reason."),
         click.option("--type", help="Only tasks of this type."),
     ):
@@ -54,9 +61,14 @@ def dead() -> None:
 @_page_options
 @pass_invocation
 def list_(
-    given: Invocation, queue: str, type: str | None, reason: str | None, older_than: int | None, limit: int,
+    given: Invocation,
+    queue: str,
+    type: str | None,
+    reason: str | None,
+    older_than: int | None,
+    limit: int,
     cursor: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """List dead letters, the latest first.
 
     At most --limit are looked at; where options choose among them, a page may show fewer.
@@ -71,9 +83,11 @@ def list_(
         render.document({"items": items, "next_cursor": page.next_cursor})
         return
     if items:
-        render.table(given, ("id", "type", "#attempt", "died", "reason"), (
-            (task.id, task.type, task.attempt, render.moment(task.finished_at), task.reason or "") for task in items
-        ))  # fmt: skip
+        render.table(
+            given,
+            ("id", "type", "#attempt", "died", "reason"),
+            ((task.id, task.type, task.attempt, render.moment(task.finished_at), task.reason or "") for task in items),
+        )
     else:
         render.say(f"No dead letters in queue {queue}." if page.next_cursor is None else "None on this page.", err=True)
     _more(page.next_cursor)
@@ -128,9 +142,19 @@ def drop(given: Invocation, /, ids: tuple[str, ...], queue: str, **choice: Any) 
 
 
 def _act(
-    given: Invocation, action: str, ids: tuple[str, ...], queue: str, *, type: str | None, reason: str | None,
-    older_than: int | None, every: bool, dry_run: bool, yes: bool, most: int,
-) -> None:  # fmt: skip
+    given: Invocation,
+    action: str,
+    ids: tuple[str, ...],
+    queue: str,
+    *,
+    type: str | None,
+    reason: str | None,
+    older_than: int | None,
+    every: bool,
+    dry_run: bool,
+    yes: bool,
+    most: int,
+) -> None:
     chosen = type is not None or reason is not None or older_than is not None
     if sum((bool(ids), every, chosen)) != 1:
         raise click.UsageError("Give ids, or choose by --type, --reason and --older-than, or say --all.")
@@ -157,8 +181,10 @@ def _act(
         render.document(done)
         return
     what = "would be changed" if dry_run else f"{action}d" if action == "revive" else "dropped"
-    render.say(f"{done.matched if dry_run else done.changed} of {done.matched} {what}"
-               + ("; there are more: repeat it" if done.more else ""))  # fmt: skip
+    render.say(
+        f"{done.matched if dry_run else done.changed} of {done.matched} {what}"
+        + ("; there are more: repeat it" if done.more else "")
+    )
 
 
 def _report(given: Invocation, queue: str, answers: dict[str, str], good: str) -> None:
@@ -199,9 +225,11 @@ def quarantine_list(given: Invocation, queue: str, limit: int, cursor: str | Non
         render.document({"items": items, "next_cursor": page.next_cursor})
         return
     if page.items:
-        render.table(given, ("id", "reason", "set aside"), (
-            (item.id, item.reason, render.moment(item.at)) for item in page.items
-        ))  # fmt: skip
+        render.table(
+            given,
+            ("id", "reason", "set aside"),
+            ((item.id, item.reason, render.moment(item.at)) for item in page.items),
+        )
     else:
         render.say(f"Nothing is in the quarantine of queue {queue}.", err=True)
     _more(page.next_cursor)
@@ -242,8 +270,11 @@ def quarantine_drop(
         cursor: str | None = None
         while True:
             page = client.quarantined(queue, limit=PAGE, cursor=cursor)
-            members += (item.member for item in page.items
-                        if every or item.id in ids or (reason is not None and item.reason == reason))  # fmt: skip
+            members += (
+                item.member
+                for item in page.items
+                if every or item.id in ids or (reason is not None and item.reason == reason)
+            )
             if (cursor := page.next_cursor) is None:
                 break
         members = list(dict.fromkeys(members))

@@ -82,8 +82,14 @@ def _start(given: Invocation, stack: ExitStack, signals: Signals, port: int) -> 
 
     folder = Path(stack.enter_context(_scratch_folder()))
     settings = msgspec.structs.replace(
-        given.settings(), queues=("otp", "notifications"), api_host="127.0.0.1", api_port=port, api_token="",
-        metrics_port=0, log_format="json", demo_ledger=str(folder / "ledger"),
+        given.settings(),
+        queues=("otp", "notifications"),
+        api_host="127.0.0.1",
+        api_port=port,
+        api_token="",
+        metrics_port=0,
+        log_format="json",
+        demo_ledger=str(folder / "ledger"),
     )
     settings, server = stack.enter_context(_redis(given, settings, folder))
     system = System(settings, server, folder, {})
@@ -123,8 +129,10 @@ def _redis(given: Invocation, settings: Settings, folder: Path) -> Iterator[tupl
         server_info = client.ping()
     namespace = f"demo-{secrets.token_hex(4)}"
     try:
-        yield (msgspec.structs.replace(settings, namespace=namespace),
-               f"{server_info.server} {server_info.version}, yours; keys under {{{namespace}}}, removed at the end")
+        yield (
+            msgspec.structs.replace(settings, namespace=namespace),
+            f"{server_info.server} {server_info.version}, yours; keys under {{{namespace}}}, removed at the end",
+        )
     finally:
         with Resp(settings.redis_url) as redis:
             redis.remove(f"{{{namespace}}}:*")

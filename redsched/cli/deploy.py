@@ -34,8 +34,13 @@ def lua() -> None:
 
 @lua.command()
 @click.argument("verb")
-@click.option("--form", type=click.Choice(["script", "function", "contract"]), default="script", show_default=True,
-              help="One verb for EVALSHA, the whole library for FUNCTION LOAD, or what the verb takes and answers.")
+@click.option(
+    "--form",
+    type=click.Choice(["script", "function", "contract"]),
+    default="script",
+    show_default=True,
+    help="One verb for EVALSHA, the whole library for FUNCTION LOAD, or what the verb takes and answers.",
+)
 def show(verb: str, form: str) -> None:
     """Print the Lua text of VERB, or what it takes and answers."""
     from redsched.wire import scripts

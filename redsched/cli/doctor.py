@@ -18,8 +18,14 @@ STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
 
 @click.command(cls=Command, short_help="Check every rule, and the server.")
 @click.option("-q", "--queue", "queues", multiple=True, help="Only this queue; may be repeated.")
-@click.option("--pause", metavar="DURATION", callback=parse.duration, default="2s", show_default=True,
-              help="A fault counts when it is there before and after this.")
+@click.option(
+    "--pause",
+    metavar="DURATION",
+    callback=parse.duration,
+    default="2s",
+    show_default=True,
+    help="A fault counts when it is there before and after this.",
+)
 @click.option("--repair", is_flag=True, help="Mend what can be mended: in doubt run again, never drop.")
 @click.option("--dry-run", is_flag=True, help="With --repair: only say what it would do.")
 @click.option("--security", is_flag=True, help="Look at users, rights and encryption as well.")
@@ -34,8 +40,14 @@ def doctor(given: Invocation, queues: tuple[str, ...], pause: int, repair: bool,
     if dry_run and not repair:
         raise click.UsageError("--dry-run goes with --repair")
     with given.client() as client:
-        report = examine(client, queues=queues, pause=pause / 1_000, repair=repair and not dry_run, security=security,
-                         tell=lambda what: render.say(f"looked at {what} ...", err=True))
+        report = examine(
+            client,
+            queues=queues,
+            pause=pause / 1_000,
+            repair=repair and not dry_run,
+            security=security,
+            tell=lambda what: render.say(f"looked at {what} ...", err=True),
+        )
     if given.json:
         render.document(report)
     else:

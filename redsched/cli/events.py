@@ -92,8 +92,13 @@ def _rule_of(id: str, path: Path | None, fields: dict[str, Any]) -> Rule:
             raise click.UsageError("Give --on and --type, or --file.")
         conditions = {"conditions": {"unless": fields["unless"]}} if fields["unless"] else {}
         template = {name: fields[name] for name in ("type", "payload", "queue", "key") if fields[name] is not None}
-        document = {"on": fields["on"], "delay": fields["delay"], "task_id": fields["task_id"],
-                    "bind": dict(fields["bind"] or {}) or None, "task": {**template, **conditions}}  # fmt: skip
+        document = {
+            "on": fields["on"],
+            "delay": fields["delay"],
+            "task_id": fields["task_id"],
+            "bind": dict(fields["bind"] or {}) or None,
+            "task": {**template, **conditions},
+        }
     else:
         document = files.rule(path)
     try:

@@ -78,16 +78,46 @@ def _remember(context: click.Context, option: click.Parameter, value: Any) -> No
 def global_options(*, hidden: bool) -> list[click.Parameter]:
     """Fresh options for one command; they change the shared ``Invocation`` instead of the command's arguments."""
     return [
-        click.Option(["-r", "--redis"], metavar="URL", expose_value=False, callback=_remember, hidden=hidden,
-                     help="Redis to use: redis://, rediss:// or unix://. [env: REDSCHED_REDIS_URL, REDIS_URL]"),
-        click.Option(["--namespace"], metavar="NAME", expose_value=False, callback=_remember, hidden=hidden,
-                     help="Prefix (hash tag) of every key. [default: rs; env: REDSCHED_NAMESPACE]"),
-        click.Option(["-o", "--output"], type=click.Choice(["table", "json"]), expose_value=False,
-                     callback=_remember, hidden=hidden, help="Tables for people, or one JSON document."),
-        click.Option(["--no-color"], is_flag=True, expose_value=False, callback=_remember, hidden=hidden,
-                     help="Never colour the output. [env: NO_COLOR]"),
-        click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_remember, hidden=hidden,
-                     help="Log in detail."),
+        click.Option(
+            ["-r", "--redis"],
+            metavar="URL",
+            expose_value=False,
+            callback=_remember,
+            hidden=hidden,
+            help="Redis to use: redis://, rediss:// or unix://. [env: REDSCHED_REDIS_URL, REDIS_URL]",
+        ),
+        click.Option(
+            ["--namespace"],
+            metavar="NAME",
+            expose_value=False,
+            callback=_remember,
+            hidden=hidden,
+            help="Prefix (hash tag) of every key. [default: rs; env: REDSCHED_NAMESPACE]",
+        ),
+        click.Option(
+            ["-o", "--output"],
+            type=click.Choice(["table", "json"]),
+            expose_value=False,
+            callback=_remember,
+            hidden=hidden,
+            help="Tables for people, or one JSON document.",
+        ),
+        click.Option(
+            ["--no-color"],
+            is_flag=True,
+            expose_value=False,
+            callback=_remember,
+            hidden=hidden,
+            help="Never colour the output. [env: NO_COLOR]",
+        ),
+        click.Option(
+            ["-v", "--verbose"],
+            is_flag=True,
+            expose_value=False,
+            callback=_remember,
+            hidden=hidden,
+            help="Log in detail.",
+        ),
     ]
 
 

@@ -112,9 +112,24 @@ def main() -> None:
 
 
 for command in (
-    demo.demo, up.up, run.worker, run.mover, run.api, tasks.task, schedules.schedule, schedules.calendar,
-    queues.queue, events.emit, events.rule, deploy.install, deploy.lua,
-    deploy.version, torture.torture, doctor.doctor,
-    dead.dead, dead.quarantine, acl.acl,
+    demo.demo,
+    up.up,
+    run.worker,
+    run.mover,
+    run.api,
+    tasks.task,
+    schedules.schedule,
+    schedules.calendar,
+    queues.queue,
+    events.emit,
+    events.rule,
+    deploy.install,
+    deploy.lua,
+    deploy.version,
+    torture.torture,
+    doctor.doctor,
+    dead.dead,
+    dead.quarantine,
+    acl.acl,
 ):
     main.add_command(command)

@@ -46,8 +46,10 @@ def retry_policy(text: str) -> RetryPolicy:
         policy = Fixed(parts[0])
     elif kind == "exponential" and len(parts) <= 4:
         names = ("base", "factor", "max", "jitter")
-        values = {name: float(part) if name in ("factor", "jitter") else part
-                  for name, part in zip(names, parts, strict=False)}
+        values = {
+            name: float(part) if name in ("factor", "jitter") else part
+            for name, part in zip(names, parts, strict=False)
+        }
         policy = Exponential(**values)  # type: ignore[arg-type]
     elif not parts:
         policy = Explicit([part.strip() for part in kind.split(",")])
@@ -126,13 +128,29 @@ def _names(context: click.Context, option: click.Parameter, value: str | None) -
 def due_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--at``, ``--in`` and ``--past`` of a task; the command gets ``due`` and ``delay``, at most one of them."""
     for option in (
-        click.option("--past", is_flag=True, is_eager=True, expose_value=False, callback=_remember_past,
-                     help="Allow a time more than a day ago."),
-        click.option("--in", "delay", metavar="DURATION", callback=duration,
-                     help="Due after this long: 90s, 1h30m, 2d; a bare number is ms."),
-        click.option("--at", "due", metavar="TIME", callback=coming,
-                     help="Due at: RFC 3339 with an offset, or ms since the epoch; the past means now."),
-    ):  # fmt: skip
+        click.option(
+            "--past",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_remember_past,
+            help="Allow a time more than a day ago.",
+        ),
+        click.option(
+            "--in",
+            "delay",
+            metavar="DURATION",
+            callback=duration,
+            help="Due after this long: 90s, 1h30m, 2d; a bare number is ms.",
+        ),
+        click.option(
+            "--at",
+            "due",
+            metavar="TIME",
+            callback=coming,
+            help="Due at: RFC 3339 with an offset, or ms since the epoch; the past means now.",
+        ),
+    ):
         command = option(command)
     return command
 

@@ -18,12 +18,14 @@ def run(app: str, settings: Settings, processes: int, *flags: str) -> int:
     """
     workers = [
         Child(
-            f"redsched worker: process {number + 1} of {processes}", ("worker", app, *flags),
+            f"redsched worker: process {number + 1} of {processes}",
+            ("worker", app, *flags),
             msgspec.structs.replace(settings, metrics_port=settings.metrics_port and settings.metrics_port + number),
-            once="--burst" in flags, says=True,
+            once="--burst" in flags,
+            says=True,
         )
         for number in range(processes)
-    ]  # fmt: skip
+    ]
     with supervisor.Signals() as signals:
         try:
             for worker in workers:

@@ -159,8 +159,13 @@ async def _metrics(settings: Settings, observer: PrometheusObserver) -> AsyncIte
         return
     ready = asyncio.Event()
     serving = own_task(
-        serve_metrics(observer, host=settings.metrics_host, port=settings.metrics_port, on_ready=lambda _: ready.set(),
-                      token=settings.metrics_token)
+        serve_metrics(
+            observer,
+            host=settings.metrics_host,
+            port=settings.metrics_port,
+            on_ready=lambda _: ready.set(),
+            token=settings.metrics_token,
+        )
     )
     started = own_task(ready.wait())
     await asyncio.wait((serving, started), return_when=asyncio.FIRST_COMPLETED)

@@ -112,10 +112,17 @@ def paused(given: Invocation, queues: tuple[str, ...]) -> None:
         render.document(found)
     elif found:
         rows = [
-            (stop.queue, stop.type or "", stop.key or "", render.moment(stop.since),
-             render.moment(stop.until) if stop.until else "", stop.waiting, stop.reason)
+            (
+                stop.queue,
+                stop.type or "",
+                stop.key or "",
+                render.moment(stop.since),
+                render.moment(stop.until) if stop.until else "",
+                stop.waiting,
+                stop.reason,
+            )
             for stop in found
-        ]  # fmt: skip
+        ]
         render.table(given, ("queue", "type", "key", "since", "until", "#waiting", "reason"), rows)
     else:
         render.say("Nothing is paused.", err=True)

@@ -26,8 +26,16 @@ if TYPE_CHECKING:
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 PIPE_WIDTH = 400  # of a table that goes into a pipe: nothing may be cut off
 STATE_STYLES = {
-    "scheduled": "blue", "held": "blue", "ready": "cyan", "running": "yellow", "completed": "green",
-    "dead": "red", "quarantine": "red", "expired": "magenta", "skipped": "dim", "cancelled": "dim",
+    "scheduled": "blue",
+    "held": "blue",
+    "ready": "cyan",
+    "running": "yellow",
+    "completed": "green",
+    "dead": "red",
+    "quarantine": "red",
+    "expired": "magenta",
+    "skipped": "dim",
+    "cancelled": "dim",
 }
 
 
@@ -65,8 +73,14 @@ def console(given: Invocation, *, stderr: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, no_color=given.no_color or None, highlight=False, markup=False, emoji=False,
-                   width=None if stream.isatty() else PIPE_WIDTH)
+    return Console(
+        file=stream,
+        no_color=given.no_color or None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if stream.isatty() else PIPE_WIDTH,
+    )
 
 
 def table(given: Invocation, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -77,13 +91,16 @@ def table(given: Invocation, columns: Sequence[str], rows: Iterable[Sequence[Any
     drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         number = column.startswith("#")
-        drawn.add_column(column.lstrip("#").upper(), justify="right" if number else "left", overflow="fold",
-                         no_wrap=number)
+        drawn.add_column(
+            column.lstrip("#").upper(), justify="right" if number else "left", overflow="fold", no_wrap=number
+        )
     for row in rows:
-        drawn.add_row(*(
-            Text(shown(cell), style=STATE_STYLES.get(str(cell), "") if column == "state" else "")
-            for column, cell in zip(columns, row, strict=True)
-        ))
+        drawn.add_row(
+            *(
+                Text(shown(cell), style=STATE_STYLES.get(str(cell), "") if column == "state" else "")
+                for column, cell in zip(columns, row, strict=True)
+            )
+        )
     console(given).print(drawn)
 
 
@@ -104,9 +121,11 @@ def distance(value: datetime | None) -> str:
 
 def listing(given: Invocation, tasks: Sequence[TaskView]) -> None:
     """One task a row."""
-    table(given, ("id", "type", "state", "due", "#attempt", "reason"), (
-        (task.id, task.type, task.state, moment(task.due_at), task.attempt, task.reason or "") for task in tasks
-    ))
+    table(
+        given,
+        ("id", "type", "state", "due", "#attempt", "reason"),
+        ((task.id, task.type, task.state, moment(task.due_at), task.attempt, task.reason or "") for task in tasks),
+    )
 
 
 def without_secrets(task: TaskView) -> TaskView:
@@ -115,8 +134,9 @@ def without_secrets(task: TaskView) -> TaskView:
 
     hidden = {
         name: f"{len(msgspec.json.encode(value))} bytes; --reveal shows them"
-        for name in ("payload", "headers") if (value := getattr(task, name)) is not None
-    }  # fmt: skip
+        for name in ("payload", "headers")
+        if (value := getattr(task, name)) is not None
+    }
     return msgspec.structs.replace(task, **hidden)
 
 
@@ -134,9 +154,11 @@ def details(given: Invocation, task: TaskView) -> None:
     table(given, ("field", "value"), rows)
     if task.history:
         click.echo()
-        table(given, ("#attempt", "ended", "outcome", "error", "worker"), (
-            (run.attempt, moment(run.at), run.outcome, run.error, run.worker) for run in task.history
-        ))
+        table(
+            given,
+            ("#attempt", "ended", "outcome", "error", "worker"),
+            ((run.attempt, moment(run.at), run.outcome, run.error, run.worker) for run in task.history),
+        )
 
 
 def _field_text(name: str, value: Any) -> str:
@@ -152,12 +174,16 @@ def _field_text(name: str, value: Any) -> str:
 def depths(given: Invocation, stats: Sequence[QueueStats]) -> None:
     """One queue a row: its depth by state and the age of the oldest task that is due."""
     states = ("scheduled", "held", "ready", "running", "finished", "dead", "quarantined")
-    table(given, ("queue", *(f"#{state}" for state in states), "#oldest due", "next due"), (
+    table(
+        given,
+        ("queue", *(f"#{state}" for state in states), "#oldest due", "next due"),
         (
-            queue.queue,
-            *(getattr(queue, state) for state in states),
-            "-" if queue.oldest_due_age_ms is None else duration_text(queue.oldest_due_age_ms),
-            distance(queue.next_due),
-        )
-        for queue in stats
-    ))
+            (
+                queue.queue,
+                *(getattr(queue, state) for state in states),
+                "-" if queue.oldest_due_age_ms is None else duration_text(queue.oldest_due_age_ms),
+                distance(queue.next_due),
+            )
+            for queue in stats
+        ),
+    )

@@ -21,23 +21,45 @@ if TYPE_CHECKING:
 
 
 def _metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--metrics-port", type=click.IntRange(1, 65535),
-                        help="Serve Prometheus metrics on this port of 127.0.0.1; worker i of several on port + i."
-                        )(command)  # fmt: skip
+    return click.option(
+        "--metrics-port",
+        type=click.IntRange(1, 65535),
+        help="Serve Prometheus metrics on this port of 127.0.0.1; worker i of several on port + i.",
+    )(command)
 
 
 @click.command(cls=Command, short_help="Run the tasks of an application.")
 @click.argument("app", metavar="MODULE:APP")
-@click.option("-q", "--queues", metavar="A,B", callback=parse.names,
-              help="Queues to serve, in order. [default: those that the app declares]")
+@click.option(
+    "-q",
+    "--queues",
+    metavar="A,B",
+    callback=parse.names,
+    help="Queues to serve, in order. [default: those that the app declares]",
+)
 @click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Tasks run at a time. [default: 16]")
 @click.option("--prefetch", type=click.IntRange(min=0), help="Most tasks held beside those that run.")
-@click.option("--lease", "lease_ms", metavar="DURATION", callback=parse.duration,
-              help="How long a claim lasts without renewal. [default: 30s]")
-@click.option("--grace", "shutdown_grace_ms", metavar="DURATION", callback=parse.duration,
-              help="How long running tasks may go on after SIGTERM. [default: 25s]")
-@click.option("-n", "--processes", type=click.IntRange(1, 256), default=1,
-              help="Run this many, each with the concurrency above. [default: 1]")
+@click.option(
+    "--lease",
+    "lease_ms",
+    metavar="DURATION",
+    callback=parse.duration,
+    help="How long a claim lasts without renewal. [default: 30s]",
+)
+@click.option(
+    "--grace",
+    "shutdown_grace_ms",
+    metavar="DURATION",
+    callback=parse.duration,
+    help="How long running tasks may go on after SIGTERM. [default: 25s]",
+)
+@click.option(
+    "-n",
+    "--processes",
+    type=click.IntRange(1, 256),
+    default=1,
+    help="Run this many, each with the concurrency above. [default: 1]",
+)
 @click.option("--burst", is_flag=True, help="End when nothing is due any more.")
 @click.option("--no-mover", is_flag=True, help="Leave promoting due tasks to other processes.")
 @click.option("--no-schedules", is_flag=True, help="Do not put the schedules that the task types carry.")
@@ -45,9 +67,16 @@ def _metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--says-to", type=int, hidden=True)
 @pass_invocation
 def worker(
-    given: Invocation, /, app: str, processes: int, burst: bool, no_mover: bool, no_schedules: bool,
-    says_to: int | None, **flags: Any
-) -> None:  # fmt: skip
+    given: Invocation,
+    /,
+    app: str,
+    processes: int,
+    burst: bool,
+    no_mover: bool,
+    no_schedules: bool,
+    says_to: int | None,
+    **flags: Any,
+) -> None:
     """Run the tasks of the application MODULE:APP. Contains a mover: one worker is a complete system.
 
     Where Redis is away, it waits for it; with --burst it ends.
@@ -64,8 +93,9 @@ def worker(
     if processes > 1 and (settings.metrics_port or 0) + processes - 1 > 65_535:
         raise click.BadParameter(
             f"{settings.metrics_port} leaves no ports for {processes} processes: worker i serves on port + i; "
-            "nothing was started", param_hint="--metrics-port"
-        )  # fmt: skip
+            "nothing was started",
+            param_hint="--metrics-port",
+        )
     observer = _observe(settings)
     if burst or processes > 1:
         _check_redis(settings, may_be_away=not burst)
@@ -76,9 +106,14 @@ def worker(
         own = ("--burst",) * burst + ("--no-mover",) * no_mover + ("--no-schedules",) * no_schedules
         raise SystemExit(pool.run(app, settings, processes, *own))
     log.info("worker.starting", extra={"app": app, "queues": ",".join(settings.queues), **_about(settings)})
-    process.run(settings, observer, lambda: Worker(
-        loaded, settings, burst=burst, mover=not no_mover, schedules=not no_schedules, observer=observer
-    ), _reporter(says_to))  # fmt: skip
+    process.run(
+        settings,
+        observer,
+        lambda: Worker(
+            loaded, settings, burst=burst, mover=not no_mover, schedules=not no_schedules, observer=observer
+        ),
+        _reporter(says_to),
+    )
 
 
 def _reporter(pipe: int | None) -> Callable[[str], None]:

@@ -24,16 +24,41 @@ def _overlap_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _time_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--dst-fold", type=click.Choice(["first", "last", "both"]), default="first", show_default=True,
-                     help="A local time that comes twice."),
-        click.option("--dst-gap", type=click.Choice(["run_after", "skip", "run_at_shifted"]), default="run_after",
-                     show_default=True, help="A local time that there is not."),
-        click.option("--dialect", type=click.Choice(["standard", "robfig"]), default="standard", show_default=True,
-                     help="How cron expressions are read."),
-        click.option("--exclude-calendar", "calendars", metavar="NAME", multiple=True,
-                     help="Leave out a stored calendar; may be repeated."),
-        click.option("--exclude-date", "dates", metavar="DATE", multiple=True,
-                     help="Leave out 2027-12-25, or *-12-25 each year; may be repeated."),
+        click.option(
+            "--dst-fold",
+            type=click.Choice(["first", "last", "both"]),
+            default="first",
+            show_default=True,
+            help="A local time that comes twice.",
+        ),
+        click.option(
+            "--dst-gap",
+            type=click.Choice(["run_after", "skip", "run_at_shifted"]),
+            default="run_after",
+            show_default=True,
+            help="A local time that there is not.",
+        ),
+        click.option(
+            "--dialect",
+            type=click.Choice(["standard", "robfig"]),
+            default="standard",
+            show_default=True,
+            help="How cron expressions are read.",
+        ),
+        click.option(
+            "--exclude-calendar",
+            "calendars",
+            metavar="NAME",
+            multiple=True,
+            help="Leave out a stored calendar; may be repeated.",
+        ),
+        click.option(
+            "--exclude-date",
+            "dates",
+            metavar="DATE",
+            multiple=True,
+            help="Leave out 2027-12-25, or *-12-25 each year; may be repeated.",
+        ),
         click.option("--end", metavar="TIME", callback=parse.latest, help="No slot after."),
         click.option("--start", metavar="TIME", callback=parse.instant, help="No slot before; 0 is no limit."),
         click.option("--tz", "time_zone", metavar="ZONE", default="UTC", show_default=True, help="IANA time zone."),
@@ -46,8 +71,11 @@ def _times(calendars: tuple[str, ...], dates: tuple[str, ...], **fields: Any) ->
     """The definition's fields that were given."""
     if calendars or dates:
         fields["exclude"] = {"dates": list(dates), "calendars": list(calendars)}
-    return {name: list(value) if isinstance(value, tuple) else value
-            for name, value in fields.items() if value is not None and value is not False and value != ()}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in fields.items()
+        if value is not None and value is not False and value != ()
+    }
 
 
 @click.group(cls=Group)
@@ -72,11 +100,20 @@ def list_(given: Invocation, limit: int, cursor: str | None) -> None:
         render.document({"items": [view_document(view) for view in page.items], "next_cursor": page.next_cursor})
         return
     if page.items:
-        render.table(given, ("id", "state", "when", "next run", "#fired", "#missed", "#skipped"), (
-            (view.schedule.id, view.state, described(view), view.next_runs[0].local if view.next_runs else "-",
-             *(view.counters[name] for name in ("fired", "missed", "skipped")))
-            for view in page.items
-        ))  # fmt: skip
+        render.table(
+            given,
+            ("id", "state", "when", "next run", "#fired", "#missed", "#skipped"),
+            (
+                (
+                    view.schedule.id,
+                    view.state,
+                    described(view),
+                    view.next_runs[0].local if view.next_runs else "-",
+                    *(view.counters[name] for name in ("fired", "missed", "skipped")),
+                )
+                for view in page.items
+            ),
+        )
     else:
         render.say("No schedules.", err=True)
     if page.next_cursor is not None:
@@ -108,10 +145,14 @@ def show(given: Invocation, id: str) -> None:
         _runs(given, view.next_runs)
     if view.recent_runs:
         click.echo()
-        render.table(given, ("last runs", "state", "fired", "#late ms"), (
-            (run.id, run.state, render.moment(run.fired_at), "-" if run.lateness_ms is None else run.lateness_ms)
-            for run in reversed(view.recent_runs)
-        ))  # fmt: skip
+        render.table(
+            given,
+            ("last runs", "state", "fired", "#late ms"),
+            (
+                (run.id, run.state, render.moment(run.fired_at), "-" if run.lateness_ms is None else run.lateness_ms)
+                for run in reversed(view.recent_runs)
+            ),
+        )
 
 
 @schedule.command("set", short_help="Create or replace a schedule.")
@@ -121,8 +162,12 @@ def show(given: Invocation, id: str) -> None:
 @click.option("--every", metavar="DURATION", multiple=True, help="90s, or 1h/15m with a phase; may be repeated.")
 @click.option("--rrule", metavar="RULE", multiple=True, help="RFC 5545: 'FREQ=MONTHLY;BYDAY=-1FR'; may be repeated.")
 @click.option("--at", metavar="TIME", multiple=True, help="One instant, RFC 3339; may be repeated.")
-@click.option("--after-completion", metavar="DURATION", callback=parse.duration,
-              help="So long after each run ended, in whatever way.")
+@click.option(
+    "--after-completion",
+    metavar="DURATION",
+    callback=parse.duration,
+    help="So long after each run ended, in whatever way.",
+)
 @_time_options
 @click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=parse.payload, help="Of each task.")
 @click.option("-q", "--queue", default="default", show_default=True, help="Queue of the tasks.")
@@ -131,10 +176,19 @@ def show(given: Invocation, id: str) -> None:
 @click.option("--timeout", metavar="DURATION", callback=parse.duration, help="Of one run. [default: 60s]")
 @click.option("--expires-in", metavar="DURATION", callback=parse.duration, help="Never start a task later than this.")
 @click.option("--overlap", type=_OVERLAPS, default="skip", show_default=True, help="While a run has not ended.")
-@click.option("--catch-up", type=click.Choice(["none", "latest", "all"]), default="latest", show_default=True,
-              help="Which slots of the past are run.")
-@click.option("--catch-up-window", metavar="DURATION", callback=parse.duration,
-              help="None that are later than this and over 5s. [default: 60s]")
+@click.option(
+    "--catch-up",
+    type=click.Choice(["none", "latest", "all"]),
+    default="latest",
+    show_default=True,
+    help="Which slots of the past are run.",
+)
+@click.option(
+    "--catch-up-window",
+    metavar="DURATION",
+    callback=parse.duration,
+    help="None that are later than this and over 5s. [default: 60s]",
+)
 @click.option("--jitter", metavar="DURATION", callback=parse.duration, help="Move each run by up to this.")
 @click.option("--max-runs", type=click.IntRange(min=1), help="End after so many.")
 @click.option("--pause-on-failure", is_flag=True, help="Pause when a task of it is dead.")
@@ -142,9 +196,16 @@ def show(given: Invocation, id: str) -> None:
 @click.option("--create-only", is_flag=True, help="Change nothing where it exists.")
 @pass_invocation
 def set_(
-    given: Invocation, /, id: str, type: str, payload: Any, create_only: bool, calendars: tuple[str, ...],
-    dates: tuple[str, ...], **fields: Any,
-) -> None:  # fmt: skip
+    given: Invocation,
+    /,
+    id: str,
+    type: str,
+    payload: Any,
+    create_only: bool,
+    calendars: tuple[str, ...],
+    dates: tuple[str, ...],
+    **fields: Any,
+) -> None:
     """Create schedule ID, or replace it: it makes tasks of TYPE."""
     names = ("queue", "priority", "max_attempts", "timeout", "expires_in")
     task = {"type": type, "payload": payload}
@@ -177,8 +238,12 @@ def apply(given: Invocation, /, file: str, prune: bool, dry_run: bool) -> None:
         render.document(done)
         return
     would = "would be " if dry_run else ""
-    for word, ids in (("created", done.created), ("updated", done.updated), ("unchanged", done.unchanged),
-                      ("removed", done.pruned)):  # fmt: skip
+    for word, ids in (
+        ("created", done.created),
+        ("updated", done.updated),
+        ("unchanged", done.unchanged),
+        ("removed", done.pruned),
+    ):
         for one in ids:
             render.say(f"{would if word != 'unchanged' else ''}{word} {one}")
 
@@ -193,9 +258,15 @@ def apply(given: Invocation, /, file: str, prune: bool, dry_run: bool) -> None:
 @click.option("--id", "schedule_id", metavar="ID", default="preview", help="Its id: H and jitter depend on it.")
 @pass_invocation
 def preview(
-    given: Invocation, /, schedule_id: str, begin: int | None, count: int, calendars: tuple[str, ...],
-    dates: tuple[str, ...], **fields: Any,
-) -> None:  # fmt: skip
+    given: Invocation,
+    /,
+    schedule_id: str,
+    begin: int | None,
+    count: int,
+    calendars: tuple[str, ...],
+    dates: tuple[str, ...],
+    **fields: Any,
+) -> None:
     """Show the next runs of cron EXPR and notes at the edges of daylight saving time; nothing is written.
 
     With --from and without --exclude-calendar it needs no Redis.
@@ -351,9 +422,11 @@ def _did(given: Invocation, id: str, word: str) -> None:
 def _runs(given: Invocation, runs: Sequence[Run]) -> None:
     from redsched.model.duration import instant
 
-    render.table(given, ("local time", "due", "note"), (
-        (run.local, render.moment(instant(run.due_ms)), run.note) for run in runs
-    ))  # fmt: skip
+    render.table(
+        given,
+        ("local time", "due", "note"),
+        ((run.local, render.moment(instant(run.due_ms)), run.note) for run in runs),
+    )
 
 
 def _text(value: Any) -> str:

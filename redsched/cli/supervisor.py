@@ -199,8 +199,10 @@ def require_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise Failure(f"Cannot listen on {host} port {port} ({(error.strerror or str(error)).lower()}).\n"
-                          "Choose another with --port.") from None
+            raise Failure(
+                f"Cannot listen on {host} port {port} ({(error.strerror or str(error)).lower()}).\n"
+                "Choose another with --port."
+            ) from None
 
 
 def wait_until_live(url: str, process: subprocess.Popen[bytes], signals: Signals, seconds: float = 20.0) -> bool:

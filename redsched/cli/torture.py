@@ -36,11 +36,22 @@ def torture(given: Invocation, minutes: float, seed: int | None, folder: Path | 
 
     chosen = secrets.randbelow(1_000_000) if seed is None else seed
     render.say(f"seed {chosen}, {minutes:g} min", err=True)
-    report = torture(given.settings(log_level="warning"), minutes=minutes, seed=chosen, folder=folder,
-                     tell=lambda line: render.say(line, err=True))  # fmt: skip
+    report = torture(
+        given.settings(log_level="warning"),
+        minutes=minutes,
+        seed=chosen,
+        folder=folder,
+        tell=lambda line: render.say(line, err=True),
+    )
     if given.json:
-        render.document({"seed": chosen, "ok": report.ok, **{name: value for name, value in table(report)},
-                         "violations": [v._asdict() for v in report.violations[:SHOWN]]})  # fmt: skip
+        render.document(
+            {
+                "seed": chosen,
+                "ok": report.ok,
+                **{name: value for name, value in table(report)},
+                "violations": [v._asdict() for v in report.violations[:SHOWN]],
+            }
+        )
     else:
         for name, value in table(report):
             render.say(f"{name:<36}{value}")

@@ -23,8 +23,11 @@ BUILTIN = "redsched.builtin:app"
 @click.argument("app", required=False, metavar="[MODULE:APP]")
 @click.option("--host", "api_host", help="Address of the HTTP interface. [default: 127.0.0.1]")
 @click.option("--port", "api_port", type=click.IntRange(0, 65535), help="Its port; 0 takes a free one. [default: 8787]")
-@click.option("--data-dir", type=click.Path(file_okay=False),
-              help="Where the embedded server keeps its data. [default: ~/.local/share/redsched]")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False),
+    help="Where the embedded server keeps its data. [default: ~/.local/share/redsched]",
+)
 @click.option(
     "-q", "--queues", metavar="A,B", callback=parse.names, help="Queues to serve. [default: those of the app]"
 )

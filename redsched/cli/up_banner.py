@@ -129,7 +129,7 @@ def _redis_cli(settings: Settings, name: str, queue: str, payload: dict[str, Any
     if program is None and parts.scheme == "redis" and not parts.password:
         # no client at hand: bash can speak to Redis by itself
         text = body.replace("\\", "\\\\").replace('"', '\\"')
-        lines = f"\"HSET {hash_key} type {name} payload '{text}'\" \"ZADD {keys.due} NX 0 $id\" QUIT"
+        lines = f'"HSET {hash_key} type {name} payload \'{text}\'" "ZADD {keys.due} NX 0 $id" QUIT'
         server = f"/dev/tcp/{parts.hostname}/{parts.port or 6379}"
         return f"{identify}; (exec 3<>{server}; printf '%s\\r\\n' {lines} >&3; cat <&3)"
     program = program or "redis-cli"

@@ -30,9 +30,14 @@ class AsyncClient(AsyncEventVerbs):
     block."""
 
     def __init__(
-        self, redis_url: str | None = None, *, namespace: str | None = None, settings: Settings | None = None,
-        name: str = "client", redis: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        redis_url: str | None = None,
+        *,
+        namespace: str | None = None,
+        settings: Settings | None = None,
+        name: str = "client",
+        redis: Any = None,
+    ) -> None:
         super().__init__(redis_url, namespace, settings)
         self.transport = AsyncTransport(self.settings, name, redis)
         self.schedules = AsyncSchedules(self, self.transport)
@@ -91,13 +96,17 @@ class AsyncClient(AsyncEventVerbs):
     async def drop(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, str]:
         """As ``Client.drop``."""
         keys = self._keys(queue)
-        return await self.transport.converse(batches.in_parts(id_list(ids), lambda some: dead_letters.drop(keys, some))
-        )
+        return await self.transport.converse(batches.in_parts(id_list(ids), lambda some: dead_letters.drop(keys, some)))
 
     async def bulk(
-        self, action: str, *, queue: str = "default", where: Filter | None = None, dry_run: bool = False,
+        self,
+        action: str,
+        *,
+        queue: str = "default",
+        where: Filter | None = None,
+        dry_run: bool = False,
         most: int = MAX_BULK,
-    ) -> Bulk:  # fmt: skip
+    ) -> Bulk:
         """As ``Client.bulk``."""
         now_ms = await self.transport.steps("bulk", clock())
         steps = bulk(self._keys(queue), action, where or Filter(), now_ms=now_ms, dry_run=dry_run, most=most)
@@ -136,9 +145,14 @@ class AsyncClient(AsyncEventVerbs):
         return found_in(await self.show(id, queue=queue, stored=stored), id, queue)
 
     async def list(
-        self, queue: str = "default", *, state: str = "scheduled", type: str | None = None, limit: int = 50,
+        self,
+        queue: str = "default",
+        *,
+        state: str = "scheduled",
+        type: str | None = None,
+        limit: int = 50,
         cursor: str | None = None,
-    ) -> Page:  # fmt: skip
+    ) -> Page:
         """As ``Client.list``."""
         return await self.transport.send(
             protocol.list_tasks(self._keys(queue), state=state, type_=type, limit=limit, cursor=cursor)

@@ -1,4 +1,5 @@
-"""Calls from one event loop: how words reach Redis and replies come back. ``steps.exchange`` decides what is repeated.
+"""Calls from one event loop: how words reach Redis and replies come back. ``steps.exchange`` decides what is
+repeated.
 """
 
 from __future__ import annotations

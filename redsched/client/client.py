@@ -43,9 +43,14 @@ class Client(EventVerbs):
     """
 
     def __init__(
-        self, redis_url: str | None = None, *, namespace: str | None = None, settings: Settings | None = None,
-        name: str = "client", redis: Any = None,
-    ) -> None:  # fmt: skip
+        self,
+        redis_url: str | None = None,
+        *,
+        namespace: str | None = None,
+        settings: Settings | None = None,
+        name: str = "client",
+        redis: Any = None,
+    ) -> None:
         super().__init__(redis_url, namespace, settings)
         self._transport = Transport(self.settings, name, redis)
         self.schedules = Schedules(self, self._transport)
@@ -122,9 +127,14 @@ class Client(EventVerbs):
         return self._transport.converse(batches.in_parts(id_list(ids), lambda some: dead_letters.drop(keys, some)))
 
     def bulk(
-        self, action: str, *, queue: str = "default", where: Filter | None = None, dry_run: bool = False,
+        self,
+        action: str,
+        *,
+        queue: str = "default",
+        where: Filter | None = None,
+        dry_run: bool = False,
         most: int = MAX_BULK,
-    ) -> Bulk:  # fmt: skip
+    ) -> Bulk:
         """``revive``, ``drop`` or ``cancel`` every task that ``where`` names, at most ``most``; dead ones unless it
         says otherwise. A dry run only tells how many there are. Repeat it while ``more`` is true."""
         now_ms = self._transport.steps("bulk", clock())
@@ -165,9 +175,14 @@ class Client(EventVerbs):
         return found_in(self.show(id, queue=queue, stored=stored), id, queue)
 
     def list(
-        self, queue: str = "default", *, state: str = "scheduled", type: str | None = None, limit: int = 50,
+        self,
+        queue: str = "default",
+        *,
+        state: str = "scheduled",
+        type: str | None = None,
+        limit: int = 50,
         cursor: str | None = None,
-    ) -> Page:  # fmt: skip
+    ) -> Page:
         """One page of the tasks of a queue that are in a state."""
         call = protocol.list_tasks(self._keys(queue), state=state, type_=type, limit=limit, cursor=cursor)
         return self._transport.send(call)
@@ -180,9 +195,7 @@ class Client(EventVerbs):
         """Depths, ages and totals of queues."""
         return [stats for call in self._stats(queues) for stats in self._transport.send(call)]
 
-    def inspect(
-        self, queue: str, what: str, *, cursor: bytes = b"", names: Sequence[bytes] = ()
-    ) -> doctor.Inspected:
+    def inspect(self, queue: str, what: str, *, cursor: bytes = b"", names: Sequence[bytes] = ()) -> doctor.Inspected:
         """Which of a page of tasks, entries or keys break a rule (lua/inspect.lua)."""
         return self._transport.send(doctor.inspect(self._keys(queue), what, cursor=cursor, names=names))
 

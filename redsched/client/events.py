@@ -82,9 +82,7 @@ class EventVerbs(_Shared):
         task = self._expected(event, subject, within, type, payload, options)
         return single(self._transport.send(self._enqueue([task], None)))
 
-    def hold(
-        self, type: str, payload: Any = None, *, within: Duration = "30s", **options: Unpack[Options]
-    ) -> Held:
+    def hold(self, type: str, payload: Any = None, *, within: Duration = "30s", **options: Unpack[Options]) -> Held:
         """Create a task that waits to be confirmed, and expires after ``within``: write it before you commit to your
         database, and ``confirm`` it afterwards with the token that comes back.
 
@@ -111,9 +109,14 @@ class EventVerbs(_Shared):
         return self._transport.converse(steps)
 
     def pause(
-        self, queue: str = "default", *, type: str | None = None, key: str | None = None, reason: str = "",
+        self,
+        queue: str = "default",
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        reason: str = "",
         until: datetime | int | str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Start no more tasks of a queue, or of a type or a key of it, until it is resumed or until then. What runs
         goes on; start-by and quarantine too."""
         what = queues.stop_word(type_=type, key=key)
@@ -234,9 +237,14 @@ class AsyncEventVerbs(_Shared):
         return await self.transport.converse(steps)
 
     async def pause(
-        self, queue: str = "default", *, type: str | None = None, key: str | None = None, reason: str = "",
+        self,
+        queue: str = "default",
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        reason: str = "",
         until: datetime | int | str | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """As ``EventVerbs.pause``."""
         what = queues.stop_word(type_=type, key=key)
         await self.transport.send(protocol.pause(self._keys(queue), what, reason=reason, until=until))

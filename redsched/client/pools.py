@@ -22,17 +22,26 @@ MOST_CONNECTIONS = 32
 
 def made(settings: Settings, name: str) -> Any:
     """A pool for threads; raises InvalidSetting where the URL's options cannot be used."""
-    return _checked(redis.BlockingConnectionPool.from_url(
-        settings.redis_url, socket_timeout=settings.redis_timeout_ms / 1_000, redis_connect_func=_greeting(name),
-        **_options(settings),
-    ))  # fmt: skip
+    return _checked(
+        redis.BlockingConnectionPool.from_url(
+            settings.redis_url,
+            socket_timeout=settings.redis_timeout_ms / 1_000,
+            redis_connect_func=_greeting(name),
+            **_options(settings),
+        )
+    )
 
 
 def made_async(settings: Settings, name: str) -> Any:
     """A pool for asyncio; raises InvalidSetting where the URL's options cannot be used."""
-    return _checked(redis.asyncio.BlockingConnectionPool.from_url(
-        settings.redis_url, socket_timeout=None, redis_connect_func=_async_greeting(name), **_options(settings),
-    ))  # fmt: skip
+    return _checked(
+        redis.asyncio.BlockingConnectionPool.from_url(
+            settings.redis_url,
+            socket_timeout=None,
+            redis_connect_func=_async_greeting(name),
+            **_options(settings),
+        )
+    )
 
 
 def given(client: Any) -> Any:
@@ -49,10 +58,17 @@ def _options(settings: Settings) -> dict[str, Any]:
     seconds = settings.redis_timeout_ms / 1_000
     keepalive = {} if settings.redis_url.startswith("unix:") else {"socket_keepalive": True}
     return {
-        "max_connections": MOST_CONNECTIONS, "timeout": seconds, "retry": Retry(NoBackoff(), 0), "protocol": 2,
-        "decode_responses": False, "driver_info": None, "socket_connect_timeout": seconds, "health_check_interval": 0,
-        **keepalive, **_tls_options(settings),
-    }  # fmt: skip
+        "max_connections": MOST_CONNECTIONS,
+        "timeout": seconds,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        "decode_responses": False,
+        "driver_info": None,
+        "socket_connect_timeout": seconds,
+        "health_check_interval": 0,
+        **keepalive,
+        **_tls_options(settings),
+    }
 
 
 def _tls_options(settings: Settings) -> dict[str, Any]:

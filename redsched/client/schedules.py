@@ -79,9 +79,14 @@ class Schedules:
         return self._run(self._steps.trigger(schedule_id, payload, overlap))
 
     def backfill(
-        self, schedule_id: str, start: datetime | int | str, end: datetime | int | str, *,
-        overlap: str | None = None, dry_run: bool = False,
-    ) -> Backfill:  # fmt: skip
+        self,
+        schedule_id: str,
+        start: datetime | int | str,
+        end: datetime | int | str,
+        *,
+        overlap: str | None = None,
+        dry_run: bool = False,
+    ) -> Backfill:
         """Run it once more for each slot from ``start`` to ``end``, both included; at most 1,000."""
         return self._run(self._steps.backfill(schedule_id, start, end, overlap, dry_run))
 
@@ -151,9 +156,14 @@ class AsyncSchedules:
         return await self._run(self._steps.trigger(schedule_id, payload, overlap))
 
     async def backfill(
-        self, schedule_id: str, start: datetime | int | str, end: datetime | int | str, *,
-        overlap: str | None = None, dry_run: bool = False,
-    ) -> Backfill:  # fmt: skip
+        self,
+        schedule_id: str,
+        start: datetime | int | str,
+        end: datetime | int | str,
+        *,
+        overlap: str | None = None,
+        dry_run: bool = False,
+    ) -> Backfill:
         """As ``Schedules``."""
         return await self._run(self._steps.backfill(schedule_id, start, end, overlap, dry_run))
 

@@ -33,9 +33,13 @@ class Decisions:
         self._unless(later)
         self._came_first()
         self._submit(
-            "alert-order-3", QUEUE, "merchant.alert", {"order": "order-3"}, "runs if no capture.confirmed in 1500ms",
+            "alert-order-3",
+            QUEUE,
+            "merchant.alert",
+            {"order": "order-3"},
+            "runs if no capture.confirmed in 1500ms",
             expect={"event": "capture.confirmed", "subject": "order-3", "within": "1500ms"},
-        )  # fmt: skip
+        )
         for n in (1, 2, 3):
             about = "merged with others of merchant-7, 1 s after the last" if n == 1 else "joins it"
             conditions = {"digest": {"key": "merchant-7", "grace": "1s"}}
@@ -47,8 +51,15 @@ class Decisions:
     def _unless(self, later: Later) -> None:
         id, fact = "reminder-order-1", "payment.captured:order-1"
         self._meant[id] = "skipped"
-        self._submit(id, QUEUE, "reminder.send", {"payment": "order-1", "text": "Still open"},
-                     f"due in 1500ms, unless {fact}", delay="1500ms", conditions={"unless": fact})  # fmt: skip
+        self._submit(
+            id,
+            QUEUE,
+            "reminder.send",
+            {"payment": "order-1", "text": "Still open"},
+            f"due in 1500ms, unless {fact}",
+            delay="1500ms",
+            conditions={"unless": fact},
+        )
         later(0.8, lambda: self._emit("payment.captured", "order-1", {"amount": "12.50 EUR"}))
         self._explain(id, 1.8, later)
 
@@ -56,9 +67,15 @@ class Decisions:
         id = "reminder-order-2"
         self._emit("payment.captured", "order-2", {"amount": "80.00 EUR"})
         self._meant[id] = "cancelled"
-        self._submit(id, QUEUE, "reminder.send", {"payment": "order-2", "text": "Still open"},
-                     "its event came first: born cancelled", delay="2s",
-                     conditions={"cancel_on": "payment.captured:order-2"})  # fmt: skip
+        self._submit(
+            id,
+            QUEUE,
+            "reminder.send",
+            {"payment": "order-2", "text": "Still open"},
+            "its event came first: born cancelled",
+            delay="2s",
+            conditions={"cancel_on": "payment.captured:order-2"},
+        )
 
     def _emit(self, event: str, subject: str, data: dict[str, Any]) -> None:
         self._say("emit", f"{subject}", f"{self._api.emit(event, subject, data)} {event}")

@@ -128,8 +128,15 @@ def account(acknowledged: Sequence[str], states: dict[str, str], ledger: Ledger,
             lost[id] = f"it is {end}, but a handler ran to its end"
         else:
             counts[end] += 1
-    return Account(len(acknowledged), counts["completed"], counts["dead"], counts["cancelled"], counts["skipped"], lost,
-                   [run.lateness_ms for run in ledger.runs])
+    return Account(
+        len(acknowledged),
+        counts["completed"],
+        counts["dead"],
+        counts["cancelled"],
+        counts["skipped"],
+        lost,
+        [run.lateness_ms for run in ledger.runs],
+    )
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

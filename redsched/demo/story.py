@@ -123,33 +123,66 @@ class Story:
         first, last = min(1.5, self.window / 2), self.window - 0.5
         delays = [round(1_000 * (first + (last - first) * n / (REMINDERS - 1))) for n in range(REMINDERS)]
         tasks = [
-            {"id": f"reminder-{n}", "queue": NOTIFICATIONS, "type": "reminder.send", "delay": delay,
-             "payload": {"payment": f"pay_{n}", "text": "Your payment is still open"}}
+            {
+                "id": f"reminder-{n}",
+                "queue": NOTIFICATIONS,
+                "type": "reminder.send",
+                "delay": delay,
+                "payload": {"payment": f"pay_{n}", "text": "Your payment is still open"},
+            }
             for n, delay in enumerate(delays, 1)
         ]
         for id in self._api.submit_batch(tasks):
             self.queue_of[id] = NOTIFICATIONS
-        self._say("POST", f"reminder-1...{REMINDERS}", f"200 reminder.send: {REMINDERS} in one call, due in "
-                  f"{duration_text(delays[0])} to {duration_text(delays[-1])}")
+        self._say(
+            "POST",
+            f"reminder-1...{REMINDERS}",
+            f"200 reminder.send: {REMINDERS} in one call, due in "
+            f"{duration_text(delays[0])} to {duration_text(delays[-1])}",
+        )
 
     def _submit_receipt(self) -> None:
         due = datetime.now().astimezone().replace(microsecond=0) + timedelta(seconds=max(2, int(self.window / 2)))
-        self._submit("receipt-1", NOTIFICATIONS, "receipt.mail", {"payment": "pay_1", "amount": "12.50 EUR"},
-                     f"due at {due.isoformat()}", due=due.isoformat())
+        self._submit(
+            "receipt-1",
+            NOTIFICATIONS,
+            "receipt.mail",
+            {"payment": "pay_1", "amount": "12.50 EUR"},
+            f"due at {due.isoformat()}",
+            due=due.isoformat(),
+        )
 
     def _submit_to_bad_providers(self) -> None:
-        self._submit("sms-flaky", NOTIFICATIONS, "sms.flaky", {"phone": "+49 151 0007"},
-                     "the provider fails twice; retries after 300ms, 600ms", retry=["300ms", "600ms"])
+        self._submit(
+            "sms-flaky",
+            NOTIFICATIONS,
+            "sms.flaky",
+            {"phone": "+49 151 0007"},
+            "the provider fails twice; retries after 300ms, 600ms",
+            retry=["300ms", "600ms"],
+        )
         self.meant["sms-broken"] = "dead"
-        self._submit("sms-broken", NOTIFICATIONS, "sms.broken", {"phone": "+49 151 0008"},
-                     f"the provider always fails; {BROKEN_ATTEMPTS} attempts", max_attempts=BROKEN_ATTEMPTS,
-                     retry={"kind": "fixed", "delay": "300ms"})
+        self._submit(
+            "sms-broken",
+            NOTIFICATIONS,
+            "sms.broken",
+            {"phone": "+49 151 0008"},
+            f"the provider always fails; {BROKEN_ATTEMPTS} attempts",
+            max_attempts=BROKEN_ATTEMPTS,
+            retry={"kind": "fixed", "delay": "300ms"},
+        )
 
     def _submit_and_cancel(self) -> None:
         delay = round(1_000 * (self.window - 0.5))
         self.meant["reminder-paid"] = "cancelled"
-        self._submit("reminder-paid", NOTIFICATIONS, "reminder.send", {"payment": "pay_9", "text": "Still open"},
-                     f"due in {duration_text(delay)}", delay=delay)
+        self._submit(
+            "reminder-paid",
+            NOTIFICATIONS,
+            "reminder.send",
+            {"payment": "pay_9", "text": "Still open"},
+            f"due in {duration_text(delay)}",
+            delay=delay,
+        )
 
         def cancel() -> None:
             status = self._api.cancel("reminder-paid", NOTIFICATIONS, "paid")
@@ -176,10 +209,15 @@ class Story:
         """A schedule of as many runs as the story has time for, whatever the clocks say."""
         every = STATEMENT_EVERY if self.window > 2 * STATEMENT_EVERY else 1
         last = self.window - 0.3
-        status = self._api.put_schedule("statement", {
-            "every": f"{every}s", "max_runs": int((self.window - 0.8) / every), "overlap": "allow_all",
-            "task": {"type": "statement.mail", "queue": NOTIFICATIONS, "payload": {"account": "acc_1"}},
-        })  # fmt: skip
+        status = self._api.put_schedule(
+            "statement",
+            {
+                "every": f"{every}s",
+                "max_runs": int((self.window - 0.8) / every),
+                "overlap": "allow_all",
+                "task": {"type": "statement.mail", "queue": NOTIFICATIONS, "payload": {"account": "acc_1"}},
+            },
+        )
         self._say("PUT", "statement", f"{status} a schedule: statement.mail every {every} s")
 
         def collect(at: float) -> None:
@@ -205,8 +243,15 @@ class Story:
             id = f"otp-s{n}"
             self._quiet.add(id)
             try:
-                api.submit({"id": id, "queue": OTP, "type": "otp.send", "expires_in": "2m",
-                            "payload": {"phone": f"+49 151 1{n:04}", "code": f"{n * 7919 % 1_000_000:06}"}})
+                api.submit(
+                    {
+                        "id": id,
+                        "queue": OTP,
+                        "type": "otp.send",
+                        "expires_in": "2m",
+                        "payload": {"phone": f"+49 151 1{n:04}", "code": f"{n * 7919 % 1_000_000:06}"},
+                    }
+                )
             except (HttpError, OSError):
                 self.unanswered += 1  # not acknowledged: nothing was promised
             else:
@@ -228,5 +273,10 @@ class Story:
 
     def _tell_stream(self) -> None:
         lateness = [run.lateness_ms for run in self._ledger.runs if run.id in self._quiet]
-        self._say("stream", "otp-s...", f"{len(lateness)} of {len(self._quiet)} sent, lateness p50 "
-                  f"{percentile(lateness, 50):.1f} ms p99 {percentile(lateness, 99):.1f} ms", "quiet")
+        self._say(
+            "stream",
+            "otp-s...",
+            f"{len(lateness)} of {len(self._quiet)} sent, lateness p50 "
+            f"{percentile(lateness, 50):.1f} ms p99 {percentile(lateness, 99):.1f} ms",
+            "quiet",
+        )

@@ -112,7 +112,6 @@ class Handler:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise PayloadMismatch(str(error), _unquoted(error)) from None
 
-
     def _bytes(self, payload: bytes, content_type: str) -> dict[str, Any]:
         if self._one is None or self._needed > 1:
             raise PayloadMismatch("a payload that is not JSON needs a handler of one parameter, for its bytes - at `$`")
@@ -236,10 +235,15 @@ class App:
 
         def register(function: Callable[P, R]) -> Callable[P, R]:
             self.tasks[name] = TaskType(
-                name=name, handler=Handler(function), queue=queue, max_attempts=max_attempts, retry=retry,
-                timeout_ms=DEFAULT_TIMEOUT_MS if timeout is None else duration_ms(timeout), expires_in=expires_in,
+                name=name,
+                handler=Handler(function),
+                queue=queue,
+                max_attempts=max_attempts,
+                retry=retry,
+                timeout_ms=DEFAULT_TIMEOUT_MS if timeout is None else duration_ms(timeout),
+                expires_in=expires_in,
                 schedule=carried,
-            )  # fmt: skip
+            )
             return function
 
         return register
@@ -281,9 +285,14 @@ def _schedule(sample: Task, queue: str, fields: dict[str, Any]) -> Schedule | No
     if "cron" in fields and not isinstance(fields["cron"], str):
         fields["cron"] = list(fields["cron"])
     template = TaskTemplate(
-        type=sample.type, queue=queue, payload=fields.pop("payload", {}), max_attempts=sample.max_attempts,
-        retry=sample.retry, timeout=sample.timeout, expires_in=sample.expires_in,
-    )  # fmt: skip
+        type=sample.type,
+        queue=queue,
+        payload=fields.pop("payload", {}),
+        max_attempts=sample.max_attempts,
+        retry=sample.retry,
+        timeout=sample.timeout,
+        expires_in=sample.expires_in,
+    )
     try:
         found = Schedule(task=template, **({"id": sample.type} | fields))
     except TypeError as error:

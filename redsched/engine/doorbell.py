@@ -40,9 +40,13 @@ class Doorbell:
     """Waits for an entry in the ready streams of some queues, at most once at a time."""
 
     def __init__(
-        self, client: AsyncClient, queues: Sequence[QueueKeys], consumer: str, rung: Callable[[list[Bell]], None],
+        self,
+        client: AsyncClient,
+        queues: Sequence[QueueKeys],
+        consumer: str,
+        rung: Callable[[list[Bell]], None],
         refusals: Refusals,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._client = client
         self._queues = queues
         self._rung = rung

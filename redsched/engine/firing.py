@@ -139,9 +139,11 @@ class Schedules:
         try:
             for former in stored.former():
                 found = self._compiled(stored.as_it_was(former))
-                decision = None if found.plan is None else _last_slots(
-                    found.plan, found.policy, former, slot=slot, now=now, resumed=resumed
-                )  # fmt: skip
+                decision = (
+                    None
+                    if found.plan is None
+                    else _last_slots(found.plan, found.policy, former, slot=slot, now=now, resumed=resumed)
+                )
                 if decision is not None:
                     return Firing(stored, _after_former(decision, former, over))
                 over, slot = former, slot if slot is not None and slot > former.until else None
@@ -197,9 +199,7 @@ def _as_planned(
 ) -> Firing:
     """What to do about the slots of its definition."""
     last, since = stored.text("last"), stored.number("changed_at") or now
-    waits_for = replanned(
-        plan, slot, since=since, now=now, last=last, release=TZDATA_VERSION, chained=plan.chained
-    )  # fmt: skip
+    waits_for = replanned(plan, slot, since=since, now=now, last=last, release=TZDATA_VERSION, chained=plan.chained)
     if slot is not None and waits_for is None:
         return Firing(stored, Decision(following=NONE))
     decision = decide(plan, policy, slot=waits_for, since=since, now=now, resumed=resumed)

@@ -81,8 +81,13 @@ class Leases:
 
     async def _renew(self) -> float:
         old = elapsed() - self.beat / 2
-        await self._ask([held for held in self._claims.held.values()
-                         if held.why is None and (held.renewed_at <= old or _lasts(held))])  # fmt: skip
+        await self._ask(
+            [
+                held
+                for held in self._claims.held.values()
+                if held.why is None and (held.renewed_at <= old or _lasts(held))
+            ]
+        )
         return self.beat
 
     async def _ask(self, claims: Sequence[Held]) -> None:
@@ -94,9 +99,11 @@ class Leases:
                 (asked if held.named or held.begun_at is None else told).append(held)
             sent = elapsed()
             call = protocol.renew(
-                self._client.cell, [held.started for held in asked], begun=[held.started for held in told],
+                self._client.cell,
+                [held.started for held in asked],
+                begun=[held.started for held in told],
                 lease_ms=self._lease_ms,
-            )  # fmt: skip
+            )
             words = await self._client.transport.send(call)
             for held in told:
                 held.named = True

@@ -52,9 +52,13 @@ class Mover:
     """Keeps time for the queues of a cell: those it is given, those it is told of, those it finds."""
 
     def __init__(
-        self, settings: Settings, *, client: AsyncClient | None = None, observer: Observer | None = None,
+        self,
+        settings: Settings,
+        *,
+        client: AsyncClient | None = None,
+        observer: Observer | None = None,
         at_home: Sequence[str] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._own_client = client is None
         self._client = client or AsyncClient(settings=settings, name="mover")
         self._observer: Observer = observer or Silent()

@@ -32,9 +32,17 @@ class Slots:
     """
 
     def __init__(
-        self, types: Mapping[str, TaskType], claims: Claims, leases: Leases, runner: Runner, run_metrics: RunMetrics, *,
-        most: int, end: Callable[[Settlement, str], None], nudge: Callable[[], None],
-    ) -> None:  # fmt: skip
+        self,
+        types: Mapping[str, TaskType],
+        claims: Claims,
+        leases: Leases,
+        runner: Runner,
+        run_metrics: RunMetrics,
+        *,
+        most: int,
+        end: Callable[[Settlement, str], None],
+        nudge: Callable[[], None],
+    ) -> None:
         """``most``: runs at a time. ``end`` is told how a run ended, ``nudge`` that one ended without a settlement."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -33,9 +33,14 @@ class Sweeps:
     """The step of the loop ``sweep``."""
 
     def __init__(
-        self, client: AsyncClient, known: Mapping[str, QueueKeys], observer: Observer, *,
-        acting: Callable[[], bool], to_local: Callable[[int], float],
-    ) -> None:  # fmt: skip
+        self,
+        client: AsyncClient,
+        known: Mapping[str, QueueKeys],
+        observer: Observer,
+        *,
+        acting: Callable[[], bool],
+        to_local: Callable[[int], float],
+    ) -> None:
         self._client = client
         self._known = known
         self._acting = acting

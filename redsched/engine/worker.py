@@ -54,9 +54,16 @@ class Worker:
     """
 
     def __init__(
-        self, app: App, settings: Settings, *, burst: bool = False, mover: bool = True, schedules: bool = True,
-        observer: Observer | None = None, client: AsyncClient | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        app: App,
+        settings: Settings,
+        *,
+        burst: bool = False,
+        mover: bool = True,
+        schedules: bool = True,
+        observer: Observer | None = None,
+        client: AsyncClient | None = None,
+    ) -> None:
         self.app = app
         self.settings = settings
         self.consumer = f"{socket.gethostname()[:60]}-{os.getpid()}-{nonce()[:8]}"
@@ -100,9 +107,15 @@ class Worker:
         """Work until ``stop``; answers 0, or 1 where something broke that never should (it is logged)."""
         self._runner = Runner(self.settings.concurrency, self._client, self._trips.nudge)
         self._slots = Slots(
-            self.app.tasks, self._claims, self._leases, self._runner, self._run_metrics,
-            most=self.settings.concurrency, end=self._end, nudge=self._trips.nudge,
-        )  # fmt: skip
+            self.app.tasks,
+            self._claims,
+            self._leases,
+            self._runner,
+            self._run_metrics,
+            most=self.settings.concurrency,
+            end=self._end,
+            nudge=self._trips.nudge,
+        )
         self._bell = Doorbell(self._client, self._keys, self.consumer, self._rung, self._refusals)
         mover = Mover(self.settings, client=self._client, observer=self._observer, at_home=self.settings.queues)
         await self._join()

@@ -206,9 +206,13 @@ class StoreBroken(StoreRefused):
     says which key it is and mends it. ``broken`` says what is known, ``problem`` is Redis's own reason."""
 
     def __init__(
-        self, verb: str, problem: str, *, reads: bool = False,
+        self,
+        verb: str,
+        problem: str,
+        *,
+        reads: bool = False,
         broken: str = "a key has another type than the contract says",
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(verb, problem, reads=reads)
         nothing = f"nothing was {'read' if reads else 'written'}"
         self.args = (f"{verb}: {broken}; {nothing}; `redsched doctor` tells more, and mends it with --repair",)

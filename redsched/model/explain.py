@@ -214,6 +214,13 @@ def explained(told: Told) -> Explanation:
     over = state in ("skipped", "cancelled", "expired")
     ended = f"was {state}{_when(told, 'finished_at')}" if over else f"is {state}"
     return Explanation(
-        id=told.id, queue=told.queue, state=state, code=code, text=f"{told.id} {ended}: {text}",
-        runs_at=None if at is None else instant(at), facts=facts, events=events, data=data,
-    )  # fmt: skip
+        id=told.id,
+        queue=told.queue,
+        state=state,
+        code=code,
+        text=f"{told.id} {ended}: {text}",
+        runs_at=None if at is None else instant(at),
+        facts=facts,
+        events=events,
+        data=data,
+    )

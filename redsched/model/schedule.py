@@ -134,9 +134,12 @@ def _plain(value: Any) -> Any:
 
 
 def check(
-    schedule: Schedule, holidays: Mapping[str, frozenset[str]] | None = None, *, after_ms: int = 0,
+    schedule: Schedule,
+    holidays: Mapping[str, frozenset[str]] | None = None,
+    *,
+    after_ms: int = 0,
     budget: Budget | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Whether a schedule can be used; ``after_ms``: it must run after that instant.
 
     Raises:

@@ -46,8 +46,9 @@ USUAL = Limits()
 def problem(status: int) -> bytes:
     """A whole answer that closes the connection."""
     code, title, detail = PROBLEMS[status]
-    body = msgspec.json.encode({"type": f"urn:redsched:problem:{code}", "title": title, "status": status, "code": code,
-                                "detail": detail})  # fmt: skip
+    body = msgspec.json.encode(
+        {"type": f"urn:redsched:problem:{code}", "title": title, "status": status, "code": code, "detail": detail}
+    )
     head = f"HTTP/1.1 {status} {REASONS[status]}\r\ncontent-type: application/problem+json\r\n"
     return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
 
@@ -211,4 +212,3 @@ class _H11(_Guarded, H11Protocol):
         import h11
 
         return self.conn.their_state is h11.SEND_BODY
-

@@ -28,9 +28,14 @@ DANGEROUS: tuple[tuple[str, ...], ...] = (
 
 def security_checks(client: Client) -> list[Line]:
     """One line a thing that was looked at."""
-    whoami, default, config = client.converse("doctor", doctor_steps.ask(
-        ("ACL", "WHOAMI"), ("ACL", "GETUSER", "default"), ("CONFIG", "GET", "*"),
-    ))  # fmt: skip
+    whoami, default, config = client.converse(
+        "doctor",
+        doctor_steps.ask(
+            ("ACL", "WHOAMI"),
+            ("ACL", "GETUSER", "default"),
+            ("CONFIG", "GET", "*"),
+        ),
+    )
     user = "" if isinstance(whoami, Refused) else text_of(whoami)
     settings = {} if isinstance(config, Refused) else _pairs(config)
     may = []
@@ -50,14 +55,24 @@ def _transport(settings: Settings) -> Line:
         return Line("OK", "tls", "the connection is encrypted")
     if url.scheme == "unix" or (url.hostname or "localhost") in LOOPBACK:
         return Line("OK", "tls", "the connection does not leave this machine")
-    return Line("WARN", "tls", "the connection is not encrypted", "payloads and the password cross the network as text",
-                "use rediss:// with REDSCHED_REDIS_CA")  # fmt: skip
+    return Line(
+        "WARN",
+        "tls",
+        "the connection is not encrypted",
+        "payloads and the password cross the network as text",
+        "use rediss:// with REDSCHED_REDIS_CA",
+    )
 
 
 def _verified(settings: Settings) -> Line:
     if settings.redis_insecure:
-        return Line("FAIL", "certificate", "REDSCHED_REDIS_INSECURE is set",
-                    "anybody on the way may pose as the server", "unset it and give REDSCHED_REDIS_CA")  # fmt: skip
+        return Line(
+            "FAIL",
+            "certificate",
+            "REDSCHED_REDIS_INSECURE is set",
+            "anybody on the way may pose as the server",
+            "unset it and give REDSCHED_REDIS_CA",
+        )
     if settings.redis_cert:
         return Line("OK", "certificate", "the server is verified, and so are we")
     return Line("OK", "certificate", "verification is on")
@@ -65,15 +80,25 @@ def _verified(settings: Settings) -> Line:
 
 def _user(user: str) -> Line:
     if user == "default":
-        return Line("WARN", "user", "these are the credentials of the default user",
-                    "every program with them may do everything", LOCK_DOWN)  # fmt: skip
+        return Line(
+            "WARN",
+            "user",
+            "these are the credentials of the default user",
+            "every program with them may do everything",
+            LOCK_DOWN,
+        )
     return Line("OK", "user", f"a user of its own{': ' + user if user else ''}")
 
 
 def _rights(may: list[str]) -> Line:
     if may:
-        return Line("WARN", "rights", f"these credentials may run {', '.join(may)}",
-                    "whoever gets them owns the server", LOCK_DOWN)  # fmt: skip
+        return Line(
+            "WARN",
+            "rights",
+            f"these credentials may run {', '.join(may)}",
+            "whoever gets them owns the server",
+            LOCK_DOWN,
+        )
     return Line("OK", "rights", "no command that a worker does not need")
 
 
@@ -85,20 +110,38 @@ def _default_user(reply: Any, settings: dict[str, str]) -> list[Line]:
     if "on" not in flags:
         return [Line("OK", "default user", "off")]
     if "nopass" not in flags:
-        return [Line("WARN", "default user", "on, with a password", "one secret for every program",
-                     "ACL SETUSER default off, once every client has a user of its own")]  # fmt: skip
+        return [
+            Line(
+                "WARN",
+                "default user",
+                "on, with a password",
+                "one secret for every program",
+                "ACL SETUSER default off, once every client has a user of its own",
+            )
+        ]
     bound = settings.get("bind", "").replace("-", "").split()
     near = settings.get("protected-mode") == "yes" or (bound and all(host in LOOPBACK for host in bound))
-    return [Line("WARN" if near else "FAIL", "default user", "on, without a password",
-                 "every program of this machine may do everything" if near else "everybody who reaches the port may",
-                 "ACL SETUSER default off, once every client has a user of its own")]  # fmt: skip
+    return [
+        Line(
+            "WARN" if near else "FAIL",
+            "default user",
+            "on, without a password",
+            "every program of this machine may do everything" if near else "everybody who reaches the port may",
+            "ACL SETUSER default off, once every client has a user of its own",
+        )
+    ]
 
 
 def _debug(settings: dict[str, str]) -> Line:
     open_ones = [name for name in ("enable-debug-command", "enable-module-command") if settings.get(name) == "yes"]
     if open_ones:
-        return Line("WARN", "debug", f"{', '.join(open_ones)} is yes", "they can stop the server or load code",
-                    "set it to no and restart the server")  # fmt: skip
+        return Line(
+            "WARN",
+            "debug",
+            f"{', '.join(open_ones)} is yes",
+            "they can stop the server or load code",
+            "set it to no and restart the server",
+        )
     return Line("OK", "debug", "commands for debugging are off")
 
 

@@ -78,9 +78,15 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decide(
-    plan: Times, policy: Policy, *, slot: int | None, since: int, now: int, resumed: int | None = None,
+    plan: Times,
+    policy: Policy,
+    *,
+    slot: int | None,
+    since: int,
+    now: int,
+    resumed: int | None = None,
     until: int | None = None,
-) -> Decision:  # fmt: skip
+) -> Decision:
     """What to do at ``now`` about a schedule whose next slot is ``slot`` (None: not planned since ``since``).
 
     Slots up to ``resumed`` lie in a pause and are missed. ``until``: the plan was replaced then, and has no slots after

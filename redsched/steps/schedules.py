@@ -151,13 +151,18 @@ class ScheduleSteps:
         until = stored.number("paused_until")
         state = "ended" if stored.text("ended") else "paused" if stored.text("paused") else "active"
         return ScheduleView(
-            schedule=schedule, rev=stored.number("rev") or 0, state=state,  # type: ignore[arg-type]
-            paused_reason=stored.text("paused") or None, paused_until=None if until is None else instant(until),
-            next_runs=runs, recent_runs=[_recent(stored, run) for run in shown.runs],
+            schedule=schedule,
+            rev=stored.number("rev") or 0,
+            state=state,  # type: ignore[arg-type]
+            paused_reason=stored.text("paused") or None,
+            paused_until=None if until is None else instant(until),
+            next_runs=runs,
+            recent_runs=[_recent(stored, run) for run in shown.runs],
             counters={name: stored.number(name) or 0 for name in COUNTERS},
             running=[f"{stored.id}@{suffix}" for suffix in _still_open(stored, shown)],
-            buffered=len(stored.words("buffer")), problem=problem,
-        )  # fmt: skip
+            buffered=len(stored.words("buffer")),
+            problem=problem,
+        )
 
     def delete(self, schedule_id: str) -> Conversation[bool]:
         """See there."""
@@ -327,7 +332,7 @@ def _next_runs(plan: Plan, schedule: Schedule, stored: Stored, now: int) -> list
     if slot is not None:
         slot = replanned(
             plan, slot, since=since, now=now, last=stored.text("last"), release=TZDATA_VERSION, chained=plan.chained
-        )  # fmt: skip
+        )
     if schedule.after_completion is not None:
         return [] if slot is None else [plan.run(max(slot, begin))]
     if slot is None:
@@ -364,6 +369,9 @@ def _recent(stored: Stored, run: tuple[str, str, str, str]) -> RecentRun:
     slot = suffix.partition(".")[0]
     lateness = count_of(started) - count_of(due) if count_of(started) and count_of(due) else None
     return RecentRun(
-        id=f"{stored.id}@{suffix}", slot=instant(count_of(slot)) if count_of(slot) else None,
-        fired_at=instant(count_of(fired)), state=state, lateness_ms=lateness,
-    )  # fmt: skip
+        id=f"{stored.id}@{suffix}",
+        slot=instant(count_of(slot)) if count_of(slot) else None,
+        fired_at=instant(count_of(fired)),
+        state=state,
+        lateness_ms=lateness,
+    )

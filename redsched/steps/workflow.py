@@ -41,8 +41,9 @@ def chain(cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], otherwise: str) -
     for call, _ in _calls(enqueue, named, MAX_BATCH):
         answers += _checked((yield call), answers)
         if answers[-1].status not in STORED:  # nothing can come after it
-            answers += [Enqueued(task.id or "", task.queue, "refused", other=answers[-1].id) for task in
-                        named[len(answers) :]]  # fmt: skip
+            answers += [
+                Enqueued(task.id or "", task.queue, "refused", other=answers[-1].id) for task in named[len(answers) :]
+            ]
             break
     return _whole(answers)
 

@@ -148,10 +148,20 @@ class RecordingTransport(AsyncTransport):
         self._noted.append(call)
         if call.verb == "claim":
             self._journal.write_all(
-                Event(now, "claim", phase="ok", id=started.id, token=started.token, attempt=started.attempt, sent=sent,
-                      server_ms=answer.now, due_ms=started.due_at, expires_ms=started.expires_at or 0)
+                Event(
+                    now,
+                    "claim",
+                    phase="ok",
+                    id=started.id,
+                    token=started.token,
+                    attempt=started.attempt,
+                    sent=sent,
+                    server_ms=answer.now,
+                    due_ms=started.due_at,
+                    expires_ms=started.expires_at or 0,
+                )
                 for started in answer.tasks
-            )  # fmt: skip
+            )
         elif call.verb == "settle":
             self._journal.write_all(
                 Event(now, "settle", phase="ok", sent=sent, word=word, id=task_id, token=token, asked=asked)
@@ -287,18 +297,27 @@ class Producer:
         lease = self.plan.settings.lease_ms
         payload = {name: random.randint(0, value(lease)) if callable(value) else value for name, value in payload}
         queue = random.choice(self.plan.settings.queues)
-        return Task(type=kind, payload=payload, queue=queue, id=f"{queue}:{self.name}:{self.number}",
-                    max_attempts=1_000, retry=[0], retention="1d",
-                    priority=random.choice(("high", "normal", "normal", "normal", "low")), **options)  # fmt: skip
+        return Task(
+            type=kind,
+            payload=payload,
+            queue=queue,
+            id=f"{queue}:{self.name}:{self.number}",
+            max_attempts=1_000,
+            retry=[0],
+            retention="1d",
+            priority=random.choice(("high", "normal", "normal", "normal", "low")),
+            **options,
+        )
 
     def submit(self, tasks: list[Task], send: Callable[[list[Task]], list[str]]) -> None:
         """Until there is a definite answer for each."""
         began = time.monotonic()
         self.journal.write_all(
-            Event(began, "submit", phase="invoke", id=task.id or "",
-                  due_ms=task.due if isinstance(task.due, int) else 0)
+            Event(
+                began, "submit", phase="invoke", id=task.id or "", due_ms=task.due if isinstance(task.due, int) else 0
+            )
             for task in tasks
-        )  # fmt: skip
+        )
         while True:
             sent = time.monotonic()
             try:
@@ -311,10 +330,17 @@ class Producer:
                 time.sleep(0.05)
         now = time.monotonic()
         self.journal.write_all(
-            Event(now, "submit", phase="ok" if word in ("created", "existing") else "fail",
-                  word=word, id=task.id or "", sent=sent, asked=self.durability or "")
+            Event(
+                now,
+                "submit",
+                phase="ok" if word in ("created", "existing") else "fail",
+                word=word,
+                id=task.id or "",
+                sent=sent,
+                asked=self.durability or "",
+            )
             for task, word in zip(tasks, words, strict=True)
-        )  # fmt: skip
+        )
 
     def change(self, tasks: list[Task]) -> None:
         """Cancel some and give some another due time; what has no answer stays unknown."""

@@ -130,13 +130,17 @@ class _Faults:
 
     def of_workers(self, begin: float, end: float) -> bool:
         """Whether another worker was hit while the task was ready again: it may have had it in its hands."""
-        return any(event.id.startswith("worker") and event.at < end and max(event.at, event.until) > begin
-                   for event in self.all)  # fmt: skip
+        return any(
+            event.id.startswith("worker") and event.at < end and max(event.at, event.until) > begin
+            for event in self.all
+        )
 
     def paused(self, stall: Event) -> bool:
         """Whether the process stood still because it had been paused or killed, and not by itself."""
-        return any(event.word == "pause" and event.at < stall.until and event.until > stall.at
-                   for event in self._of.get(stall.id, ()))  # fmt: skip
+        return any(
+            event.word == "pause" and event.at < stall.until and event.until > stall.at
+            for event in self._of.get(stall.id, ())
+        )
 
     def stepped_back_ms(self, begin: float, end: float) -> int:
         """How far behind its furthest the server's clock fell meanwhile: what was due before may seem not to be."""
@@ -157,9 +161,13 @@ class _Faults:
 
 
 def check(
-    events: Iterable[Event], *, lease_ms: int, drained: bool = True, loss_window_s: float = float("inf"),
+    events: Iterable[Event],
+    *,
+    lease_ms: int,
+    drained: bool = True,
+    loss_window_s: float = float("inf"),
     lasting: str = "",
-) -> Report:  # fmt: skip
+) -> Report:
     """Judge a whole history. ``drained``: the run waited until nothing was left to do, and asked for final states.
 
     A fault that may lose takes at most what was answered ``loss_window_s`` before it or while it lasted, and nothing
@@ -286,8 +294,11 @@ def _judge_starts(report: Report, task: _Task, faults: _Faults, violation: Say) 
             report.extra += 1
         else:
             answer = settled.word if settled is not None else "no answer"
-            violation("UNEXPLAINED", f"{this.token} by {this.proc} ({answer}) and {following.token} by {following.proc}"
-                      f" {following.at - this.at:.3f} s later, and no fault between")  # fmt: skip
+            violation(
+                "UNEXPLAINED",
+                f"{this.token} by {this.proc} ({answer}) and {following.token} by {following.proc}"
+                f" {following.at - this.at:.3f} s later, and no fault between",
+            )
 
 
 def _recoveries(tasks: dict[str, _Task], faults: _Faults, offset: float) -> tuple[list[float], int]:

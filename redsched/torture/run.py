@@ -36,17 +36,31 @@ Tell = Callable[[str], None]
 def plan_for(settings: Settings, folder: Path, *, rate: float = 60.0, lease_ms: int = 2_000) -> Plan:
     """A plan in a namespace that nobody else uses."""
     settings = msgspec.structs.replace(
-        settings, namespace=f"torture-{secrets.token_hex(4)}", queues=QUEUES, lease_ms=lease_ms, concurrency=32,
-        prefetch=32, api_host="127.0.0.1", api_token="", shutdown_grace_ms=1_000, retry_for_ms=10_000,
-        redis_timeout_ms=2_000, metrics_port=0,
-    )  # fmt: skip
+        settings,
+        namespace=f"torture-{secrets.token_hex(4)}",
+        queues=QUEUES,
+        lease_ms=lease_ms,
+        concurrency=32,
+        prefetch=32,
+        api_host="127.0.0.1",
+        api_token="",
+        shutdown_grace_ms=1_000,
+        retry_for_ms=10_000,
+        redis_timeout_ms=2_000,
+        metrics_port=0,
+    )
     return Plan(settings=settings, folder=folder, rate=rate, api_port=free_port())
 
 
 def trouble(
-    stage: Stage, seconds: float, chance: random.Random, *, faults: Sequence[Fault] = nemesis.FAULTS,
-    pace: tuple[float, float] = (0.05, 0.4), tell: Tell = lambda line: None,
-) -> int:  # fmt: skip
+    stage: Stage,
+    seconds: float,
+    chance: random.Random,
+    *,
+    faults: Sequence[Fault] = nemesis.FAULTS,
+    pace: tuple[float, float] = (0.05, 0.4),
+    tell: Tell = lambda line: None,
+) -> int:
     """Faults for so long; how many there were."""
     began = time.monotonic()
     next_fault, next_word, count = began + 1.0, began + PROGRESS_S, 0
@@ -132,9 +146,13 @@ def table(report: Report) -> list[tuple[str, str]]:
         ("run again as their outcome asked", f"{report.again:,}"),
         ("run again after a fault", f"{report.extra:,}"),
         *((rule.lower(), str(report.count(rule))) for rule in rules),
-        ("recovery after SIGKILL of a worker",
-         f"p50 {quantile(report.recovery_ms, 0.5):,.0f} ms, p99 {quantile(report.recovery_ms, 0.99):,.0f} ms of "
-         f"{len(report.recovery_ms):,}, {report.recoveries_left_out:,} left out (lease {report.lease_ms:,} ms)"),
-        ("lateness of first starts",
-         f"p50 {quantile(report.late_ms, 0.5):,.0f} ms, p99 {quantile(report.late_ms, 0.99):,.0f} ms"),
-    ]  # fmt: skip
+        (
+            "recovery after SIGKILL of a worker",
+            f"p50 {quantile(report.recovery_ms, 0.5):,.0f} ms, p99 {quantile(report.recovery_ms, 0.99):,.0f} ms of "
+            f"{len(report.recovery_ms):,}, {report.recoveries_left_out:,} left out (lease {report.lease_ms:,} ms)",
+        ),
+        (
+            "lateness of first starts",
+            f"p50 {quantile(report.late_ms, 0.5):,.0f} ms, p99 {quantile(report.late_ms, 0.99):,.0f} ms",
+        ),
+    ]

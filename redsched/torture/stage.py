@@ -42,9 +42,12 @@ class Stage:
     """The processes of a run, and what may be done to them."""
 
     def __init__(
-        self, plan: Plan, control_url: str | None = None, cast: dict[str, int] | None = None,
+        self,
+        plan: Plan,
+        control_url: str | None = None,
+        cast: dict[str, int] | None = None,
         roles: Mapping[str, Callable[[str, Plan], None]] = ROLES,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.plan = plan
         self._roles = roles
         self.cast = CAST if cast is None else cast
@@ -54,8 +57,9 @@ class Stage:
         self.crashes: list[str] = []
         self._births: list[tuple[float, str]] = []
         self._numbers = 0
-        control = msgspec.structs.replace(plan.settings, redis_url=control_url or plan.settings.redis_url,
-                                          retry_for_ms=5_000, redis_timeout_ms=10_000)  # fmt: skip
+        control = msgspec.structs.replace(
+            plan.settings, redis_url=control_url or plan.settings.redis_url, retry_for_ms=5_000, redis_timeout_ms=10_000
+        )
         self.client = Client(settings=control, name="torture-control")
         self._transport = Transport(control, "torture-control")
 
@@ -188,10 +192,15 @@ class Stage:
                 views = self.client.show(ordered[at : at + 100], queue=queue)
                 now = time.monotonic()
                 self.journal.write_all(
-                    Event(now, "final", id=task_id, word="missing" if view is None else view.state,
-                          attempt=0 if view is None else view.attempt)
+                    Event(
+                        now,
+                        "final",
+                        id=task_id,
+                        word="missing" if view is None else view.state,
+                        attempt=0 if view is None else view.attempt,
+                    )
                     for task_id, view in views.items()
-                )  # fmt: skip
+                )
 
     def clean(self) -> None:
         """Remove every key of the namespace."""

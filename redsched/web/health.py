@@ -82,9 +82,7 @@ class Health:
         try:
             async with asyncio.timeout(STATS_S):
                 server = await self._server()
-                names = await self.client.transport.steps(
-                    "queues", some_queues(self.client.cell_keys, "", MAX_QUEUES)
-                )
+                names = await self.client.transport.steps("queues", some_queues(self.client.cell_keys, "", MAX_QUEUES))
                 stats = await self.client.stats(names) if names else []
         except TimeoutError:
             self.observer.redis_error("timeout")

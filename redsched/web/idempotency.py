@@ -44,9 +44,10 @@ async def once(
         raise Problem("idempotency_key_reused", "this Idempotency-Key came with another body before; nothing was done")
     if found.word == "in flight":
         raise Problem(
-            "idempotency_in_flight", "the first request with this Idempotency-Key is under way; nothing was done",
+            "idempotency_in_flight",
+            "the first request with this Idempotency-Key is under way; nothing was done",
             headers={"retry-after": "1"},
-        )  # fmt: skip
+        )
     if found.word == "done":
         headers = {"idempotent-replayed": "true", "content-type": "application/json"}
         return Response(found.body, found.status, headers | ({"location": found.location} if found.location else {}))
@@ -58,8 +59,13 @@ async def once(
         raise
     await client.transport.send(
         idempotency.answer(
-            client.cell_keys, key, body, status=response.status_code, location=response.headers.get("location", ""),
-            text=bytes(response.body), ttl_ms=ttl_ms,
+            client.cell_keys,
+            key,
+            body,
+            status=response.status_code,
+            location=response.headers.get("location", ""),
+            text=bytes(response.body),
+            ttl_ms=ttl_ms,
         )
-    )  # fmt: skip
+    )
     return response

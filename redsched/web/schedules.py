@@ -91,8 +91,11 @@ class SchedulesApi:
         self._limit = settings.max_payload_bytes + bodies.SMALL_BODY
         self._settings = settings
         self._actions: dict[str, Callable[[Request, str], Awaitable[Response]]] = {
-            "pause": self.pause, "resume": self.resume, "trigger": self.trigger, "backfill": self.backfill,
-        }  # fmt: skip
+            "pause": self.pause,
+            "resume": self.resume,
+            "trigger": self.trigger,
+            "backfill": self.backfill,
+        }
 
     def routes(self) -> list[Route]:
         """The routes, each method of a path apart."""
@@ -190,9 +193,11 @@ class SchedulesApi:
         body = await self._small(request, _BACKFILL)
         if body is None:
             raise Problem("validation_failed", "give from and to; nothing was made")
-        return Json(await self._planned().backfill(
-            schedule_id, body.start, body.end, overlap=body.overlap, dry_run=body.dry_run
-        ))  # fmt: skip
+        return Json(
+            await self._planned().backfill(
+                schedule_id, body.start, body.end, overlap=body.overlap, dry_run=body.dry_run
+            )
+        )
 
     async def preview(self, request: Request) -> Response:
         """The next runs of a definition, with notes at the edges of daylight saving time; nothing is written."""

@@ -50,9 +50,10 @@ async def serve(
 
     app = create_app(settings, client, observer)
     limits = Limits(
-        connections=settings.api_max_connections, a_peer=settings.api_max_connections_a_peer,
+        connections=settings.api_max_connections,
+        a_peer=settings.api_max_connections_a_peer,
         head_s=settings.api_head_timeout_ms / 1_000,
-    )  # fmt: skip
+    )
     grace_ms = settings.shutdown_grace_ms
     listener = Listener(app, bound, grace_ms=grace_ms, lifespan="on", on_ready=ready, limits=limits)
     with _stopped_by_signals(listener):

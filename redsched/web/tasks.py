@@ -40,9 +40,14 @@ class TasksApi(Endpoints):
         super().__init__(settings, client, aside)
         self._observer = observer
         self._actions = {
-            "cancel": self.cancel, "reschedule": self.reschedule, "run": self.run, "revive": self.revive,
-            "drop": self.drop, "confirm": self.confirm, "abandon": self.abandon,
-        }  # fmt: skip
+            "cancel": self.cancel,
+            "reschedule": self.reschedule,
+            "run": self.run,
+            "revive": self.revive,
+            "drop": self.drop,
+            "confirm": self.confirm,
+            "abandon": self.abandon,
+        }
 
     def routes(self) -> list[Route]:
         """The routes, each method of a path apart."""

@@ -104,7 +104,7 @@ def _producer_raw(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
         "that it writes can put any fact, and the result of any queue's task, before a handler of its queues",
         tuple(keys),
         _sorted({"hset", "hmset", "hsetnx", "zadd", "multi", "exec", "discard", *CONNECT}),
-    )  # fmt: skip
+    )
 
 
 def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
@@ -120,7 +120,7 @@ def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
         "enqueues with rs1_enqueue, without conditions; reads and changes tasks of its queues; an API that takes tasks",
         tuple(keys),
         _sorted({"fcall", "info", "set", "wait", *plain, *_commands("reserve", "answer"), *CONNECT}),
-    )  # fmt: skip
+    )
 
 
 def _planner(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
@@ -134,7 +134,7 @@ def _planner(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
         "producer that also gives conditions, emits events and confirms; reads, changes and ends its queues' tasks",
         tuple(keys),
         _sorted({"fcall", "info", "set", "wait", *_commands(*verbs), *CONNECT}),
-    )  # fmt: skip
+    )
 
 
 def _inbox(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
@@ -148,15 +148,27 @@ def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys += [f"~{cell.mover}", f"~{cell.sweeps}", f"%R~{cell.meta}", *_of_schedules(cell, "~"), *_of_events(cell, "~")]
     keys += [f"~{cell.rules}", f"~{cell.rules}:*"]
     keys += [rule for queue in queues for rule in _whole(queue, "~")]
-    plain = {"fcall", "fcall_ro", "info", "sadd", "sscan", "xgroup|create", "xreadgroup", "client|unblock",
-             "client|tracking", "subscribe", "time", *CONNECT}  # fmt: skip
+    plain = {
+        "fcall",
+        "fcall_ro",
+        "info",
+        "sadd",
+        "sscan",
+        "xgroup|create",
+        "xreadgroup",
+        "client|unblock",
+        "client|tracking",
+        "subscribe",
+        "time",
+        *CONNECT,
+    }
     return Role(
         "worker",
         "worker, mover, every action on the tasks of its queues, and on schedules, rules and facts of the namespace",
         tuple(keys),
         _sorted(plain | _commands(*(verb for verb in scripts.verbs() if verb not in _OF_DOCTOR))),
         ("__redis__:invalidate",),
-    )  # fmt: skip
+    )
 
 
 def _observer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
@@ -164,18 +176,57 @@ def _observer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys += [f"%R~{cell.meta}", f"%R~{cell.sweeps}", *_of_schedules(cell, "%R~"), *_of_events(cell, "%R~")]
     keys += [f"%R~{cell.rules}", f"%R~{cell.rules}:*"]
     keys += [rule for queue in queues for rule in _whole(queue, "%R~")]
-    plain = {"fcall", "fcall_ro", "hget", "hmget", "hgetall", "hlen", "zrange", "zcard", "zcount", "zscore", "xlen",
-             "xrange", "xrevrange", "xpending", "xinfo|stream", "xinfo|groups", "xinfo|consumers", "ttl", "pttl",
-             "type", "exists", "sscan", "smembers", "time", "info", *CONNECT}  # fmt: skip
+    plain = {
+        "fcall",
+        "fcall_ro",
+        "hget",
+        "hmget",
+        "hgetall",
+        "hlen",
+        "zrange",
+        "zcard",
+        "zcount",
+        "zscore",
+        "xlen",
+        "xrange",
+        "xrevrange",
+        "xpending",
+        "xinfo|stream",
+        "xinfo|groups",
+        "xinfo|consumers",
+        "ttl",
+        "pttl",
+        "type",
+        "exists",
+        "sscan",
+        "smembers",
+        "time",
+        "info",
+        *CONNECT,
+    }
     return Role(
-        "observer", "looks at everything, payloads included, and changes nothing", tuple(keys),
+        "observer",
+        "looks at everything, payloads included, and changes nothing",
+        tuple(keys),
         _sorted(plain | _commands(*reading_verbs())),
-    )  # fmt: skip
+    )
 
 
 def _deployer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
-    commands = {"function|load", "function|list", "function|delete", "script|load", "script|exists", "fcall", "hsetnx",
-                "config|get", "config|set", "info", "acl|whoami", *CONNECT}  # fmt: skip
+    commands = {
+        "function|load",
+        "function|list",
+        "function|delete",
+        "script|load",
+        "script|exists",
+        "fcall",
+        "hsetnx",
+        "config|get",
+        "config|set",
+        "info",
+        "acl|whoami",
+        *CONNECT,
+    }
     return Role("deployer", "redsched install: loads the Lua; sees no task", (f"~{cell.meta}",), _sorted(commands))
 
 

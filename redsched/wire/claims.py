@@ -84,16 +84,36 @@ def claim(
 
 
 def _started(
-    queues: Sequence[QueueKeys], fresh: str, number: int, task_id: bytes, attempt: int, due_at: int, type_: bytes,
-    payload: bytes, timeout: bytes | None = None, headers: bytes | None = None, trace: bytes | None = None,
-    content: bytes | None = None, most: bytes | None = None, expires: bytes | None = None,
-) -> Started:  # fmt: skip
+    queues: Sequence[QueueKeys],
+    fresh: str,
+    number: int,
+    task_id: bytes,
+    attempt: int,
+    due_at: int,
+    type_: bytes,
+    payload: bytes,
+    timeout: bytes | None = None,
+    headers: bytes | None = None,
+    trace: bytes | None = None,
+    content: bytes | None = None,
+    most: bytes | None = None,
+    expires: bytes | None = None,
+) -> Started:
     return Started(
-        queues[number - 1].queue, text_of(task_id), attempt, due_at, text_of(type_), payload,
-        None if timeout is None else count_of(timeout), headers, None if trace is None else text_of(trace),
-        None if content is None else text_of(content), 5 if most is None else count_of(most),
-        None if expires is None else count_of(expires), f"{attempt}.{fresh}",
-    )  # fmt: skip
+        queues[number - 1].queue,
+        text_of(task_id),
+        attempt,
+        due_at,
+        text_of(type_),
+        payload,
+        None if timeout is None else count_of(timeout),
+        headers,
+        None if trace is None else text_of(trace),
+        None if content is None else text_of(content),
+        5 if most is None else count_of(most),
+        None if expires is None else count_of(expires),
+        f"{attempt}.{fresh}",
+    )
 
 
 def settle(cell: Cell, ends: Sequence[Settlement]) -> Call[list[str]]:

@@ -59,7 +59,8 @@ def check_name(field: str, value: Any, index: int | None = None) -> str:
     """The name; raises InvalidTask."""
     if not isinstance(value, str) or not is_name(value):
         raise InvalidTask(
-            field, f"{kind_and_length(value)} is no name: 1 to 100 of [A-Za-z0-9._@+-], the first a letter or digit",
+            field,
+            f"{kind_and_length(value)} is no name: 1 to 100 of [A-Za-z0-9._@+-], the first a letter or digit",
             index=index,
         )
     return value
@@ -69,7 +70,8 @@ def check_id(value: Any, index: int | None = None) -> str:
     """The task id; raises InvalidTask."""
     if not isinstance(value, str) or TASK_ID.fullmatch(value) is None:
         raise InvalidTask(
-            "id", f"{kind_and_length(value)} is no id: 1 to 128 of [A-Za-z0-9._@+:-], the first a letter or digit",
+            "id",
+            f"{kind_and_length(value)} is no id: 1 to 128 of [A-Za-z0-9._@+:-], the first a letter or digit",
             index=index,
         )
     return value
@@ -147,8 +149,9 @@ def conditions_text(given: Any, index: int | None = None) -> bytes:
 def check_id_like(field: str, value: Any, index: int | None) -> str:
     """1 to 128 printable ASCII characters without spaces; raises InvalidTask."""
     if not isinstance(value, str) or TOKEN.fullmatch(value) is None:
-        raise InvalidTask(field, f"{kind_and_length(value)} must be 1 to 128 printable ASCII characters without spaces",
-        index=index)
+        raise InvalidTask(
+            field, f"{kind_and_length(value)} must be 1 to 128 printable ASCII characters without spaces", index=index
+        )
     return value
 
 
@@ -328,9 +331,14 @@ def _dict_of_text(value: Any) -> dict[str, str] | None:
 
 
 def task_view(
-    task_id: str, queue: str, found: Mapping[str, Any], outcome: Mapping[str, Any], due: Any = b"", lease: Any = b"",
+    task_id: str,
+    queue: str,
+    found: Mapping[str, Any],
+    outcome: Mapping[str, Any],
+    due: Any = b"",
+    lease: Any = b"",
     stored: bool = False,
-) -> TaskView:  # fmt: skip
+) -> TaskView:
     """What a hash and its outcome tell of a task; fields that cannot be read are left out.
 
     ``stored``: payload, headers, tags, conditions, progress and result are ``msgspec.Raw``, byte for byte as they are
@@ -340,24 +348,44 @@ def task_view(
     if due not in (b"", None):
         view["due_at"] = due  # before promote the score is the due time
     return TaskView(
-        id=task_id, queue=queue, state=text_of(view.get("state") or "scheduled"),  # type: ignore[arg-type]
-        type=text_of(view.get("type") or ""), payload=value(view, "payload"),
-        content_type=_text(view, "content_type"), priority=text_of(view.get("priority") or "normal"),
-        attempt=_number(view, "attempt") or 0, max_attempts=_number(view, "max_attempts"), retry=_text(view, "retry"),
-        timeout_ms=_number(view, "timeout_ms"), due_at=_moment(view, "due_at"), created_at=_moment(view, "created_at"),
-        started_at=_moment(view, "started_at"), finished_at=_moment(view, "finished_at"),
-        expires_at=_moment(view, "expires_at"), lease_until=_moment({"lease": lease}, "lease"), key=_text(view, "key"),
+        id=task_id,
+        queue=queue,
+        state=text_of(view.get("state") or "scheduled"),  # type: ignore[arg-type]
+        type=text_of(view.get("type") or ""),
+        payload=value(view, "payload"),
+        content_type=_text(view, "content_type"),
+        priority=text_of(view.get("priority") or "normal"),
+        attempt=_number(view, "attempt") or 0,
+        max_attempts=_number(view, "max_attempts"),
+        retry=_text(view, "retry"),
+        timeout_ms=_number(view, "timeout_ms"),
+        due_at=_moment(view, "due_at"),
+        created_at=_moment(view, "created_at"),
+        started_at=_moment(view, "started_at"),
+        finished_at=_moment(view, "finished_at"),
+        expires_at=_moment(view, "expires_at"),
+        lease_until=_moment({"lease": lease}, "lease"),
+        key=_text(view, "key"),
         tags=_texts_stored(view, "tags") if stored else _list_of_text(_json_value(view, "tags")),
         headers=_texts_stored(view, "headers") if stored else _dict_of_text(_json_value(view, "headers")),
-        traceparent=_text(view, "traceparent"), retention_ms=_number(view, "retention_ms"),
-        keep=view.get("keep") in (b"1", "1"), request=_text(view, "request"), worker=_text(view, "worker"),
-        reason=_text(view, "reason"), schedule=_text(view, "schedule"), slot=_moment(_slot(view), "slot"),
-        conditions=value(view, "conditions"), blocked=_text(view, "blocked"),
+        traceparent=_text(view, "traceparent"),
+        retention_ms=_number(view, "retention_ms"),
+        keep=view.get("keep") in (b"1", "1"),
+        request=_text(view, "request"),
+        worker=_text(view, "worker"),
+        reason=_text(view, "reason"),
+        schedule=_text(view, "schedule"),
+        slot=_moment(_slot(view), "slot"),
+        conditions=value(view, "conditions"),
+        blocked=_text(view, "blocked"),
         cancel_requested="cancel_requested" in view,
-        progress=value(outcome, "progress"), result=value(outcome, "result"),
+        progress=value(outcome, "progress"),
+        result=value(outcome, "result"),
         not_json=_not_json((view, "payload"), (view, "conditions"), (outcome, "progress"), (outcome, "result")),
-        error=_text(outcome, "error") or None, traceback=_text(outcome, "traceback") or None, history=_history(outcome),
-    )  # fmt: skip
+        error=_text(outcome, "error") or None,
+        traceback=_text(outcome, "traceback") or None,
+        history=_history(outcome),
+    )
 
 
 def enqueued_of(task_id: str, queue: str, told: str, fresh: bool) -> Enqueued:
@@ -381,8 +409,11 @@ def _history(outcome: Mapping[str, Any]) -> list[Attempt] | None:
         if word == "attempt" and count_of(number) and len(parts) >= 3 and count_of(parts[0]):
             attempts.append(
                 Attempt(
-                    attempt=int(number), at=instant(int(parts[0])), outcome=parts[1],
-                    worker="" if parts[2] == "-" else parts[2], error=parts[3] if len(parts) > 3 else "",
+                    attempt=int(number),
+                    at=instant(int(parts[0])),
+                    outcome=parts[1],
+                    worker="" if parts[2] == "-" else parts[2],
+                    error=parts[3] if len(parts) > 3 else "",
                 )
-            )  # fmt: skip
+            )
     return sorted(attempts, key=lambda attempt: attempt.attempt) or None

@@ -36,9 +36,7 @@ _PLACE, _STAND_IN = re.compile(r"{(subject|event|id)}"), re.compile(r"Z-(subject
 _JSON = msgspec.json.Encoder(order="deterministic")
 
 
-def emit(
-    keys: CellKeys, event: str, subject: str, *, data: Any, ttl: Any, event_id: str | None
-) -> Call[Emitted]:
+def emit(keys: CellKeys, event: str, subject: str, *, data: Any, ttl: Any, event_id: str | None) -> Call[Emitted]:
     """Record an event; the id makes it safe to repeat."""
     name = fact_name(check_name("event", event), subject)
     if FACT.fullmatch(name) is None:
@@ -125,9 +123,12 @@ def _read_rule(rule_id: str, event: str, found: Any, stored: bool) -> Rule:
     fields["queue"] = str(found.get("queue", "default")).encode()
     delay = str(found.get("due", "0"))
     rule = Rule(
-        id=rule_id, on=event, task=template_of(Stored(rule_id, fields), written=stored),
+        id=rule_id,
+        on=event,
+        task=template_of(Stored(rule_id, fields), written=stored),
         task_id=found.get("id"),
-        bind=found.get("bind"), delay=int(delay[1:16]) if delay.startswith("+") else None,
-    )  # fmt: skip
+        bind=found.get("bind"),
+        delay=int(delay[1:16]) if delay.startswith("+") else None,
+    )
     msgspec.convert((rule.task_id, rule.bind), tuple[str | None, dict[str, str] | None])
     return rule

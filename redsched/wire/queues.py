@@ -38,13 +38,22 @@ def _queue_stats(queue: str, words: list[Any]) -> QueueStats:
     totals = pairs(words[9])
     late = {name.removeprefix("late_"): count_of(value) for name, value in pairs(words[10]).items()}
     return QueueStats(
-        queue=queue, scheduled=words[0], held=words[1], ready=words[2], running=words[3], finished=words[4],
-        dead=words[5], quarantined=words[6], oldest_due_age_ms=None if words[7] < 0 else words[7],
+        queue=queue,
+        scheduled=words[0],
+        held=words[1],
+        ready=words[2],
+        running=words[3],
+        finished=words[4],
+        dead=words[5],
+        quarantined=words[6],
+        oldest_due_age_ms=None if words[7] < 0 else words[7],
         next_due=None if not 0 <= words[8] <= 4_000_000_000_000 else instant(words[8]),
         totals={name: count_of(value) for name, value in totals.items() if not name.startswith("late_")},
-        lateness=late, lateness_totals={bucket: count_of(totals.get(f"late_{bucket}", 0)) for bucket in late},
-        most_finished=cap_of(words[11:12]), most_dead=cap_of(words[12:13]),
-    )  # fmt: skip
+        lateness=late,
+        lateness_totals={bucket: count_of(totals.get(f"late_{bucket}", 0)) for bucket in late},
+        most_finished=cap_of(words[11:12]),
+        most_dead=cap_of(words[12:13]),
+    )
 
 
 A_PAGE = 500  # of what is paused
@@ -88,10 +97,14 @@ def _paused(queue: str, words: Sequence[Any]) -> Paused:
     what, until, since = text_of(words[0]), int(words[1]), int(words[2])
     kind, _, name = what.partition(":")
     return Paused(
-        queue=queue, type=name if kind == "type" else None, key=name if kind == "key" else None,
-        reason=text_of(words[3]), since=instant(since), until=instant(until) if until else None,
+        queue=queue,
+        type=name if kind == "type" else None,
+        key=name if kind == "key" else None,
+        reason=text_of(words[3]),
+        since=instant(since),
+        until=instant(until) if until else None,
         waiting=int(words[4]) if len(words) > 4 else 0,
-    )  # fmt: skip
+    )
 
 
 MOST = 1_000_000_000_000  # of a cap

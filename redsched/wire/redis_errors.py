@@ -1,5 +1,4 @@
-"""What can go wrong between a client and Redis: one table sorts the error replies, and names redsched's error for each.
-"""
+"""What can go wrong between a client and Redis: one table of its error replies, and the error of ours for each."""
 
 from __future__ import annotations
 

@@ -233,10 +233,12 @@ def policy_of(schedule: Schedule) -> Policy:
 def _policy_of(schedule: Schedule) -> Policy:
     start, end = bounds(schedule.start, schedule.end)
     return Policy(
-        catch_up=schedule.catch_up, window_ms=duration_ms(schedule.catch_up_window),
+        catch_up=schedule.catch_up,
+        window_ms=duration_ms(schedule.catch_up_window),
         after_completion=schedule.after_completion is not None,
-        start_ms=start, end_ms=end,
-    )  # fmt: skip
+        start_ms=start,
+        end_ms=end,
+    )
 
 
 def put_schedule(cell: Cell, schedule: Schedule, *, mode: str = "", max_payload: int) -> Call[tuple[SchedulePut, int]]:
@@ -289,9 +291,7 @@ def due_schedules(keys: CellKeys, limit: int = 100) -> Call[Looked]:
     return Call("due_schedules", (keys.schedules,), (0, limit), read)
 
 
-def replan_schedules(
-    keys: CellKeys, *, changes: int, release: str, cursor: str = ""
-) -> Call[tuple[str, int]]:
+def replan_schedules(keys: CellKeys, *, changes: int, release: str, cursor: str = "") -> Call[tuple[str, int]]:
     """Have those looked at that a change of the calendars, or this release of tzdata, may move.
 
     Answers the next cursor (empty: all are done), and how many of this page.

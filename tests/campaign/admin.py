@@ -33,8 +33,15 @@ def note(
     stage.journal.write_all((Event(began, "fault", word=word, id=target, until=until, phase=phase),))
 
 
-def by_hand(connection: Connection, word: str, act: Callable[[Stage, random.Random], Any], *, weight: float = 1.0,
-            target: str = "the data", after: float = 0.0) -> Fault:  # fmt: skip
+def by_hand(
+    connection: Connection,
+    word: str,
+    act: Callable[[Stage, random.Random], Any],
+    *,
+    weight: float = 1.0,
+    target: str = "the data",
+    after: float = 0.0,
+) -> Fault:
     """A fault that is one command of an administrator."""
 
     def strike(stage: Stage, chance: random.Random) -> None:

@@ -69,6 +69,15 @@ def run(result: Result, folder: Path, seconds: float, tell: Tell) -> None:
         environment = {"LD_PRELOAD": str(build("clock", folder)), "CLOCK_SHIM_FILE": str(folder / "clock")}
         server = stack.enter_context(Server(kind, folder / "data", environment=environment))
         faults = (Fault("clock", 4, strike), *(fault for fault in FAULTS if fault.name == "kill worker"))
-        play(result, stack, server.url, folder, seconds, faults=faults, pace=(1.5, 4.0), tell=tell,
-             before_drain=lambda stage: clock.step(stage, furthest))  # fmt: skip
+        play(
+            result,
+            stack,
+            server.url,
+            folder,
+            seconds,
+            faults=faults,
+            pace=(1.5, 4.0),
+            tell=tell,
+            before_drain=lambda stage: clock.step(stage, furthest),
+        )
         result.figures = {"steps": result.faults.get("clock forward", 0) + result.faults.get("clock back", 0)}

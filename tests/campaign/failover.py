@@ -103,8 +103,13 @@ def run(result: Result, folder: Path, seconds: float, tell: Tell) -> None:
     result.faults["failover"] = rounds
     result.submitted = plain["acknowledged"] + replicated["acknowledged"]
     result.lost_to_loss = plain["lost"]
-    result.figures = {"lag ms": int(lag), "failovers": rounds, "memory": plain, "replicas:1": replicated,
-                      "window s": round(window, 3)}  # fmt: skip
+    result.figures = {
+        "lag ms": int(lag),
+        "failovers": rounds,
+        "memory": plain,
+        "replicas:1": replicated,
+        "window s": round(window, 3),
+    }
     result.require(replicated["lost"] == 0, f"LOST: {replicated['lost']} acknowledged with replicas:1")
     result.require(
         min(plain["acknowledged"], replicated["acknowledged"]) > rounds, "VACUOUS: hardly anything submitted"

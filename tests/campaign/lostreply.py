@@ -64,7 +64,7 @@ def run(result: Result, folder: Path, seconds: float, tell: Tell) -> None:
 
 def sweep(
     result: Result, server: Server, session: Callable[[str, str], Any], way: str, end: float
-) -> tuple[int, set[bytes], bool]:  # fmt: skip
+) -> tuple[int, set[bytes], bool]:
     """Lose each reply once; answers how many were lost, of which commands, and whether these were all."""
     number, verbs, expected = 0, set(), None
     with Proxy(server.port) as proxy, server.connect() as direct:
@@ -82,8 +82,9 @@ def sweep(
                 elif proxy.lost is None:
                     return number, verbs, True  # the session has no such command: all were lost once
                 elif found != expected:
-                    result.problems.append(f"DIFFERS after the loss of #{number} {proxy.lost!r} ({way}): "
-                                           f"{_difference(expected, found)}")  # fmt: skip
+                    result.problems.append(
+                        f"DIFFERS after the loss of #{number} {proxy.lost!r} ({way}): {_difference(expected, found)}"
+                    )
                 assert_consistent(direct, namespace)
             except (RedschedError, AssertionError) as error:
                 result.problems.append(f"BROKEN by the loss of #{number} {proxy.lost!r} ({way}): {error!r}")
@@ -99,8 +100,11 @@ def _difference(expected: Any, found: Any) -> str:
     if expected[0] != found[0]:
         return f"told {found[0]}, not {expected[0]}"
     names = expected[1].keys() | found[1].keys()
-    return "; ".join(f"{name}: {found[1].get(name)} not {expected[1].get(name)}" for name in sorted(names)
-                     if expected[1].get(name) != found[1].get(name))  # fmt: skip
+    return "; ".join(
+        f"{name}: {found[1].get(name)} not {expected[1].get(name)}"
+        for name in sorted(names)
+        if expected[1].get(name) != found[1].get(name)
+    )
 
 
 def state_of(connection: redis.Redis, namespace: str) -> dict[str, Any]:
@@ -142,8 +146,10 @@ def client_session(url: str, namespace: str) -> dict[str, Any]:
 
     with Client(settings=settings) as client:
         again(client.install)
-        tasks = [Task(type="t", id=name, payload=[name], max_attempts=1 if name == "dies" else 5)
-                 for name in ("done", "dies", "later", "naps", "back")]  # fmt: skip
+        tasks = [
+            Task(type="t", id=name, payload=[name], max_attempts=1 if name == "dies" else 5)
+            for name in ("done", "dies", "later", "naps", "back")
+        ]
         made = client.enqueue_many(tasks)
         hour: dict[str, Any] = {"id": "cancelled", "delay": "1h"}
         client.enqueue("t", 1, **hour)
@@ -158,8 +164,13 @@ def client_session(url: str, namespace: str) -> dict[str, Any]:
         told["renew"] = transport.send(protocol.renew(keys.cell, claimed, lease_ms=30_000))
         told["progress"] = transport.send(protocol.progress(keys, "done", runs["done"].token, {"at": 1}))
         told["requested"] = client.cancel("back")
-        ends = {"done": ("complete", b"1"), "dies": ("retry", "", "bang"), "later": ("retry", 3_600_000, "no"),
-                "naps": ("snooze", 3_600_000), "back": ("return", "")}  # fmt: skip
+        ends = {
+            "done": ("complete", b"1"),
+            "dies": ("retry", "", "bang"),
+            "later": ("retry", 3_600_000, "no"),
+            "naps": ("snooze", 3_600_000),
+            "back": ("return", ""),
+        }
         words = {name: settle(runs[name], *end) for name, end in ends.items()}
         told["settled"] = {name: word for name, word in words.items() if word != "already"}
         revived = again(lambda: client.revive("dies", delay="1h"))

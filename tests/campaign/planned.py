@@ -150,8 +150,18 @@ def audit(stage: Stage) -> None:
                     stage.journal.write_all([line("final", id=task_id, word="missing")])
                     continue
                 ended = 0 if view.finished_at is None else round(view.finished_at.timestamp() * 1_000)
-                stage.journal.write_all([line("final", id=task_id, word=view.state, attempt=view.attempt,
-                                              asked=view.reason or view.blocked or "", server_ms=ended)])  # fmt: skip
+                stage.journal.write_all(
+                    [
+                        line(
+                            "final",
+                            id=task_id,
+                            word=view.state,
+                            attempt=view.attempt,
+                            asked=view.reason or view.blocked or "",
+                            server_ms=ended,
+                        )
+                    ]
+                )
 
 
 def left_after_retention(stage: Stage, connection: redis.Redis) -> list[str]:
@@ -194,10 +204,13 @@ def judge(result: Result, verdict: Verdict, world: World, left: int) -> None:
         if told[found.rule] <= 10:
             result.problems.append(f"{found.rule} {found.id}: {found.story}")
     result.problems += [f"{rule} {count} in all" for rule, count in sorted(counts.items()) if count > 10]
-    result.figures = {"kinds": verdict.kinds, "ends": verdict.ends, "stopped between look and start": verdict.caught,
-                      "asked for again": verdict.again, "judged": judged}  # fmt: skip
+    result.figures = {
+        "kinds": verdict.kinds,
+        "ends": verdict.ends,
+        "stopped between look and start": verdict.caught,
+        "asked for again": verdict.again,
+        "judged": judged,
+    }
     result.require(verdict.tasks > 0 and bool(world.struck), "VACUOUS: nothing was submitted, or nothing struck")
     missing = {kind for kind in ("plain", "tested", "line", "digest", "family") if not verdict.kinds.get(kind)}
     result.require(not missing, f"VACUOUS: no {', '.join(sorted(missing))}")
-
-

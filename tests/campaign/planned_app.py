@@ -38,9 +38,16 @@ def application(journal: Journal) -> App:
 
     @app.task(KIND)
     async def run(
-        ctx: Context, tag: str = "", ms: int = 0, fail: int = 0, snooze: int = 0, reject: bool = False, block: int = 0,
-        items: list[dict[str, Any]] | None = None, **rest: Any,
-    ) -> str:  # fmt: skip
+        ctx: Context,
+        tag: str = "",
+        ms: int = 0,
+        fail: int = 0,
+        snooze: int = 0,
+        reject: bool = False,
+        block: int = 0,
+        items: list[dict[str, Any]] | None = None,
+        **rest: Any,
+    ) -> str:
         start(ctx, [tag] if items is None else [item.get("tag", "") for item in items])
         if ms:
             await asyncio.sleep(ms / 1_000)
@@ -84,10 +91,15 @@ def listener(name: str, plan: Plan) -> None:
                 return
         for _, entries in found:
             journal.write_all(
-                line("told", id=fields.get("id", ""), word=fields.get("event", ""), server_ms=int(at.partition("-")[0]),
-                     more={name: value for name, value in fields.items() if name not in FIELDS})
+                line(
+                    "told",
+                    id=fields.get("id", ""),
+                    word=fields.get("event", ""),
+                    server_ms=int(at.partition("-")[0]),
+                    more={name: value for name, value in fields.items() if name not in FIELDS},
+                )
                 for at, fields in entries
-            )  # fmt: skip
+            )
             last = entries[-1][0]
         if not found:
             time.sleep(0.02)

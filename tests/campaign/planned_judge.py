@@ -112,13 +112,19 @@ class RunJudge:
         if start < least - 1.0 or run.claimed < run.due:
             say("EARLY", case.id, f"{least - start:.1f} ms early in {run.proc}, {self._kind(case)}")
         if run.expires and self.is_late(run, start, run.expires):
-            say("START-BY", case.id, f"{start - run.expires:.1f} ms past it in {run.proc}, {self._kind(case)}"
-                f"{self._pause(run, start)}")  # fmt: skip
+            say(
+                "START-BY",
+                case.id,
+                f"{start - run.expires:.1f} ms past it in {run.proc}, {self._kind(case)}{self._pause(run, start)}",
+            )
         later = (one.claimed for one in case.runs.values() if one.claimed > run.claimed)
         over = min(case.reaped_after(run), *later, NEVER)
         if over < NEVER and not self._taken(run) and self.is_late(run, start, over):
-            say("STALE", case.id, f"{run.token} {start - over:.1f} ms after its lease had ended in {run.proc}"
-                f"{self._pause(run, start)}")  # fmt: skip
+            say(
+                "STALE",
+                case.id,
+                f"{run.token} {start - over:.1f} ms after its lease had ended in {run.proc}{self._pause(run, start)}",
+            )
         for stop in case.stops:
             self._stopped(case, run, start, stop)
 
@@ -185,8 +191,11 @@ class RunJudge:
             return
         if case.final == "missing":
             if case.over() == NEVER:
-                self.verdict.say("LOST", case.id, f"acknowledged ({case.word}), {len(case.runs)} claims, now missing;"
-                                 f" {self._kind(case)}")  # fmt: skip
+                self.verdict.say(
+                    "LOST",
+                    case.id,
+                    f"acknowledged ({case.word}), {len(case.runs)} claims, now missing; {self._kind(case)}",
+                )
         elif case.final not in FINAL:
             what = f"{case.word}, now {case.final or 'unknown'} {case.reason}"
             stays = "HUNG" if self.world.quiet_ms > QUIET_MS else "STUCK"  # or the machine is only too busy

@@ -136,8 +136,12 @@ class Case:
         """When the lease of this claim was ended by the server; NEVER if it was not."""
         later = [other.claimed for other in self.ordered() if other.claimed > run.claimed]
         # a reap in the ms of this claim ended the one before it: no lease is that short
-        ends = [told.at for told in self.told if (told.event == "reaped" and told.at > run.claimed) or (
-            told.event in ("expired", "cancelled", "dead") and told.at >= run.claimed)]  # fmt: skip
+        ends = [
+            told.at
+            for told in self.told
+            if (told.event == "reaped" and told.at > run.claimed)
+            or (told.event in ("expired", "cancelled", "dead") and told.at >= run.claimed)
+        ]
         at = min(ends, default=NEVER)
         return at if not later or at <= later[0] + 1 else NEVER
 
@@ -147,8 +151,9 @@ class Case:
             return self.finished
         told = [told.at for told in self.told if told.event in ("expired", "cancelled", "skipped", "dead")]
         forgotten = self.wish is not None and 0 <= self.wish.retention_ms < FORGOTTEN_MS  # then a repeat answers lost
-        asked = [run.asked_at for run in self.runs.values()
-                 if run.asked in ENDS and (run.settled != "lost" or forgotten)]  # fmt: skip
+        asked = [
+            run.asked_at for run in self.runs.values() if run.asked in ENDS and (run.settled != "lost" or forgotten)
+        ]
         return min(told + asked, default=NEVER)
 
 
@@ -270,7 +275,7 @@ class World:
                 case.final, case.reason, case.finished = one.word, one.asked, float(one.server_ms)
             case "schedule", _:
                 self.schedules[one.id] = one.more
-            case ("emit" | "cancel" | "confirm" | "abandon" | "pause" | "resume"), "invoke":
+            case (("emit" | "cancel" | "confirm" | "abandon" | "pause" | "resume"), "invoke"):
                 acts[one.token] = act = Act(at, {"op": one.op, **one.more})
                 if one.op == "emit":
                     self.emits[one.id].append(act)

@@ -21,8 +21,11 @@ class PlanJudge:
 
     def judge(self) -> None:
         """All of them."""
-        groups: dict[str, dict[str, list[Case]]] = {"line": defaultdict(list), "unique": defaultdict(list),
-                                                    "digest": defaultdict(list)}  # fmt: skip
+        groups: dict[str, dict[str, list[Case]]] = {
+            "line": defaultdict(list),
+            "unique": defaultdict(list),
+            "digest": defaultdict(list),
+        }
         for case in list(self.world.cases.values()):
             if case.wish is None:
                 continue

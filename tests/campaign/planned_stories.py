@@ -245,8 +245,10 @@ def held(p: Producer) -> int:
 def halted(p: Producer) -> int:
     """A key that is paused for a while, before and after its tasks are due."""
     queue, key = p.chance.choice(p.plan.settings.queues), f"halt-{p.name}-{p.number()}"
-    told = [p.task(Wish("halted", queue=queue, halt=key, delay_ms=p.chance.choice((0, 100, 500))), {"ms": 30}, key=key)
-            for _ in range(p.chance.randint(2, 5))]  # fmt: skip
+    told = [
+        p.task(Wish("halted", queue=queue, halt=key, delay_ms=p.chance.choice((0, 100, 500))), {"ms": 30}, key=key)
+        for _ in range(p.chance.randint(2, 5))
+    ]
     p.later(p.chance.uniform(0, 0.2), p.pause, queue, key, p.chance.uniform(0.2, 0.9))
     p.later(p.chance.uniform(0, 0.3), p.submit, told)
     return len(told)
@@ -277,10 +279,19 @@ def schedules(queues: Sequence[str]) -> list[Schedule]:
     """Short intervals under each policy; some runs are longer than the interval."""
     policies = ("skip", "allow_all", "buffer_one", "buffer_all", "cancel_other", "skip")
     return [
-        Schedule(id=f"beat-{at}", every=[Every(1_000, phase=at * 137)], overlap=policy,  # type: ignore[arg-type]
-                 catch_up="all" if at % 2 else "latest",
-                 task=TaskTemplate(type=KIND, queue=queues[at % len(queues)], payload={"ms": 1_300 if at > 1 else 50},
-                                   retry=[0], max_attempts=1_000))
+        Schedule(
+            id=f"beat-{at}",
+            every=[Every(1_000, phase=at * 137)],
+            overlap=policy,  # type: ignore[arg-type]
+            catch_up="all" if at % 2 else "latest",
+            task=TaskTemplate(
+                type=KIND,
+                queue=queues[at % len(queues)],
+                payload={"ms": 1_300 if at > 1 else 50},
+                retry=[0],
+                max_attempts=1_000,
+            ),
+        )
         for at, policy in enumerate(policies)
     ]
 

@@ -80,8 +80,13 @@ class Producer:
             options["delay"] = wish.delay_ms
         options.setdefault("type", KIND)
         options.setdefault("retry", [self.chance.choice((0, 0, 100, 2_500))])
-        made = Task(queue=wish.queue, id=task_id, payload={"tag": task_id, **(payload or {})},
-                    max_attempts=wish.attempts, **options)  # fmt: skip
+        made = Task(
+            queue=wish.queue,
+            id=task_id,
+            payload={"tag": task_id, **(payload or {})},
+            max_attempts=wish.attempts,
+            **options,
+        )
         return made, wish
 
     def submit(self, told: Sequence[tuple[Task, Wish]], send: Send | None = None) -> None:
@@ -105,19 +110,40 @@ class Producer:
                 answers = [*incomplete.missing, *incomplete.made]
                 break
             except InvalidTask as refused:
-                self.journal.write_all([line("submit", phase="fail", word="refused", id=task.id or "", attempt=sends,
-                                             more={"why": str(refused)[:200]}) for task in tasks])  # fmt: skip
+                self.journal.write_all(
+                    [
+                        line(
+                            "submit",
+                            phase="fail",
+                            word="refused",
+                            id=task.id or "",
+                            attempt=sends,
+                            more={"why": str(refused)[:200]},
+                        )
+                        for task in tasks
+                    ]
+                )
                 return
             except RedschedError as error:
                 self.journal.write_all([line("submit", phase="info", word=type(error).__name__)])
                 if self._hopeless():
                     return
                 time.sleep(PAUSE_S)
-        self.journal.write_all([
-            line("submit", phase="ok" if answer.status in STORED else "fail", word=answer.status,
-                 id=answer.id, sent=sent, attempt=sends, token=answer.other or "", asked=durability or "")
-            for answer in answers
-        ])  # fmt: skip
+        self.journal.write_all(
+            [
+                line(
+                    "submit",
+                    phase="ok" if answer.status in STORED else "fail",
+                    word=answer.status,
+                    id=answer.id,
+                    sent=sent,
+                    attempt=sends,
+                    token=answer.other or "",
+                    asked=durability or "",
+                )
+                for answer in answers
+            ]
+        )
 
     def act(self, op: str, name: str, call: Callable[[], Any], **more: Any) -> None:
         """A call about one thing, until it has an answer."""
@@ -142,8 +168,13 @@ class Producer:
     def emit(self, subject: str, n: int = 0, event: str = "f") -> None:
         """An event; its fact is ``<event>:<subject>``."""
         made, fact = nonce(), f"{event}:{subject}"
-        self.act("emit", fact, lambda: self.client.emit(event, subject, {"n": n}, ttl="10m", id=made) and "emitted",
-                 n=n, event=made)  # fmt: skip
+        self.act(
+            "emit",
+            fact,
+            lambda: self.client.emit(event, subject, {"n": n}, ttl="10m", id=made) and "emitted",
+            n=n,
+            event=made,
+        )
 
     def cancel(self, task: Task) -> None:
         """Cancel one."""

@@ -66,8 +66,15 @@ def run(result: Result, folder: Path, seconds: float, tell: Tell) -> None:
         tell(f"{cuts} cuts, {result.submitted} acknowledged, {lost} lost")
     result.faults["power cut"] = cuts
     result.lost_to_loss = lost
-    result.figures = {"appendfsync": fsync, "cuts": cuts, "cuts with loss": with_loss, "acknowledged": result.submitted,
-                      "settled": settled, "lost": lost, "window s": round(window, 3)}  # fmt: skip
+    result.figures = {
+        "appendfsync": fsync,
+        "cuts": cuts,
+        "cuts with loss": with_loss,
+        "acknowledged": result.submitted,
+        "settled": settled,
+        "lost": lost,
+        "window s": round(window, 3),
+    }
     result.require(result.submitted > cuts, "VACUOUS: hardly anything was acknowledged")
     result.require(fsync != "always" or lost == 0, f"LOST: {lost} of {result.submitted} with always")
     result.require(window <= WINDOW_S, f"WINDOW: {window:.3f} s lost, documented are {WINDOW_S}")
@@ -96,8 +103,10 @@ class Load:
         number = 0
         with Client(settings=self.settings) as client:
             while not self._stop:
-                tasks = [Task(type="t", id=f"t{number + i}", payload=number, delay=0 if i % 2 else 60_000)
-                         for i in range(random.randint(1, 5))]  # fmt: skip
+                tasks = [
+                    Task(type="t", id=f"t{number + i}", payload=number, delay=0 if i % 2 else 60_000)
+                    for i in range(random.randint(1, 5))
+                ]
                 number += len(tasks)
                 try:
                     client.enqueue_many(tasks)
@@ -133,8 +142,9 @@ class Load:
                 pipeline.hmget(prefix + task_id, "type", "state")
             states = dict(zip(self.acknowledged, pipeline.execute(), strict=True))
         gone = [at for task_id, at in self.acknowledged.items() if states[task_id][0] is None]
-        return gone + [at for task_id, at in self.completed.items()
-                       if task_id in states and states[task_id][1] != "completed"]  # fmt: skip
+        return gone + [
+            at for task_id, at in self.completed.items() if task_id in states and states[task_id][1] != "completed"
+        ]
 
 
 def cut_back(data: Path, synced: Path, chance: random.Random) -> None:

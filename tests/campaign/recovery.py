@@ -72,8 +72,17 @@ class Round:
             tasks = []
             for number in range(at, at + 10):
                 queue = QUEUES[number % len(QUEUES)]
-                tasks.append(Task(type=KIND, payload={"ms": RUNS_MS}, queue=queue, retry=[0], max_attempts=1_000,
-                                  retention="1d", id=f"{queue}:{self.number}:{number}"))  # fmt: skip
+                tasks.append(
+                    Task(
+                        type=KIND,
+                        payload={"ms": RUNS_MS},
+                        queue=queue,
+                        retry=[0],
+                        max_attempts=1_000,
+                        retention="1d",
+                        id=f"{queue}:{self.number}:{number}",
+                    )
+                )
             began = time.monotonic()
             self.stage.journal.write_all(Event(began, "submit", phase="invoke", id=task.id or "") for task in tasks)
             self.stage.client.enqueue_many(tasks)
@@ -154,18 +163,21 @@ def measure(result: Result, path: Path, all_held: list[Held], rounds: int) -> No
             starts.setdefault(event.id, []).append(event)
     after_kill, after_renewal = [], []
     for held in all_held:
-        following = [start.at for start in starts.get(held.id, ())
-                     if start.token != held.token and start.at > held.killed]  # fmt: skip
+        following = [
+            start.at for start in starts.get(held.id, ()) if start.token != held.token and start.at > held.killed
+        ]
         result.require(bool(following), f"STUCK {held.id}: never started again")
         if following:
             after_kill.append((min(following) - held.killed) * 1_000)
             after_renewal.append((min(following) - held.renewed) * 1_000)
     shares = {"p50": 0.5, "p99": 0.99, "max": 1.0}
     result.figures = {
-        "kills": rounds, "held": len(all_held), "lease ms": LEASE_MS,
+        "kills": rounds,
+        "held": len(all_held),
+        "lease ms": LEASE_MS,
         "start after kill ms": {name: round(quantile(after_kill, share)) for name, share in shares.items()},
         "start after renewal ms": {name: round(quantile(after_renewal, share)) for name, share in shares.items()},
-    }  # fmt: skip
+    }
     worst = max(after_kill, default=0.0)
     late = sum(took > LEASE_MS + SLACK_MS for took in after_kill)
     result.require(bool(all_held), "VACUOUS: nothing was held")

@@ -30,17 +30,40 @@ def tables(results: Sequence[Result]) -> str:
     """Both tables: faults that may lose nothing, and faults whose window of loss is measured."""
     strict = [result for result in results if not may_lose(result)]
     lines = _table(
-        ("faults", "runs", "faults made", "submits acknowledged", "executions", "run again after a fault", "lost",
-         "early", "accepted twice", "unexplained", "other", "recovery p50 / p99 (ms)", "kept"),
+        (
+            "faults",
+            "runs",
+            "faults made",
+            "submits acknowledged",
+            "executions",
+            "run again after a fault",
+            "lost",
+            "early",
+            "accepted twice",
+            "unexplained",
+            "other",
+            "recovery p50 / p99 (ms)",
+            "kept",
+        ),
         [*(_row(name, found) for name, found in _by_scenario(strict)), _row("**all**", strict)],
-    )  # fmt: skip
+    )
     lines += ["", "Faults that may lose what was acknowledged, with the window of loss as it was measured:", ""]
     lines += _table(
         ("faults", "variant", "faults made", "submits acknowledged", "lost", "measured", "kept"),
-        [(result.scenario, result.variant, f"{sum(result.faults.values()):,}", f"{result.submitted:,}",
-          f"{result.lost_to_loss:,}", _figures(result), "yes" if result.ok else "NO")
-         for result in results if may_lose(result)],
-    )  # fmt: skip
+        [
+            (
+                result.scenario,
+                result.variant,
+                f"{sum(result.faults.values()):,}",
+                f"{result.submitted:,}",
+                f"{result.lost_to_loss:,}",
+                _figures(result),
+                "yes" if result.ok else "NO",
+            )
+            for result in results
+            if may_lose(result)
+        ],
+    )
     lines += ["", "What single scenarios measured besides:", ""]
     lines += [f"- {result.scenario} {result.variant}: {_figures(result)}" for result in strict if result.figures]
     return "\n".join(lines)
@@ -58,13 +81,20 @@ def _row(name: str, results: Sequence[Result]) -> tuple[str, ...]:
     left_out = sum(result.recoveries_left_out for result in results)
     p50, p99 = quantile(recovered, 0.5), quantile(recovered, 0.99)
     recovery = f"{p50:,.0f} / {p99:,.0f} of {len(recovered):,}, {left_out:,} left out" if recovered else "-"
-    sums = (sum(getattr(result, field) for result in results)
-            for field in ("submitted", "executions", "extra", "lost", "early", "doubled", "unexplained",
-                          "other"))  # fmt: skip
+    sums = (
+        sum(getattr(result, field) for result in results)
+        for field in ("submitted", "executions", "extra", "lost", "early", "doubled", "unexplained", "other")
+    )
     made = sum(sum(result.faults.values()) for result in results)
     broken = sum(not result.ok for result in results)
-    return (name, str(len(results)), f"{made:,}", *(f"{value:,}" for value in sums), recovery,
-            "yes" if not broken else f"NO: {broken} of {len(results)}")  # fmt: skip
+    return (
+        name,
+        str(len(results)),
+        f"{made:,}",
+        *(f"{value:,}" for value in sums),
+        recovery,
+        "yes" if not broken else f"NO: {broken} of {len(results)}",
+    )
 
 
 def ledger_table(results: Sequence[Result]) -> str:
@@ -73,13 +103,26 @@ def ledger_table(results: Sequence[Result]) -> str:
     rows = []
     for name, found in [*_by_variant(results), ("**all**", results)]:
         sums = (sum(result.figures["judged"].get(column, 0) for result in found) for column in columns)
-        counts = (sum(sum(result.faults.values()) for result in found), sum(result.submitted for result in found),
-                  sum(result.executions for result in found), sum(result.extra for result in found),
-                  sum(result.lost_to_loss for result in found), *sums)  # fmt: skip
+        counts = (
+            sum(sum(result.faults.values()) for result in found),
+            sum(result.submitted for result in found),
+            sum(result.executions for result in found),
+            sum(result.extra for result in found),
+            sum(result.lost_to_loss for result in found),
+            *sums,
+        )
         broken = sum(not result.ok for result in found)
         rows.append((name, *(f"{count:,}" for count in counts), f"NO: {broken}" if broken else "yes"))
-    head = ("variant", "faults made", "tasks", "executions", "run again after a lease", "taken by a failover",
-            *columns, "kept")  # fmt: skip
+    head = (
+        "variant",
+        "faults made",
+        "tasks",
+        "executions",
+        "run again after a lease",
+        "taken by a failover",
+        *columns,
+        "kept",
+    )
     return "\n".join(_table(head, rows))
 
 

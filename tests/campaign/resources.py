@@ -44,8 +44,17 @@ def _memory(result: Result, folder: Path, seconds: float, tell: Tell) -> None:
 
         kills = [fault for fault in FAULTS if fault.name.startswith("kill")]
         faults = (Fault("out of memory", 12, fill), *kills)
-        play(result, stack, server.url, folder, seconds, faults=faults, pace=(0.2, 1.0), tell=tell,
-             before_drain=lambda stage: connection.config_set("maxmemory", "0"))  # fmt: skip
+        play(
+            result,
+            stack,
+            server.url,
+            folder,
+            seconds,
+            faults=faults,
+            pace=(0.2, 1.0),
+            tell=tell,
+            before_drain=lambda stage: connection.config_set("maxmemory", "0"),
+        )
         result.figures = ended
         result.require(ended["drained while full"] > 0, "STOPPED: nothing was completed while memory was full")
 
@@ -151,8 +160,17 @@ def _backlog(result: Result, folder: Path, seconds: float, tell: Tell) -> None:
             took["a second"] = round(took["backlog"] / took["seconds"])
 
         none = (Fault("none", 1, lambda stage, chance: None),)
-        play(result, stack, server.url, folder, min(seconds, 5.0), faults=none,
-             cast=CAST | {"worker": 0, "producer": 0, "http-producer": 1}, tell=tell, before_drain=pile)  # fmt: skip
+        play(
+            result,
+            stack,
+            server.url,
+            folder,
+            min(seconds, 5.0),
+            faults=none,
+            cast=CAST | {"worker": 0, "producer": 0, "http-producer": 1},
+            tell=tell,
+            before_drain=pile,
+        )
         slow = [entry["duration"] for entry in connection.slowlog_get(128)]
         result.problems = [problem for problem in result.problems if not problem.startswith("GHOST")]  # written by hand
         result.other = len(result.problems)

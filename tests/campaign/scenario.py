@@ -80,12 +80,25 @@ class Result(msgspec.Struct, kw_only=True):
 
 
 def play(
-    result: Result, stack: ExitStack, url: str, folder: Path, seconds: float, *, faults: Sequence[Fault],
-    control_url: str | None = None, pace: tuple[float, float] = (0.05, 0.4), rate: float = 60.0, lease_ms: int = 2_000,
-    cast: dict[str, int] | None = None, tell: Tell = print, before_drain: Callable[[Stage], None] | None = None,
-    urls: Mapping[str, str] | None = None, durability: tuple[str, ...] = (), known: Mapping[str, Any] | None = None,
+    result: Result,
+    stack: ExitStack,
+    url: str,
+    folder: Path,
+    seconds: float,
+    *,
+    faults: Sequence[Fault],
+    control_url: str | None = None,
+    pace: tuple[float, float] = (0.05, 0.4),
+    rate: float = 60.0,
+    lease_ms: int = 2_000,
+    cast: dict[str, int] | None = None,
+    tell: Tell = print,
+    before_drain: Callable[[Stage], None] | None = None,
+    urls: Mapping[str, str] | None = None,
+    durability: tuple[str, ...] = (),
+    known: Mapping[str, Any] | None = None,
     **settings: Any,
-) -> Stage:  # fmt: skip
+) -> Stage:
     """A whole run of torture with these faults; the result gets what the checker found.
 
     ``urls``: the way to Redis of some roles; ``durability``: what producers ask for; ``known``: see ``verdict``.

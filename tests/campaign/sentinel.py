@@ -126,9 +126,13 @@ class Sentinel:
         assert path is not None
         with open(folder / "sentinel.log", "ab") as output:
             self.process = subprocess.Popen(
-                [path, str(file), "--sentinel"], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                process_group=0, preexec_fn=die_with_parent(),  # noqa: PLW1509
-            )  # fmt: skip
+                [path, str(file), "--sentinel"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                process_group=0,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509
+            )
         self.connection = redis.Redis(port=self.port, decode_responses=True, protocol=2, socket_timeout=1.0)
         self.until(lambda: bool(self.connection.ping()), "the sentinel did not start")
         self.connection.execute_command("SENTINEL", "DEBUG", *QUICKER)
@@ -151,8 +155,10 @@ class Sentinel:
         """Whether it knows two other sentinels and so many sound replicas of a sound primary."""
         primary = self.connection.execute_command("SENTINEL", "MASTER", NAME)
         known = dict(zip(primary[::2], primary[1::2], strict=True))
-        found = [dict(zip(one[::2], one[1::2], strict=True))
-                 for one in self.connection.execute_command("SENTINEL", "REPLICAS", NAME)]  # fmt: skip
+        found = [
+            dict(zip(one[::2], one[1::2], strict=True))
+            for one in self.connection.execute_command("SENTINEL", "REPLICAS", NAME)
+        ]
         sound = [one for one in found if one["flags"] == "slave" and one.get("master-link-status") == "ok"]
         return known["flags"] == "master" and known["num-other-sentinels"] == "2" and len(sound) == replicas
 
@@ -176,18 +182,31 @@ class Group:
     """Nodes, their sentinels, and the forwarder that a watcher turns to whom two sentinels call the primary."""
 
     def __init__(self, stack: ExitStack, kind: str, folder: Path, replicas: int) -> None:
-        arguments = ("--min-replicas-to-write", "1", "--min-replicas-max-lag", str(MAX_LAG_S), "--repl-timeout", "5",
-                     "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")  # fmt: skip
-        servers = [stack.enter_context(Server(kind, folder / f"node-{number}", appendfsync="everysec",
-                                              arguments=arguments)) for number in range(replicas + 1)]  # fmt: skip
+        arguments = (
+            "--min-replicas-to-write",
+            "1",
+            "--min-replicas-max-lag",
+            str(MAX_LAG_S),
+            "--repl-timeout",
+            "5",
+            "--repl-diskless-sync-delay",
+            "0",
+            "--repl-ping-replica-period",
+            "1",
+        )
+        servers = [
+            stack.enter_context(Server(kind, folder / f"node-{number}", appendfsync="everysec", arguments=arguments))
+            for number in range(replicas + 1)
+        ]
         doors = stack.enter_context(Doors([server.port for server in servers]))
         self.nodes = [Node(server, doors, number) for number, server in enumerate(servers)]
         self.primary, self.turned_at, self.turns = self.nodes[0], 0.0, 0
         for node in self.nodes[1:]:
             with node.server.connect() as connection:
                 connection.replicaof("127.0.0.1", str(self.primary.port))
-        self.sentinels = [stack.enter_context(Sentinel(kind, folder / f"sentinel-{number}", self.primary))
-                          for number in range(3)]  # fmt: skip
+        self.sentinels = [
+            stack.enter_context(Sentinel(kind, folder / f"sentinel-{number}", self.primary)) for number in range(3)
+        ]
         self.way = stack.enter_context(Proxy(self.primary.server.port))
         self._over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -265,8 +284,9 @@ class Failovers:
 
 def acknowledged(folder: Path) -> dict[str, int]:
     """Submits by the durability that was asked for."""
-    found = Counter(event.asked or "memory" for event in history.read(folder)
-                    if event.op == "submit" and event.phase == "ok")  # fmt: skip
+    found = Counter(
+        event.asked or "memory" for event in history.read(folder) if event.op == "submit" and event.phase == "ok"
+    )
     return dict(sorted(found.items()))
 
 
@@ -288,10 +308,19 @@ def run(result: Result, folder: Path, seconds: float, tell: Tell) -> None:
             makes.fault("primary cut off", isolate, lambda node: node.doors.tell(node.number, "heal")),
             *(Fault(fault.name, fault.weight / 4, fault.strike) for fault in FAULTS),
         )
-        play(result, stack, group.way.url, folder, seconds, faults=faults, pace=(0.1, 0.6), tell=tell,
-             before_drain=lambda stage: Sentinel.until(group.whole, "the group did not heal"),
-             durability=tuple(sorted({"memory", "replicas:1", lasting})),
-             known={"loss_window_s": WINDOW_S, "lasting": lasting})  # fmt: skip
+        play(
+            result,
+            stack,
+            group.way.url,
+            folder,
+            seconds,
+            faults=faults,
+            pace=(0.1, 0.6),
+            tell=tell,
+            before_drain=lambda stage: Sentinel.until(group.whole, "the group did not heal"),
+            durability=tuple(sorted({"memory", "replicas:1", lasting})),
+            known={"loss_window_s": WINDOW_S, "lasting": lasting},
+        )
         result.faults.pop("no primary", None)  # the second half of each of them
         again = {"p50": 0.5, "max": 1.0}
         result.figures = {

@@ -32,15 +32,33 @@ class Server:
     """One server over one directory and one port, for as many lives as it takes."""
 
     def __init__(
-        self, kind: str, folder: Path, *, appendfsync: str = "always", arguments: tuple[str, ...] = (),
+        self,
+        kind: str,
+        folder: Path,
+        *,
+        appendfsync: str = "always",
+        arguments: tuple[str, ...] = (),
         environment: dict[str, str] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         path = program(kind)
         if path is None:
             raise FileNotFoundError(f"no server program for {kind}")
         self.kind, self.folder, self._path = kind, folder, path
-        self.more = ["--dir", str(folder), "--save", "", "--appendonly", "yes", "--appendfsync", appendfsync,
-                     "--maxmemory-policy", "noeviction", "--enable-debug-command", "yes", *arguments]  # fmt: skip
+        self.more = [
+            "--dir",
+            str(folder),
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            appendfsync,
+            "--maxmemory-policy",
+            "noeviction",
+            "--enable-debug-command",
+            "yes",
+            *arguments,
+        ]
         self.environment = environment or {}
         self.process: subprocess.Popen[bytes]
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,18 +85,26 @@ class Server:
     def connect(self, **options: Any) -> redis.Redis:
         """A plain connection without retries."""
         return redis.Redis(
-            port=self.port, decode_responses=True, protocol=2, socket_timeout=options.pop("socket_timeout", 5.0),
-            retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0), **options,
-        )  # fmt: skip
+            port=self.port,
+            decode_responses=True,
+            protocol=2,
+            socket_timeout=options.pop("socket_timeout", 5.0),
+            retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
+            **options,
+        )
 
     def start(self, seconds: float = 60.0) -> None:
         """Start it, and wait until it has read its data."""
         with open(self.folder / "server.log", "ab") as output:
             self.process = subprocess.Popen(
                 [self._path, "--bind", "127.0.0.1", "--port", str(self.port), *self.more],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0,
-                env=os.environ | self.environment, preexec_fn=die_with_parent(),  # noqa: PLW1509
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                process_group=0,
+                env=os.environ | self.environment,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509
+            )
         deadline = time.monotonic() + seconds
         with self.connect() as connection:
             while True:

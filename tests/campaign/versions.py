@@ -64,13 +64,19 @@ class Older:
         with open(plan.folder / f"{name}.log", "ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-c", OLD_WORKER.format(build=scripts.BUILD - 1, role=role), name, str(plan.folder)],
-                env=environment, cwd=self._tree, stdout=log, stderr=log,
-            )  # fmt: skip
+                env=environment,
+                cwd=self._tree,
+                stdout=log,
+                stderr=log,
+            )
 
     def kill(self, chance: random.Random) -> None:
         """SIGKILL one, start another."""
-        begun = [name for name in sorted(self.processes)
-                 if name.startswith("mover") or (self._stage.plan.folder / f"{name}.jsonl").exists()]  # fmt: skip
+        begun = [
+            name
+            for name in sorted(self.processes)
+            if name.startswith("mover") or (self._stage.plan.folder / f"{name}.jsonl").exists()
+        ]
         name = chance.choice(begun)
         self._stage.journal.write("fault", word="kill", id=name)
         process = self.processes.pop(name)
@@ -100,9 +106,18 @@ def run(result: Result, folder: Path, seconds: float, tell: Tell) -> None:
                 older[0].kill(chance)
 
         faults = (Fault("kill older", 4, strike), *(fault for fault in FAULTS if "kill" in fault.name))
-        stage = play(result, stack, server.url, folder, seconds, faults=faults, pace=(0.3, 1.0), tell=tell,
-                     cast=CAST | {"worker": 2, "mover": 1},
-                     before_drain=lambda stage: [part.end() for part in older] and None)  # fmt: skip
+        stage = play(
+            result,
+            stack,
+            server.url,
+            folder,
+            seconds,
+            faults=faults,
+            pace=(0.3, 1.0),
+            tell=tell,
+            cast=CAST | {"worker": 2, "mover": 1},
+            before_drain=lambda stage: [part.end() for part in older] and None,
+        )
         runs = {"older": 0, "newer": 0}
         for path in stage.plan.folder.glob("worker-*.jsonl"):
             runs["older" if "-old" in path.name else "newer"] += path.read_bytes().count(b'"op":"start"')

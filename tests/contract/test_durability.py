@@ -27,10 +27,22 @@ def replica(primary: EmbeddedServer, tmp_path: Path) -> Iterator[subprocess.Pope
     redis.Redis(port=primary.port).config_set("repl-diskless-sync-delay", 0)
     (tmp_path / "replica").mkdir()
     process = subprocess.Popen(
-        [find_server_binary()[0], "--port", str(free_port()), "--bind", "127.0.0.1", "--save", "", "--dir",
-         str(tmp_path / "replica"), "--replicaof", f"127.0.0.1 {primary.port}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            find_server_binary()[0],
+            "--port",
+            str(free_port()),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(tmp_path / "replica"),
+            "--replicaof",
+            f"127.0.0.1 {primary.port}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     primary_redis = redis.Redis(port=primary.port)
     deadline = time.monotonic() + 30
     while primary_redis.set("warm", 1) and primary_redis.execute_command("WAIT", 1, 500) < 1:

@@ -33,11 +33,26 @@ def test_every_option_is_read_back_as_it_was_given(client: Face) -> None:
     view = client.task("order-42:remind", queue="mail")
     assert view.created_at is not None
     assert view == TaskView(
-        id="order-42:remind", queue="mail", state="scheduled", type="mail.send", payload=PAYLOAD, priority="low",
-        max_attempts=7, retry="exponential 1000 3 60000 0.5", timeout_ms=90_000, due_at=DUE, created_at=view.created_at,
-        expires_at=DUE + timedelta(hours=1), key="customer-7", tags=["a", "\u00e9"], headers={"x": "y"},
-        traceparent=OPTIONS["traceparent"], retention_ms=86_400_000, keep=True, request="r-1",
-    )  # fmt: skip
+        id="order-42:remind",
+        queue="mail",
+        state="scheduled",
+        type="mail.send",
+        payload=PAYLOAD,
+        priority="low",
+        max_attempts=7,
+        retry="exponential 1000 3 60000 0.5",
+        timeout_ms=90_000,
+        due_at=DUE,
+        created_at=view.created_at,
+        expires_at=DUE + timedelta(hours=1),
+        key="customer-7",
+        tags=["a", "\u00e9"],
+        headers={"x": "y"},
+        traceparent=OPTIONS["traceparent"],
+        retention_ms=86_400_000,
+        keep=True,
+        request="r-1",
+    )
 
 
 def test_a_task_with_nothing_but_a_type_is_ready_with_the_defaults(client: Face, store: Store) -> None:
@@ -69,14 +84,17 @@ def test_a_payload_reaches_the_worker_as_it_was(valkey_store: Store, connect: Co
     assert client.task(task_id).payload == payload
 
 
-@pytest.mark.parametrize(("options", "low", "high"), [
-    ({"delay": timedelta(minutes=1)}, 60_000, 60_000),
-    ({"delay": 60_000}, 60_000, 60_000),
-    ({"delay": "1m"}, 60_000, 60_000),
-    ({"due": "2030-01-31T09:00:00Z"}, None, 1_896_080_400_000),
-    ({"due": 1_896_080_400_000}, None, 1_896_080_400_000),
-    ({"due": datetime(2030, 1, 31, 9, tzinfo=UTC)}, None, 1_896_080_400_000),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "low", "high"),
+    [
+        ({"delay": timedelta(minutes=1)}, 60_000, 60_000),
+        ({"delay": 60_000}, 60_000, 60_000),
+        ({"delay": "1m"}, 60_000, 60_000),
+        ({"due": "2030-01-31T09:00:00Z"}, None, 1_896_080_400_000),
+        ({"due": 1_896_080_400_000}, None, 1_896_080_400_000),
+        ({"due": datetime(2030, 1, 31, 9, tzinfo=UTC)}, None, 1_896_080_400_000),
+    ],
+)
 def test_a_due_time_may_be_given_in_every_form(
     valkey_store: Store, connect: Connect, options: dict[str, Any], low: int | None, high: int
 ) -> None:
@@ -97,11 +115,15 @@ def test_now_and_the_past_are_ready_at_once(valkey_store: Store, connect: Connec
     assert client.task(client.enqueue("t", **options).id).state == "ready"
 
 
-@pytest.mark.parametrize(("retry", "wire"), [
-    (timedelta(seconds=5), "fixed 5000"), (Fixed("1m"), "fixed 60000"),
-    ([1, "2s", timedelta(seconds=3)], "list 1 2000 3000"),
-    (Exponential(), "exponential 5000 2 3600000 0.2"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("retry", "wire"),
+    [
+        (timedelta(seconds=5), "fixed 5000"),
+        (Fixed("1m"), "fixed 60000"),
+        ([1, "2s", timedelta(seconds=3)], "list 1 2000 3000"),
+        (Exponential(), "exponential 5000 2 3600000 0.2"),
+    ],
+)
 def test_a_retry_policy_may_be_given_in_every_form(
     valkey_store: Store, connect: Connect, retry: Any, wire: str
 ) -> None:
@@ -152,16 +174,22 @@ def test_ids_that_are_made_here_name_their_cell_and_sort_by_their_time(client: F
 def test_a_batch_answers_for_each_task_in_order(client: Face, store: Store) -> None:
     client.enqueue("t", 1, id="a")
     tasks = [
-        Task(type="t", payload=1, id="a"), Task(type="t", payload=2, id="a"), Task(type="t", id="b", queue="other"),
-        Task(type="t", id="c", delay="1h"), Task(type="t", id="c", delay="2h"),
-    ]  # fmt: skip
+        Task(type="t", payload=1, id="a"),
+        Task(type="t", payload=2, id="a"),
+        Task(type="t", id="b", queue="other"),
+        Task(type="t", id="c", delay="1h"),
+        Task(type="t", id="c", delay="2h"),
+    ]
 
     answers = client.enqueue_many(tasks)
 
     assert [(one.id, one.queue, one.status) for one in answers] == [
-        ("a", "default", "existing"), ("a", "default", "conflict"), ("b", "other", "created"),
-        ("c", "default", "created"), ("c", "default", "existing"),
-    ]  # fmt: skip
+        ("a", "default", "existing"),
+        ("a", "default", "conflict"),
+        ("b", "other", "created"),
+        ("c", "default", "created"),
+        ("c", "default", "existing"),
+    ]
     assert client.queues() == ["default", "other"]
     assert store.redis.zcard(store.key("due:default")) == 1
 

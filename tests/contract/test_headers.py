@@ -148,10 +148,23 @@ def test_the_protocol_sends_what_the_header_says(verb: str) -> None:
 @pytest.mark.parametrize("verb", sorted(set(scripts.verbs()) - NO_CALL))
 def test_the_words_that_the_protocol_sends_are_in_the_order_of_the_header(verb: str) -> None:
     plain = {
-        "now": 0, "consumer": "w", "n": 1, "lease_ms": (1, 1_000), "limit": (20, 50, 100, 500), "mover": "m",
-        "reason": "", "when": 0, "id": "a", "token": "1.ab", "place": ("due", "task"), "cursor": ("", b""), "type": "",
-        "state": "", "most_finished": 100_000, "most_dead": 10_000,
-    }  # fmt: skip
+        "now": 0,
+        "consumer": "w",
+        "n": 1,
+        "lease_ms": (1, 1_000),
+        "limit": (20, 50, 100, 500),
+        "mover": "m",
+        "reason": "",
+        "when": 0,
+        "id": "a",
+        "token": "1.ab",
+        "place": ("due", "task"),
+        "cursor": ("", b""),
+        "type": "",
+        "state": "",
+        "most_finished": 100_000,
+        "most_dead": 10_000,
+    }
     args = CALLS[verb](1).args
 
     for name, word in zip(fixed(scripts.header(verb).args), args, strict=False):

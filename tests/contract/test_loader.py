@@ -212,9 +212,23 @@ def test_a_user_who_may_call_neither_is_denied(own_url: str, connect: Connect) -
 def test_the_least_rights_of_a_producer_suffice(own_url: str, connect: Connect) -> None:
     connect(own_url).install()
     url = user(
-        own_url, "+fcall|rs1_enqueue", "+fcall|rs1_version", "+hget", "+hmget", "+hset", "+hincrby", "+zadd", "+zscore",
-        "+xadd", "+xgroup|create", "+exists", "+sadd", "+pexpire", "+time", "+client|setname",
-    )  # fmt: skip
+        own_url,
+        "+fcall|rs1_enqueue",
+        "+fcall|rs1_version",
+        "+hget",
+        "+hmget",
+        "+hset",
+        "+hincrby",
+        "+zadd",
+        "+zscore",
+        "+xadd",
+        "+xgroup|create",
+        "+exists",
+        "+sadd",
+        "+pexpire",
+        "+time",
+        "+client|setname",
+    )
     client = connect(url)
 
     assert client.enqueue("t").status == "created"

@@ -131,8 +131,10 @@ def test_a_claim_starts_nothing_twice(line: Line) -> None:
     assert [one.id for one in started] == ["a", "b"]
     assert len(proxy.named("claim")) == 2
     assert [(view.state, view.attempt) for view in line.sure.show(["a", "b", "c"]).values()] == [
-        ("running", 1), ("running", 1), ("ready", 0),
-    ]  # fmt: skip
+        ("running", 1),
+        ("running", 1),
+        ("ready", 0),
+    ]
     assert [line.sure.settle(one, "complete") for one in started] == ["completed", "completed"]
 
 
@@ -214,9 +216,7 @@ def test_a_settle_and_a_claim_in_one_trip_are_both_repeated(valkey_store: Store)
             proxy = Proxy(valkey_store.url, settle_lost)
             async with AsyncClient(proxy.url, namespace=valkey_store.namespace) as client:
                 await client.stats(["default"])
-                settle = protocol.settle(
-                    client.cell, [Settlement("default", started.id, started.token, "complete")]
-                )
+                settle = protocol.settle(client.cell, [Settlement("default", started.id, started.token, "complete")])
                 claim = protocol.claim([keys], consumer="w", count=1, lease_ms=30_000)
                 words, claimed = await client.transport.send_both(settle, claim)
             proxy.close()

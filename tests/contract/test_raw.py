@@ -146,13 +146,17 @@ def test_the_same_commands_from_node(own_url: str, client: Face) -> None:
     }
     views = client.show(["node-raw", "node-call", "node-later"])
     assert {name: view.state for name, view in views.items()} == {
-        "node-raw": "scheduled", "node-call": "ready", "node-later": "scheduled",
-    }  # fmt: skip
+        "node-raw": "scheduled",
+        "node-call": "ready",
+        "node-later": "scheduled",
+    }
     later = round(views["node-later"].due_at.timestamp() * 1_000)
     payloads = {one.id: json.loads(one.payload) for one in client.start(now=max(later, NOW))}
     assert payloads == {
-        "node-raw": {"text": "raw from \u00fcber node"}, "node-call": {"n": 1}, "node-later": {"n": 2},
-    }  # fmt: skip
+        "node-raw": {"text": "raw from \u00fcber node"},
+        "node-call": {"n": 1},
+        "node-later": {"n": 2},
+    }
 
 
 class Resp:

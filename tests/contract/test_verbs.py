@@ -24,8 +24,13 @@ def seed(client: Face) -> None:
     started = {one.id: one for one in client.start()}
     assert client.settle(started["completed"], "complete", '{"n":1}') == "completed"
     assert client.settle(started["dead"], "dead", "rejected", "no such account") == "dead"
-    client.enqueue_many([Task(type="t", id="scheduled", due=DUE), Task(type="t", id="cancelled", due=DUE),
-                         Task(type="u", id="ready", priority="high")])  # fmt: skip
+    client.enqueue_many(
+        [
+            Task(type="t", id="scheduled", due=DUE),
+            Task(type="t", id="cancelled", due=DUE),
+            Task(type="u", id="ready", priority="high"),
+        ]
+    )
     client.cancel("cancelled", reason="paid")
 
 
@@ -36,9 +41,14 @@ def test_cancel_answers_for_each_id(client: Face) -> None:
     seed(client)
 
     assert client.cancel(ALL) == {
-        "scheduled": "cancelled", "ready": "cancelled", "running": "requested", "completed": "finished",
-        "cancelled": "cancelled", "dead": "finished", "nobody": "missing",
-    }  # fmt: skip
+        "scheduled": "cancelled",
+        "ready": "cancelled",
+        "running": "requested",
+        "completed": "finished",
+        "cancelled": "cancelled",
+        "dead": "finished",
+        "nobody": "missing",
+    }
 
     assert client.cancel("nobody") == {"nobody": "missing"}
     views = client.show(["scheduled", "running", "cancelled"])
@@ -51,9 +61,14 @@ def test_reschedule_answers_for_each_id(client: Face) -> None:
     then = DUE + timedelta(days=1)
 
     assert client.reschedule(ALL, due=then) == {
-        "scheduled": "rescheduled", "ready": "rescheduled", "running": "running", "completed": "finished",
-        "cancelled": "finished", "dead": "finished", "nobody": "missing",
-    }  # fmt: skip
+        "scheduled": "rescheduled",
+        "ready": "rescheduled",
+        "running": "running",
+        "completed": "finished",
+        "cancelled": "finished",
+        "dead": "finished",
+        "nobody": "missing",
+    }
 
     assert [view.due_at for view in client.show(["scheduled", "ready"]).values()] == [then, then]
     assert client.reschedule("scheduled", delay="1h") == {"scheduled": "rescheduled"}
@@ -65,9 +80,14 @@ def test_update_answers_for_each_id(client: Face) -> None:
     seed(client)
 
     assert client.update(ALL, payload={"new": 1}, priority="low") == {
-        "scheduled": "updated", "ready": "updated", "running": "running", "completed": "finished",
-        "cancelled": "finished", "dead": "updated", "nobody": "missing",
-    }  # fmt: skip
+        "scheduled": "updated",
+        "ready": "updated",
+        "running": "running",
+        "completed": "finished",
+        "cancelled": "finished",
+        "dead": "updated",
+        "nobody": "missing",
+    }
 
     for view in client.show(["scheduled", "ready", "dead"]).values():
         assert (view.payload, view.priority) == ({"new": 1}, "low")
@@ -78,9 +98,19 @@ def test_update_changes_every_field_and_takes_each_back(client: Face) -> None:
     before = client.task("a")
 
     client.update(
-        "a", payload=[1], priority="high", max_attempts=9, retry=Exponential(), timeout="5s", expires_at=DUE, key="k",
-        tags=["x"], headers={"h": "1"}, retention="1d", keep=True,
-    )  # fmt: skip
+        "a",
+        payload=[1],
+        priority="high",
+        max_attempts=9,
+        retry=Exponential(),
+        timeout="5s",
+        expires_at=DUE,
+        key="k",
+        tags=["x"],
+        headers={"h": "1"},
+        retention="1d",
+        keep=True,
+    )
     view = client.task("a")
     assert (view.payload, view.priority, view.max_attempts, view.timeout_ms, view.expires_at) == (
         [1],
@@ -90,23 +120,50 @@ def test_update_changes_every_field_and_takes_each_back(client: Face) -> None:
         DUE,
     )
     assert (view.retry, view.key, view.tags, view.headers, view.retention_ms, view.keep) == (
-        "exponential 5000 2 3600000 0.2", "k", ["x"], {"h": "1"}, 86_400_000, True,
-    )  # fmt: skip
+        "exponential 5000 2 3600000 0.2",
+        "k",
+        ["x"],
+        {"h": "1"},
+        86_400_000,
+        True,
+    )
 
     client.update(
-        "a", payload=1, priority=None, max_attempts=None, retry=None, timeout=None, expires_at=None, key=None,
+        "a",
+        payload=1,
+        priority=None,
+        max_attempts=None,
+        retry=None,
+        timeout=None,
+        expires_at=None,
+        key=None,
         tags=None,
-        headers=None, retention=None, keep=False,
-    )  # fmt: skip
+        headers=None,
+        retention=None,
+        keep=False,
+    )
     assert client.task("a") == before
 
 
-@pytest.mark.parametrize(("fields", "field"), [
-    ({}, "fields"), ({"type": "u"}, "type"), ({"id": "b"}, "id"), ({"request": "r"}, "request"), ({"due": DUE}, "due"),
-    ({"color": "red"}, "color"), ({"priority": "urgent"}, "priority"), ({"max_attempts": 0}, "max_attempts"),
-    ({"payload": object()}, "payload"), ({"payload": "x" * 300_000}, "payload"), ({"retry": "x"}, "retry"),
-    ({"expires_at": datetime(2030, 1, 1)}, "expires_at"), ({"tags": "x"}, "tags"), ({"headers": {"a": 1}}, "headers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({}, "fields"),
+        ({"type": "u"}, "type"),
+        ({"id": "b"}, "id"),
+        ({"request": "r"}, "request"),
+        ({"due": DUE}, "due"),
+        ({"color": "red"}, "color"),
+        ({"priority": "urgent"}, "priority"),
+        ({"max_attempts": 0}, "max_attempts"),
+        ({"payload": object()}, "payload"),
+        ({"payload": "x" * 300_000}, "payload"),
+        ({"retry": "x"}, "retry"),
+        ({"expires_at": datetime(2030, 1, 1)}, "expires_at"),
+        ({"tags": "x"}, "tags"),
+        ({"headers": {"a": 1}}, "headers"),
+    ],
+)
 def test_update_refuses_what_it_cannot_change(
     valkey_store: Store, connect: Connect, fields: dict[str, Any], field: str
 ) -> None:
@@ -125,8 +182,9 @@ def test_revive_answers_for_each_id(client: Face) -> None:
     seed(client)
 
     assert client.revive(ALL) == {name: name for name in ALL if name not in ("dead", "nobody")} | {
-        "dead": "revived", "nobody": "missing",
-    }  # fmt: skip
+        "dead": "revived",
+        "nobody": "missing",
+    }
 
     view = client.task("dead")
     assert (view.state, view.attempt, view.reason) == ("scheduled", 0, None)
@@ -245,18 +303,32 @@ def test_ping_tells_what_the_server_is(client: Face, store: Store) -> None:
         assert about.version[0].isdigit()
 
 
-@pytest.mark.parametrize("call", [
-    lambda client: client.cancel("a b"), lambda client: client.cancel([]), lambda client: client.cancel(["a"] * 1_001),
-    lambda client: client.cancel("a", queue="no good"), lambda client: client.show(["a"] * 101),
-    lambda client: client.show([]), lambda client: client.show(""), lambda client: client.task("a", queue=""),
-    lambda client: client.reschedule("a"), lambda client: client.reschedule("a", due=0, delay=5),
-    lambda client: client.reschedule("a", due=datetime(2030, 1, 1)), lambda client: client.revive("a", delay="soon"),
-    lambda client: client.list(state="gone"), lambda client: client.list(limit=0),
-    lambda client: client.list(limit=1_001),
-    lambda client: client.list(cursor="*"), lambda client: client.list(type="no good"),
-    lambda client: client.stats(["no good"]),
-    lambda client: client.list("no good"), lambda client: client.update("", payload=1),
-], ids=range(20))  # fmt: skip
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.cancel("a b"),
+        lambda client: client.cancel([]),
+        lambda client: client.cancel(["a"] * 1_001),
+        lambda client: client.cancel("a", queue="no good"),
+        lambda client: client.show(["a"] * 101),
+        lambda client: client.show([]),
+        lambda client: client.show(""),
+        lambda client: client.task("a", queue=""),
+        lambda client: client.reschedule("a"),
+        lambda client: client.reschedule("a", due=0, delay=5),
+        lambda client: client.reschedule("a", due=datetime(2030, 1, 1)),
+        lambda client: client.revive("a", delay="soon"),
+        lambda client: client.list(state="gone"),
+        lambda client: client.list(limit=0),
+        lambda client: client.list(limit=1_001),
+        lambda client: client.list(cursor="*"),
+        lambda client: client.list(type="no good"),
+        lambda client: client.stats(["no good"]),
+        lambda client: client.list("no good"),
+        lambda client: client.update("", payload=1),
+    ],
+    ids=range(20),
+)
 def test_arguments_that_cannot_be_used_are_named_before_anything_is_sent(
     valkey_store: Store, connect: Connect, call: Any
 ) -> None:
@@ -267,9 +339,10 @@ def test_arguments_that_cannot_be_used_are_named_before_anything_is_sent(
 
 
 def test_namespaces_do_not_see_each_other(valkey_store: Store, connect: Connect) -> None:
-    one, two = connect(valkey_store.url, namespace=valkey_store.namespace), connect(
-        valkey_store.url, namespace=valkey_store.namespace + ".2"
-    )  # fmt: skip
+    one, two = (
+        connect(valkey_store.url, namespace=valkey_store.namespace),
+        connect(valkey_store.url, namespace=valkey_store.namespace + ".2"),
+    )
     one.enqueue("t", id="a")
 
     assert two.show("a") == {"a": None}

@@ -46,9 +46,13 @@ def everything(connection: redis.Redis, pattern: str) -> dict[str, tuple[str, An
             pipe.type(key)
         kinds = {key: kind for key, kind in zip(keys, pipe.execute(), strict=True) if kind != "none"}  # expired since
         read = {
-            "hash": pipe.hgetall, "set": pipe.smembers, "string": pipe.get, "stream": pipe.xrange,
-            "list": lambda key: pipe.lrange(key, 0, -1), "zset": lambda key: pipe.zrange(key, 0, -1, withscores=True),
-        }  # fmt: skip
+            "hash": pipe.hgetall,
+            "set": pipe.smembers,
+            "string": pipe.get,
+            "stream": pipe.xrange,
+            "list": lambda key: pipe.lrange(key, 0, -1),
+            "zset": lambda key: pipe.zrange(key, 0, -1, withscores=True),
+        }
         for key, kind in kinds.items():
             read[kind](key)
         return {key: (kind, content) for (key, kind), content in zip(kinds.items(), pipe.execute(), strict=True)}
@@ -146,9 +150,11 @@ def _check_ties(
 
 
 def _check_digests(
-    tasks: dict[tuple[str, str], dict[str, Any]], ties: dict[str, dict[str, Any]], agenda: Collection[str],
+    tasks: dict[tuple[str, str], dict[str, Any]],
+    ties: dict[str, dict[str, Any]],
+    agenda: Collection[str],
     live: Callable[[str, str], bool],
-) -> None:  # fmt: skip
+) -> None:
     """A digest that has not started has an item for each of its tasks; only the first of them is not held for it."""
     waiting = {place for place, task in tasks.items() if (task.get("state"), task.get("blocked")) == ("held", "digest")}
     for rest, name in ties["digest"].items():

@@ -123,9 +123,15 @@ class Queue:
         return self.send(protocol.claim([self.keys], consumer=consumer, count=count, **options), now=now)
 
     def settle(
-        self, started: Started, outcome: str, first: Any = "", error: str = "", traceback: str = "", *,
+        self,
+        started: Started,
+        outcome: str,
+        first: Any = "",
+        error: str = "",
+        traceback: str = "",
+        *,
         now: int | None = None,
-    ) -> str:  # fmt: skip
+    ) -> str:
         """End one claim; the word it is answered with."""
         end = Settlement(started.queue, started.id, started.token, outcome, first, error, traceback)
         return self.send(protocol.settle(self.cell, [end]), now=now)[0]

@@ -42,9 +42,15 @@ def test_a_child_runs_when_its_parents_have_completed_and_has_their_results(queu
 
 @pytest.mark.parametrize(
     ("on", "otherwise", "state"),
-    [("success", "cancel", "cancelled"), ("success", "skip", "skipped"), ("success", "run", "scheduled"),
-     ("success", "wait", "held"), ("failure", "cancel", "scheduled"), ("either", "cancel", "scheduled")],
-)  # fmt: skip
+    [
+        ("success", "cancel", "cancelled"),
+        ("success", "skip", "skipped"),
+        ("success", "run", "scheduled"),
+        ("success", "wait", "held"),
+        ("failure", "cancel", "scheduled"),
+        ("either", "cancel", "scheduled"),
+    ],
+)
 def test_a_parent_fails(queue: Queue, on: str, otherwise: str, state: str) -> None:
     queue.plan("a", {})
     queue.plan("b", {"after": {"ids": ["a"], "on": on, "otherwise": otherwise}}, due="+500")
@@ -304,9 +310,10 @@ def test_a_key_of_a_wrong_type_makes_one_task_dead_and_delays_nobody(real_queue:
     queue.run("attend", [queue.key("agenda")], [NOW + 1, 64])
     looks = queue.redis.zrange(queue.key("agenda"), 0, -1, withscores=True)
     assert looks == [
-        ("hold/q", NOW + 60_001), ("what/ever", NOW + 60_001),  # a newer redsched may know what that is
+        ("hold/q", NOW + 60_001),
+        ("what/ever", NOW + 60_001),  # a newer redsched may know what that is
         (f"digest/q/t3/{NOW + 1}", NOW + 61_001),
-    ]  # fmt: skip
+    ]
 
 
 def test_a_child_that_comes_while_others_are_told_of_an_end_is_told_too(queue: Queue) -> None:

@@ -21,8 +21,9 @@ def tied(number: int) -> dict[str, Any]:
     return {
         "cancel_on": [f"c{number}.{at}" for at in range(16)],
         "wait_for": {"any": [f"w{number}.{at}" for at in range(16)]},
-        "fifo": True, "unique": {"key": f"u{number}"},
-    }  # fmt: skip
+        "fifo": True,
+        "unique": {"key": f"u{number}"},
+    }
 
 
 def test_a_sweep_of_several_queues_does_a_part_of_each_and_says_that_there_is_more(queue: Queue) -> None:

@@ -27,7 +27,7 @@ def test_a_calendar_is_kept_told_and_removed(times: Timetable) -> None:
     assert times.queue.dump() == {
         times.queue.key("meta"): {"virtual_clock": "1"},
         times.queue.key("calendars"): {"de": DATES, "at": "[]", ":changes": "2"},
-    }  # fmt: skip
+    }
 
     assert times.call("put_calendar", "de", "") == "dropped"
     assert times.call("put_calendar", "de", "") == "missing"

@@ -134,8 +134,12 @@ def test_several_ids_are_answered_in_order(queue: Queue) -> None:
     queue.seed("c")
 
     assert queue.run("cancel", [queue.keys.due], [NOW, "", "c", "nobody", "b", "a", "c"]) == [
-        b"cancelled", b"missing", b"requested", b"cancelled", b"cancelled",
-    ]  # fmt: skip
+        b"cancelled",
+        b"missing",
+        b"requested",
+        b"cancelled",
+        b"cancelled",
+    ]
 
 
 def test_a_long_reason_is_cut(queue: Queue) -> None:

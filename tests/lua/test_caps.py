@@ -180,8 +180,9 @@ def test_a_queue_tells_of_it_once_a_minute_with_all_that_went_so_far(queue: Queu
 
     told = [line for line in queue.events() if line.startswith("evicted")]
     assert [line.partition(" kept")[0] for line in told] == [
-        "evicted finished n=1 total=1", "evicted finished n=1 total=4",
-    ]  # fmt: skip
+        "evicted finished n=1 total=1",
+        "evicted finished n=1 total=4",
+    ]
 
 
 def test_a_task_that_is_live_again_is_not_counted_as_evicted(queue: Queue) -> None:

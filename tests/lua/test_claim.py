@@ -38,18 +38,30 @@ def test_a_ready_task_runs_with_a_lease_and_a_token(queue: Queue) -> None:
     assert (task.max_attempts, task.expires_at) == (5, None)
     assert queue.places() == {"running": {"a": NOW + 3 + LEASE}}
     assert queue.task("a") == SEED | {
-        "state": "running", "entry": "normal/gone", "due_at": str(NOW - 7), "attempt": "1", "token": "1.*",
-        "started_at": str(NOW + 3), "worker": "w",
-    }  # fmt: skip
+        "state": "running",
+        "entry": "normal/gone",
+        "due_at": str(NOW - 7),
+        "attempt": "1",
+        "token": "1.*",
+        "started_at": str(NOW + 3),
+        "worker": "w",
+    }
     assert queue.redis.hget(queue.keys.task("a"), "token") == task.token
     assert queue.pending() == 0
     assert queue.totals() == {"promoted": 1, "started": 1}
 
 
 def test_the_answer_has_everything_that_a_worker_needs(queue: Queue) -> None:
-    queue.ready("a", timeout_ms=9, headers='{"h":"1"}', traceparent="00-a-b-01", content_type="text/plain",
-                max_attempts=7,
-                expires_at=NOW + HOUR, attempt=2)  # fmt: skip
+    queue.ready(
+        "a",
+        timeout_ms=9,
+        headers='{"h":"1"}',
+        traceparent="00-a-b-01",
+        content_type="text/plain",
+        max_attempts=7,
+        expires_at=NOW + HOUR,
+        attempt=2,
+    )
 
     (task,) = queue.claim().tasks
 
@@ -163,11 +175,22 @@ def test_a_task_whose_start_by_passed_while_it_was_ready_is_expired(queue: Queue
     assert queue.pending() == 0
 
 
-@pytest.mark.parametrize("fields", [
-    {"payload": None}, {"type": None}, {"type": "no good"}, {"attempt": "x"}, {"attempt": "-1"},
-    {"max_attempts": "many"},
-    {"max_attempts": "0"}, {"timeout_ms": "soon"}, {"timeout_ms": "0"}, {"expires_at": "5"},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"payload": None},
+        {"type": None},
+        {"type": "no good"},
+        {"attempt": "x"},
+        {"attempt": "-1"},
+        {"max_attempts": "many"},
+        {"max_attempts": "0"},
+        {"timeout_ms": "soon"},
+        {"timeout_ms": "0"},
+        {"expires_at": "5"},
+    ],
+    ids=str,
+)
 def test_a_ready_task_with_unusable_fields_is_dead_and_those_behind_it_start(
     queue: Queue, fields: dict[str, Any]
 ) -> None:
@@ -338,8 +361,11 @@ def test_lateness_is_counted_by_the_minute_in_buckets(queue: Queue) -> None:
     key = queue.key(f"stats:q:{NOW // 60_000}")
     minute = queue.redis.hgetall(key)
     assert {field: n for field, n in minute.items() if field.startswith("late")} == {
-        "late_1": "1", "late_5": "1", "late_100": "1", "late_more": "1",
-    }  # fmt: skip
+        "late_1": "1",
+        "late_5": "1",
+        "late_100": "1",
+        "late_more": "1",
+    }
     assert minute["started"] == "4"
     assert 0 < queue.redis.pttl(key) <= HOUR
     assert queue.promote().queues == [Moved("q", 0, None, NOW + LEASE)]

@@ -146,12 +146,26 @@ def test_a_task_that_must_not_run_yet_is_looked_at_again_and_skipped_in_the_end(
 
 @pytest.mark.parametrize(
     "conditions",
-    ["[]", "[1]", "nonsense", '{"what":1}', '{"unless":{"fact":"a b"}}', '{"unless":{"fact":"a","less":"1"}}',
-     '{"wait_for":{}}', '{"wait_for":{"all":["a"],"any":["b"]}}', '{"after":{"ids":[]}}', '{"fifo":true}',
-     '{"unique":{"key":"k","release":"ttl"}}', '{"late":{"a":1}}', '{"cancel_on":[]}',
-     '{"unless":{"all":[{"all":[{"all":[{"all":[{"fact":"a"}]}]}]}]}}',
-     '{"hold":{"token":""}}', '{"unless":null}', '{"digest":{"key":"k","size":0}}'],
-)  # fmt: skip
+    [
+        "[]",
+        "[1]",
+        "nonsense",
+        '{"what":1}',
+        '{"unless":{"fact":"a b"}}',
+        '{"unless":{"fact":"a","less":"1"}}',
+        '{"wait_for":{}}',
+        '{"wait_for":{"all":["a"],"any":["b"]}}',
+        '{"after":{"ids":[]}}',
+        '{"fifo":true}',
+        '{"unique":{"key":"k","release":"ttl"}}',
+        '{"late":{"a":1}}',
+        '{"cancel_on":[]}',
+        '{"unless":{"all":[{"all":[{"all":[{"all":[{"fact":"a"}]}]}]}]}}',
+        '{"hold":{"token":""}}',
+        '{"unless":null}',
+        '{"digest":{"key":"k","size":0}}',
+    ],
+)
 def test_conditions_that_cannot_be_used_are_refused_and_make_a_raw_task_dead(queue: Queue, conditions: str) -> None:
     if conditions != "[]":
         words = (1, "b", 0, 3, "type", "t", "payload", "{}", "conditions", conditions)
@@ -185,26 +199,45 @@ LONG = 123456789012345678  # a double makes ...680 of it
 @pytest.mark.parametrize(
     ("fact", "test", "holds"),
     [
-        (str(LONG), {"equals": LONG}, True), (str(LONG + 2), {"equals": LONG}, False),
-        (str(LONG), {"in": [1, LONG + 2]}, False), (str(LONG + 2), {"in": [1, LONG + 2]}, True),
-        (str(LONG), {"less": LONG + 1}, True), (str(LONG + 1), {"less": LONG + 1}, False),
-        (str(LONG + 1), {"greater": LONG}, True), (str(LONG), {"greater": LONG}, False),
-        (str(-LONG - 1), {"less": -LONG}, True), (str(-LONG), {"less": -LONG}, False), (str(-LONG), {"less": 5}, True),
-        ("9007199254740993", {"equals": 9007199254740992}, False), (str(LONG), {"greater": 5.5}, True),
-        ("9223372036854775807", {"greater": 9223372036854775806}, True), ("1e30", {"less": 10**31}, True),
+        (str(LONG), {"equals": LONG}, True),
+        (str(LONG + 2), {"equals": LONG}, False),
+        (str(LONG), {"in": [1, LONG + 2]}, False),
+        (str(LONG + 2), {"in": [1, LONG + 2]}, True),
+        (str(LONG), {"less": LONG + 1}, True),
+        (str(LONG + 1), {"less": LONG + 1}, False),
+        (str(LONG + 1), {"greater": LONG}, True),
+        (str(LONG), {"greater": LONG}, False),
+        (str(-LONG - 1), {"less": -LONG}, True),
+        (str(-LONG), {"less": -LONG}, False),
+        (str(-LONG), {"less": 5}, True),
+        ("9007199254740993", {"equals": 9007199254740992}, False),
+        (str(LONG), {"greater": 5.5}, True),
+        ("9223372036854775807", {"greater": 9223372036854775806}, True),
+        ("1e30", {"less": 10**31}, True),
         ("7", {"less": LONG}, True),
-        ("1e17", {"equals": 10**17}, True), ("100000000000000000", {"equals": 10**17}, True),
+        ("1e17", {"equals": 10**17}, True),
+        ("100000000000000000", {"equals": 10**17}, True),
         ("1.0", {"equals": 1}, True),
-        (str(LONG), {"equals": float(LONG)}, True), (str(LONG + 2), {"in": [float(LONG)]}, True),
-        (str(LONG), {"less": float(LONG)}, False), (str(LONG), {"greater": float(LONG)}, False),
-        (str(-LONG), {"equals": float(-LONG)}, True), (str(LONG + 100), {"greater": float(LONG)}, True),
-        (str(LONG), {"less": 1e300}, True), (str(10**400), {"equals": 1e300}, False),
-        ("9007199254740993", {"equals": 9007199254740992.0}, True), ("9007199254740993.0", {"equals": 2**53}, True),
-        ("01067", {"equals": 1067}, False), ("01067", {"equals": "01067"}, True), ("0x1F", {"greater": 1}, False),
-        ("nan", {"greater": -1}, False), ("inf", {"greater": 1}, False), ("1e999", {"greater": 1}, False),
-        ("+5", {"equals": 5}, False), (" 5 ", {"equals": 5}, True),
+        (str(LONG), {"equals": float(LONG)}, True),
+        (str(LONG + 2), {"in": [float(LONG)]}, True),
+        (str(LONG), {"less": float(LONG)}, False),
+        (str(LONG), {"greater": float(LONG)}, False),
+        (str(-LONG), {"equals": float(-LONG)}, True),
+        (str(LONG + 100), {"greater": float(LONG)}, True),
+        (str(LONG), {"less": 1e300}, True),
+        (str(10**400), {"equals": 1e300}, False),
+        ("9007199254740993", {"equals": 9007199254740992.0}, True),
+        ("9007199254740993.0", {"equals": 2**53}, True),
+        ("01067", {"equals": 1067}, False),
+        ("01067", {"equals": "01067"}, True),
+        ("0x1F", {"greater": 1}, False),
+        ("nan", {"greater": -1}, False),
+        ("inf", {"greater": 1}, False),
+        ("1e999", {"greater": 1}, False),
+        ("+5", {"equals": 5}, False),
+        (" 5 ", {"equals": 5}, True),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("inside", [False, True])
 def test_numbers_are_compared_as_they_are_written(
     queue: Queue, fact: str, test: dict[str, Any], holds: bool, inside: bool
@@ -221,16 +254,45 @@ def test_numbers_are_compared_as_they_are_written(
 
 @pytest.mark.parametrize(
     ("fact", "value"),
-    [("01067", "01067"), ("+4915112345", "+4915112345"), ("0x1F", "0x1F"), ("nan", "nan"), ("inf", "inf"),
-     ("-Infinity", "-Infinity"), ("1e999", "1e999"), ("1.", "1."), ("-.5", "-.5"), (".5", ".5"), ("1e", "1e"),
-     ("- 1", "- 1"),
-     ("1,2", "1,2"), ("", ""), ("1],[2", "1],[2"), ('{"a":01}', '{"a":01}'), ("[1,nan]", "[1,nan]"),
-     ('{"a":[{"b":0x1F}]}', '{"a":[{"b":0x1F}]}'), ('"a\tb"', '"a\tb"'), ("[1e999]", "[1e999]"), ("tru", "tru"),
-     (b"\xff", "\ufffd"), (b'"\xe4"', '"\ufffd"'), ("\u20ac", "\u20ac"), ("True", "True"),
-     ("12", 12), ("-0.5e-3", -0.0005), ("1E+2", 100.0), ("0", 0), ("-0", 0), ("true", True), ("null", None),
-     ('"x"', "x"),
-     (' {"a" : [1, 2.50, "01 nan \\" ]"]} ', {"a": [1, 2.5, '01 nan " ]']}), ("[]", []), ('"\\u20ac"', "\u20ac")],
-)  # fmt: skip
+    [
+        ("01067", "01067"),
+        ("+4915112345", "+4915112345"),
+        ("0x1F", "0x1F"),
+        ("nan", "nan"),
+        ("inf", "inf"),
+        ("-Infinity", "-Infinity"),
+        ("1e999", "1e999"),
+        ("1.", "1."),
+        ("-.5", "-.5"),
+        (".5", ".5"),
+        ("1e", "1e"),
+        ("- 1", "- 1"),
+        ("1,2", "1,2"),
+        ("", ""),
+        ("1],[2", "1],[2"),
+        ('{"a":01}', '{"a":01}'),
+        ("[1,nan]", "[1,nan]"),
+        ('{"a":[{"b":0x1F}]}', '{"a":[{"b":0x1F}]}'),
+        ('"a\tb"', '"a\tb"'),
+        ("[1e999]", "[1e999]"),
+        ("tru", "tru"),
+        (b"\xff", "\ufffd"),
+        (b'"\xe4"', '"\ufffd"'),
+        ("\u20ac", "\u20ac"),
+        ("True", "True"),
+        ("12", 12),
+        ("-0.5e-3", -0.0005),
+        ("1E+2", 100.0),
+        ("0", 0),
+        ("-0", 0),
+        ("true", True),
+        ("null", None),
+        ('"x"', "x"),
+        (' {"a" : [1, 2.50, "01 nan \\" ]"]} ', {"a": [1, 2.5, '01 nan " ]']}),
+        ("[]", []),
+        ('"\\u20ac"', "\u20ac"),
+    ],
+)
 def test_what_is_no_json_is_written_into_a_payload_as_text(queue: Queue, fact: str | bytes, value: Any) -> None:
     queue.redis.set(queue.key("fact:x"), fact)
 
@@ -250,9 +312,17 @@ def test_the_field_of_a_hash_is_text(queue: Queue, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("default", "text"),
-    [(10**17, "100000000000000000"), (LONG, str(LONG)), (-LONG, str(-LONG)), (0.1, "0.1"), (1.5e200, "1.5e+200"),
-     (5, "5"), (10**30, str(10**30)), ("nan", '"nan"')],
-)  # fmt: skip
+    [
+        (10**17, "100000000000000000"),
+        (LONG, str(LONG)),
+        (-LONG, str(-LONG)),
+        (0.1, "0.1"),
+        (1.5e200, "1.5e+200"),
+        (5, "5"),
+        (10**30, str(10**30)),
+        ("nan", '"nan"'),
+    ],
+)
 def test_a_default_is_written_as_it_was_given(queue: Queue, default: Any, text: str) -> None:
     queue.plan("a", {"late": {"x": {"fact": "x", "default": default}}})
 

@@ -198,7 +198,7 @@ def test_an_opener_whose_handler_has_begun_keeps_all_of_it(queue: Queue, told: s
     three(queue)
     ready(queue)
     (started,) = queue.claim(now=CLOSED).tasks
-    assert (queue.begin(started, now=CLOSED) if told == "begun" else queue.settle(started, "retry", now=CLOSED))
+    assert queue.begin(started, now=CLOSED) if told == "begun" else queue.settle(started, "retry", now=CLOSED)
     queue.attend(now=CLOSED + 1000)
     assert ends(queue, "b", "c") == ["skipped merged into a"] * 2
     cancel(queue, "a", now=CLOSED + 1000)
@@ -461,11 +461,24 @@ def test_the_items_are_completed_from_facts_when_the_digest_closes(queue: Queue)
 
 @pytest.mark.parametrize(
     ("payload", "item"),
-    [("1],\"items\":[2", '1],"items":[2'), ("1,2", "1,2"), ("", ""), ("no json", "no json"), ("01067", "01067"),
-     ("nan", "nan"), ('{"a":0x1F}', '{"a":0x1F}'), ('"a\nb"', '"a\nb"'), ("[1", "[1"), ('{"a":[-.5]}', '{"a":[-.5]}'),
-     (b'"\xff\xe4"', '"\ufffd\ufffd"'), (b"\xe2\x82", "\ufffd\ufffd"), ('"\u20ac"', "\u20ac"), ("1e5", 1e5),
-     ('{"a":"01 nan [\\"]}"}', {"a": '01 nan ["]}'})],
-)  # fmt: skip
+    [
+        ('1],"items":[2', '1],"items":[2'),
+        ("1,2", "1,2"),
+        ("", ""),
+        ("no json", "no json"),
+        ("01067", "01067"),
+        ("nan", "nan"),
+        ('{"a":0x1F}', '{"a":0x1F}'),
+        ('"a\nb"', '"a\nb"'),
+        ("[1", "[1"),
+        ('{"a":[-.5]}', '{"a":[-.5]}'),
+        (b'"\xff\xe4"', '"\ufffd\ufffd"'),
+        (b"\xe2\x82", "\ufffd\ufffd"),
+        ('"\u20ac"', "\u20ac"),
+        ("1e5", 1e5),
+        ('{"a":"01 nan [\\"]}"}', {"a": '01 nan ["]}'}),
+    ],
+)
 @pytest.mark.parametrize("at", [0, 1])
 def test_a_payload_that_is_no_json_is_a_text_among_the_items(
     queue: Queue, payload: str | bytes, item: Any, at: int

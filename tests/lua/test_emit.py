@@ -224,9 +224,17 @@ def test_a_crowd_that_is_due_is_ready_at_once_where_nothing_is_left_to_be_decide
     assert [queue.task(f"t{at:02}")["state"] for at in range(6)] == ["ready"] + ["scheduled"] * 5
     assert queue.places()["ready"] == {"high": [f"t{at:02}" for at in range(0, 42, 6)]}
     assert queue.task("t00") | {"entry": ""} == {
-        "type": "t", "payload": "{}", "priority": "high", "conditions": json.dumps(wait), "created_at": str(NOW),
-        "bound": "p", "state": "ready", "entry": "", "due_at": str(later), "heard": "1",
-    }  # fmt: skip
+        "type": "t",
+        "payload": "{}",
+        "priority": "high",
+        "conditions": json.dumps(wait),
+        "created_at": str(NOW),
+        "bound": "p",
+        "state": "ready",
+        "entry": "",
+        "due_at": str(later),
+        "heard": "1",
+    }
     assert queue.totals()["promoted"] == 7
     assert f"released t00 after=facts due={later}" in queue.events()
     queue.promote(now=later, limit=500)
@@ -278,9 +286,11 @@ def test_explain_says_what_will_become_of_a_task_as_things_are_now(queue: Queue)
     found = {name: explained(queue.send(protocol.explain(queue.keys, name))) for name in names}
 
     assert {name: (told.code, told.runs_at is None) for name, told in found.items()} == {
-        "paid": ("will_be_skipped", True), "other": ("due_later", False), "only": ("will_be_skipped", True),
+        "paid": ("will_be_skipped", True),
+        "other": ("due_later", False),
+        "only": ("will_be_skipped", True),
         "late": ("will_expire", True),
-    }  # fmt: skip
+    }
     assert found["late"].text.endswith("passes before it is due at 2027-01-15 09:00:00 UTC.")
     assert why(queue, "again")[0] == "due_later"
 

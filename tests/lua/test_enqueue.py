@@ -63,12 +63,22 @@ def test_without_a_virtual_clock_the_server_decides_what_time_it_is(queue: Queue
 
 def test_every_field_of_a_producer_is_stored_as_given(queue: Queue) -> None:
     fields = {
-        "type": "mail.send", "payload": '{"to":"\u00e9"}', "content_type": "application/json", "priority": "high",
-        "retry": "list 1 2 3", "key": "customer 7", "tags": '["x"]', "headers": '{"h":"1"}',
+        "type": "mail.send",
+        "payload": '{"to":"\u00e9"}',
+        "content_type": "application/json",
+        "priority": "high",
+        "retry": "list 1 2 3",
+        "key": "customer 7",
+        "tags": '["x"]',
+        "headers": '{"h":"1"}',
         "traceparent": "00-ab-cd-01",
-        "request": "r1", "keep": "1", "expires_at": str(NOW + DAY), "max_attempts": "1000", "timeout_ms": "86400000",
+        "request": "r1",
+        "keep": "1",
+        "expires_at": str(NOW + DAY),
+        "max_attempts": "1000",
+        "timeout_ms": "86400000",
         "retention_ms": "31536000000",
-    }  # fmt: skip
+    }
     assert queue.enqueue(("a", LATER, fields)) == ["created"]
 
     assert queue.task("a") == fields | {"created_at": str(NOW)}
@@ -79,8 +89,10 @@ def test_the_same_id_again_is_existing_for_the_same_task_and_a_conflict_for_anot
     before = queue.dump()
 
     assert queue.enqueue(("a", 0, {}), ("a", LATER, {"payload": "[]"}), ("a", LATER, {"type": "u"})) == [
-        "existing", "conflict", "conflict",
-    ]  # fmt: skip
+        "existing",
+        "conflict",
+        "conflict",
+    ]
 
     assert queue.dump() == before
 
@@ -102,8 +114,10 @@ def test_the_request_of_a_finished_task_is_remembered_until_its_retention_ends(q
     before = queue.dump()
 
     assert queue.enqueue(("a", 0, {"request": "r1"}), ("a", 0, {}), ("a", 0, {"type": "u"})) == [
-        "created", "existing", "conflict",
-    ]  # fmt: skip
+        "created",
+        "existing",
+        "conflict",
+    ]
 
     assert queue.dump() == before
 
@@ -133,8 +147,11 @@ def test_a_task_that_is_past_its_start_by_is_expired_at_once(queue: Queue) -> No
 
     assert queue.places() == {"finished": {"a": NOW + HOUR}}
     assert queue.task("a") == HASH | {
-        "expires_at": str(NOW), "state": "expired", "due_at": str(NOW), "finished_at": str(NOW),
-    }  # fmt: skip
+        "expires_at": str(NOW),
+        "state": "expired",
+        "due_at": str(NOW),
+        "finished_at": str(NOW),
+    }
     assert queue.events() == ["expired a"]
     assert queue.totals() == {"enqueued": 1, "expired": 1}
 
@@ -295,10 +312,17 @@ def test_the_longest_id_and_the_longest_name_of_a_queue_are_taken(queue: Queue) 
 
 def test_the_longest_delay_and_the_longest_fields_are_taken(queue: Queue) -> None:
     fields = {
-        "type": "t" * 100, "content_type": "c" * 128, "retry": "list" + " 10" * 532, "key": "k" * 128, "keep": "1",
-        "tags": f'["{"t" * 4_092}"]', "headers": f'{{"h":"{"t" * 65_528}"}}', "traceparent": "t" * 128,
-        "request": "r" * 128, "expires_at": "+" + "9" * 12,
-    }  # fmt: skip
+        "type": "t" * 100,
+        "content_type": "c" * 128,
+        "retry": "list" + " 10" * 532,
+        "key": "k" * 128,
+        "keep": "1",
+        "tags": f'["{"t" * 4_092}"]',
+        "headers": f'{{"h":"{"t" * 65_528}"}}',
+        "traceparent": "t" * 128,
+        "request": "r" * 128,
+        "expires_at": "+" + "9" * 12,
+    }
 
     assert queue.enqueue(("a", "+" + "9" * 12, fields)) == ["created"]
 

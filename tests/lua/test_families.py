@@ -37,9 +37,7 @@ def states(queue: Queue, *ids: str) -> list[str]:
 def test_a_chain_whose_first_task_is_rejected_never_starts(queue: Queue) -> None:
     queue.plan("holder", UNIQUE, due=NOW + HOUR)
 
-    answers = queue.enqueue(
-        ("a", 0, {"conditions": json.dumps(UNIQUE)}), ("b", 0, after("a")), ("c", 0, after("b"))
-    )  # fmt: skip
+    answers = queue.enqueue(("a", 0, {"conditions": json.dumps(UNIQUE)}), ("b", 0, after("a")), ("c", 0, after("b")))
     queue.attend()
 
     assert answers == ["rejected holder", "created", "created"]
@@ -49,10 +47,15 @@ def test_a_chain_whose_first_task_is_rejected_never_starts(queue: Queue) -> None
 
 @pytest.mark.parametrize(
     ("on", "otherwise", "state"),
-    [("success", "cancel", "cancelled after q/a rejected"), ("success", "skip", "skipped after q/a rejected"),
-     ("success", "wait", "cancelled after q/a rejected"), ("success", "run", "held"), ("failure", "cancel", "held"),
-     ("either", "cancel", "held")],
-)  # fmt: skip
+    [
+        ("success", "cancel", "cancelled after q/a rejected"),
+        ("success", "skip", "skipped after q/a rejected"),
+        ("success", "wait", "cancelled after q/a rejected"),
+        ("success", "run", "held"),
+        ("failure", "cancel", "held"),
+        ("either", "cancel", "held"),
+    ],
+)
 def test_a_child_counts_a_rejected_parent_as_failed_and_waits_for_the_others(
     queue: Queue, on: str, otherwise: str, state: str
 ) -> None:
@@ -61,7 +64,7 @@ def test_a_child_counts_a_rejected_parent_as_failed_and_waits_for_the_others(
 
     queue.enqueue(
         ("a", 0, {"conditions": json.dumps(UNIQUE)}), ("b", 0, after("a", "slow", on=on, otherwise=otherwise))
-    )  # fmt: skip
+    )
 
     assert states(queue, "b") == [state]
     assert settle_all(queue, now=NOW + 1000) == ["slow"]
@@ -90,9 +93,7 @@ def test_a_chain_is_made_whole_or_not_at_all(queue: Queue, at: int) -> None:
     queue.plan("kept", {}, due=NOW + HOUR)
     before = queue.dump()
 
-    answers = queue.enqueue(
-        ("x", 0, {}), ("y", 0, after("x", "kept")), ("z", 0, after("y")), ("kept", NOW + HOUR, {})
-    )  # fmt: skip
+    answers = queue.enqueue(("x", 0, {}), ("y", 0, after("x", "kept")), ("z", 0, after("y")), ("kept", NOW + HOUR, {}))
 
     assert answers == [*(["refused " + "xyz"[at]] * at), "conflict", *(["refused " + "xyz"[at]] * (2 - at)), "existing"]
     assert queue.dump() == before
@@ -127,9 +128,7 @@ def test_a_task_whose_parent_vanished_before_it_was_entered_never_runs(queue: Qu
     assert states(queue, "b", "raw") == ["cancelled after q/nobody gone", "dead malformed"]
 
 
-@pytest.mark.parametrize(
-    ("otherwise", "runs"), [("wait", False), ("cancel", False), ("skip", False), ("run", True)]
-)  # fmt: skip
+@pytest.mark.parametrize(("otherwise", "runs"), [("wait", False), ("cancel", False), ("skip", False), ("run", True)])
 @pytest.mark.parametrize("told_first", [True, False])
 def test_the_child_of_a_dead_task_is_told_of_its_end_though_another_has_its_id(
     queue: Queue, otherwise: str, runs: bool, told_first: bool
@@ -267,8 +266,12 @@ def test_raw_tasks_in_a_circle_end(queue: Queue) -> None:
         queue.attend()
 
     assert {name: queue.task(name)["state"] for name in ring} == {
-        "a": "cancelled", "b": "dead", "c": "cancelled", "self": "dead", "first": "cancelled",
-    }  # fmt: skip
+        "a": "cancelled",
+        "b": "dead",
+        "c": "cancelled",
+        "self": "dead",
+        "first": "cancelled",
+    }
     assert states(queue, "b", "self", "second") == ["dead malformed"] * 3
 
 

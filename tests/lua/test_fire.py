@@ -21,20 +21,33 @@ def made(slot: int, fired_at: int | None = None) -> dict[str, str]:
 
 def test_a_slot_that_is_due_makes_a_ready_task(times: Timetable) -> None:
     fields = {
-        "priority": "high", "key": "k", "max_attempts": "3", "retry": "fixed 5", "timeout_ms": "500", "keep": "1",
-        "tags": '["a"]', "headers": '{"h":"1"}', "retention_ms": "5000",
-    }  # fmt: skip
+        "priority": "high",
+        "key": "k",
+        "max_attempts": "3",
+        "retry": "fixed 5",
+        "timeout_ms": "500",
+        "keep": "1",
+        "tags": '["a"]',
+        "headers": '{"h":"1"}',
+        "retention_ms": "5000",
+    }
     times.planned(NOW - 5, **fields, expires_at="+1000")
 
     assert times.fire(NEXT, slots=[NOW - 5]) == ["1"]
 
     assert times.queue.task(f"s@{NOW - 5}") == TASK | fields | {
-        "entry": "high/1", "due_at": str(NOW - 5), "slot": str(NOW - 5), "expires_at": str(NOW + 995),
-    }  # fmt: skip
+        "entry": "high/1",
+        "due_at": str(NOW - 5),
+        "slot": str(NOW - 5),
+        "expires_at": str(NOW + 995),
+    }
     assert times.queue.places() == {"ready": {"high": [f"s@{NOW - 5}"]}}
     assert times.hash("s", *(f"task:{name}" for name in (*fields, "expires_at"))) == {
-        "rev": "1", "slot": str(NEXT), "fired": "1", **made(NOW - 5, NOW),
-    }  # fmt: skip
+        "rev": "1",
+        "slot": str(NEXT),
+        "fired": "1",
+        **made(NOW - 5, NOW),
+    }
     assert times.looks() == {"s": NEXT}
     assert times.queue.totals() == {"enqueued": 1}
     assert times.redis.smembers(times.queue.key("queues")) == {"q"}
@@ -174,8 +187,9 @@ def test_missed_slots_are_counted_and_told(times: Timetable) -> None:
 
     assert times.hash()["missed"] == "4"
     assert times.events()[1:] == [
-        f"slot_missed s reason=catch_up_window 3 n=3 slot={NOW}", f"slot_missed s reason=late 1 n=1 slot={NEXT}",
-    ]  # fmt: skip
+        f"slot_missed s reason=catch_up_window 3 n=3 slot={NOW}",
+        f"slot_missed s reason=late 1 n=1 slot={NEXT}",
+    ]
 
 
 # --- the next slot
@@ -194,7 +208,7 @@ def test_missed_slots_are_counted_and_told(times: Timetable) -> None:
         ({"every": 1_000, "phase": 999}, [], NOW + 998, NOW + 999),
         ({"every": 86_400_000}, [], NOW, NOW - NOW % 86_400_000 + 86_400_000),
     ],
-)  # fmt: skip
+)
 def test_the_next_slot_of_an_interval_is_anchored_to_the_epoch(
     times: Timetable, spec: dict[str, int], slots: list[int], now: int, following: int
 ) -> None:
@@ -258,8 +272,11 @@ def test_a_definition_that_cannot_be_read_pauses_the_schedule(times: Timetable) 
     assert times.fire("malformed", why="x" * 300, slots=[NOW]) == ["paused"]
 
     assert times.hash() == {
-        "rev": "1", "slot": str(NOW), "paused": "malformed: " + "x" * 189, "paused_at": str(NOW),
-    }  # fmt: skip
+        "rev": "1",
+        "slot": str(NOW),
+        "paused": "malformed: " + "x" * 189,
+        "paused_at": str(NOW),
+    }
     assert times.looks() == {"s": NEVER}
     assert times.tasks() == {}
 
@@ -367,8 +384,12 @@ def test_a_run_that_failed_pauses_the_schedule_and_the_slot_stays(times: Timetab
     assert times.run(NEXT, missed=4, why="late 4") == ["paused"]
 
     assert times.hash("s", "recent") == {
-        "rev": "1", "fired": "1", "slot": str(NEXT), "paused": f"failed: s@{NOW}", "paused_at": str(NEXT),
-    }  # fmt: skip
+        "rev": "1",
+        "fired": "1",
+        "slot": str(NEXT),
+        "paused": f"failed: s@{NOW}",
+        "paused_at": str(NEXT),
+    }
     assert times.looks() == {"s": NEVER}
     assert times.tasks() == {f"s@{NOW}": "dead"}
     assert times.events()[1:] == [f"schedule_paused s reason=failed: s@{NOW}"], (

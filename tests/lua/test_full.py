@@ -61,8 +61,10 @@ def test_tasks_that_wait_are_run_to_their_end(full: Queue) -> None:
     assert full.send(protocol.settle(full.cell, ends)) == ["completed", "scheduled", "dead"]
 
     assert full.places() == {
-        "due": {"a1": NOW + 50}, "finished": {"a0": NOW + KEEP_FINISHED}, "dead": {"a2": NOW + 30 * 24 * HOUR},
-    }  # fmt: skip
+        "due": {"a1": NOW + 50},
+        "finished": {"a0": NOW + KEEP_FINISHED},
+        "dead": {"a2": NOW + 30 * 24 * HOUR},
+    }
     assert full.outcome("a0") == {"result": '"result"'}
 
 

@@ -30,9 +30,13 @@ def test_an_entry_becomes_a_task_with_every_option(queue: Queue) -> None:
 
     assert queue.places() == {"due": {"a": THEN}}
     assert queue.task("a") == {
-        "type": "t", "payload": "{}", "max_attempts": "3", "key": "k", "expires_at": str(THEN + 5),
+        "type": "t",
+        "payload": "{}",
+        "max_attempts": "3",
+        "key": "k",
+        "expires_at": str(THEN + 5),
         "created_at": str(NOW),
-    }  # fmt: skip
+    }
     assert queue.redis.smembers(queue.key("queues")) == {"q"}
     assert queue.totals() == {"enqueued": 1}
     assert queue.redis.xlen(queue.key("inbox:q")) == 0

@@ -65,12 +65,17 @@ def test_a_task_in_no_place_or_in_two_is_found(queue: Queue) -> None:
 @pytest.mark.parametrize(
     ("fields", "broken"),
     [
-        ({"state": "lost"}, {"unknown_state"}), ({"type": "two words"}, {"malformed"}),
+        ({"state": "lost"}, {"unknown_state"}),
+        ({"type": "two words"}, {"malformed"}),
         ({"priority": "urgent"}, {"malformed"}),
-        ({"attempt": "6"}, {"attempts"}), ({"attempt": "x"}, {"malformed"}), ({"expires_at": "soon"}, {"malformed"}),
-        ({"attempt": "5"}, set()), ({"retention_ms": "x"}, set()), ({"retry": "sometimes"}, set()),
+        ({"attempt": "6"}, {"attempts"}),
+        ({"attempt": "x"}, {"malformed"}),
+        ({"expires_at": "soon"}, {"malformed"}),
+        ({"attempt": "5"}, set()),
+        ({"retention_ms": "x"}, set()),
+        ({"retry": "sometimes"}, set()),
     ],
-)  # fmt: skip
+)
 def test_fields_that_no_script_could_use_are_found(queue: Queue, fields: dict[str, str], broken: set[str]) -> None:
     queue.seed("a", due=NOW + HOUR)
     queue.redis.hset(queue.keys.task("a"), mapping=fields)
@@ -184,8 +189,11 @@ def test_keys_of_a_wrong_type_with_a_ttl_or_without_their_group_are_found(real_q
     found = look(queue, "keys", "events", "ready:q", "ready:q:high", "due:q", "meta", "claimed:w", "theirs")
     assert found.looked == 7
     assert [(fault.name.decode(), fault.rule) for fault in found.faults] == [
-        ("events", "key_type"), ("ready:q", "no_group"), ("ready:q:high", "foreign_group"), ("due:q", "key_ttl"),
-    ]  # fmt: skip
+        ("events", "key_type"),
+        ("ready:q", "no_group"),
+        ("ready:q:high", "foreign_group"),
+        ("due:q", "key_ttl"),
+    ]
 
 
 def test_pages_reach_every_member_and_entry(queue: Queue) -> None:

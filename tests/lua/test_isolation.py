@@ -54,9 +54,7 @@ def garble_held(queue: Queue, task_id: str) -> None:
 
 
 @pytest.mark.parametrize("garble", [garble_parents, garble_held])
-def test_promote_sets_one_aside_that_fails_in_any_way(
-    real_queue: Queue, garble: Callable[[Queue, str], None]
-) -> None:
+def test_promote_sets_one_aside_that_fails_in_any_way(real_queue: Queue, garble: Callable[[Queue, str], None]) -> None:
     queue = real_queue
     queue.seed("p", due=NOW + 50_000)
     queue.seed("bad", due=NOW)

@@ -80,9 +80,16 @@ def test_a_rule_binds_to_32_members_and_no_more(queue: Queue) -> None:
 
 @pytest.mark.parametrize(
     ("test", "holds"),
-    [({}, True), ({"exists": False}, False), ({"equals": "x" * 1_000}, False), ({"greater": 1}, False),
-     ({"in": ["x"]}, False), ({"field": "a"}, False), ({"field": "a", "exists": False}, True)],
-)  # fmt: skip
+    [
+        ({}, True),
+        ({"exists": False}, False),
+        ({"equals": "x" * 1_000}, False),
+        ({"greater": 1}, False),
+        ({"in": ["x"]}, False),
+        ({"field": "a"}, False),
+        ({"field": "a", "exists": False}, True),
+    ],
+)
 @pytest.mark.parametrize("kind", ["text", "hash"])
 def test_of_a_fact_longer_than_64_kib_only_that_it_is_there_counts(
     queue: Queue, kind: str, test: Given, holds: bool

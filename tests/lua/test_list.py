@@ -62,11 +62,19 @@ def test_a_page_shows_the_fields_that_people_look_for(queue: Queue) -> None:
     (item,) = page(queue, "scheduled").items
 
     assert (item.id, item.queue, item.state, item.type, item.priority, item.key, item.tags) == (
-        "a", "q", "scheduled", "t", "low", "k", ["x"],
-    )  # fmt: skip
+        "a",
+        "q",
+        "scheduled",
+        "t",
+        "low",
+        "k",
+        ["x"],
+    )
     assert (item.due_at, item.created_at, item.expires_at) == (
-        instant(NOW + HOUR), instant(NOW), instant(NOW + 2 * HOUR),
-    )  # fmt: skip
+        instant(NOW + HOUR),
+        instant(NOW),
+        instant(NOW + 2 * HOUR),
+    )
 
 
 def test_each_state_has_its_list(queue: Queue) -> None:
@@ -105,8 +113,10 @@ def test_what_is_in_quarantine_is_told_with_its_reason(queue: Queue) -> None:
     items = page(queue, "quarantined").items
 
     assert {(item.id, item.reason, item.state) for item in items} == {
-        ("a:b c", "bad id", "quarantined"), ("old", "missing", "quarantined"), ("past", "bad time", "quarantined"),
-    }  # fmt: skip
+        ("a:b c", "bad id", "quarantined"),
+        ("old", "missing", "quarantined"),
+        ("past", "bad time", "quarantined"),
+    }
     assert items[0].finished_at == instant(NOW)
     assert sorted(every(queue, "quarantined", 1)) == ["a:b c", "old", "past"]
 

@@ -209,8 +209,13 @@ def test_a_state_that_is_unknown_is_left_where_it_is(queue: Queue) -> None:
 
     queue.promote()
 
-    assert queue.task("made") == {"type": "t", "payload": "{}", "created_at": str(NOW), "state": "parked",
-                                  "postponed": str(NOW)}  # fmt: skip
+    assert queue.task("made") == {
+        "type": "t",
+        "payload": "{}",
+        "created_at": str(NOW),
+        "state": "parked",
+        "postponed": str(NOW),
+    }
     assert queue.redis.zscore(queue.keys.due, "made") == NOW + 5_000
     assert queue.task("raw")["reason"] == "malformed"
 
@@ -232,8 +237,11 @@ def test_the_doctor_and_explain_say_that_a_newer_one_must_decide(real_queue: Que
 
 
 def test_a_rule_makes_a_task_that_only_a_newer_one_can_decide(queue: Queue) -> None:
-    rule = {"queue": "q", "bind": {"of": "subject"},
-            "fields": {"type": "t", "payload": "{}", "conditions": json.dumps(LATER)}}  # fmt: skip
+    rule = {
+        "queue": "q",
+        "bind": {"of": "subject"},
+        "fields": {"type": "t", "payload": "{}", "conditions": json.dumps(LATER)},
+    }
     queue.redis.hset(queue.key("rules:paid"), "r", json.dumps(rule))
     queue.redis.hset(queue.key("rules"), "r", "paid")
 

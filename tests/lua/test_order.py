@@ -102,8 +102,11 @@ def test_a_repeated_call_is_rejected_as_the_first_one_was_though_nobody_has_the_
     unique = json.dumps({"unique": {"key": "k", "release": "start" if gone == "started" else "end"}})
     queue.plan("a", json.loads(unique))
     after = json.dumps({"after": {"ids": ["b"]}})
-    call = (("b", 0, {"conditions": unique, "request": "r 1"}), ("c", 0, {"conditions": after, "request": "r2"}),
-            ("d", 0, {"request": "r3"}))  # fmt: skip
+    call = (
+        ("b", 0, {"conditions": unique, "request": "r 1"}),
+        ("c", 0, {"conditions": after, "request": "r2"}),
+        ("d", 0, {"request": "r3"}),
+    )
     first = queue.enqueue(*call)
     assert first[0] == "rejected a" and queue.task("c")["state"] == "cancelled"
     (a,) = [one for one in queue.claim().tasks if one.id == "a"]

@@ -34,8 +34,12 @@ def test_skip_leaves_the_slot_out(times: Timetable, overlap: str | None) -> None
 
     assert times.tasks() == {f"s@{NOW}": "running"}
     assert times.hash("s", "recent") == {
-        "rev": "1", "slot": str(THIRD), "fired": "1", "skipped": "1", "open": str(NOW),
-    }  # fmt: skip
+        "rev": "1",
+        "slot": str(THIRD),
+        "fired": "1",
+        "skipped": "1",
+        "open": str(NOW),
+    }
     assert times.looks() == {"s": THIRD}
     assert times.events()[1:] == [f"slot_skipped s reason=overlap n=1 slot={SECOND}"]
 
@@ -92,8 +96,12 @@ def test_buffer_one_keeps_one_for_later_and_drops_the_rest(times: Timetable) -> 
 
     assert times.run(SECOND) == ["1"]
     assert times.hash("s", "recent") == {
-        "rev": "1", "slot": str(THIRD), "fired": "2", "open": str(NOW), "buffer": f"{SECOND}/{SECOND}",
-    }  # fmt: skip
+        "rev": "1",
+        "slot": str(THIRD),
+        "fired": "2",
+        "open": str(NOW),
+        "buffer": f"{SECOND}/{SECOND}",
+    }
     assert times.looks() == {"s": SECOND + POLL}
 
     assert times.run(THIRD) == ["0"]
@@ -196,8 +204,9 @@ def test_terminate_other_ends_a_running_one_at_once(times: Timetable) -> None:
     assert times.tasks() == {f"s@{NOW}": "cancelled", f"s@{SECOND}": "ready"}
     assert times.queue.task(f"s@{NOW}")["reason"] == "overlap"
     assert times.queue.places() == {
-        "finished": {f"s@{NOW}": SECOND + HOUR}, "ready": {"normal": [f"s@{SECOND}"]},
-    }  # fmt: skip
+        "finished": {f"s@{NOW}": SECOND + HOUR},
+        "ready": {"normal": [f"s@{SECOND}"]},
+    }
     assert finish(times, f"s@{NOW}", now=SECOND + 1, token=token) == "lost"
     assert times.hash("s", "recent") == {"rev": "1", "slot": str(THIRD), "fired": "2", "open": str(SECOND)}
     assert times.looks() == {"s": THIRD}

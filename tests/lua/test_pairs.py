@@ -26,7 +26,7 @@ PAIRS = list(itertools.combinations(EXAMPLES, 2))
 STAYS = {"claimed", "events", "fact", "meta", "mover", "queues", "ready", "stats", "sweeps"}
 two_servers = pytest.mark.parametrize(
     "queue", [("valkey", "functions"), ("redis", "scripts")], indirect=True, ids="-".join
-)  # fmt: skip
+)
 
 
 def table() -> dict[tuple[str, str], str]:
@@ -35,9 +35,11 @@ def table() -> dict[tuple[str, str], str]:
     rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     columns = rows[0][1:]
     return {
-        (row[0], column): cell for row in rows[2 : len(columns) + 2]
-        for column, cell in zip(columns, row[1:], strict=True) if cell
-    }  # fmt: skip
+        (row[0], column): cell
+        for row in rows[2 : len(columns) + 2]
+        for column, cell in zip(columns, row[1:], strict=True)
+        if cell
+    }
 
 
 def conditions_of(pair: tuple[str, str], task_id: str, mode: str) -> str:
@@ -85,8 +87,11 @@ class Play:
 
     def submit(self, *names: str) -> None:
         for name in names:
-            fields = {"conditions": conditions_of(self.pair, name, self.mode), "payload": json.dumps({"n": name}),
-                      "key": "k0" if name == "a" else "k1"}  # fmt: skip
+            fields = {
+                "conditions": conditions_of(self.pair, name, self.mode),
+                "payload": json.dumps({"n": name}),
+                "key": "k0" if name == "a" else "k1",
+            }
             (answer,) = self.queue.enqueue((name, 0, fields), now=self.now)
             if not answer.startswith("rejected"):
                 self.made.append(name)

@@ -146,12 +146,34 @@ def test_an_expired_task_keeps_to_its_retention(queue: Queue) -> None:
     assert queue.task("a") == {}
 
 
-@pytest.mark.parametrize("fields", [
-    {"type": None}, {"type": ""}, {"type": "no good"}, {"type": "t" * 101}, {"priority": "urgent"}, {"priority": ""},
-    {"retry": "often"}, {"retry": "fixed soon"}, {"retry": ""}, {"retention_ms": "1h"}, {"retention_ms": "-1"},
-    {"keep": "yes"}, {"keep": ""}, {"tags": "urgent"}, {"tags": "[1]"}, {"headers": "a=b"}, {"headers": "[]"},
-    {"expires_at": "tomorrow"}, {"expires_at": "1800000000"}, {"expires_at": "-1"}, {"state": "reddy"}, {"state": ""},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": None},
+        {"type": ""},
+        {"type": "no good"},
+        {"type": "t" * 101},
+        {"priority": "urgent"},
+        {"priority": ""},
+        {"retry": "often"},
+        {"retry": "fixed soon"},
+        {"retry": ""},
+        {"retention_ms": "1h"},
+        {"retention_ms": "-1"},
+        {"keep": "yes"},
+        {"keep": ""},
+        {"tags": "urgent"},
+        {"tags": "[1]"},
+        {"headers": "a=b"},
+        {"headers": "[]"},
+        {"expires_at": "tomorrow"},
+        {"expires_at": "1800000000"},
+        {"expires_at": "-1"},
+        {"state": "reddy"},
+        {"state": ""},
+    ],
+    ids=str,
+)
 def test_a_hash_with_unusable_fields_is_dead_and_those_behind_it_go_on(queue: Queue, fields: dict[str, str]) -> None:
     queue.write("bad", due=NOW - 1, **{field: value for field, value in (SEED | fields).items() if value is not None})
     queue.seed("good")
@@ -227,10 +249,12 @@ def test_a_key_that_is_no_hash_is_set_aside_and_left_alone(queue: Queue, kind: s
     key = queue.keys.task("bad")
     queue.broken.add("bad")
     write = {
-        "string": lambda: queue.redis.set(key, "x"), "list": lambda: queue.redis.rpush(key, "x"),
-        "set": lambda: queue.redis.sadd(key, "x"), "zset": lambda: queue.redis.zadd(key, {"x": 1}),
+        "string": lambda: queue.redis.set(key, "x"),
+        "list": lambda: queue.redis.rpush(key, "x"),
+        "set": lambda: queue.redis.sadd(key, "x"),
+        "zset": lambda: queue.redis.zadd(key, {"x": 1}),
         "stream": lambda: queue.redis.xadd(key, {"x": "1"}),
-    }  # fmt: skip
+    }
     write[kind]()
     before = queue.dump()[key]
     queue.redis.zadd(queue.keys.due, {"bad": NOW - 1})
@@ -253,8 +277,10 @@ def test_a_score_that_is_no_time_is_set_aside_and_its_task_left_alone(queue: Que
     assert queue.promote().queues == [Moved("q", 2, NOW + 1, None)]
 
     assert queue.places() == {
-        "due": {"later": NOW + 1}, "ready": {"normal": ["good"]}, "quarantine": {"bad time:bad": NOW},
-    }  # fmt: skip
+        "due": {"later": NOW + 1},
+        "ready": {"normal": ["good"]},
+        "quarantine": {"bad time:bad": NOW},
+    }
     assert queue.task("bad") == SEED
     assert queue.events() == ["quarantined bad reason=bad time"]
 

@@ -29,10 +29,18 @@ def test_a_task_whose_worker_crashed_is_due_at_once_and_its_attempt_is_used_up(q
 
     assert queue.places() == {"due": {"a": ENDED}}
     assert queue.task("a") == {
-        "type": "t", "payload": "{}", "retry": "fixed 700", "state": "scheduled", "entry": "normal/gone",
-        "due_at": str(NOW), "attempt": "1", "started_at": str(NOW), "worker": "w", "begun": queue.task("a")["begun"],
+        "type": "t",
+        "payload": "{}",
+        "retry": "fixed 700",
+        "state": "scheduled",
+        "entry": "normal/gone",
+        "due_at": str(NOW),
+        "attempt": "1",
+        "started_at": str(NOW),
+        "worker": "w",
+        "begun": queue.task("a")["begun"],
         "crashes": "1 0",
-    }  # fmt: skip
+    }
     assert queue.outcome("a") == {"error": LEASE_LINE, "traceback": "", "attempt:1": f"{ENDED} lease w {LEASE_LINE}"}
     assert queue.events() == [f"reaped a due={ENDED}"]
     assert queue.totals()["reaped"] == 1
@@ -45,10 +53,18 @@ def test_a_claim_that_no_handler_began_gives_its_attempt_back(queue: Queue) -> N
 
     assert queue.places() == {"due": {"a": ENDED}}
     assert queue.task("a") == {
-        "type": "t", "payload": "{}", "retry": "fixed 700", "max_attempts": "1", "state": "scheduled",
-        "entry": "normal/gone", "due_at": str(NOW), "attempt": "0", "started_at": str(NOW), "worker": "w",
+        "type": "t",
+        "payload": "{}",
+        "retry": "fixed 700",
+        "max_attempts": "1",
+        "state": "scheduled",
+        "entry": "normal/gone",
+        "due_at": str(NOW),
+        "attempt": "0",
+        "started_at": str(NOW),
+        "worker": "w",
         "crashes": "0 1",
-    }  # fmt: skip
+    }
     assert queue.outcome("a") == {}
     assert queue.events() == [f"reaped a due={ENDED}"]
 

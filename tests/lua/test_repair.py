@@ -25,8 +25,18 @@ def test_what_is_well_is_left_alone(queue: Queue) -> None:
     before = lasting(queue)
     entry = "normal/" + queue.redis.xrange(queue.keys.ready)[0][0]
 
-    answers = mend(queue, ("task", "runs"), ("task", "ready"), ("task", "later"), ("task", "nobody"), ("entry", entry),
-                   ("entry", "normal/1-1"), ("pending", entry), ("key", "due:q"), ("key", "none"))  # fmt: skip
+    answers = mend(
+        queue,
+        ("task", "runs"),
+        ("task", "ready"),
+        ("task", "later"),
+        ("task", "nobody"),
+        ("entry", entry),
+        ("entry", "normal/1-1"),
+        ("pending", entry),
+        ("key", "due:q"),
+        ("key", "none"),
+    )
 
     assert answers == ["well"] * 9
     assert lasting(queue) == before
@@ -90,8 +100,10 @@ def test_an_impossible_lease_or_retention_is_cut(queue: Queue) -> None:
     assert mend(queue, ("task", "a"), ("task", "done"), ("task", "dead")) == ["running", "completed", "dead"]
 
     assert queue.places() == {
-        "running": {"a": NOW + HOUR}, "finished": {"done": NOW + KEEP_FINISHED}, "dead": {"dead": NOW + KEEP_DEAD},
-    }  # fmt: skip
+        "running": {"a": NOW + HOUR},
+        "finished": {"done": NOW + KEEP_FINISHED},
+        "dead": {"dead": NOW + KEEP_DEAD},
+    }
 
 
 def test_where_the_state_cannot_be_read_the_one_place_is_believed(queue: Queue) -> None:
@@ -293,8 +305,9 @@ def test_what_is_set_aside_is_told_once_and_counted(queue: Queue) -> None:
     mend(queue, *(("task", task_id) for task_id in ("two words", "ghost", "phantom")))
 
     assert [event for event in queue.events() if event.startswith("quarantined")] == [
-        "quarantined two words reason=bad id", "quarantined ghost reason=missing more=1",
-    ]  # fmt: skip
+        "quarantined two words reason=bad id",
+        "quarantined ghost reason=missing more=1",
+    ]
     assert queue.totals() == {"repaired": 3, "quarantined": 3}
 
 

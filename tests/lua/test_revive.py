@@ -23,8 +23,12 @@ def test_a_dead_task_is_scheduled_as_if_it_had_never_been_tried(queue: Queue) ->
 
     assert queue.places() == {"due": {"a": THEN}}
     assert queue.task("a") == SEED | {
-        "key": "k", "max_attempts": "1", "state": "scheduled", "attempt": "0", "due_at": str(NOW),
-    }  # fmt: skip
+        "key": "k",
+        "max_attempts": "1",
+        "state": "scheduled",
+        "attempt": "0",
+        "due_at": str(NOW),
+    }
     assert queue.outcome("a") == history
     assert queue.events()[-1] == "revived a"
     assert queue.totals()["revived"] == 1

@@ -48,9 +48,14 @@ def live(times: Timetable) -> None:
     for following in ("every", "=", "", str(NEXT), "none"):
         now = NOW + 1
         bad = decision(
-            times.queue, "bad", following, slots=[NOW], number=1,
-            rev=read.get("rev", ""), slot=read.get("slot", ""),
-        )  # fmt: skip
+            times.queue,
+            "bad",
+            following,
+            slots=[NOW],
+            number=1,
+            rev=read.get("rev", ""),
+            slot=read.get("slot", ""),
+        )
         answers = times.call("fire", *bad, *decision(times.queue, "s", NEXT, slots=[NOW]), now=now)
         assert len(answers) == 2
         look = times.looks().get("bad", NEVER)
@@ -60,9 +65,13 @@ def live(times: Timetable) -> None:
     times.call("show_schedules", "", 10)
     times.call("show_schedules", "", 10, "bad")
     for verb, *args in (
-        ("trigger", "bad", "allow_all", ""), ("trigger", "bad", "", "", NOW), ("pause_schedule", "bad", "x", 0),
-        ("resume_schedule", "bad"), ("pause_schedule", "bad", "x", NOW + 1), ("show_schedules", "", 10, "bad"),
-    ):  # fmt: skip
+        ("trigger", "bad", "allow_all", ""),
+        ("trigger", "bad", "", "", NOW),
+        ("pause_schedule", "bad", "x", 0),
+        ("resume_schedule", "bad"),
+        ("pause_schedule", "bad", "x", NOW + 1),
+        ("show_schedules", "", 10, "bad"),
+    ):
         times.call(verb, *args)
     assert times.put("bad") == ["updated", pytest.approx(1, abs=1e15)]
     assert times.call("drop_schedule", "bad") == ["dropped"]
@@ -79,10 +88,21 @@ def test_a_spec_that_is_none_holds_nobody_up(times: Timetable, spec: str) -> Non
 @pytest.mark.parametrize("value", NUMBERS, ids=range(len(NUMBERS)))
 def test_numbers_that_are_none_hold_nobody_up(times: Timetable, value: str) -> None:
     spoilt(
-        times, rev=value, slot=value, fired=value, missed=value, skipped=value, dropped=value, triggered=value,
-        backfills=value, backfilled=value, created_at=value, changed_at=value, resumed=value,
+        times,
+        rev=value,
+        slot=value,
+        fired=value,
+        missed=value,
+        skipped=value,
+        dropped=value,
+        triggered=value,
+        backfills=value,
+        backfilled=value,
+        created_at=value,
+        changed_at=value,
+        resumed=value,
         spec='{"cron":"* * * * *","max_runs":1000}',
-    )  # fmt: skip
+    )
 
     live(times)
 
@@ -129,9 +149,10 @@ def test_a_queue_that_is_none_is_the_default_one(times: Timetable, queue_name: s
 
 @pytest.mark.parametrize("name", ["open", "buffer", "recent"])
 @pytest.mark.parametrize(
-    "text", ["/ // /5 5/ a/b", "x" * 70_000, "x " * 50_000, "a/5 " * 50_000, "{}:*/1", "a:b/1 no\tname/2", "@/1 -/2"],
+    "text",
+    ["/ // /5 5/ a/b", "x" * 70_000, "x " * 50_000, "a/5 " * 50_000, "{}:*/1", "a:b/1 no\tname/2", "@/1 -/2"],
     ids=range(7),
-)  # fmt: skip
+)
 def test_lists_that_are_none_hold_nobody_up(times: Timetable, name: str, text: str) -> None:
     spoilt(times, **{name: text})
 
@@ -154,9 +175,13 @@ def test_only_what_a_producer_may_write_reaches_a_task(times: Timetable) -> None
     assert times.fire(NEXT, "bad", slots=[NOW]) == ["1"]
 
     assert times.queue.task(f"bad@{NOW}") == FIELDS | {
-        "created_at": str(NOW), "due_at": str(NOW), "state": "ready", "entry": "normal/1", "schedule": "bad",
+        "created_at": str(NOW),
+        "due_at": str(NOW),
+        "state": "ready",
+        "entry": "normal/1",
+        "schedule": "bad",
         "slot": str(NOW),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("value", ["x", "", "nan", "+x", "+-1", "inf"])
@@ -232,9 +257,11 @@ def test_a_schedule_in_no_set_and_one_that_is_nothing_but_a_member_are_found_and
     queue.redis.hset(queue.key("schedule:waits"), mapping={"ended": NOW, "buffer": f"{NOW}/{NOW}"})
     times.call("pause_schedule", "paused", "", 0)
     faults = {
-        "schedule:lost": "unscheduled", "schedule:ghost": "no_schedule", "schedule:asleep": "never_looked_at",
+        "schedule:lost": "unscheduled",
+        "schedule:ghost": "no_schedule",
+        "schedule:asleep": "never_looked_at",
         "schedule:waits": "never_looked_at",
-    }  # fmt: skip
+    }
 
     assert look(queue, *(f"schedule:{name}" for name in ("good", "over", "paused", "none"))) == {}
     assert look(queue, *faults) == faults
@@ -247,9 +274,11 @@ def test_a_schedule_in_no_set_and_one_that_is_nothing_but_a_member_are_found_and
     assert look(queue) == look(queue, *targets) == {}
     assert times.looks() == {"good": 0, "lost": 0, "asleep": 0, "waits": 0, "over": NEVER, "paused": NEVER}
     assert queue.events()[-4:] == [
-        "repaired schedule:lost kind=key now=scheduled", "repaired schedule:ghost kind=key now=dropped",
-        "repaired schedule:asleep kind=key now=scheduled", "repaired schedule:waits kind=key now=scheduled",
-    ]  # fmt: skip
+        "repaired schedule:lost kind=key now=scheduled",
+        "repaired schedule:ghost kind=key now=dropped",
+        "repaired schedule:asleep kind=key now=scheduled",
+        "repaired schedule:waits kind=key now=scheduled",
+    ]
 
 
 def test_a_member_that_is_no_name_is_mended_too(times: Timetable) -> None:

@@ -220,7 +220,7 @@ def test_one_that_has_ended_begins_again_with_other_times_only(times: Timetable)
         (["s", "", SPEC, "payload", "{}"], "type is required"),
         (["s", "", SPEC, "type", "t"], "payload is required"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_used_is_refused_and_nothing_is_written(queue: Queue, words: list[str], error: str) -> None:
     assert queue.refused("put_schedule", NOW, *words) == f"RS_INVALID 1 {error}"
 
@@ -231,8 +231,9 @@ def test_the_longest_id_and_spec_are_taken(times: Timetable) -> None:
 
     assert times.put("a" * 100, spec) == ["created", 1]
     assert times.put("b", {"every": [{"every": 1_000, "phase": 0}], "after_completion": 0, "max_runs": 1}) == [
-        "created", 1,
-    ]  # fmt: skip
+        "created",
+        1,
+    ]
 
 
 def test_due_schedules_are_told_with_all_their_fields_earliest_first(times: Timetable) -> None:
@@ -293,8 +294,10 @@ def test_a_pause_with_an_end_is_over_at_the_first_look_after_it(times: Timetable
     assert times.hash() == {"rev": "1", "slot": str(NOW + 2 * HOUR), "resumed": str(NOW + HOUR), "missed": "1"}
     assert times.looks() == {"s": NOW + 2 * HOUR}
     assert times.events()[1:] == [
-        "schedule_paused s reason=lunch", "schedule_resumed s", f"slot_missed s reason=paused 1 n=1 slot={NOW}",
-    ]  # fmt: skip
+        "schedule_paused s reason=lunch",
+        "schedule_resumed s",
+        f"slot_missed s reason=paused 1 n=1 slot={NOW}",
+    ]
 
 
 def test_a_pause_again_has_another_reason_and_end(times: Timetable) -> None:
@@ -373,9 +376,19 @@ def test_shown_schedules_have_their_fields_and_their_last_runs(times: Timetable)
     name, fields, runs = shown(one)
     assert (name, fields) == ("s", whole(times))
     assert runs == [
-        "5/6", "gone", "", "", f"{NOW}/{NOW}", "running", str(NOW + HOUR + 7), str(NOW),
-        f"{NOW + HOUR}/{NOW + HOUR}", "ready", "", str(NOW + HOUR),
-    ]  # fmt: skip
+        "5/6",
+        "gone",
+        "",
+        "",
+        f"{NOW}/{NOW}",
+        "running",
+        str(NOW + HOUR + 7),
+        str(NOW),
+        f"{NOW + HOUR}/{NOW + HOUR}",
+        "ready",
+        "",
+        str(NOW + HOUR),
+    ]
 
 
 def test_pages_of_schedules_come_in_the_order_in_which_they_are_looked_at(times: Timetable) -> None:

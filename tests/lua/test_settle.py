@@ -31,9 +31,15 @@ def test_a_completed_task_is_kept_for_an_hour_without_its_payload(queue: Queue) 
 
     assert queue.places() == {"finished": {"a": LATER + KEEP_FINISHED}}
     assert queue.task("a") == {
-        "type": "t", "request": "r1", "state": "completed", "due_at": str(NOW), "attempt": "1", "token": "1.*",
-        "started_at": str(NOW), "finished_at": str(LATER),
-    }  # fmt: skip
+        "type": "t",
+        "request": "r1",
+        "state": "completed",
+        "due_at": str(NOW),
+        "attempt": "1",
+        "token": "1.*",
+        "started_at": str(NOW),
+        "finished_at": str(LATER),
+    }
     assert queue.outcome("a") == {}
     assert queue.totals() == {"promoted": 1, "started": 1, "completed": 1}
     assert queue.events() == []
@@ -69,23 +75,26 @@ def test_a_retention_that_is_no_number_is_the_default(queue: Queue) -> None:
     assert queue.places() == {"finished": {"a": NOW + KEEP_FINISHED}}
 
 
-@pytest.mark.parametrize(("policy", "attempt", "low", "high"), [
-    ("fixed 700", 1, 700, 700),
-    ("fixed 700", 4, 700, 700),
-    ("fixed 0", 1, 0, 0),
-    ("list 10 200 3000", 1, 10, 10),
-    ("list 10 200 3000", 2, 200, 200),
-    ("list 10 200 3000", 4, 3_000, 3_000),
-    ("exponential 100 3 1000 0", 1, 100, 100),
-    ("exponential 100 3 1000 0", 3, 900, 900),
-    ("exponential 100 3 1000 0", 4, 1_000, 1_000),
-    ("exponential 1000 2 100000 0.25", 3, 3_000, 5_000),
-    ("exponential 1000 1 100000 1", 3, 0, 2_000),
-    ("exponential 1000 2 2000 0.5", 4, 1_000, 3_000),
-    ("exponential 0 10 0 0", 4, 0, 0),
-    (None, 1, 4_000, 6_000),
-    (None, 3, 16_000, 24_000),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("policy", "attempt", "low", "high"),
+    [
+        ("fixed 700", 1, 700, 700),
+        ("fixed 700", 4, 700, 700),
+        ("fixed 0", 1, 0, 0),
+        ("list 10 200 3000", 1, 10, 10),
+        ("list 10 200 3000", 2, 200, 200),
+        ("list 10 200 3000", 4, 3_000, 3_000),
+        ("exponential 100 3 1000 0", 1, 100, 100),
+        ("exponential 100 3 1000 0", 3, 900, 900),
+        ("exponential 100 3 1000 0", 4, 1_000, 1_000),
+        ("exponential 1000 2 100000 0.25", 3, 3_000, 5_000),
+        ("exponential 1000 1 100000 1", 3, 0, 2_000),
+        ("exponential 1000 2 2000 0.5", 4, 1_000, 3_000),
+        ("exponential 0 10 0 0", 4, 0, 0),
+        (None, 1, 4_000, 6_000),
+        (None, 3, 16_000, 24_000),
+    ],
+)
 def test_a_retry_waits_as_its_policy_says(queue: Queue, policy: str | None, attempt: int, low: int, high: int) -> None:
     fields = {"attempt": attempt - 1} | ({"retry": policy} if policy else {})
     started = queue.running("a", **fields)
@@ -97,8 +106,10 @@ def test_a_retry_waits_as_its_policy_says(queue: Queue, policy: str | None, atte
     assert low <= due - LATER <= high
     assert queue.task("a")["attempt"] == str(attempt)
     assert queue.outcome("a") == {
-        "error": "it broke", "traceback": "line 1", f"attempt:{attempt}": f"{LATER} retry w it broke",
-    }  # fmt: skip
+        "error": "it broke",
+        "traceback": "line 1",
+        f"attempt:{attempt}": f"{LATER} retry w it broke",
+    }
     assert queue.events() == [f"retried a due={due:.0f}"]
 
 
@@ -129,12 +140,27 @@ def test_a_delay_that_the_worker_gives_comes_before_the_policy(queue: Queue) -> 
     assert queue.task("a") == RAN | {"retry": "fixed 9", "state": "scheduled"}
 
 
-@pytest.mark.parametrize("policy", [
-    "sometimes", "fixed", "fixed x", "fixed -1", "fixed 1 2", "list", "list x", "exponential 1 2 3",
-    "exponential 1 11 9 0",
-    "exponential 1 2 9 2", "exponential 1 nan 9 0", "exponential 1 2 9 nan", "exponential 1 inf 9 0", "", " ",
-    "list " + "1 " * 1_000,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "sometimes",
+        "fixed",
+        "fixed x",
+        "fixed -1",
+        "fixed 1 2",
+        "list",
+        "list x",
+        "exponential 1 2 3",
+        "exponential 1 11 9 0",
+        "exponential 1 2 9 2",
+        "exponential 1 nan 9 0",
+        "exponential 1 2 9 nan",
+        "exponential 1 inf 9 0",
+        "",
+        " ",
+        "list " + "1 " * 1_000,
+    ],
+)
 def test_a_retry_policy_that_cannot_be_used_makes_a_failed_task_dead(queue: Queue, policy: str) -> None:
     started = queue.spoilt("a", retry=policy)
 
@@ -152,8 +178,11 @@ def test_a_failure_of_the_last_attempt_makes_the_task_dead(queue: Queue) -> None
 
     assert queue.places() == {"dead": {"a": LATER + KEEP_DEAD}}
     assert queue.task("a") == RAN | {
-        "max_attempts": "1", "state": "dead", "finished_at": str(LATER), "reason": "attempts",
-    }  # fmt: skip
+        "max_attempts": "1",
+        "state": "dead",
+        "finished_at": str(LATER),
+        "reason": "attempts",
+    }
     assert queue.outcome("a") == {"error": "it broke", "traceback": "line 1", "attempt:1": f"{LATER} retry w it broke"}
     assert queue.events() == ["dead a reason=attempts"]
     assert queue.totals()["dead"] == 1
@@ -223,8 +252,11 @@ def test_a_returned_task_is_ready_again_at_once_in_its_stream(queue: Queue, prio
 
     assert queue.places() == {"ready": {priority: ["a"]}}
     assert queue.task("a") == RAN | {
-        "priority": priority, "state": "ready", "entry": f"{priority}/1", "attempt": "0",
-    }  # fmt: skip
+        "priority": priority,
+        "state": "ready",
+        "entry": f"{priority}/1",
+        "attempt": "0",
+    }
     assert queue.totals()["returned"] == 1
     assert [(task.id, task.attempt) for task in queue.claim().tasks] == [("a", 1)]
 
@@ -254,8 +286,12 @@ def test_a_returned_task_that_was_asked_to_stop_is_cancelled_and_used_no_attempt
     assert queue.settle(started, "return", now=LATER) == "cancelled"
 
     assert queue.task("a") == RAN | {
-        "state": "cancelled", "attempt": "0", "reason": "paid", "cancel_requested": "paid", "finished_at": str(LATER),
-    }  # fmt: skip
+        "state": "cancelled",
+        "attempt": "0",
+        "reason": "paid",
+        "cancel_requested": "paid",
+        "finished_at": str(LATER),
+    }
 
 
 def test_a_task_without_a_handler_comes_back_after_5_10_20_40_and_60_seconds(queue: Queue) -> None:
@@ -303,11 +339,17 @@ def test_a_cancelled_task_keeps_the_reason_of_whoever_asked(queue: Queue) -> Non
     assert queue.task("b")["reason"] == "n" * 200
 
 
-@pytest.mark.parametrize(("outcome", "first", "word"), [
-    ("retry", 5, "cancelled"), ("snooze", 5, "cancelled"), ("return", "", "cancelled"), ("return", "unhandled",
-    "cancelled"),
-    ("complete", "", "completed"), ("dead", "bad", "dead"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("outcome", "first", "word"),
+    [
+        ("retry", 5, "cancelled"),
+        ("snooze", 5, "cancelled"),
+        ("return", "", "cancelled"),
+        ("return", "unhandled", "cancelled"),
+        ("complete", "", "completed"),
+        ("dead", "bad", "dead"),
+    ],
+)
 def test_a_task_that_was_asked_to_stop_does_not_run_again(queue: Queue, outcome: str, first: Any, word: str) -> None:
     started = queue.running("a")
     queue.send(protocol.cancel(queue.keys, ["a"], reason="paid"))
@@ -347,8 +389,12 @@ def test_a_claim_that_is_not_the_workers_any_more_answers_lost_and_writes_nothin
     assert new.token != old.token
 
     assert queue.settle(old, outcome, first) == "lost"
-    for bad in (msgspec.structs.replace(new, token=""), msgspec.structs.replace(new, token="1"),
-                msgspec.structs.replace(new, id="ghost"), msgspec.structs.replace(new, id="a b")):  # fmt: skip
+    for bad in (
+        msgspec.structs.replace(new, token=""),
+        msgspec.structs.replace(new, token="1"),
+        msgspec.structs.replace(new, id="ghost"),
+        msgspec.structs.replace(new, id="a b"),
+    ):
         assert queue.settle(bad, outcome, first) == "lost"
 
     assert queue.dump() == before
@@ -405,10 +451,18 @@ def test_a_thousand_claims_end_in_one_call(real_queue: Queue) -> None:
     assert len(real_queue.places()["finished"]) == 1_000
 
 
-@pytest.mark.parametrize("bad", [
-    [1, "a", "1.0", "finish", "", "", ""], [1, "a", "1.0", "", "", "", ""], [2, "a", "1.0", "complete", "", "", ""],
-    [0, "a", "1.0", "complete", "", "", ""], ["q", "a", "1.0", "complete", "", "", ""], [1, "a", "1.0", "complete"],
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [1, "a", "1.0", "finish", "", "", ""],
+        [1, "a", "1.0", "", "", "", ""],
+        [2, "a", "1.0", "complete", "", "", ""],
+        [0, "a", "1.0", "complete", "", "", ""],
+        ["q", "a", "1.0", "complete", "", "", ""],
+        [1, "a", "1.0", "complete"],
+    ],
+    ids=str,
+)
 def test_an_outcome_that_is_none_is_refused_before_anything_is_written(queue: Queue, bad: list[Any]) -> None:
     started = queue.running("a")
     good = [1, "a", started.token, "dead", "x", "", ""]

@@ -42,11 +42,15 @@ def test_a_dead_task_has_its_error_and_history(queue: Queue) -> None:
 
     assert view is not None and view.history is not None
     assert (view.state, view.reason, view.error, view.finished_at) == (
-        "dead", "rejected", "second  with spaces", instant(NOW + 5),
-    )  # fmt: skip
+        "dead",
+        "rejected",
+        "second  with spaces",
+        instant(NOW + 5),
+    )
     assert [(one.attempt, one.outcome, one.error, one.worker) for one in view.history] == [
-        (1, "retry", "first", "w"), (2, "dead", "second  with spaces", "w"),
-    ]  # fmt: skip
+        (1, "retry", "first", "w"),
+        (2, "dead", "second  with spaces", "w"),
+    ]
 
 
 def test_what_is_no_task_is_none_and_order_is_kept(queue: Queue) -> None:
@@ -70,10 +74,22 @@ def test_an_outcome_that_is_no_hash_is_left_out(queue: Queue) -> None:
     assert view is not None and view.history is None
 
 
-@pytest.mark.parametrize("fields", [
-    {"payload": b"\xff\xfe"}, {"payload": "{"}, {"attempt": "x"}, {"due_at": "1e400"}, {"created_at": "nan"},
-    {"expires_at": "9" * 30}, {"tags": "3"}, {"headers": "[1]"}, {"started_at": "-5"}, {"type": b"\xff"},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"payload": b"\xff\xfe"},
+        {"payload": "{"},
+        {"attempt": "x"},
+        {"due_at": "1e400"},
+        {"created_at": "nan"},
+        {"expires_at": "9" * 30},
+        {"tags": "3"},
+        {"headers": "[1]"},
+        {"started_at": "-5"},
+        {"type": b"\xff"},
+    ],
+    ids=str,
+)
 def test_garbage_is_shown_and_not_refused(queue: Queue, fields: dict[str, str]) -> None:
     queue.redis.hset(queue.keys.task("a"), mapping={"type": "t", "payload": "{}"} | fields)
 

@@ -57,8 +57,13 @@ BROKEN: dict[str, tuple[Callable[[Queue], None], set[str]]] = {
 def call(queue: Queue, verb: str, *args: Any, now: int = NOW) -> Any:
     """The reply of a verb, or its error; what takes no queue gets the key that it names."""
     first = (*scripts.header(verb).keys, "")[0]
-    keys = {"due": [queue.keys.due], "due...": [queue.keys.due], "fact": [queue.key("fact:paid:o")], "": [],
-            "answer": [queue.key("answer:k")]}.get(first, [queue.key(first)])  # fmt: skip
+    keys = {
+        "due": [queue.keys.due],
+        "due...": [queue.keys.due],
+        "fact": [queue.key("fact:paid:o")],
+        "": [],
+        "answer": [queue.key("answer:k")],
+    }.get(first, [queue.key(first)])
     words = [now, *args] if scripts.header(verb).args[:1] == ("now",) else list(args)
     return queue.run(verb, keys, words)
 
@@ -96,9 +101,13 @@ def seed(queue: Queue) -> None:
     for n in range(3):
         enqueue(f"d{n}", NOW + 10)
     enqueue("old", NOW + 8, expires_at=NOW + 9)
-    for task_id, test in (("skip", {"unless": {"fact": "is"}}), ("again", {"only_if": {"fact": "no"}, "otherwise":
-                          {"again": 5_000}}), ("digest", {"digest": {"key": "k"}}), ("line", {"fifo": True}),
-                          ("child", {"after": {"ids": ["parent"]}})):  # fmt: skip
+    for task_id, test in (
+        ("skip", {"unless": {"fact": "is"}}),
+        ("again", {"only_if": {"fact": "no"}, "otherwise": {"again": 5_000}}),
+        ("digest", {"digest": {"key": "k"}}),
+        ("line", {"fifo": True}),
+        ("child", {"after": {"ids": ["parent"]}}),
+    ):
         enqueue(task_id, NOW + 10, test, key="k")
     queue.redis.set(queue.key("fact:is"), 1)
     queue.redis.hset(queue.keys.task("bad"), mapping={"type": "t", "payload": "{}", "priority": "urgent"})

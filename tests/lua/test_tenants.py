@@ -113,8 +113,11 @@ def test_whichever_mover_looks_first_many_listeners_of_both_queues_are_told_once
     assert tenants.states(others(acting)) == {state}
     assert tenants.left() == 0
     word = "cancelled" if state == "cancelled" else "released"
-    told = [(fields["queue"], fields["id"]) for _, fields in tenants.queue.redis.xrange(tenants.queue.key("events"))
-            if fields["event"] == word]  # fmt: skip
+    told = [
+        (fields["queue"], fields["id"])
+        for _, fields in tenants.queue.redis.xrange(tenants.queue.key("events"))
+        if fields["event"] == word
+    ]
     assert sorted(told) == [(name, f"t{at:02}") for name in NAMES for at in range(EACH)]
 
 
@@ -140,8 +143,11 @@ def test_of_two_events_the_later_one_counts_for_who_came_in_between(tenants: Ten
 
     tenants.attend("r", now=NOW + 8_000)
 
-    cancelled = {task_id for task_id in ("t00", "t01", "u00", "v00")
-                 if tenants.queue.other("r").task(task_id).get("state") == "cancelled"}  # fmt: skip
+    cancelled = {
+        task_id
+        for task_id in ("t00", "t01", "u00", "v00")
+        if tenants.queue.other("r").task(task_id).get("state") == "cancelled"
+    }
     assert cancelled == {"t00", "t01", "u00"}
 
 
@@ -177,5 +183,6 @@ def test_a_rule_makes_its_task_in_a_queue_that_only_another_user_may_write(tenan
         payloads = [tenants.queue.other(name).task(f"{name}{number}:e1")["payload"] for number in range(3)]
         assert payloads == ['{"data":1}'] * 3
     assert tenants.left() == 0
-    assert not any(fields["event"] == "rule_failed" for _, fields in
-                   tenants.queue.redis.xrange(tenants.queue.key("events")))  # fmt: skip
+    assert not any(
+        fields["event"] == "rule_failed" for _, fields in tenants.queue.redis.xrange(tenants.queue.key("events"))
+    )

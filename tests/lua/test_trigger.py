@@ -20,12 +20,24 @@ def test_a_trigger_runs_the_task_now_and_leaves_the_slot(times: Timetable) -> No
     assert times.call("trigger", "s", "", "") == ["done", 1, f"s@t{NOW}"]
 
     assert times.queue.task(f"s@t{NOW}") == {
-        "type": "t", "payload": "{}", "key": "k", "expires_at": str(NOW + 500), "created_at": str(NOW),
-        "due_at": str(NOW), "state": "ready", "entry": "normal/1", "schedule": "s", "slot": f"t{NOW}",
-    }  # fmt: skip
+        "type": "t",
+        "payload": "{}",
+        "key": "k",
+        "expires_at": str(NOW + 500),
+        "created_at": str(NOW),
+        "due_at": str(NOW),
+        "state": "ready",
+        "entry": "normal/1",
+        "schedule": "s",
+        "slot": f"t{NOW}",
+    }
     assert times.hash("s", "task:key", "task:expires_at") == {
-        "rev": "1", "slot": str(SECOND), "triggered": "1", "open": f"t{NOW}", "recent": f"t{NOW}/{NOW}",
-    }  # fmt: skip
+        "rev": "1",
+        "slot": str(SECOND),
+        "triggered": "1",
+        "open": f"t{NOW}",
+        "recent": f"t{NOW}/{NOW}",
+    }
     assert times.looks() == {"s": SECOND}
     assert times.queue.totals() == {"enqueued": 1}
     assert times.redis.smembers(times.queue.key("queues")) == {"q"}
@@ -142,17 +154,26 @@ def test_a_backfill_runs_slots_of_the_past_once_more(times: Timetable) -> None:
     slots = [NOW - HOUR, NOW]
 
     assert times.call("trigger", "s", "", "", *slots, now=NOW + 1) == [
-        "done", 2, f"s@{NOW - HOUR}.b1", f"s@{NOW}.b1",
-    ]  # fmt: skip
+        "done",
+        2,
+        f"s@{NOW - HOUR}.b1",
+        f"s@{NOW}.b1",
+    ]
 
     task = times.queue.task(f"s@{NOW - HOUR}.b1")
     assert (task["slot"], task["due_at"], task["expires_at"]) == (
-        f"{NOW - HOUR}.b1", str(NOW - HOUR), str(NOW + 1 + 2 * HOUR),
-    )  # fmt: skip
+        f"{NOW - HOUR}.b1",
+        str(NOW - HOUR),
+        str(NOW + 1 + 2 * HOUR),
+    )
     assert times.hash("s", "recent", "task:expires_at") == {
-        "rev": "1", "slot": str(SECOND), "fired": "1", "backfills": "1", "backfilled": "2",
+        "rev": "1",
+        "slot": str(SECOND),
+        "fired": "1",
+        "backfills": "1",
+        "backfilled": "2",
         "open": f"{NOW} {NOW - HOUR}.b1 {NOW}.b1",
-    }  # fmt: skip
+    }
     assert times.queue.totals() == {"enqueued": 3}
 
     assert times.call("trigger", "s", "", "", NOW, now=NOW + 2) == ["done", 1, f"s@{NOW}.b2"]

@@ -36,10 +36,19 @@ def test_fields_of_a_scheduled_task_change_and_nothing_else_does(queue: Queue) -
 
 def test_an_empty_value_takes_a_field_back_to_its_default(queue: Queue) -> None:
     fields = {
-        "priority": "low", "max_attempts": "9", "retry": "fixed 1", "timeout_ms": "9", "expires_at": str(NOW + 9),
+        "priority": "low",
+        "max_attempts": "9",
+        "retry": "fixed 1",
+        "timeout_ms": "9",
+        "expires_at": str(NOW + 9),
         "key": "k",
-        "tags": "[]", "headers": "{}", "traceparent": "x", "retention_ms": "9", "keep": "1", "content_type": "x",
-    }  # fmt: skip
+        "tags": "[]",
+        "headers": "{}",
+        "traceparent": "x",
+        "retention_ms": "9",
+        "keep": "1",
+        "content_type": "x",
+    }
     queue.seed("a", due=NOW + 5, **fields)
 
     assert update(queue, ["a"], **dict.fromkeys(fields, "")) == ["updated"]
@@ -114,29 +123,37 @@ def test_what_runs_has_finished_or_is_no_task_is_left_alone(queue: Queue) -> Non
     before = queue.dump()
 
     assert update(queue, ["runs", "done", "string", "nobody", "a b", ""], payload="1") == [
-        "running", "finished", "missing", "missing", "missing", "missing",
-    ]  # fmt: skip
+        "running",
+        "finished",
+        "missing",
+        "missing",
+        "missing",
+        "missing",
+    ]
 
     assert queue.dump() == before
     assert queue.places()["running"] == {"runs": NOW + LEASE}
 
 
-@pytest.mark.parametrize(("field", "value", "why"), [
-    ("request", "r", "request cannot be changed"),
-    ("request", "", "request cannot be changed"),
-    ("type", "", "type must be"),
-    ("type", "no good", "type must be"),
-    ("priority", "urgent", "priority must be"),
-    ("max_attempts", "0", "max_attempts is no number"),
-    ("timeout_ms", "x", "timeout_ms is no number"),
-    ("retry", "sometimes", "retry is no policy"),
-    ("retry", "exponential 1 nan 2 0", "retry is no policy"),
-    ("expires_at", "0", "expires_at must be"),
-    ("key", "k" * 129, "key is too long"),
-    ("state", "ready", "fields hold one that is unknown"),
-    ("state", "", "fields hold one that is unknown"),
-    ("color", "", "fields hold one that is unknown"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("request", "r", "request cannot be changed"),
+        ("request", "", "request cannot be changed"),
+        ("type", "", "type must be"),
+        ("type", "no good", "type must be"),
+        ("priority", "urgent", "priority must be"),
+        ("max_attempts", "0", "max_attempts is no number"),
+        ("timeout_ms", "x", "timeout_ms is no number"),
+        ("retry", "sometimes", "retry is no policy"),
+        ("retry", "exponential 1 nan 2 0", "retry is no policy"),
+        ("expires_at", "0", "expires_at must be"),
+        ("key", "k" * 129, "key is too long"),
+        ("state", "ready", "fields hold one that is unknown"),
+        ("state", "", "fields hold one that is unknown"),
+        ("color", "", "fields hold one that is unknown"),
+    ],
+)
 def test_a_field_that_cannot_be_used_is_named_and_nothing_is_written(
     queue: Queue, field: str, value: str, why: str
 ) -> None:

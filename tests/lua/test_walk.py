@@ -31,10 +31,12 @@ class Walk:
     def enqueue(self) -> None:
         """Create, repeat or clash."""
         fields = {
-            "priority": self.random.choice(("high", "normal", "low")), "max_attempts": self.random.choice((1, 2, 5)),
-            "retention_ms": self.random.choice((0, 5_000, DAY)), "payload": self.random.choice(("1", "2")),
+            "priority": self.random.choice(("high", "normal", "low")),
+            "max_attempts": self.random.choice((1, 2, 5)),
+            "retention_ms": self.random.choice((0, 5_000, DAY)),
+            "payload": self.random.choice(("1", "2")),
             "retry": self.random.choice(("fixed 0", "fixed 9000", "list 1 2", "exponential 1 2 9 0.5")),
-        }  # fmt: skip
+        }
         if self.random.random() < 0.2:
             fields["expires_at"] = f"+{self.random.choice((0, 1, 9_000))}"
         due = self.random.choice((0, "+0", "+5000", "+60000"))
@@ -57,9 +59,17 @@ class Walk:
 
     def settle(self) -> None:
         """End claims, stale ones and some twice."""
-        outcomes = [("complete", ""), ("complete", "1"), ("retry", ""), ("retry", 5_000), ("snooze", 1_000),
-        ("return", ""),
-                    ("return", "unhandled"), ("dead", "x"), ("cancelled", "")]  # fmt: skip
+        outcomes = [
+            ("complete", ""),
+            ("complete", "1"),
+            ("retry", ""),
+            ("retry", 5_000),
+            ("snooze", 1_000),
+            ("return", ""),
+            ("return", "unhandled"),
+            ("dead", "x"),
+            ("cancelled", ""),
+        ]
         ends = []
         for started in self.random.choices(self.claims, k=3) if self.claims else []:
             outcome, first = self.random.choice(outcomes)
@@ -116,10 +126,18 @@ class Walk:
 def test_every_task_stays_in_exactly_one_place(queue: Queue, seed: int) -> None:
     walk = Walk(queue, seed)
     steps = [walk.enqueue, walk.promote, walk.claim, walk.settle] * 3 + [
-        walk.renew, walk.cancel, walk.reschedule, walk.update, walk.revive, walk.progress, walk.pass_time,
+        walk.renew,
+        walk.cancel,
+        walk.reschedule,
+        walk.update,
+        walk.revive,
+        walk.progress,
         walk.pass_time,
-        walk.reap, walk.sweep, walk.leave,
-    ]  # fmt: skip
+        walk.pass_time,
+        walk.reap,
+        walk.sweep,
+        walk.leave,
+    ]
 
     for _ in range(STEPS):
         walk.random.choice(steps)()  # each checks the namespace when it is done

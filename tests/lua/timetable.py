@@ -24,9 +24,18 @@ def plain(reply: Any) -> Any:
 
 
 def decision(
-    queue: Queue, schedule_id: str = "s", following: Any = "=", *, due: Any = "", missed: Any = 0, why: str = "",
-    slots: Sequence[Any] = (), number: Any = 1, rev: str | None = None, slot: str | None = None,
-) -> list[Any]:  # fmt: skip
+    queue: Queue,
+    schedule_id: str = "s",
+    following: Any = "=",
+    *,
+    due: Any = "",
+    missed: Any = 0,
+    why: str = "",
+    slots: Sequence[Any] = (),
+    number: Any = 1,
+    rev: str | None = None,
+    slot: str | None = None,
+) -> list[Any]:
     """The words of one decision about a schedule as it is now; a slot is due at its time, or (slot, due)."""
     read = queue.redis.hmget(queue.key(f"schedule:{schedule_id}"), "rev", "slot") if rev is None or slot is None else []
     pairs = [word for one in slots for word in (one if isinstance(one, tuple) else (one, one))]

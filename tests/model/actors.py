@@ -108,10 +108,11 @@ class Operator(Actor):
         if kind == 3:
             return protocol.revive(keys, self.some_ids(), delay=rng.choice(DELAYS))
         return protocol.update(
-            keys, self.some_ids(),
+            keys,
+            self.some_ids(),
             rng.choice(_CHANGES),
             max_payload=1_000,
-        )  # fmt: skip
+        )
 
 
 class Mover(Actor):

@@ -133,8 +133,9 @@ def _loaded(port: int) -> Line:
 def check(session: Session, cut: int, folder: Path) -> None:
     """Start a server on a file of this length; compare, check and drain. Raises Violation."""
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(session.folder / "appendonlydir", folder / "appendonlydir",
-                    ignore=shutil.ignore_patterns("*.incr.aof"))  # fmt: skip
+    shutil.copytree(
+        session.folder / "appendonlydir", folder / "appendonlydir", ignore=shutil.ignore_patterns("*.incr.aof")
+    )
     with open(session.incremental, "rb") as recorded:
         (folder / "appendonlydir" / session.incremental.name).write_bytes(recorded.read(cut))
     server = RedisServer(find_server_binary()[0], folder, *_SERVER[2:], "--appendfsync", "no")
@@ -145,9 +146,11 @@ def check(session: Session, cut: int, folder: Path) -> None:
         if expected is None:
             return
         found = whole(line, run.cell.tag, PASSING)
-        other = [f"{key} is {found.get(key)}, was {expected.state.get(key)}"
-                 for key in sorted(found.keys() | expected.state.keys())
-                 if found.get(key) != expected.state.get(key)]  # fmt: skip
+        other = [
+            f"{key} is {found.get(key)}, was {expected.state.get(key)}"
+            for key in sorted(found.keys() | expected.state.keys())
+            if found.get(key) != expected.state.get(key)
+        ]
         if other:
             raise Violation("; ".join(other))
         run.oracle.loose = set(session.oracle.loose)

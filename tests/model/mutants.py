@@ -77,10 +77,9 @@ def _pytest(files: list[Path], *arguments: str) -> str:
         return ""  # pytest would take every test there is
     first = _First()
     code = pytest.main(
-        ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments,
-         *map(str, files)],
+        ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments, *map(str, files)],
         plugins=[first],
-    )  # fmt: skip
+    )
     return first.failed or (f"pytest ended with {code}" if code not in (0, 5) else "")
 
 
@@ -270,8 +269,11 @@ def table(found: dict[str, dict[str, str]]) -> str:
             survivors.append(f"- `{name}` ({verdict}): {reason}")
         for row in (file, "all", f"rule {rule}"):
             rows[row][verdict] += 1
-    lines = ["<!-- mutants -->", "| of | mutants | caught | equivalent | survived | caught of the others |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "<!-- mutants -->",
+        "| of | mutants | caught | equivalent | survived | caught of the others |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in ("all", *sorted(name for name in rows if name != "all")):
         count = rows[row]
         real = count["caught"] + count["survived"]

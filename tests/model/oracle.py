@@ -212,8 +212,12 @@ class Oracle:
                 _require(task in self.loose and is_.get("reason") == "malformed", f"{task} is dead: {is_}")
         moved = sum(reply[2::3])
         if moved < min(int(call.args[1]), 500):
-            left = {(queue, member) for queue in queues for member, score in new.places.get((queue, "due"), {}).items()
-                    if score <= now and (queue, member) in new.tasks and (queue, member) not in self.loose}  # fmt: skip
+            left = {
+                (queue, member)
+                for queue in queues
+                for member, score in new.places.get((queue, "due"), {}).items()
+                if score <= now and (queue, member) in new.tasks and (queue, member) not in self.loose
+            }
             looked = sum(
                 score > now and old.places.get((queue, "due"), {}).get(member, NEVER) <= now
                 for queue in queues
@@ -257,9 +261,14 @@ class Oracle:
             _require(is_running.get("state") == "running" and is_running.get("token") == token, f"{task} was answered")
         if fresh:
             _require(fresh == answered, f"started {fresh} and answered {answered}")
-        earlier = {task: fields["token"] for task, fields in old.tasks.items() if task[0] in queues
-                   and fields.get("state") == "running" and fields.get("token", "").endswith("." + nonce)
-                   and _number(fields, "expires_at", NEVER) > now}  # fmt: skip
+        earlier = {
+            task: fields["token"]
+            for task, fields in old.tasks.items()
+            if task[0] in queues
+            and fields.get("state") == "running"
+            and fields.get("token", "").endswith("." + nonce)
+            and _number(fields, "expires_at", NEVER) > now
+        }
         repeated = bool(earlier) and f"claimed:{consumer}" in old.others and not self.halted
         _require(not repeated or answered == earlier, f"claim of {nonce} answered {answered}, before {earlier}")
         repeated = any(nonce in token for tokens in self.ledger.started.values() for token in tokens) and not fresh

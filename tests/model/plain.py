@@ -83,8 +83,9 @@ def _streams(raw: Raw, queue: str, entries: dict[str, str]) -> Broken:
 def _task(raw: Raw, queue: str, task_id: str, scores: dict[str, float], entries: dict[str, str]) -> set[str]:
     key = f"task:{queue}:{task_id}"
     kind = raw.types.get(key) if ID.fullmatch(task_id) else None
-    aside = any(f"{why}:{task_id}" in raw.zset("quarantine", queue) for why in
-                ("missing", "wrong type", "bad id", "bad time"))
+    aside = any(
+        f"{why}:{task_id}" in raw.zset("quarantine", queue) for why in ("missing", "wrong type", "bad id", "bad time")
+    )
     if not ID.fullmatch(task_id):
         return {"bad_id"} if scores else set()
     if kind is None:
@@ -116,11 +117,14 @@ def _task(raw: Raw, queue: str, task_id: str, scores: dict[str, float], entries:
             rules.add("lease")
     elif state in ("scheduled", "ready", "held"):
         usable = (
-            NAME.fullmatch(task.get("type", "")) and "payload" in task and attempt is not None and most is not None
+            NAME.fullmatch(task.get("type", ""))
+            and "payload" in task
+            and attempt is not None
+            and most is not None
             and _whole(task.get("timeout_ms", "1"), 1, 86_400_000)
             and _whole(task.get("expires_at", "100000000000"), 10**11, 4 * 10**12)
             and (state == "ready" or task.get("priority", "normal") in ("high", "normal", "low"))
-        )  # fmt: skip
+        )
         if not usable:
             rules.add("malformed")
         elif attempt is not None and most is not None and attempt > most:

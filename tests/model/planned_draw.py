@@ -37,12 +37,30 @@ class Theme:
 _SHORT = (0, 1, 100, 500, 1_000, 2_000, 6_000)
 THEMES = (
     Theme(),
-    Theme(("digest",) * 6 + ("cancel_on", "test", "test", "test", "unique", "hold"), (0, 1, 100, 500, 1_000, 2_000),
-          0.05, 3, 0.2, ("d1",), 2, 3, 12, 0.2),
+    Theme(
+        ("digest",) * 6 + ("cancel_on", "test", "test", "test", "unique", "hold"),
+        (0, 1, 100, 500, 1_000, 2_000),
+        0.05,
+        3,
+        0.2,
+        ("d1",),
+        2,
+        3,
+        12,
+        0.2,
+    ),
     Theme(("unique",) * 5 + ("fifo", "fifo", "test", "none", "hold"), _SHORT, 0.1, pauses=0.3),
     Theme(("after", "after", "cancel_on", "unique", "hold", "none", "none"), _SHORT, 0.5, 5, pauses=0.3),
-    Theme(("none", "none", "digest", "digest", "test", "fifo"), (0, 1_000, 5_000, 6_000), 0.1, 3, 0.4, ("d1",), 3,
-          pauses=0.2),
+    Theme(
+        ("none", "none", "digest", "digest", "test", "fifo"),
+        (0, 1_000, 5_000, 6_000),
+        0.1,
+        3,
+        0.4,
+        ("d1",),
+        3,
+        pauses=0.2,
+    ),
 )
 
 
@@ -133,9 +151,7 @@ def after(rng: random.Random, parents: Sequence[str]) -> Holds:
     return {"after": {"ids": list(parents), "on": on, "otherwise": otherwise}}
 
 
-def some_conditions(
-    rng: random.Random, theme: Theme, task_id: str, there: Sequence[str], most: int = 3
-) -> Holds:  # fmt: skip
+def some_conditions(rng: random.Random, theme: Theme, task_id: str, there: Sequence[str], most: int = 3) -> Holds:
     """Conditions of up to so many kinds that go together."""
     made: Holds = {}
     for kind in rng.sample(theme.kinds, rng.randint(1, most)):

@@ -32,11 +32,19 @@ class Makers(Promises):
         key = rng.choice(KEYS) if conditions.get("fifo") or rng.random() < 0.2 else None
         when = {"due": self.now + wait} if rng.random() < 0.3 else {"delay": wait}
         return Task(
-            type=rng.choice(("t", "u")), payload={"n": self.number}, queue="q", id=task_id, key=key,
-            conditions=conditions or None, **when, max_attempts=rng.choice((1, 2, 3)), retry=[700],
-            request=f"r{self.number}", expires_in=rng.choice((None, None, None, 20_000)),
+            type=rng.choice(("t", "u")),
+            payload={"n": self.number},
+            queue="q",
+            id=task_id,
+            key=key,
+            conditions=conditions or None,
+            **when,
+            max_attempts=rng.choice((1, 2, 3)),
+            retry=[700],
+            request=f"r{self.number}",
+            expires_in=rng.choice((None, None, None, 20_000)),
             retention=rng.choice((None, None, 0)),
-        )  # fmt: skip
+        )
 
     def _fresh_id(self, states: dict[str, str]) -> str:
         """Of a task that was never there, or of one that is gone."""

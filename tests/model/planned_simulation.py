@@ -88,8 +88,10 @@ class World(Makers):
 
     def look(self) -> None:
         """What is told of one task, of its parents and of what is paused is what is so."""
-        found = {f"type:{one.type}" if one.type else f"key:{one.key}" if one.key else "queue"
-                 for one in self.send(protocol.paused([self.keys]))[0]}  # fmt: skip
+        found = {
+            f"type:{one.type}" if one.type else f"key:{one.key}" if one.key else "queue"
+            for one in self.send(protocol.paused([self.keys]))[0]
+        }
         if found != self.stopped:
             raise Violation(f"told to be paused: {found}, not {self.stopped}")
         if self.tasks:
@@ -276,10 +278,21 @@ class World(Makers):
         """All steps, then everything ends and is swept; the number of starts."""
         self.begin()
         facts = self.theme.facts
-        acts = [(self.submit, self.theme.submits), (self.emit, 2 * facts), (self.unset, facts), (self.confirm, 2),
-                (self.pause, self.theme.pauses), (self.cancel, 1), (self.rule, 1), (self.look, 2), (self.follow, 1),
-                (self.change, 2),
-                (self.care, self.theme.care), (self.move, 10), (self.work, 8)]  # fmt: skip
+        acts = [
+            (self.submit, self.theme.submits),
+            (self.emit, 2 * facts),
+            (self.unset, facts),
+            (self.confirm, 2),
+            (self.pause, self.theme.pauses),
+            (self.cancel, 1),
+            (self.rule, 1),
+            (self.look, 2),
+            (self.follow, 1),
+            (self.change, 2),
+            (self.care, self.theme.care),
+            (self.move, 10),
+            (self.work, 8),
+        ]
         for self.step in range(1, STEPS + 1):
             self.now += self.rng.choice(self.theme.ticks) if self.rng.random() < 0.4 else 0
             act = self.rng.choices([one for one, _ in acts], [weight for _, weight in acts])[0]

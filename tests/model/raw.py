@@ -49,9 +49,10 @@ class Raw:
         seconds, micros = connection.time()
         self.now = seconds * 1_000 + micros // 1_000
         self.queues = {
-            name.split(":")[1] for name in self.types if name.split(":")[0] in (*FOR_EVER, "quarantine", "task")
-            and name.count(":") >= 1
-        }  # fmt: skip
+            name.split(":")[1]
+            for name in self.types
+            if name.split(":")[0] in (*FOR_EVER, "quarantine", "task") and name.count(":") >= 1
+        }
 
     def zset(self, place: str, queue: str) -> dict[str, float]:
         """Members and scores; nothing where the key is missing or no zset."""

@@ -129,9 +129,13 @@ class Run:
             catch_up = rng.choice(("none", "latest", "all"))
             window = rng.choice((0, "10s", "5m", LONG)) if catch_up != "all" else LONG
             schedule = Schedule(
-                id=f"s{number}", task=TaskTemplate(type="t", payload={"n": number}), overlap=overlap,  # type: ignore[arg-type]
-                catch_up=catch_up, catch_up_window=window, **given,
-            )  # fmt: skip
+                id=f"s{number}",
+                task=TaskTemplate(type="t", payload={"n": number}),
+                overlap=overlap,  # type: ignore[arg-type]
+                catch_up=catch_up,
+                catch_up_window=window,
+                **given,
+            )
             self._put(schedule)
             if number % 7 == 6:
                 self.changed[schedule.id] = [Plan(schedule)]

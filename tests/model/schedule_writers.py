@@ -176,8 +176,17 @@ class Run:
     def run(self, acts: int = 30) -> None:
         self.put()
         for self.acts in range(acts):
-            kinds = (self.go, self.nobody, self.put, self.patch, self.describe, self.calendar, self.halt, self.drop,
-                     self.look)  # fmt: skip
+            kinds = (
+                self.go,
+                self.nobody,
+                self.put,
+                self.patch,
+                self.describe,
+                self.calendar,
+                self.halt,
+                self.drop,
+                self.look,
+            )
             kind = self.rng.choices(kinds, (8, 6, 3, 3, 3, 3, 3, 0.5, 3))[0]
             self.tell(kind.__name__)
             kind()
@@ -329,8 +338,9 @@ class Run:
 def same_times(one: Schedule, other: Schedule) -> bool:
     """Whether two definitions name the same slots."""
     names = ("every", "cron", "time_zone", "exclude", "jitter")
-    first, second = (Schedule(id="s", task=one.task, **{name: getattr(given, name) for name in names})
-                     for given in (one, other))  # fmt: skip
+    first, second = (
+        Schedule(id="s", task=one.task, **{name: getattr(given, name) for name in names}) for given in (one, other)
+    )
     return spec_text(first) == spec_text(second)
 
 

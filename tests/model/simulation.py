@@ -257,8 +257,11 @@ class Run:
             if not self._send("drain", protocol.sweep(queues, limit=500)).more:
                 break
         self.state = self._look()
-        left = [key for key in self.state.others if key.partition(":")[0] not in
-                ("meta", "queues", "stats", "events", "claimed", "mover", "sweeps")]  # fmt: skip
+        left = [
+            key
+            for key in self.state.others
+            if key.partition(":")[0] not in ("meta", "queues", "stats", "events", "claimed", "mover", "sweeps")
+        ]
         kept = {task for task in self.state.tasks if task not in self.oracle.loose | self.oracle.unwritten}
         if left or kept:
             raise Violation(f"left behind: {left} {kept}")

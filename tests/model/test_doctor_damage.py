@@ -90,9 +90,22 @@ class Damage:
             for number, priority in enumerate(("high", "normal", "normal", "low")):
                 self._add(queue, f"ready{number}", now, priority=priority)
             queue.seed("raw", due=now + HOUR)
-            self.live |= {(queue.name, task_id) for task_id in
-                          ("run1", "run2", "back", "later0", "later1", "later2", "ready0", "ready1", "ready2", "ready3",
-                           "raw")}  # fmt: skip
+            self.live |= {
+                (queue.name, task_id)
+                for task_id in (
+                    "run1",
+                    "run2",
+                    "back",
+                    "later0",
+                    "later1",
+                    "later2",
+                    "ready0",
+                    "ready1",
+                    "ready2",
+                    "ready3",
+                    "raw",
+                )
+            }
             self._populate_ties(queue)
 
     def _populate_ties(self, queue: Queue) -> None:
@@ -118,10 +131,27 @@ class Damage:
 
     def strike(self) -> None:
         """One to three acts."""
-        acts = [self.delete, self.rename, self.retype, self.drop_field, self.drop_field, self.change_field,
-                self.change_field, self.shift, self.shift, self.add_member, self.add_entry, self.remove_member,
-                self.remove_entry, self.expire, self.groups, self.delete_tie, self.untie, self.untie,
-                self.tie]  # fmt: skip
+        acts = [
+            self.delete,
+            self.rename,
+            self.retype,
+            self.drop_field,
+            self.drop_field,
+            self.change_field,
+            self.change_field,
+            self.shift,
+            self.shift,
+            self.add_member,
+            self.add_entry,
+            self.remove_member,
+            self.remove_entry,
+            self.expire,
+            self.groups,
+            self.delete_tie,
+            self.untie,
+            self.untie,
+            self.tie,
+        ]
         for _ in range(self.random.randint(1, 3)):
             self.random.choice(acts)()
 
@@ -211,8 +241,9 @@ class Damage:
             return
         member = self.random.choice(self.redis.zrange(self.queue.key(name), 0, -1))
         now = self.queue.now
-        score = self.random.choice((now // 1_000, now * 1_000, -5, 0, now + 1_000, now + 2 * HOUR, FAR - 7 * HOUR,
-                                    "inf", "-inf", now + 0.5))  # fmt: skip
+        score = self.random.choice(
+            (now // 1_000, now * 1_000, -5, 0, now + 1_000, now + 2 * HOUR, FAR - 7 * HOUR, "inf", "-inf", now + 0.5)
+        )
         self._note("score", name, member, score)
         self._spoil(name.split(":")[1], member)
         self.redis.zadd(self.queue.key(name), {member: score})
@@ -257,8 +288,14 @@ class Damage:
     def tie(self) -> None:
         """A member more, or the name of somebody who is not there."""
         kind = self.random.choice(("line", "agenda", "cursors", "digest", "unique", "children", "parents", "stopped"))
-        name = {"agenda": "agenda", "cursors": "cursors", "line": "line:q:k", "digest": "digest:q:d",
-                "unique": "unique:q:u", "stopped": "stopped:q:type:p"}.get(kind, f"{kind}:q:nobody")  # fmt: skip
+        name = {
+            "agenda": "agenda",
+            "cursors": "cursors",
+            "line": "line:q:k",
+            "digest": "digest:q:d",
+            "unique": "unique:q:u",
+            "stopped": "stopped:q:type:p",
+        }.get(kind, f"{kind}:q:nobody")
         wanted = TIES[kind]
         if self.redis.type(self.queue.key(name)) not in (wanted, "none"):
             return

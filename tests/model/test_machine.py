@@ -86,16 +86,27 @@ class Verbs(RuleBasedStateMachine):
         self.now += milliseconds
 
     @rule(
-        queue=queues, task_id=ids, delay=delays, most=st.integers(1, 3), payload=st.integers(0, 1),
-        priority=st.sampled_from(("high", "normal", "low")), expires_in=st.sampled_from((None, 500, 60_000)),
+        queue=queues,
+        task_id=ids,
+        delay=delays,
+        most=st.integers(1, 3),
+        payload=st.integers(0, 1),
+        priority=st.sampled_from(("high", "normal", "low")),
+        expires_in=st.sampled_from((None, 500, 60_000)),
         retention=st.sampled_from((None, 0)),
-    )  # fmt: skip
+    )
     def enqueue(self, queue: str, task_id: str, payload: int, most: int, retention: Any, **options: Any) -> None:
         """One task, with an id that may be known."""
         task = Task(
-            type="t", payload=payload, queue=queue, id=task_id, max_attempts=most, retention=retention,
-            retry=Fixed(500), **options,
-        )  # fmt: skip
+            type="t",
+            payload=payload,
+            queue=queue,
+            id=task_id,
+            max_attempts=most,
+            retention=retention,
+            retry=Fixed(500),
+            **options,
+        )
         (answer,) = self.client.enqueue_many([task])
         shown = self.client.show(task_id, queue=queue)[task_id]
         if answer.status == "conflict":
@@ -159,8 +170,9 @@ class Verbs(RuleBasedStateMachine):
 
     @rule(
         outcome=st.sampled_from(("complete", "retry", "snooze", "return", "dead", "cancelled")),
-        at=st.integers(0, 9), wait=st.booleans(),
-    )  # fmt: skip
+        at=st.integers(0, 9),
+        wait=st.booleans(),
+    )
     def settle(self, outcome: str, at: int, wait: bool) -> None:
         """One run ends, perhaps one whose lease is over."""
         if self.running:
@@ -229,7 +241,11 @@ def test_every_sequence_of_verbs_keeps_the_promises(machine: type[Verbs]) -> Non
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, database=None, derandomize=EXAMPLES == 40,
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            derandomize=EXAMPLES == 40,
             suppress_health_check=list(HealthCheck),
         ),
-    )  # fmt: skip
+    )

@@ -119,9 +119,13 @@ def test_any_order_of_calls_keeps_what_conditions_promise(valkey_server: Embedde
     build = Build.load(line, "plannedmachine")
     machine = type("Machine", (Planned,), {"line": line, "text": text, "build": build})
     options = settings(
-        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, database=None, derandomize=EXAMPLES == 15,
+        max_examples=EXAMPLES,
+        stateful_step_count=STEPS,
+        deadline=None,
+        database=None,
+        derandomize=EXAMPLES == 15,
         suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    )
 
     run_state_machine_as_test(machine, settings=options)
 

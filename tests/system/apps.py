@@ -263,6 +263,11 @@ def traced_sync(ctx: Context) -> dict[str, Any]:
 @app.task("about")
 async def about(ctx: Context) -> dict[str, Any]:
     return {
-        "id": ctx.id, "queue": ctx.queue, "type": ctx.type, "attempt": ctx.attempt, "max_attempts": ctx.max_attempts,
-        "due_at": ctx.due_at.isoformat(), "expires_at": ctx.expires_at and ctx.expires_at.isoformat(),
-    }  # fmt: skip
+        "id": ctx.id,
+        "queue": ctx.queue,
+        "type": ctx.type,
+        "attempt": ctx.attempt,
+        "max_attempts": ctx.max_attempts,
+        "due_at": ctx.due_at.isoformat(),
+        "expires_at": ctx.expires_at and ctx.expires_at.isoformat(),
+    }

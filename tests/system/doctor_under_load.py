@@ -93,9 +93,14 @@ class Producers(threading.Thread):
         elif lot < 0.05:
             kind, payload = "sleep", {"seconds": self._random.choice((0.1, 1.5))}
         return Task(
-            type=kind, payload=payload, queue=self._random.choice(QUEUES), delay=delay, max_attempts=3,
-            priority=self._random.choice(("high", "normal", "low")), retention=self._random.choice((0, 1_000, 20_000)),
-        )  # fmt: skip
+            type=kind,
+            payload=payload,
+            queue=self._random.choice(QUEUES),
+            delay=delay,
+            max_attempts=3,
+            priority=self._random.choice(("high", "normal", "low")),
+            retention=self._random.choice((0, 1_000, 20_000)),
+        )
 
     def _raw(self, raw: object) -> None:
         """A foreign producer with a pause between its two commands."""
@@ -111,10 +116,27 @@ def worker(url: str, namespace: str, directory: Path) -> Iterator[subprocess.Pop
     """One worker of both queues with a lease of 2 s, so that leases are renewed all the time."""
     log = open(directory / "worker.log", "ab")  # noqa: SIM115
     process = subprocess.Popen(
-        [sys.executable, "-m", "redsched", "-r", url, "--namespace", namespace, "worker", "tests.system.apps:app",
-         "-q", ",".join(QUEUES), "--lease", "2s", "-c", "64"],
-        env=environment(**{LEDGER: os.devnull, "REDSCHED_LOG_LEVEL": "warning"}), stdout=log, stderr=log,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "redsched",
+            "-r",
+            url,
+            "--namespace",
+            namespace,
+            "worker",
+            "tests.system.apps:app",
+            "-q",
+            ",".join(QUEUES),
+            "--lease",
+            "2s",
+            "-c",
+            "64",
+        ],
+        env=environment(**{LEDGER: os.devnull, "REDSCHED_LOG_LEVEL": "warning"}),
+        stdout=log,
+        stderr=log,
+    )
     try:
         yield process
     finally:
@@ -135,9 +157,17 @@ def alarms_of(report: Report) -> tuple[list[str], list[str]]:
 
 
 def run(
-    url: str, directory: Path, seconds: float, *, rate: int, pause: float, gap: float = 0.0, tally: Tally,
-    namespace: str = "load", state: Path | None = None,
-) -> None:  # fmt: skip
+    url: str,
+    directory: Path,
+    seconds: float,
+    *,
+    rate: int,
+    pause: float,
+    gap: float = 0.0,
+    tally: Tally,
+    namespace: str = "load",
+    state: Path | None = None,
+) -> None:
     """Load for so long, looking all the while; goes on with the tally."""
     with Client(url, namespace=namespace) as client:
         client.install()

@@ -89,9 +89,9 @@ def _round(client: Client, rng: random.Random, first: int, count: int) -> list[R
     for one in racers:
         if one.when == "before":
             client.emit("race", one.id)
-    client.enqueue_many([
-        Task(type="note", payload={}, id=one.id, due=one.due, conditions=_conditions(one)) for one in racers
-    ])  # fmt: skip
+    client.enqueue_many(
+        [Task(type="note", payload={}, id=one.id, due=one.due, conditions=_conditions(one)) for one in racers]
+    )
     return racers
 
 

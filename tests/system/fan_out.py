@@ -126,8 +126,14 @@ def _beside(site: Site, act: Any) -> float:
         finally:
             beside.stop()
     site.until(lambda: True if not site.depths(OTHER).keys() - {"finished"} else None)
-    return percentile([(view.started_at - view.due_at).total_seconds() * 1_000 for view in site.views(beside.ids, OTHER)
-                       if view.started_at and view.due_at], 99)  # fmt: skip
+    return percentile(
+        [
+            (view.started_at - view.due_at).total_seconds() * 1_000
+            for view in site.views(beside.ids, OTHER)
+            if view.started_at and view.due_at
+        ],
+        99,
+    )
 
 
 def main() -> None:

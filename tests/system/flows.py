@@ -165,8 +165,19 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=100)
     given = parser.parse_args()
     with own_site() as site:
-        print("\n" + run(site, length=given.chain, size=given.group, keys=given.keys, each=given.each, every=3.0,
-                         seconds=1_800, tell=True))  # fmt: skip
+        print(
+            "\n"
+            + run(
+                site,
+                length=given.chain,
+                size=given.group,
+                keys=given.keys,
+                each=given.each,
+                every=3.0,
+                seconds=1_800,
+                tell=True,
+            )
+        )
 
 
 if __name__ == "__main__":

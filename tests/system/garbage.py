@@ -67,24 +67,56 @@ class Garbage:
         rng = self.rng
         return rng.choice(
             (
-                lambda: rng.randbytes(rng.randrange(40)), lambda: b"", lambda: b"x" * 300_000, lambda: b"[" * 100_000,
-                lambda: b"[" * 3_000 + b"]" * 3_000, lambda: b'{"a":' * 900 + b"1" + b"}" * 900,
-                lambda: b'{"a":' * 70 + b"1" + b"}" * 70, lambda: b"9" * 400, lambda: b"999999999999999",
-                lambda: b"-1", lambda: b"nan", lambda: b"1e309", lambda: b"soon", lambda: b"null", lambda: b"[]",
-                lambda: b"{}", lambda: b'"\\ud800"', lambda: b"\xff\xfe", lambda: b"0", lambda: b"normal/1-1",
+                lambda: rng.randbytes(rng.randrange(40)),
+                lambda: b"",
+                lambda: b"x" * 300_000,
+                lambda: b"[" * 100_000,
+                lambda: b"[" * 3_000 + b"]" * 3_000,
+                lambda: b'{"a":' * 900 + b"1" + b"}" * 900,
+                lambda: b'{"a":' * 70 + b"1" + b"}" * 70,
+                lambda: b"9" * 400,
+                lambda: b"999999999999999",
+                lambda: b"-1",
+                lambda: b"nan",
+                lambda: b"1e309",
+                lambda: b"soon",
+                lambda: b"null",
+                lambda: b"[]",
+                lambda: b"{}",
+                lambda: b'"\\ud800"',
+                lambda: b"\xff\xfe",
+                lambda: b"0",
+                lambda: b"normal/1-1",
                 lambda: b'{"catch_up_window":"soon","every":[{"every":60000}]}',
                 lambda: b'{"catch_up_window":-5,"every":[{"every":60000}]}',
-                lambda: b'{"every":[{"every":1e300}]}', lambda: b'{"cron":"* * * * *","max_runs":"x","jitter":-1}',
-                lambda: b'{"after":{"ids":["a","p/x"]}}', lambda: b'{"digest":{"key":"d"}}',
-                lambda: b'{"unless":{"fact":"n1","field":"a.b.c"}}', lambda: b'{"fields":{"type":[1]},"bind":3}',
-                lambda: b'{"wait_for":{"all":["n1"]}}', lambda: b'{"unique":{"key":"k1","mode":"keep_last"}}',
+                lambda: b'{"every":[{"every":1e300}]}',
+                lambda: b'{"cron":"* * * * *","max_runs":"x","jitter":-1}',
+                lambda: b'{"after":{"ids":["a","p/x"]}}',
+                lambda: b'{"digest":{"key":"d"}}',
+                lambda: b'{"unless":{"fact":"n1","field":"a.b.c"}}',
+                lambda: b'{"fields":{"type":[1]},"bind":3}',
+                lambda: b'{"wait_for":{"all":["n1"]}}',
+                lambda: b'{"unique":{"key":"k1","mode":"keep_last"}}',
             )
-        )()  # fmt: skip
+        )()
 
     def member(self) -> bytes:
         """A member of a set: an id that is none, or is, or the name of something."""
-        names = (b"t1", b"t2", b"hurt/t1", b"good/t2", b"p/x", b"hold/good", b"heard/n1", b"ended/gone/good/t1",
-                 b"resume/good/queue", b"nothing", b"what/ever", b"missing:t1", b"")  # fmt: skip
+        names = (
+            b"t1",
+            b"t2",
+            b"hurt/t1",
+            b"good/t2",
+            b"p/x",
+            b"hold/good",
+            b"heard/n1",
+            b"ended/gone/good/t1",
+            b"resume/good/queue",
+            b"nothing",
+            b"what/ever",
+            b"missing:t1",
+            b"",
+        )
         return self.rng.choice(names) if self.rng.random() < 0.7 else self.value()[:2_000]
 
     def score(self) -> Any:
@@ -116,8 +148,14 @@ class Garbage:
         """Something else in a key of the type that it has, or of any where it is not there."""
         found = self.redis.type(key)
         if found == "none":
-            found = {"task": "hash", "outcome": "hash", "schedule": "hash", "ready": "stream", "inbox": "stream",
-                     "events": "stream"}.get(kind, "zset" if kind in SHARED else self.rng.choice(KINDS))  # fmt: skip
+            found = {
+                "task": "hash",
+                "outcome": "hash",
+                "schedule": "hash",
+                "ready": "stream",
+                "inbox": "stream",
+                "events": "stream",
+            }.get(kind, "zset" if kind in SHARED else self.rng.choice(KINDS))
         self.told.append(f"{key} gets something as a {found}")
         self._write(key, found, kind)
 

@@ -45,16 +45,45 @@ NAMES = (
 )  # fmt: skip
 VERBS = ("cancel", "reschedule", "run", "revive", "drop", "confirm", "abandon", "pause", "resume", "trigger",
          "backfill", "preview", "apply", "batch", "bulk", "none", "", "CANCEL", "%63ancel")  # fmt: skip
-ROUTES = tuple(route.split() for route in (
-    "POST /v1/tasks", "GET /v1/tasks", "POST /v1/tasks:batch", "POST /v1/tasks:bulk", "GET /v1/tasks/{}",
-    "POST /v1/tasks/{}:{v}", "GET /v1/tasks/{}/explain", "GET /v1/tasks/{}/tree", "GET /v1/tasks/{}/parents",
-    "GET /v1/queues", "GET /v1/queues/{}", "POST /v1/queues/{}:{v}", "GET /v1/queues/{}/paused", "GET /v1/schedules",
-    "POST /v1/schedules:preview", "POST /v1/schedules:apply", "GET /v1/schedules/{}", "PUT /v1/schedules/{}",
-    "PATCH /v1/schedules/{}", "DELETE /v1/schedules/{}", "POST /v1/schedules/{}:{v}", "GET /v1/calendars",
-    "GET /v1/calendars/{}", "PUT /v1/calendars/{}", "DELETE /v1/calendars/{}", "POST /v1/events", "GET /v1/rules",
-    "GET /v1/rules/{}", "PUT /v1/rules/{}", "DELETE /v1/rules/{}", "POST /v1/workflows", "GET /livez", "GET /readyz",
-    "GET /metrics",
-))  # fmt: skip
+ROUTES = tuple(
+    route.split()
+    for route in (
+        "POST /v1/tasks",
+        "GET /v1/tasks",
+        "POST /v1/tasks:batch",
+        "POST /v1/tasks:bulk",
+        "GET /v1/tasks/{}",
+        "POST /v1/tasks/{}:{v}",
+        "GET /v1/tasks/{}/explain",
+        "GET /v1/tasks/{}/tree",
+        "GET /v1/tasks/{}/parents",
+        "GET /v1/queues",
+        "GET /v1/queues/{}",
+        "POST /v1/queues/{}:{v}",
+        "GET /v1/queues/{}/paused",
+        "GET /v1/schedules",
+        "POST /v1/schedules:preview",
+        "POST /v1/schedules:apply",
+        "GET /v1/schedules/{}",
+        "PUT /v1/schedules/{}",
+        "PATCH /v1/schedules/{}",
+        "DELETE /v1/schedules/{}",
+        "POST /v1/schedules/{}:{v}",
+        "GET /v1/calendars",
+        "GET /v1/calendars/{}",
+        "PUT /v1/calendars/{}",
+        "DELETE /v1/calendars/{}",
+        "POST /v1/events",
+        "GET /v1/rules",
+        "GET /v1/rules/{}",
+        "PUT /v1/rules/{}",
+        "DELETE /v1/rules/{}",
+        "POST /v1/workflows",
+        "GET /livez",
+        "GET /readyz",
+        "GET /metrics",
+    )
+)
 PATHS = ("/", "/v1", "/v1/{}", "/{}", "//v1/tasks", "/v1/tasks/", "*", "http://[::1", "/v1/tasks#x", "/v1/tasks/{}/{v}")
 CURSORS = (
     "", "0", "1", "-1", "nan 1", "inf~5", "-inf~1", "1e999~1", "0x10~1", "(1~1", "[a", "1700000000000~3",

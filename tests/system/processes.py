@@ -31,9 +31,15 @@ class Redsched:
 
     def __init__(self, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "redsched", *arguments], env=environment(**(env or {})), cwd=cwd, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
-        )  # fmt: skip
+            [sys.executable, "-m", "redsched", *arguments],
+            env=environment(**(env or {})),
+            cwd=cwd,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,
+        )
         self.lines: list[str] = []
         self.errors: list[str] = []
         self._coming: queue.Queue[str | None] = queue.Queue()

@@ -106,8 +106,10 @@ FORBIDDEN: list[tuple[Any, ...]] = [
 def test_no_role_of_a_program_may_touch_the_server_or_run_code_of_its_own(users: Users, role: str) -> None:
     with users.connect(role) as connection:
         for command in FORBIDDEN:
-            denied(connection, *(word.replace("ns", users.store.namespace) if isinstance(word, str) else word
-                                 for word in command))  # fmt: skip
+            denied(
+                connection,
+                *(word.replace("ns", users.store.namespace) if isinstance(word, str) else word for word in command),
+            )
 
 
 @pytest.mark.parametrize("role", ["producer-raw", "producer", "planner", "inbox", "worker", "observer"])
@@ -120,8 +122,22 @@ def test_no_role_reaches_another_queue_or_another_namespace(users: Users, role: 
                 denied(connection, "XADD", f"{prefix}inbox:{queue}", "*", "id", "1")
                 denied(connection, "HGETALL", f"{prefix}task:{queue}:1")
                 denied(connection, "HGETALL", f"{prefix}stats:{queue}")
-                denied(connection, "FCALL", "rs1_enqueue", 1, f"{prefix}due:{queue}", 0, 1, "1", 0, 2, "type", "t",
-                       "payload", "{}")  # fmt: skip
+                denied(
+                    connection,
+                    "FCALL",
+                    "rs1_enqueue",
+                    1,
+                    f"{prefix}due:{queue}",
+                    0,
+                    1,
+                    "1",
+                    0,
+                    2,
+                    "type",
+                    "t",
+                    "payload",
+                    "{}",
+                )
         denied(connection, "SET", "elsewhere", "x")
     assert users.store.redis.exists("{other}:due:r", "elsewhere") == 0
 
@@ -134,11 +150,20 @@ def test_a_raw_producer_adds_tasks_and_sees_none(users: Users) -> None:
             assert pipe.execute() == [2, 1]
         assert connection.execute_command("HSETNX", users.key("task:q:1"), "key", "k") == 1
         for command in (
-            ("HGETALL", "task:q:1"), ("HGET", "task:q:1", "payload"), ("ZRANGE", "due:q", 0, -1), ("DEL", "task:q:1"),
-            ("ZREM", "due:q", "1"), ("XADD", "inbox:q", "*", "id", "1"), ("XADD", "ready:q", "*", "id", "1"),
-            ("ZADD", "running:q", 0, "1"), ("HSET", "meta", "virtual_clock", "1"), ("HDEL", "task:q:1", "type"),
-            ("ZSCORE", "due:q", "1"), ("GET", "mover"), ("SADD", "queues", "z"),
-        ):  # fmt: skip
+            ("HGETALL", "task:q:1"),
+            ("HGET", "task:q:1", "payload"),
+            ("ZRANGE", "due:q", 0, -1),
+            ("DEL", "task:q:1"),
+            ("ZREM", "due:q", "1"),
+            ("XADD", "inbox:q", "*", "id", "1"),
+            ("XADD", "ready:q", "*", "id", "1"),
+            ("ZADD", "running:q", 0, "1"),
+            ("HSET", "meta", "virtual_clock", "1"),
+            ("HDEL", "task:q:1", "type"),
+            ("ZSCORE", "due:q", "1"),
+            ("GET", "mover"),
+            ("SADD", "queues", "z"),
+        ):
             denied(connection, command[0], users.key(str(command[1])), *command[2:])
         denied(connection, "FCALL", "rs1_version", 0)
 
@@ -157,8 +182,10 @@ def test_a_producer_enqueues_with_every_answer(users: Users) -> None:
         with pytest.raises(StoreDenied):
             client.list(QUEUE)
     with users.store.client() as admin:
-        states = {task_id: view.state if view else None for task_id, view in
-                  admin.show(["now", "later", "high", "gone", "past"], queue=QUEUE).items()}  # fmt: skip
+        states = {
+            task_id: view.state if view else None
+            for task_id, view in admin.show(["now", "later", "high", "gone", "past"], queue=QUEUE).items()
+        }
     assert states == {"now": "ready", "later": "scheduled", "high": "ready", "gone": None, "past": "expired"}
 
 
@@ -174,11 +201,20 @@ def test_what_a_producer_enqueues_is_counted_and_its_queue_is_entered(users: Use
 def test_a_producer_may_not_run_drop_or_forge_what_others_keep(users: Users) -> None:
     with users.connect("producer") as connection:
         for command in (
-            ("ZADD", "running:q", 0, "1"), ("ZADD", "dead:q", 0, "1"), ("XREADGROUP",), ("HGETALL", "outcome:q:1"),
-            ("XRANGE", "events", "-", "+"), ("SMEMBERS", "queues"), ("ZRANGE", "finished:q", 0, -1), ("GET", "mover"),
-            ("HSET", "meta", "virtual_clock", "1"), ("XADD", "inbox:q", "*", "id", "1"), ("ZREM", "due:q", "1"),
-            ("XDEL", "ready:q", "1-1"), ("DEL", "task:q:1"),
-        ):  # fmt: skip
+            ("ZADD", "running:q", 0, "1"),
+            ("ZADD", "dead:q", 0, "1"),
+            ("XREADGROUP",),
+            ("HGETALL", "outcome:q:1"),
+            ("XRANGE", "events", "-", "+"),
+            ("SMEMBERS", "queues"),
+            ("ZRANGE", "finished:q", 0, -1),
+            ("GET", "mover"),
+            ("HSET", "meta", "virtual_clock", "1"),
+            ("XADD", "inbox:q", "*", "id", "1"),
+            ("ZREM", "due:q", "1"),
+            ("XDEL", "ready:q", "1-1"),
+            ("DEL", "task:q:1"),
+        ):
             if len(command) > 1:
                 denied(connection, command[0], users.key(command[1]), *command[2:])
         denied(connection, "XREADGROUP", "GROUP", "workers", "me", "STREAMS", users.key("ready:q"), ">")
@@ -232,8 +268,11 @@ async def _life(users: Users) -> Worker:
                 while True:
                     found = await client.show(["now", "soon", "fails", "letter"], queue=QUEUE)
                     if [view.state if view else "" for view in found.values()] == [
-                        "completed", "completed", "dead", "completed",
-                    ]:  # fmt: skip
+                        "completed",
+                        "completed",
+                        "dead",
+                        "completed",
+                    ]:
                         break
                     await asyncio.sleep(0.02)
             assert await client.cancel("far", queue=QUEUE) == {"far": "cancelled"}
@@ -258,8 +297,11 @@ def test_the_whole_life_of_tasks_runs_as_the_worker(users: Users, caplog: pytest
 
     asyncio.run(_life(users))
 
-    refused = [entry for entry in users.store.redis.acl_log()[: max(0, len(users.store.redis.acl_log()) - before)]
-               if entry["username"] == users.name("worker") and entry["object"] != "scan"]  # fmt: skip
+    refused = [
+        entry
+        for entry in users.store.redis.acl_log()[: max(0, len(users.store.redis.acl_log()) - before)]
+        if entry["username"] == users.name("worker") and entry["object"] != "scan"
+    ]
     assert refused == []
     assert [line for line in caplog.messages if "refused" in line or "interrupted" in line or "blind" in line] == []
 
@@ -299,15 +341,19 @@ def test_the_worker_does_everything_with_schedules_and_the_observer_looks(users:
     spec = '{"every":[{"every":60000}],"overlap":"terminate_other"}'
     put = ("rs1_put_schedule", 1, due, now, "s", "", spec, "type", "send", "payload", "1")
     writes: list[tuple[Any, ...]] = [
-        put, ("rs1_fire", 1, due, now, 1, "s", "1", "", "every", "", 0, "", 1, 1_000_000_000_000, 1_000_000_000_000),
-        ("rs1_trigger", 1, due, now, "s", "", ""), ("rs1_pause_schedule", 1, schedules, now, "s", "", 0),
-        ("rs1_resume_schedule", 1, schedules, now, "s"), ("rs1_put_calendar", 1, schedules, "de", "[]"),
+        put,
+        ("rs1_fire", 1, due, now, 1, "s", "1", "", "every", "", 0, "", 1, 1_000_000_000_000, 1_000_000_000_000),
+        ("rs1_trigger", 1, due, now, "s", "", ""),
+        ("rs1_pause_schedule", 1, schedules, now, "s", "", 0),
+        ("rs1_resume_schedule", 1, schedules, now, "s"),
+        ("rs1_put_calendar", 1, schedules, "de", "[]"),
         ("rs1_drop_schedule", 1, schedules, now, "s"),
-    ]  # fmt: skip
+    ]
     reads: list[tuple[Any, ...]] = [
-        ("rs1_due_schedules", 1, schedules, now, 10), ("rs1_show_schedules", 1, schedules, now, "", 10),
+        ("rs1_due_schedules", 1, schedules, now, 10),
+        ("rs1_show_schedules", 1, schedules, now, "", 10),
         ("rs1_calendars", 1, schedules),
-    ]  # fmt: skip
+    ]
     with users.connect("worker") as worker, users.connect("observer") as observer:
         for command in writes:
             denied(observer, "FCALL", *command)
@@ -321,8 +367,13 @@ def test_the_worker_does_everything_with_schedules_and_the_observer_looks(users:
     for role in ("producer", "producer-raw", "inbox"):
         with users.connect(role) as connection:
             denied(connection, "FCALL", *put)
-            for command in (("HSET", "schedule:s", "spec", "x"), ("HGETALL", "schedule:s"), ("HGETALL", "calendars"),
-                            ("ZADD", "schedules", 0, "s"), ("HSET", "calendars", "de", "[]")):  # fmt: skip
+            for command in (
+                ("HSET", "schedule:s", "spec", "x"),
+                ("HGETALL", "schedule:s"),
+                ("HGETALL", "calendars"),
+                ("ZADD", "schedules", 0, "s"),
+                ("HSET", "calendars", "de", "[]"),
+            ):
                 denied(connection, command[0], users.key(str(command[1])), *command[2:])
     assert users.store.redis.exists(schedules, users.key("schedule:s"), users.key("calendars")) == 3
 
@@ -344,8 +395,15 @@ def test_the_observer_reads_everything_and_changes_nothing(users: Users) -> None
     with users.connect("observer") as connection:
         assert connection.hgetall(users.key("task:q:a"))["type"] == "t"
         assert connection.zcard(users.key("due:q")) == 1
-        for command in (("HSET", "task:q:a", "f", "v"), ("ZADD", "due:q", 0, "b"), ("XADD", "events", "*", "a", "b"),
-                        ("DEL", "task:q:a"), ("ZREM", "due:q", "a"), ("SADD", "queues", "z"), ("UNLINK", "due:q")):
+        for command in (
+            ("HSET", "task:q:a", "f", "v"),
+            ("ZADD", "due:q", 0, "b"),
+            ("XADD", "events", "*", "a", "b"),
+            ("DEL", "task:q:a"),
+            ("ZREM", "due:q", "a"),
+            ("SADD", "queues", "z"),
+            ("UNLINK", "due:q"),
+        ):
             denied(connection, command[0], users.key(command[1]), *command[2:])
         denied(connection, "FCALL", "rs1_cancel", 1, users.key("due:q"), 0, "", "a")
         denied(connection, "FCALL_RO", "rs1_cancel", 1, users.key("due:q"), 0, "", "a")
@@ -370,8 +428,14 @@ def test_the_deployer_installs_and_sees_no_task(users: Users) -> None:
             client.enqueue("t", queue=QUEUE)
     with users.connect("deployer") as connection:
         assert connection.execute_command("ACL", "WHOAMI") == users.name("deployer")
-        for command in (("HGETALL", users.key("task:q:1")), ("FLUSHALL",), ("KEYS", "*"), ("EVAL", "return 1", 0),
-                        ("ACL", "SETUSER", "x"), ("FUNCTION", "FLUSH")):  # fmt: skip
+        for command in (
+            ("HGETALL", users.key("task:q:1")),
+            ("FLUSHALL",),
+            ("KEYS", "*"),
+            ("EVAL", "return 1", 0),
+            ("ACL", "SETUSER", "x"),
+            ("FUNCTION", "FLUSH"),
+        ):
             denied(connection, *command)
 
 

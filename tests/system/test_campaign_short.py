@@ -38,9 +38,14 @@ def campaign(folder: Path, scenario: str, variant: str, seconds: float) -> Resul
         str(folder),
     )
     done = subprocess.run(
-        [sys.executable, "-m", "tests.campaign.run", *given], cwd=ROOT, capture_output=True, text=True, timeout=170,
-        env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "tests.campaign.run", *given],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
     checkpoint = folder / f"{scenario}-{variant}-0.json"
     assert checkpoint.exists(), done.stdout + done.stderr
     return msgspec.json.decode(checkpoint.read_bytes(), type=Result)

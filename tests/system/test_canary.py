@@ -100,14 +100,14 @@ WAYS = ("reject", "reject with a colon", "dead", "retry", "retry later", "stop",
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_the_logs_of_a_worker_say_where_and_of_what_kind_and_no_value(
-    valkey_store: Store, log_format: str
-) -> None:
+def test_the_logs_of_a_worker_say_where_and_of_what_kind_and_no_value(valkey_store: Store, log_format: str) -> None:
     assert valkey_store.url is not None
     environment = {
-        "REDSCHED_REDIS_URL": valkey_store.url, "REDSCHED_NAMESPACE": valkey_store.namespace,
-        "REDSCHED_LOG_LEVEL": "debug", "REDSCHED_LOG_FORMAT": log_format,
-    }  # fmt: skip
+        "REDSCHED_REDIS_URL": valkey_store.url,
+        "REDSCHED_NAMESPACE": valkey_store.namespace,
+        "REDSCHED_LOG_LEVEL": "debug",
+        "REDSCHED_LOG_FORMAT": log_format,
+    }
     tasks = [Task(type="choose", payload={"how": how, "text": PAYLOAD}, max_attempts=2, retry=[10]) for how in WAYS]
     tasks += [
         Task(type="paint", payload={"colour": PAYLOAD}, id="value"),
@@ -122,9 +122,17 @@ def test_the_logs_of_a_worker_say_where_and_of_what_kind_and_no_value(
 
     assert {view.state for view in views if view} == {"completed", "dead", "cancelled"}
     told = worker.said().replace('\\"', '"')
-    for kind in ("Invalid enum value - at `$.colour`", "Object contains unknown field - at `$`",
-                 "Expected `int`, got `object` - at `$.b`", "Reject", "RetryLater", "SystemExit", "OddLongName",
-                 "loop.error", "handler.exited"):  # fmt: skip
+    for kind in (
+        "Invalid enum value - at `$.colour`",
+        "Object contains unknown field - at `$`",
+        "Expected `int`, got `object` - at `$.b`",
+        "Reject",
+        "RetryLater",
+        "SystemExit",
+        "OddLongName",
+        "loop.error",
+        "handler.exited",
+    ):
         assert kind in told, kind
     clean(worker.said())
     found = {view.id: view for view in views if view}
@@ -149,9 +157,13 @@ def url(valkey_store: Store) -> Iterator[str]:
 
 def test_a_run_with_every_way_to_fail_leaves_no_mark(valkey_store: Store, url: str) -> None:
     environment = {
-        "REDSCHED_REDIS_URL": url, "REDSCHED_NAMESPACE": valkey_store.namespace, "REDSCHED_API_TOKEN": TOKEN,
-        "REDSCHED_LOG_LEVEL": "debug", "REDSCHED_LOG_FORMAT": "json", "REDSCHED_API_PORT": "0",
-    }  # fmt: skip
+        "REDSCHED_REDIS_URL": url,
+        "REDSCHED_NAMESPACE": valkey_store.namespace,
+        "REDSCHED_API_TOKEN": TOKEN,
+        "REDSCHED_LOG_LEVEL": "debug",
+        "REDSCHED_LOG_FORMAT": "json",
+        "REDSCHED_API_PORT": "0",
+    }
     marked = {"a": PAYLOAD, "b": 1}
     with (
         valkey_store.client() as client,
@@ -188,11 +200,21 @@ def test_a_run_with_every_way_to_fail_leaves_no_mark(valkey_store: Store, url: s
             )
         ]
         states = until(
-            lambda: found if (found := [view.state if view else "" for view in client.show(
-                ["good", "raises", "shape", "typed", "expired", "odd", "broken"]).values()]) == [
-                    "completed", "dead", "dead", "dead", "expired", "dead", "dead"] else None,
+            lambda: (
+                found
+                if (
+                    found := [
+                        view.state if view else ""
+                        for view in client.show(
+                            ["good", "raises", "shape", "typed", "expired", "odd", "broken"]
+                        ).values()
+                    ]
+                )
+                == ["completed", "dead", "dead", "dead", "expired", "dead", "dead"]
+                else None
+            ),
             lambda: str(client.show(["good", "raises", "shape", "typed", "expired", "odd", "broken"])) + worker.said(),
-        )  # fmt: skip
+        )
         assert states
         for answer in answers:
             assert answer.status in (400, 401, 422), answer.body
@@ -239,9 +261,11 @@ def test_http_refuses_names_given_twice_and_nesting_without_end(valkey_store: St
     assert valkey_store.url is not None
     with ApiServer(valkey_store.url, valkey_store.namespace) as api:
         for body in (
-            b'{"type":"t","type":"u"}', b'{"type":"t","payload":{"a":1,"a":2}}',
-            b'{"type":"t","payload":[{"a":1,"a":1}]}', b'{"type":"t","payload":' + b"[" * 65 + b"]" * 65 + b"}",
-        ):  # fmt: skip
+            b'{"type":"t","type":"u"}',
+            b'{"type":"t","payload":{"a":1,"a":2}}',
+            b'{"type":"t","payload":[{"a":1,"a":1}]}',
+            b'{"type":"t","payload":' + b"[" * 65 + b"]" * 65 + b"}",
+        ):
             answer = api.post("/v1/tasks", body)
             assert answer.code == "422 validation_failed", body
             assert "nothing was written" in answer.json["detail"]

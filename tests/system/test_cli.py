@@ -41,20 +41,66 @@ def show(cli: Cli, id: str, queue: str = "default") -> Any:
 
 def test_a_task_with_every_option_is_added_and_shown(cli: Cli) -> None:
     code, out, err = cli(
-        "-o", "json", "task", "add", "mail.send", "-p", '{"to": "a@b"}', "--at", "2031-01-31T09:00:00+01:00",
-        "--id", "m1", "-q", "mail", "--priority", "high", "--max-attempts", "7", "--retry", "1s,1m", "--timeout", "5s",
-        "--expires-at", "2031-02-01T00:00:00Z", "--key", "a@b", "--tag", "x", "--tag", "y", "--header", "tenant=t1",
-        "--retention", "1d", "--keep", "--request", "r1",
-    )  # fmt: skip
+        "-o",
+        "json",
+        "task",
+        "add",
+        "mail.send",
+        "-p",
+        '{"to": "a@b"}',
+        "--at",
+        "2031-01-31T09:00:00+01:00",
+        "--id",
+        "m1",
+        "-q",
+        "mail",
+        "--priority",
+        "high",
+        "--max-attempts",
+        "7",
+        "--retry",
+        "1s,1m",
+        "--timeout",
+        "5s",
+        "--expires-at",
+        "2031-02-01T00:00:00Z",
+        "--key",
+        "a@b",
+        "--tag",
+        "x",
+        "--tag",
+        "y",
+        "--header",
+        "tenant=t1",
+        "--retention",
+        "1d",
+        "--keep",
+        "--request",
+        "r1",
+    )
     assert code == 0, err
     made = {"id": "m1", "queue": "mail", "status": "created", "durability": "memory", "other": None}
     assert json.loads(out) == made
     assert show(cli, "m1", "mail") | {"created_at": None} == {
-        "id": "m1", "queue": "mail", "state": "scheduled", "type": "mail.send", "payload": {"to": "a@b"},
-        "priority": "high", "max_attempts": 7, "retry": "list 1000 60000", "timeout_ms": 5_000,
-        "due_at": "2031-01-31T08:00:00Z", "expires_at": "2031-02-01T00:00:00Z", "key": "a@b", "tags": ["x", "y"],
-        "headers": {"tenant": "t1"}, "retention_ms": 86_400_000, "keep": True, "request": "r1", "created_at": None,
-    }  # fmt: skip
+        "id": "m1",
+        "queue": "mail",
+        "state": "scheduled",
+        "type": "mail.send",
+        "payload": {"to": "a@b"},
+        "priority": "high",
+        "max_attempts": 7,
+        "retry": "list 1000 60000",
+        "timeout_ms": 5_000,
+        "due_at": "2031-01-31T08:00:00Z",
+        "expires_at": "2031-02-01T00:00:00Z",
+        "key": "a@b",
+        "tags": ["x", "y"],
+        "headers": {"tenant": "t1"},
+        "retention_ms": 86_400_000,
+        "keep": True,
+        "request": "r1",
+        "created_at": None,
+    }
 
 
 @pytest.mark.parametrize("form", ["json", "table"])

@@ -58,8 +58,28 @@ def test_all_conditions_may_be_given_as_json(cli: Cli, client: Client) -> None:
 
 
 def test_rules_from_options_and_from_a_file(cli: Cli, client: Client, tmp_path: Path) -> None:
-    assert cli("rule", "put", "dun", "--on", "failed", "--in", "1h", "--type", "log", "--task-id", "dun:{subject}",
-               "-p", "{}", "--bind", "order=subject", "--unless", "paid:{subject}")[1] == "created dun\n"  # fmt: skip
+    assert (
+        cli(
+            "rule",
+            "put",
+            "dun",
+            "--on",
+            "failed",
+            "--in",
+            "1h",
+            "--type",
+            "log",
+            "--task-id",
+            "dun:{subject}",
+            "-p",
+            "{}",
+            "--bind",
+            "order=subject",
+            "--unless",
+            "paid:{subject}",
+        )[1]
+        == "created dun\n"
+    )
     path = tmp_path / "rule.toml"
     path.write_text('on = "failed"\n[task]\ntype = "alert"\nqueue = "mail"\n')
     assert cli("rule", "put", "alert", "-f", str(path))[1] == "created alert\n"

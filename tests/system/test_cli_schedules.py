@@ -39,26 +39,89 @@ def answer(cli: Cli, *arguments: str) -> Any:
 def test_a_schedule_with_every_option_is_set_and_shown(cli: Cli) -> None:
     answer(cli, "calendar", "set", "in", "2090-12-25", "*-01-26")
     made = answer(
-        cli, "schedule", "set", "monthly", "statement.send", "--cron", "0 9 L * *", "--every", "1h/15m", "--rrule",
-        "FREQ=DAILY;BYHOUR=7", "--at", "2090-01-01T00:00:00Z", "--tz", "Asia/Kolkata", "-p", '{"a": 1}', "-q", "mail",
-        "--priority", "high", "--max-attempts", "3", "--timeout", "5s", "--expires-in", "1h", "--overlap", "buffer_all",
-        "--catch-up", "all", "--catch-up-window", "2h", "--jitter", "5s", "--max-runs", "9", "--pause-on-failure",
-        "--description", "month end", "--exclude-date", "2090-05-01", "--exclude-calendar", "in", "--dst-gap", "skip",
-        "--dst-fold", "both", "--start", "2027-01-01T00:00:00Z", "--end", "2091-01-01T00:00:00Z",
-    )  # fmt: skip
+        cli,
+        "schedule",
+        "set",
+        "monthly",
+        "statement.send",
+        "--cron",
+        "0 9 L * *",
+        "--every",
+        "1h/15m",
+        "--rrule",
+        "FREQ=DAILY;BYHOUR=7",
+        "--at",
+        "2090-01-01T00:00:00Z",
+        "--tz",
+        "Asia/Kolkata",
+        "-p",
+        '{"a": 1}',
+        "-q",
+        "mail",
+        "--priority",
+        "high",
+        "--max-attempts",
+        "3",
+        "--timeout",
+        "5s",
+        "--expires-in",
+        "1h",
+        "--overlap",
+        "buffer_all",
+        "--catch-up",
+        "all",
+        "--catch-up-window",
+        "2h",
+        "--jitter",
+        "5s",
+        "--max-runs",
+        "9",
+        "--pause-on-failure",
+        "--description",
+        "month end",
+        "--exclude-date",
+        "2090-05-01",
+        "--exclude-calendar",
+        "in",
+        "--dst-gap",
+        "skip",
+        "--dst-fold",
+        "both",
+        "--start",
+        "2027-01-01T00:00:00Z",
+        "--end",
+        "2091-01-01T00:00:00Z",
+    )
     assert made == {"id": "monthly", "status": "created", "rev": 1}
     assert answer(cli, "schedule", "show", "monthly")["schedule"] == {
-        "id": "monthly", "cron": ["0 9 L * *"], "every": [{"every": 3_600_000, "phase": 900_000}],
-        "rrule": ["FREQ=DAILY;BYHOUR=7"], "at": [3_786_912_000_000], "time_zone": "Asia/Kolkata",
+        "id": "monthly",
+        "cron": ["0 9 L * *"],
+        "every": [{"every": 3_600_000, "phase": 900_000}],
+        "rrule": ["FREQ=DAILY;BYHOUR=7"],
+        "at": [3_786_912_000_000],
+        "time_zone": "Asia/Kolkata",
         "task": {
-            "type": "statement.send", "payload": {"a": 1}, "queue": "mail", "priority": "high", "max_attempts": 3,
-            "timeout": 5_000, "expires_in": 3_600_000,
+            "type": "statement.send",
+            "payload": {"a": 1},
+            "queue": "mail",
+            "priority": "high",
+            "max_attempts": 3,
+            "timeout": 5_000,
+            "expires_in": 3_600_000,
         },
-        "overlap": "buffer_all", "catch_up": "all", "catch_up_window": 7_200_000, "jitter": 5_000, "max_runs": 9,
-        "pause_on_failure": True, "description": "month end", "dst_gap": "skip", "dst_fold": "both",
-        "exclude": {"dates": ["2090-05-01"], "calendars": ["in"]}, "start": 1_798_761_600_000,
+        "overlap": "buffer_all",
+        "catch_up": "all",
+        "catch_up_window": 7_200_000,
+        "jitter": 5_000,
+        "max_runs": 9,
+        "pause_on_failure": True,
+        "description": "month end",
+        "dst_gap": "skip",
+        "dst_fold": "both",
+        "exclude": {"dates": ["2090-05-01"], "calendars": ["in"]},
+        "start": 1_798_761_600_000,
         "end": 3_818_448_000_000,
-    }  # fmt: skip
+    }
 
 
 def test_a_schedule_is_listed_shown_and_removed_for_people(cli: Cli) -> None:
@@ -96,8 +159,9 @@ def test_a_preview_needs_no_redis_and_notes_the_edges() -> None:
     environment = {"REDSCHED_REDIS_URL": "redis://127.0.0.1:1/0"}
     told = CliRunner().invoke(main, ["schedule", "preview", "30 2 * * *", *SPRING, "-o", "json"], env=environment)
     assert [(run["local"], run["note"]) for run in json.loads(told.stdout)["runs"]] == [
-        ("2027-03-14T03:00:00-04:00", "dst_gap"), ("2027-03-15T02:30:00-04:00", ""),
-    ]  # fmt: skip
+        ("2027-03-14T03:00:00-04:00", "dst_gap"),
+        ("2027-03-15T02:30:00-04:00", ""),
+    ]
     assert "dst_gap" in CliRunner().invoke(main, ["schedule", "preview", "30 2 * * *", *SPRING]).stdout
 
 
@@ -160,13 +224,14 @@ def test_apply_makes_the_schedules_those_of_the_file(cli: Cli, tmp_path: Path) -
         ({"every": "5s", "id": "no name"}, "schedules[1].id: a text of 7 characters is no name"),
         ({"every": "5s", "task": {"type": "t", "payload": "x" * 2_000_000}}, "schedules[1]."),
     ],
-)  # fmt: skip
+)
 def test_one_wrong_schedule_of_a_file_is_named_and_none_is_written(
     cli: Cli, tmp_path: Path, wrong: dict[str, Any], told: str
 ) -> None:
     file = tmp_path / "schedules.json"
-    file.write_text(json.dumps([{"id": "a", "every": "5s", "task": {"type": "t"}},
-                                {"id": "b", "task": {"type": "t"}, **wrong}]))  # fmt: skip
+    file.write_text(
+        json.dumps([{"id": "a", "every": "5s", "task": {"type": "t"}}, {"id": "b", "task": {"type": "t"}, **wrong}])
+    )
 
     code, _, err = cli("schedule", "apply", "-f", str(file))
 

@@ -95,18 +95,25 @@ def test_payloads_of_a_file_of_schedules_are_stored_as_they_are_written(
     assert "unchanged" in cli("schedule", "apply", "-f", f"{tmp_path}/s.json")
 
 
-@pytest.mark.parametrize(("given", "told"), [
-    ("[1e400]", "out of range"), ("[NaN]", "no JSON"), ('{"a":1,"a":2}', "twice"), ("[1.]", "no JSON"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("[1e400]", "out of range"),
+        ("[NaN]", "no JSON"),
+        ('{"a":1,"a":2}', "twice"),
+        ("[1.]", "no JSON"),
+    ],
+)
 def test_what_is_no_json_that_all_can_read_is_refused(cli: Cli, tmp_path: Path, given: str, told: str) -> None:
     (tmp_path / "rule.json").write_text('{"on":"paid","task":{"type":"t","payload":P}}'.replace("P", given))
     (tmp_path / "s.json").write_text('[{"id":"s","every":"1h","task":{"type":"t","payload":P}}]'.replace("P", given))
     refused = [
-        cli("task", "add", "t", "-p", given, code=2), cli("emit", "paid", "-d", given, code=2),
+        cli("task", "add", "t", "-p", given, code=2),
+        cli("emit", "paid", "-d", given, code=2),
         cli("schedule", "set", "s", "t", "--every", "1h", "-p", given, code=2),
         cli("rule", "put", "r", "-f", f"{tmp_path}/rule.json", code=2),
         cli("schedule", "apply", "-f", f"{tmp_path}/s.json", code=2),
-    ]  # fmt: skip
+    ]
 
     assert [told in text for text in refused] == [True] * 5, refused
 

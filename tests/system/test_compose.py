@@ -50,9 +50,14 @@ class Deployment:
         for number in range(service.get("deploy", {}).get("replicas", 1)):
             with open(self.directory / f"{name}-{number}.log", "wb") as output:
                 process = subprocess.Popen(
-                    self.command(name), env=self.environment(name, token), cwd=self.directory,
-                    stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0,
-                )  # fmt: skip
+                    self.command(name),
+                    env=self.environment(name, token),
+                    cwd=self.directory,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    process_group=0,
+                )
             self.processes.setdefault(name, []).append(process)
 
     def command(self, name: str) -> list[str]:
@@ -170,8 +175,11 @@ def test_the_api_does_not_start_on_every_address_without_a_token(
     assert "0.0.0.0" in arguments
     ended = subprocess.run(
         [sys.executable, "-m", "redsched", *arguments[:-1], str(deployment.api_port)],
-        env=deployment.environment("api", token=None), capture_output=True, text=True, timeout=30,
-    )  # fmt: skip
+        env=deployment.environment("api", token=None),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
     assert ended.returncode != 0
     assert "token" in ended.stderr
 

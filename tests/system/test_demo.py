@@ -35,12 +35,19 @@ def test_the_demo_accounts_for_every_task_and_leaves_nothing_behind(tmp_path: Pa
     assert int(found[1]) == int(found[2]) + 6 > 80
     text = "\n".join(demo.lines)
     for told in (
-        "201 otp.send: due now", "200 otp.send: the same id once more", "in one call", "200 the customer has paid",
-        "sms.flaky: failed, runs again", "sms.flaky: completed (attempt 3)",
+        "201 otp.send: due now",
+        "200 otp.send: the same id once more",
+        "in one call",
+        "200 the customer has paid",
+        "sms.flaky: failed, runs again",
+        "sms.flaky: completed (attempt 3)",
         "failed for the last time: dead (attempt 3)",
-        "receipt.mail: completed", "run     raw-1", "merchant.alert: completed", "payouts.digest: completed",
+        "receipt.mail: completed",
+        "run     raw-1",
+        "merchant.alert: completed",
+        "payouts.digest: completed",
         "it was not to run where there is payment.captured:order-1, and there was",
-    ):  # fmt: skip
+    ):
         assert told in text, f"{told!r} is not in\n{text}"
     assert demo.errors == []
     assert "\x1b" not in text

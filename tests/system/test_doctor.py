@@ -123,10 +123,14 @@ def test_what_changed_between_the_looks_is_no_fault(valkey_store: Store) -> None
     assert rules(report) == {("b", "missing"), ("", "unlisted")}
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda store: store.redis.zadd(store.key("due:default"), {"a": store.now_ms() - 5_000}),
-    lambda store: store.redis.zadd(store.key("running:default"), {"r": store.now_ms() - 5_000}),
-], ids=["due", "lease"])  # fmt: skip
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda store: store.redis.zadd(store.key("due:default"), {"a": store.now_ms() - 5_000}),
+        lambda store: store.redis.zadd(store.key("running:default"), {"r": store.now_ms() - 5_000}),
+    ],
+    ids=["due", "lease"],
+)
 def test_what_nobody_moves_is_told(valkey_store: Store, spoil: Callable[[Store], None]) -> None:
     store = valkey_store
     with store.client() as client:

@@ -52,8 +52,9 @@ def test_of_very_many_queues_the_doctor_goes_through_some_and_says_how_far_it_is
 
         report = examine(client, pause=0, tell=said.append)
 
-        assert lines(report)["other queues"].endswith(("115 queues more hold something and were not looked at",
-                                                       "are well"))
+        assert lines(report)["other queues"].endswith(
+            ("115 queues more hold something and were not looked at", "are well")
+        )
         assert report.tasks == 120, "each hash is judged by the scan"
         assert any("of 120 queues" in what for what in said)
 

@@ -51,18 +51,32 @@ def test_what_is_stored_is_shown_byte_for_byte(api: ApiServer, valkey_store: Sto
 
     shown = api.get("/v1/tasks/raw").body
 
-    for name, text in [("payload", STORED), ("result", STORED), ("progress", b"1.0"), ("tags", tags),
-                       ("headers", headers), ("conditions", conditions)]:  # fmt: skip
+    for name, text in [
+        ("payload", STORED),
+        ("result", STORED),
+        ("progress", b"1.0"),
+        ("tags", tags),
+        ("headers", headers),
+        ("conditions", conditions),
+    ]:
         assert b'"%b":%b' % (name.encode(), text) in shown
     assert b"not_json" not in shown
 
 
 @pytest.mark.parametrize(
     ("payload", "text"),
-    [(b"01067", "01067"), (b"no json", "no json"), (b'"\xff"', '"\\xff"'), (b"[1,nan]", "[1,nan]"), (b"", ""),
-     (b"1],[2", "1],[2"), (b"[" * 5_000 + b"]" * 5_000, "[" * 5_000 + "]" * 5_000), (b"1e999", "1e999")],
+    [
+        (b"01067", "01067"),
+        (b"no json", "no json"),
+        (b'"\xff"', '"\\xff"'),
+        (b"[1,nan]", "[1,nan]"),
+        (b"", ""),
+        (b"1],[2", "1],[2"),
+        (b"[" * 5_000 + b"]" * 5_000, "[" * 5_000 + "]" * 5_000),
+        (b"1e999", "1e999"),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_what_is_no_json_is_shown_as_text_and_said_to_be_none(
     api: ApiServer, valkey_store: Store, payload: bytes, text: str
 ) -> None:
@@ -108,11 +122,23 @@ def test_a_call_repeated_with_its_request_token_is_answered_as_the_first(api: Ap
 
 def test_every_field_arrives(api: ApiServer) -> None:
     task = {
-        "type": "mail.send", "payload": "text", "queue": "x+y", "id": "A.1@b:c", "due": "2091-01-31T09:00:00+01:00",
-        "priority": "high", "max_attempts": 7, "retry": {"kind": "exponential", "base": "2s", "factor": 3, "max": "1m"},
-        "timeout": "90s", "expires_at": 3_900_000_000_000, "key": "order-42", "tags": ["a", "é"],
-        "headers": {"h": "v"}, "retention": "2d", "keep": True, "request": "r",
-    }  # fmt: skip
+        "type": "mail.send",
+        "payload": "text",
+        "queue": "x+y",
+        "id": "A.1@b:c",
+        "due": "2091-01-31T09:00:00+01:00",
+        "priority": "high",
+        "max_attempts": 7,
+        "retry": {"kind": "exponential", "base": "2s", "factor": 3, "max": "1m"},
+        "timeout": "90s",
+        "expires_at": 3_900_000_000_000,
+        "key": "order-42",
+        "tags": ["a", "é"],
+        "headers": {"h": "v"},
+        "retention": "2d",
+        "keep": True,
+        "request": "r",
+    }
     created = api.post("/v1/tasks", task)
 
     assert created.headers["location"] == "/v1/tasks/A.1@b:c?queue=x%2By"
@@ -120,10 +146,21 @@ def test_every_field_arrives(api: ApiServer) -> None:
     assert shown["due_at"] == "2091-01-31T08:00:00Z"
     assert shown["expires_at"] == "2093-08-01T21:20:00Z"
     expected = {
-        "type": "mail.send", "payload": "text", "queue": "x+y", "id": "A.1@b:c", "priority": "high", "max_attempts": 7,
-        "retry": "exponential 2000 3 60000 0.2", "timeout_ms": 90_000, "key": "order-42", "tags": ["a", "é"],
-        "headers": {"h": "v"}, "retention_ms": 172_800_000, "keep": True, "request": "r",
-    }  # fmt: skip
+        "type": "mail.send",
+        "payload": "text",
+        "queue": "x+y",
+        "id": "A.1@b:c",
+        "priority": "high",
+        "max_attempts": 7,
+        "retry": "exponential 2000 3 60000 0.2",
+        "timeout_ms": 90_000,
+        "key": "order-42",
+        "tags": ["a", "é"],
+        "headers": {"h": "v"},
+        "retention_ms": 172_800_000,
+        "keep": True,
+        "request": "r",
+    }
     assert {name: shown.get(name) for name in expected} == expected
 
 
@@ -192,11 +229,18 @@ def test_a_missing_type_is_named(api: ApiServer) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b'{"type":"a"} x', b'{"type":"a","payload":NaN}', b'{"type":"a","payload":Infinity}',
-        b'{"type":"a","payload":"\xff"}', b'{"type":"a","payload":"\\ud800"}', '{"type":"a"}'.encode("utf-16"),
-        b'{"type":"a","payload":' + b"[" * 100_000 + b"]" * 100_000 + b"}", b'{"type":"a","payload":"a\nb"}',
+        b"",
+        b"{",
+        b'{"type":"a"} x',
+        b'{"type":"a","payload":NaN}',
+        b'{"type":"a","payload":Infinity}',
+        b'{"type":"a","payload":"\xff"}',
+        b'{"type":"a","payload":"\\ud800"}',
+        '{"type":"a"}'.encode("utf-16"),
+        b'{"type":"a","payload":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"type":"a","payload":"a\nb"}',
     ],
-)  # fmt: skip
+)
 def test_what_is_not_json_is_400(api: ApiServer, valkey_store: Store, body: bytes) -> None:
     assert api.post("/v1/tasks", body).code == "400 malformed_json"
     assert valkey_store.keys() == []

@@ -45,8 +45,10 @@ def test_tasks_come_as_an_array_or_a_line_each(api: ApiServer, ndjson: bool) -> 
     assert [(result["index"], result["status"]) for result in results] == [(n, "created") for n in range(3)]
     assert [result["id"] for result in results[:2]] == ["a", "b"]
     assert {name: answer.json[name] for name in ("created", "existing", "failed")} == {
-        "created": 3, "existing": 0, "failed": 0,
-    }  # fmt: skip
+        "created": 3,
+        "existing": 0,
+        "failed": 0,
+    }
     assert (scheduled(api), scheduled(api, "q")) == (2, 1)
 
 
@@ -121,16 +123,30 @@ def test_a_broken_line_does_not_break_the_others(api: ApiServer) -> None:
     results = api.call("POST", BATCH, body, NDJSON).json["results"]
 
     assert [(result["index"], result["status"]) for result in results] == [
-        (0, "created"), (1, "invalid"), (2, "invalid"), (3, "created"),
-    ]  # fmt: skip
+        (0, "created"),
+        (1, "invalid"),
+        (2, "invalid"),
+        (3, "created"),
+    ]
     assert [result["problem"]["code"] for result in results[1:3]] == ["malformed_json"] * 2
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[", b'[{"type":"t"}', b'[{"type":"t"},]', b'[{"type":"t"} {"type":"t"}]', b'[{"type":"t"}] x', b"[,]",
-     b'[{"type":"t"},{"type":]', b"[" * 100_000, b'["\xff"]', '[{"type":"t"}]'.encode("utf-16")],
-)  # fmt: skip
+    [
+        b"",
+        b"[",
+        b'[{"type":"t"}',
+        b'[{"type":"t"},]',
+        b'[{"type":"t"} {"type":"t"}]',
+        b'[{"type":"t"}] x',
+        b"[,]",
+        b'[{"type":"t"},{"type":]',
+        b"[" * 100_000,
+        b'["\xff"]',
+        '[{"type":"t"}]'.encode("utf-16"),
+    ],
+)
 def test_a_broken_array_is_refused_whole(api: ApiServer, valkey_store: Store, body: bytes) -> None:
     assert api.post(BATCH, body).status in (400, 422)
     assert valkey_store.keys() == []

@@ -96,12 +96,18 @@ def test_with_a_token_any_name_will_do(guarded: ApiServer) -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        {"origin": "http://localhost:3000"}, {"origin": "http://127.0.0.1"}, {"origin": "null"}, {"origin": ""},
-        {"origin": "https://evil.example"}, {"origin": "file://"}, {"sec-fetch-site": "same-site"},
-        {"sec-fetch-site": "cross-site"}, {"origin": "http://localhost:3000", "sec-fetch-site": "same-site"},
+        {"origin": "http://localhost:3000"},
+        {"origin": "http://127.0.0.1"},
+        {"origin": "null"},
+        {"origin": ""},
+        {"origin": "https://evil.example"},
+        {"origin": "file://"},
+        {"sec-fetch-site": "same-site"},
+        {"sec-fetch-site": "cross-site"},
+        {"origin": "http://localhost:3000", "sec-fetch-site": "same-site"},
         {"origin": "http://localhost:3000", "sec-fetch-site": "same-origin"},
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("token", [False, True])
 def test_a_page_of_another_origin_writes_nothing(valkey_store: Store, headers: dict[str, str], token: bool) -> None:
     keyed = {"authorization": f"Bearer {TOKEN}"} if token else {}
@@ -118,9 +124,14 @@ def test_a_page_of_another_origin_writes_nothing(valkey_store: Store, headers: d
 def test_a_page_of_its_own_origin_and_programs_go_on(api: ApiServer) -> None:
     place = api.url.removeprefix("http://")
     port = place.partition(":")[2]
-    for headers in ({"origin": api.url, "sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"},
-                    {"origin": api.url}, {"origin": f"http://localhost:{port}", "host": f"localhost:{port}"},
-                    {"origin": "http://localhost", "host": "localhost:80"}, {}):  # fmt: skip
+    for headers in (
+        {"origin": api.url, "sec-fetch-site": "same-origin"},
+        {"sec-fetch-site": "none"},
+        {"origin": api.url},
+        {"origin": f"http://localhost:{port}", "host": f"localhost:{port}"},
+        {"origin": "http://localhost", "host": "localhost:80"},
+        {},
+    ):
         assert api.post("/v1/tasks", {"type": "a", **HOUR}, headers).status == 201, headers
 
 
@@ -176,8 +187,12 @@ def test_metrics_of_a_worker_are_for_who_has_the_token_or_is_on_this_machine() -
         serving = asyncio.create_task(serve_metrics(PrometheusObserver(), host, on_ready=ready.set_result, token=token))
         url = (await ready).replace("0.0.0.0", "127.0.0.1")
         statuses = []
-        for path, headers in (("/metrics", {}), ("/metrics", {"authorization": "Bearer right-one"}), ("/livez", {}),
-                              ("/metrics", {"host": "evil.example"})):  # fmt: skip
+        for path, headers in (
+            ("/metrics", {}),
+            ("/metrics", {"authorization": "Bearer right-one"}),
+            ("/livez", {}),
+            ("/metrics", {"host": "evil.example"}),
+        ):
             statuses.append((await asyncio.to_thread(call, url, "GET", path, None, headers)).status)
         serving.cancel()
         await asyncio.wait([serving])

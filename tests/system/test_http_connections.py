@@ -129,8 +129,11 @@ def test_where_all_connections_are_in_use_there_is_no_room_until_one_ends() -> N
 
     gate, first = Gate(Limits(connections=3, a_peer=2)), Busy()
     assert [gate.enter(one, peer) for one, peer in ((first, "a"), (Busy(), "a"), (Busy(), "a"), (Busy(), "b"))] == [
-        True, True, False, True,
-    ]  # fmt: skip
+        True,
+        True,
+        False,
+        True,
+    ]
     assert not gate.enter(Busy(), "c")
     gate.leave(first)
     assert gate.enter(Busy(), "c")
@@ -191,11 +194,16 @@ def test_a_hundred_headers_are_taken_and_one_more_is_431(api: ApiServer) -> None
 @pytest.mark.parametrize(
     "sent",
     [
-        b"get /v1/queues HTTP/1.1\r\nhost: x\r\n\r\n", b"BREW /pot HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02",
-        b"GET\r\n\r\n", b"GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"\r\n\r\n\x00\r\n\r\n", b"GET / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"get /v1/queues HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"BREW /pot HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\r\n\r\n\x00\r\n\r\n",
+        b"GET / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_http_is_told_so_by_a_problem(api: ApiServer, sent: bytes) -> None:
     with connect(api.url, sent) as made:
         made.settimeout(2)
@@ -241,8 +249,12 @@ def test_silent_connections_by_the_thousand_leave_descriptors_for_others(valkey_
     if soft != resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 3 * SILENT), hard))
     environ = {name: text for name, text in os.environ.items() if not name.startswith("REDSCHED_")}
-    environ |= {"REDSCHED_REDIS_URL": valkey_store.url, "REDSCHED_NAMESPACE": valkey_store.namespace,
-                "REDSCHED_LOG_FORMAT": "json", "REDSCHED_API_TOKEN": "s3cret-token"}  # fmt: skip
+    environ |= {
+        "REDSCHED_REDIS_URL": valkey_store.url,
+        "REDSCHED_NAMESPACE": valkey_store.namespace,
+        "REDSCHED_LOG_FORMAT": "json",
+        "REDSCHED_API_TOKEN": "s3cret-token",
+    }
     command = ["sh", "-c", f"ulimit -n 1024; exec {sys.executable} -m redsched api --port 0"]
     process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
     with process, contextlib.ExitStack() as stack:

@@ -48,11 +48,15 @@ def test_an_event_decides_what_hangs_on_it(api: ApiServer) -> None:
 
 @pytest.mark.parametrize(
     ("conditions", "pointer"),
-    [({"unless": {"fact": "a b"}}, "/conditions/unless/fact"), ({"what": 1}, "/conditions/what"),
-     ({"wait_for": {"all": ["x"], "within": "soon"}}, "/conditions/wait_for/within"),
-     ({"unique": {"key": "k", "mode": "other"}}, "/conditions/unique/mode"), ({"fifo": True}, "/conditions"),
-     ({"after": "nobody"}, "/conditions")],
-)  # fmt: skip
+    [
+        ({"unless": {"fact": "a b"}}, "/conditions/unless/fact"),
+        ({"what": 1}, "/conditions/what"),
+        ({"wait_for": {"all": ["x"], "within": "soon"}}, "/conditions/wait_for/within"),
+        ({"unique": {"key": "k", "mode": "other"}}, "/conditions/unique/mode"),
+        ({"fifo": True}, "/conditions"),
+        ({"after": "nobody"}, "/conditions"),
+    ],
+)
 def test_a_condition_that_cannot_be_used_is_named(api: ApiServer, conditions: dict[str, Any], pointer: str) -> None:
     refused = submit(api, "a", conditions)
 
@@ -74,8 +78,13 @@ def test_a_second_of_a_unique_key_and_one_of_a_digest_are_told(api: ApiServer) -
 
 
 def test_rules_are_made_read_and_dropped(api: ApiServer) -> None:
-    rule = {"on": "failed", "delay": "1h", "task_id": "dun:{subject}", "bind": {"order": "subject"},
-            "task": {"type": "dun", "payload": {}, "conditions": {"unless": "paid:{subject}"}}}  # fmt: skip
+    rule = {
+        "on": "failed",
+        "delay": "1h",
+        "task_id": "dun:{subject}",
+        "bind": {"order": "subject"},
+        "task": {"type": "dun", "payload": {}, "conditions": {"unless": "paid:{subject}"}},
+    }
     assert (api.put("/v1/rules/dun", rule).status, api.put("/v1/rules/dun", rule).status) == (201, 200)
     assert api.get("/v1/rules/dun").json["task"]["conditions"] == {"unless": {"fact": "paid:{subject}", "exists": True}}
     assert [one["id"] for one in api.get("/v1/rules").json["items"]] == ["dun"]
@@ -155,8 +164,10 @@ def test_explain_gives_a_sentence_and_its_data(api: ApiServer) -> None:
     found = api.get("/v1/tasks/a/explain").json
 
     assert (found["code"], found["state"], found["facts"]) == (
-        "will_be_skipped", "scheduled", {"x": None, "y": None},
-    )  # fmt: skip
+        "will_be_skipped",
+        "scheduled",
+        {"x": None, "y": None},
+    )
     assert "runs_at" not in found or found["runs_at"] is None
     assert found["text"].startswith("a is scheduled: it is due at ")
     assert api.get("/v1/tasks/nobody/explain").code == "404 task_not_found"
@@ -170,8 +181,9 @@ def test_the_caps_of_a_queue_are_set_and_shown(api: ApiServer) -> None:
     assert (told.status, told.json) == (200, {"most_finished": 500, "most_dead": 20})
     lifted = api.put("/v1/queues/default", {"most_finished": "none", "most_dead": None}, method="PATCH")
     assert lifted.json == {
-        "most_finished": None, "most_dead": None,
-    }  # fmt: skip
+        "most_finished": None,
+        "most_dead": None,
+    }
     assert api.put("/v1/queues/default", {}, method="PATCH").json["most_finished"] is None
     shown = api.get("/v1/queues/default").json
     assert (shown["most_finished"], shown["most_dead"]) == (None, None)

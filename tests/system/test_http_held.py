@@ -78,11 +78,12 @@ def test_a_large_workflow_is_made_as_a_small_one_is(api: ApiServer) -> None:
         (b'{"chain":[{"type":"a","payload":%b},]}', "400 malformed_json", None),
         (b'{"chain":[{"type":"a","payload":%b},{"type":"a","type":"b"}]}', "422 validation_failed", "/chain/1"),
         (b'{"chain":{"type":"a","payload":%b}}', "422 validation_failed", "/chain"),
-        (b'{1:[%b]}', "400 malformed_json", None), (b"[%b]", "400 malformed_json", None),
+        (b"{1:[%b]}", "400 malformed_json", None),
+        (b"[%b]", "400 malformed_json", None),
         (b'{"chain":[{"type":"a","payload":[%b,%b,%b,%b,%b]}]}', "413 payload_too_large", None),
         (b'{"chain":[{"type":"a","payload":%b},{"type":"\xff"}]}', "400 malformed_json", None),
     ],
-)  # fmt: skip
+)
 def test_a_bad_large_workflow_is_refused_with_the_place(
     api: ApiServer, valkey_store: Store, text: bytes, code: str, pointer: str | None
 ) -> None:

@@ -55,9 +55,16 @@ def bearer(token: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/v1/tasks"), ("GET", "/v1/tasks"), ("GET", "/v1/queues"), ("GET", "/metrics"), ("GET", "/nowhere"),
-     ("POST", "/v1/tasks:batch"), ("POST", "/v1/tasks/x:cancel")],
-)  # fmt: skip
+    [
+        ("POST", "/v1/tasks"),
+        ("GET", "/v1/tasks"),
+        ("GET", "/v1/queues"),
+        ("GET", "/metrics"),
+        ("GET", "/nowhere"),
+        ("POST", "/v1/tasks:batch"),
+        ("POST", "/v1/tasks/x:cancel"),
+    ],
+)
 def test_without_the_token_nothing_is_told_or_done(
     guarded: ApiServer, valkey_store: Store, method: str, path: str
 ) -> None:

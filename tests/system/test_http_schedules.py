@@ -115,8 +115,10 @@ def test_pause_resume_trigger_and_backfill(api: ApiServer) -> None:
     assert api.post("/v1/schedules/monthly:pause", {"reason": "audit", "until": "2090-01-01T00:00:00Z"}).status == 200
     shown = api.get("/v1/schedules/monthly").json
     assert (shown["state"], shown["paused_reason"], shown["paused_until"]) == (
-        "paused", "audit", "2090-01-01T00:00:00Z",
-    )  # fmt: skip
+        "paused",
+        "audit",
+        "2090-01-01T00:00:00Z",
+    )
     assert api.post("/v1/schedules/monthly:resume", {}).json["status"] == "resumed"
     assert api.post("/v1/schedules/monthly:resume", {}).json["status"] == "active"
     triggered = api.post("/v1/schedules/monthly:trigger", {"payload": {"month": 7}})
@@ -126,8 +128,9 @@ def test_pause_resume_trigger_and_backfill(api: ApiServer) -> None:
     span = {"from": "2026-01-01T00:00:00Z", "to": "2026-03-31T23:59:59Z"}
     dry = api.post("/v1/schedules/monthly:backfill", {**span, "dry_run": True}).json
     assert (dry["slots"], dry["ids"]) == (
-        ["2026-01-30T03:30:00Z", "2026-02-27T03:30:00Z", "2026-03-31T03:30:00Z"], [],
-    )  # fmt: skip
+        ["2026-01-30T03:30:00Z", "2026-02-27T03:30:00Z", "2026-03-31T03:30:00Z"],
+        [],
+    )
     filled = api.post("/v1/schedules/monthly:backfill", {**span, "overlap": "allow_all"}).json
     assert len(filled["ids"]) == 3
     assert api.get(f"/v1/tasks/{filled['ids'][0]}").json["slot"] == "2026-01-30T03:30:00Z"
@@ -162,14 +165,21 @@ def test_an_action_on_no_schedule_is_404(api: ApiServer, verb: str) -> None:
 
 
 def test_a_preview_notes_the_edges_of_daylight_saving_time(api: ApiServer) -> None:
-    answer = api.post("/v1/schedules:preview", {
-        "cron": "30 2 * * *", "time_zone": "America/New_York", "from": "2027-03-13T12:00:00Z", "count": 2,
-    })  # fmt: skip
+    answer = api.post(
+        "/v1/schedules:preview",
+        {
+            "cron": "30 2 * * *",
+            "time_zone": "America/New_York",
+            "from": "2027-03-13T12:00:00Z",
+            "count": 2,
+        },
+    )
 
     assert answer.status == 200
     assert [(run["local"], run["note"]) for run in answer.json["runs"]] == [
-        ("2027-03-14T03:00:00-04:00", "dst_gap"), ("2027-03-15T02:30:00-04:00", ""),
-    ]  # fmt: skip
+        ("2027-03-14T03:00:00-04:00", "dst_gap"),
+        ("2027-03-15T02:30:00-04:00", ""),
+    ]
     assert answer.json["description"]
     assert api.post("/v1/schedules:preview", {"cron": "x"}).code == "422 invalid_cron"
     soon = api.post("/v1/schedules:preview", {"cron": "0 9 * * *", "from": "soon"})

@@ -10,8 +10,10 @@ import pytest
 from tests.api_server import JSON, ApiServer
 from tests.servers import Store
 
-WRITTEN = (b'{"n":12345678901234567890123,"f":1.10, "e":1E5,"g":98765432109876543210.50,"s":"\\u00e9\\/\xc3\xa9" , '
-           b'"z":-0.0,"b":[ ],"a":{"b":1.0}}')  # fmt: skip
+WRITTEN = (
+    b'{"n":12345678901234567890123,"f":1.10, "e":1E5,"g":98765432109876543210.50,"s":"\\u00e9\\/\xc3\xa9" , '
+    b'"z":-0.0,"b":[ ],"a":{"b":1.0}}'
+)
 LONG = b'{"f":1.10,"long":"' + b"x" * 200_000 + b'"}'
 TASK = b'{"type":"t","delay":"1h","id":"%b","payload": %b }'
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -102,10 +104,21 @@ def test_a_merge_patch_changes_the_members_of_a_payload_that_it_names(api: ApiSe
 
 @pytest.mark.parametrize(
     ("payload", "status"),
-    [(b"01", 400), (b"NaN", 400), (b'"\xff"', 400), (b'"\\ud800"', 400), (b"[1,]", 400), (b"1.", 400), (b"1e999", 422),
-     (b"[" * 65 + b"]" * 65, 422), (b'{"a":1,"a":2}', 422), (b"[" * 30_000 + b"]" * 30_000, 400), (b"", 400)],
+    [
+        (b"01", 400),
+        (b"NaN", 400),
+        (b'"\xff"', 400),
+        (b'"\\ud800"', 400),
+        (b"[1,]", 400),
+        (b"1.", 400),
+        (b"1e999", 422),
+        (b"[" * 65 + b"]" * 65, 422),
+        (b'{"a":1,"a":2}', 422),
+        (b"[" * 30_000 + b"]" * 30_000, 400),
+        (b"", 400),
+    ],
     ids=range(11),
-)  # fmt: skip
+)
 def test_what_is_no_json_that_all_can_read_is_refused_as_ever(
     api: ApiServer, real_store: Store, payload: bytes, status: int
 ) -> None:

@@ -24,7 +24,6 @@ def acting_mover(site: Site) -> str | None:
     return value.split()[0] if value else None
 
 
-
 def test_a_mover_that_stands_by_takes_over_from_one_that_is_killed(site: Site) -> None:
     movers = {mover_name(mover): mover for mover in (site.mover(), site.mover())}
     begin = site.store.now_ms() + 200

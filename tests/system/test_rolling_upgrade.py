@@ -83,8 +83,9 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 def run(tree: Path, *words: str) -> str:
     """What Python says in a tree."""
     variables = environment(PYTHONPATH=str(tree))
-    return subprocess.run([sys.executable, *words], env=variables, cwd=tree, text=True, check=True,
-                          stdout=subprocess.PIPE).stdout  # fmt: skip
+    return subprocess.run(
+        [sys.executable, *words], env=variables, cwd=tree, text=True, check=True, stdout=subprocess.PIPE
+    ).stdout
 
 
 @pytest.mark.slow

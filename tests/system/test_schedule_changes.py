@@ -65,9 +65,14 @@ def test_slots_that_came_before_a_change_are_made(stage: Stage, change: Any, pla
     else:
         stage.mover = Mover(stage)
         schedule = Schedule(
-            id="s", task=TaskTemplate(type="t"), every="1m", overlap="allow_all", catch_up="all", exclude=exclude,
+            id="s",
+            task=TaskTemplate(type="t"),
+            every="1m",
+            overlap="allow_all",
+            catch_up="all",
+            exclude=exclude,
             catch_up_window=LONG,
-        )  # fmt: skip
+        )
         stage.schedules.put(schedule)
         stage.jump(2 * MINUTE + SECOND)
         wanted = [MINUTE, 2 * MINUTE]
@@ -119,8 +124,11 @@ def test_a_patch_leaves_what_a_raw_producer_wrote(stage: Stage) -> None:
 
     found = redis.hgetall(f"{prefix}schedule:s")
     assert {name: found.get(f"task:{name}") for name in ("payload", "content_type", "retry", "priority")} == {
-        "payload": "<order/>", "content_type": "application/xml", "retry": "fixed 500", "priority": "high",
-    }  # fmt: skip
+        "payload": "<order/>",
+        "content_type": "application/xml",
+        "retry": "fixed 500",
+        "priority": "high",
+    }
     assert stage.view().schedule.description == "new"
 
     stage.schedules.patch("s", {"task": {"payload": {"a": 1}, "retry": None}})

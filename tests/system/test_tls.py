@@ -26,9 +26,14 @@ class Secured:
 
     def settings(self, **changes: object) -> Settings:
         """What a client needs to be let in."""
-        given = {name: str(self.files / file) for name, file in (
-            ("redis_ca", "ca.crt"), ("redis_cert", "client.crt"), ("redis_key", "client.key"),
-        )}  # fmt: skip
+        given = {
+            name: str(self.files / file)
+            for name, file in (
+                ("redis_ca", "ca.crt"),
+                ("redis_cert", "client.crt"),
+                ("redis_key", "client.key"),
+            )
+        }
         return Settings(**({"redis_url": self.url, "retry_for_ms": 300} | given | changes))  # type: ignore[arg-type]
 
 
@@ -40,15 +45,59 @@ def openssl(*arguments: str, cwd: Path) -> None:
 def certificates(directory: Path) -> None:
     """An authority, a server and a client certificate of it, and another authority that signed neither."""
     for authority in ("ca", "other"):
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                "-keyout", f"{authority}.key", "-out", f"{authority}.crt", "-subj", f"/CN=test {authority}",
-                cwd=directory)  # fmt: skip
+        openssl(
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-keyout",
+            f"{authority}.key",
+            "-out",
+            f"{authority}.crt",
+            "-subj",
+            f"/CN=test {authority}",
+            cwd=directory,
+        )
     (directory / "names").write_text("subjectAltName=IP:127.0.0.1\n")
     for name in ("server", "client"):
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{name}.key",
-                "-out", f"{name}.csr", "-subj", f"/CN={name}", cwd=directory)  # fmt: skip
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days",
-                "2", "-extfile", "names", "-out", f"{name}.crt", cwd=directory)  # fmt: skip
+        openssl(
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-keyout",
+            f"{name}.key",
+            "-out",
+            f"{name}.csr",
+            "-subj",
+            f"/CN={name}",
+            cwd=directory,
+        )
+        openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{name}.csr",
+            "-CA",
+            "ca.crt",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            "names",
+            "-out",
+            f"{name}.crt",
+            cwd=directory,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +109,19 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     certificates(directory)
     port = free_port()
     server = servers.RedisServer(
-        path, directory, "--tls-port", str(port), "--tls-ca-cert-file", str(directory / "ca.crt"),
-        "--tls-cert-file", str(directory / "server.crt"), "--tls-key-file", str(directory / "server.key"),
-        "--tls-auth-clients", "yes",
-    )  # fmt: skip
+        path,
+        directory,
+        "--tls-port",
+        str(port),
+        "--tls-ca-cert-file",
+        str(directory / "ca.crt"),
+        "--tls-cert-file",
+        str(directory / "server.crt"),
+        "--tls-key-file",
+        str(directory / "server.key"),
+        "--tls-auth-clients",
+        "yes",
+    )
     yield Secured(f"rediss://127.0.0.1:{port}/0", directory)
     server.stop()
 
@@ -71,9 +129,11 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 def test_a_client_and_a_worker_talk_over_tls_with_their_certificate(secured: Secured) -> None:
     settings = secured.settings(namespace="tls")
     environment = {
-        "REDSCHED_REDIS_URL": settings.redis_url, "REDSCHED_REDIS_CA": settings.redis_ca,
-        "REDSCHED_REDIS_CERT": settings.redis_cert, "REDSCHED_REDIS_KEY": settings.redis_key,
-    }  # fmt: skip
+        "REDSCHED_REDIS_URL": settings.redis_url,
+        "REDSCHED_REDIS_CA": settings.redis_ca,
+        "REDSCHED_REDIS_CERT": settings.redis_cert,
+        "REDSCHED_REDIS_KEY": settings.redis_key,
+    }
     with Client(settings=settings) as client:
         client.enqueue("add", {"a": 1, "b": 2}, id="a")
         arguments = ("--namespace", "tls", "worker", "tests.system.apps:app", "--burst")
@@ -94,9 +154,7 @@ def test_the_asynchronous_client_does_too(secured: Secured) -> None:
     assert asyncio.run(act()) == "created"
 
 
-@pytest.mark.parametrize(
-    "changes", [{"redis_cert": "", "redis_key": ""}, {"redis_ca": "other.crt"}, {"redis_ca": ""}]
-)
+@pytest.mark.parametrize("changes", [{"redis_cert": "", "redis_key": ""}, {"redis_ca": "other.crt"}, {"redis_ca": ""}])
 def test_without_the_right_certificates_nothing_is_sent(secured: Secured, changes: dict[str, str]) -> None:
     if changes.get("redis_ca"):
         changes = {"redis_ca": str(secured.files / changes["redis_ca"])}

@@ -44,8 +44,18 @@ async def note(**given: Any) -> None:
 def test_the_tables_of_the_contract_are_read_whole() -> None:
     found = keys()
 
-    assert {"task:<queue>:<id>", "ready:<queue>:low", "running:<queue>", "stats:<queue>:<minute>", "mover", "agenda",
-            "rules:<event>", "items:<queue>:<digest>", "calendars", "held:<queue>"} <= set(found)  # fmt: skip
+    assert {
+        "task:<queue>:<id>",
+        "ready:<queue>:low",
+        "running:<queue>",
+        "stats:<queue>:<minute>",
+        "mover",
+        "agenda",
+        "rules:<event>",
+        "items:<queue>:<digest>",
+        "calendars",
+        "held:<queue>",
+    } <= set(found)
     assert len(found) == len(set(found)) > 35
     assert {"conditions", "into", "entry", "bound", "retry"} <= set(fields("## The task's hash"))
     assert {"spec", "slot", "buffer", "recent", "paused_until"} <= set(fields("### Its hash"))
@@ -53,9 +63,12 @@ def test_the_tables_of_the_contract_are_read_whole() -> None:
 
 def settings_of(store: Store, directory: Path, *queues: str) -> Settings:
     return Settings(
-        redis_url=store.url or "", namespace=store.namespace, queues=queues or (GOOD,), data_dir=str(directory),
+        redis_url=store.url or "",
+        namespace=store.namespace,
+        queues=queues or (GOOD,),
+        data_dir=str(directory),
         lease_ms=2_000,
-    )  # fmt: skip
+    )
 
 
 def good_task(store: Store, task_id: str) -> None:
@@ -173,8 +186,11 @@ def test_schedules_that_cannot_be_used_are_paused_and_shown_and_the_others_fire(
     asyncio.run(scenario())
     paused = {name: store.redis.hget(store.key(f"schedule:{name}"), "paused") or "" for name in BAD_SCHEDULES}
     assert {name for name, why in paused.items() if why.startswith("malformed: ")} >= {
-        "window", "negative", "deep-spec", "bytes",
-    }  # fmt: skip
+        "window",
+        "negative",
+        "deep-spec",
+        "bytes",
+    }
     assert store.url is not None
     with ApiServer(store.url, store.namespace) as api:
         shown = {one["id"]: one["problem"] for one in api.get("/v1/schedules").json["items"]}
@@ -186,11 +202,14 @@ def test_schedules_that_cannot_be_used_are_paused_and_shown_and_the_others_fire(
 
 @pytest.mark.parametrize(
     "line",
-    [b"\x00\xff garbage", b"[" * 100_000, b'{"queue":"a b","task_id":"t","token":"1.a","outcome":"complete","first":"",'
-     b'"error":"","traceback":""}', b'{"queue":"q","task_id":"t","token":"1.a","outcome":"explode","first":"",'
-     b'"error":"","traceback":""}'],
+    [
+        b"\x00\xff garbage",
+        b"[" * 100_000,
+        b'{"queue":"a b","task_id":"t","token":"1.a","outcome":"complete","first":"","error":"","traceback":""}',
+        b'{"queue":"q","task_id":"t","token":"1.a","outcome":"explode","first":"","error":"","traceback":""}',
+    ],
     ids=["bytes", "deep", "no queue", "no outcome"],
-)  # fmt: skip
+)
 def test_a_file_of_garbage_does_not_end_the_worker_that_finds_it(
     valkey_store: Store, tmp_path: Path, line: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

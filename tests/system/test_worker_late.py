@@ -27,8 +27,13 @@ async def wait() -> dict[str, int]:
 def test_an_answer_that_redis_could_not_take_is_told_by_the_next_worker(tmp_path: Path) -> None:
     async def main() -> None:
         with EmbeddedServer.start(tmp_path / "server", appendfsync="always") as server:
-            settings = Settings(redis_url=server.url, data_dir=str(tmp_path / "data"), shutdown_grace_ms=2_000,
-                                retry_for_ms=200, redis_timeout_ms=500)
+            settings = Settings(
+                redis_url=server.url,
+                data_dir=str(tmp_path / "data"),
+                shutdown_grace_ms=2_000,
+                retry_for_ms=200,
+                redis_timeout_ms=500,
+            )
             async with AsyncClient(settings=settings) as client:
                 task = await client.enqueue("wait")
                 worker = Worker(app, settings)

@@ -245,8 +245,12 @@ def test_a_handler_is_told_what_it_runs(site: Site) -> None:
     assert view.result["due_at"] == due.isoformat()
     assert view.expires_at is not None and view.result["expires_at"] == view.expires_at.isoformat()
     assert {name: view.result[name] for name in ("id", "queue", "type", "attempt", "max_attempts")} == {
-        "id": view.id, "queue": "default", "type": "about", "attempt": 1, "max_attempts": 7,
-    }  # fmt: skip
+        "id": view.id,
+        "queue": "default",
+        "type": "about",
+        "attempt": 1,
+        "max_attempts": 7,
+    }
 
 
 def test_a_task_that_a_foreign_client_wrote_with_two_commands_runs(site: Site) -> None:

@@ -53,9 +53,11 @@ def test_no_schedules_puts_none(valkey_site: Site, processes: str) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"id": "no name"}, {"exclude": {"calendars": ["none"]}}, {"payload": "x" * 2_000_000},
+        {"id": "no name"},
+        {"exclude": {"calendars": ["none"]}},
+        {"payload": "x" * 2_000_000},
     ],
-)  # fmt: skip
+)
 def test_a_schedule_that_is_refused_holds_nothing_up(valkey_site: Site, wrong: dict[str, Any]) -> None:
     mixed = App()
     mixed.task("first", every="1h", schedule=wrong)(beat)

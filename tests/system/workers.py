@@ -56,9 +56,7 @@ class Site:
             Redsched("-r", self.url, "--namespace", self.store.namespace, command, *arguments, env=variables, cwd=tree)
         )
 
-    def worker(
-        self, *arguments: str, ready: bool = True, tree: Path | None = None, **environment: str
-    ) -> Redsched:
+    def worker(self, *arguments: str, ready: bool = True, tree: Path | None = None, **environment: str) -> Redsched:
         """A worker of the queue ``default`` with a lease of 2 s; later arguments win."""
         worker = self.start("worker", APP, "-q", "default", "--lease", "2s", *arguments, tree=tree, **environment)
         if ready:

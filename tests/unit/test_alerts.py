@@ -46,8 +46,10 @@ def samples(valkey_server: EmbeddedServer) -> Iterator[Samples]:
             client.enqueue("t", queue="q", id=f"t{number}")
         claim = protocol.claim([keys], consumer="w", count=2, lease_ms=30_000)
         one, two = client._transport.send(claim).tasks
-        ends = [Settlement("q", one.id, one.token, "return", "unhandled"),
-                Settlement("q", two.id, two.token, "dead", "rejected")]  # fmt: skip
+        ends = [
+            Settlement("q", one.id, one.token, "return", "unhandled"),
+            Settlement("q", two.id, two.token, "dead", "rejected"),
+        ]
         client._transport.send(protocol.settle(client.cell, ends))
         valkey_store.redis.zadd(keys.due, {"a b": 0})
         client._transport.send(protocol.promote([keys], mover="m"))
@@ -116,15 +118,23 @@ def test_every_failure_that_was_asked_for_has_a_rule() -> None:
     alerts = {rule["alert"] for rule in RULES}
 
     assert {
-        "RedschedLate", "RedschedOldestDue", "RedschedLoopStalled", "RedschedDeadLettersGrow", "RedschedMemory",
-        "RedschedNoWorkerForType", "RedschedQuarantineGrows", "RedschedClockSkew", "RedschedRedisAway",
-    } <= alerts  # fmt: skip
+        "RedschedLate",
+        "RedschedOldestDue",
+        "RedschedLoopStalled",
+        "RedschedDeadLettersGrow",
+        "RedschedMemory",
+        "RedschedNoWorkerForType",
+        "RedschedQuarantineGrows",
+        "RedschedClockSkew",
+        "RedschedRedisAway",
+    } <= alerts
     assert len(alerts) == len(RULES)
 
 
 def test_the_loops_that_the_rules_watch_are_those_of_worker_and_mover() -> None:
-    watched = {name for rule in RULES for names in re.findall(r'loop=~"([^"]*)"', rule["expr"])
-               for name in names.split("|")}  # fmt: skip
+    watched = {
+        name for rule in RULES for names in re.findall(r'loop=~"([^"]*)"', rule["expr"]) for name in names.split("|")
+    }
     named = set()
     for module in (Mover, Worker, Leases):
         source = Path(sys.modules[module.__module__].__file__ or "").read_text()

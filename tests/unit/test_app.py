@@ -253,8 +253,15 @@ def test_an_app_is_loaded_from_where_it_is_named() -> None:
 def test_a_type_carries_its_schedule() -> None:
     app = App()
     more = {"overlap": "buffer_one", "payload": {"month": True}, "jitter": "5s"}
-    app.task("statement.send", queue="mail", timeout="5s", max_attempts=2, cron="0 9 L * *", time_zone="Asia/Kolkata",
-             schedule=more)(print_nothing)  # fmt: skip
+    app.task(
+        "statement.send",
+        queue="mail",
+        timeout="5s",
+        max_attempts=2,
+        cron="0 9 L * *",
+        time_zone="Asia/Kolkata",
+        schedule=more,
+    )(print_nothing)
     app.task("beat", every="30s", schedule={"id": "heart"})(print_nothing)
     app.task("plain")(print_nothing)
 
@@ -262,8 +269,10 @@ def test_a_type_carries_its_schedule() -> None:
     assert (statement.id, statement.cron, statement.time_zone) == ("statement.send", "0 9 L * *", "Asia/Kolkata")
     assert (statement.overlap, statement.jitter) == ("buffer_one", "5s")
     assert (statement.task.type, statement.task.queue, statement.task.payload) == (
-        "statement.send", "mail", {"month": True},
-    )  # fmt: skip
+        "statement.send",
+        "mail",
+        {"month": True},
+    )
     assert (statement.task.timeout, statement.task.max_attempts) == ("5s", 2)
     assert (beat.id, beat.every, beat.task.type) == ("heart", "30s", "beat")
 
@@ -272,9 +281,12 @@ def test_a_schedule_that_cannot_be_used_is_refused_where_it_is_written() -> None
     app = App()
 
     for options in (
-        {"cron": "0 25 * * *"}, {"cron": "0 9 * * *", "time_zone": "Mars"}, {"every": "10ms"},
-        {"every": "5s", "schedule": {"nothing": 1}}, {"schedule": {"overlap": "skip"}},
-    ):  # fmt: skip
+        {"cron": "0 25 * * *"},
+        {"cron": "0 9 * * *", "time_zone": "Mars"},
+        {"every": "10ms"},
+        {"every": "5s", "schedule": {"nothing": 1}},
+        {"schedule": {"overlap": "skip"}},
+    ):
         with pytest.raises(InvalidSchedule):
             app.task("x", **options)  # type: ignore[arg-type]
 
@@ -302,12 +314,18 @@ class Steps:
 @pytest.mark.parametrize(
     ("function", "name"),
     [
-        (numbers, "numbers"), (later, "later"), (functools.partial(numbers, 1), "numbers"),
-        (functools.partial(functools.partial(later), a=1), "later"), (Steps(), "Steps.__call__"),
-        (functools.partial(Steps()), "Steps.__call__"), (Steps().later, "Steps.later"), (Steps.apart, "Steps.apart"),
-        (vars(Steps)["apart"], "Steps.apart"), (functools.cache(numbers), "numbers"),
+        (numbers, "numbers"),
+        (later, "later"),
+        (functools.partial(numbers, 1), "numbers"),
+        (functools.partial(functools.partial(later), a=1), "later"),
+        (Steps(), "Steps.__call__"),
+        (functools.partial(Steps()), "Steps.__call__"),
+        (Steps().later, "Steps.later"),
+        (Steps.apart, "Steps.apart"),
+        (vars(Steps)["apart"], "Steps.apart"),
+        (functools.cache(numbers), "numbers"),
     ],
-)  # fmt: skip
+)
 def test_a_generator_function_is_refused_at_registration_by_its_name(function: Any, name: str) -> None:
     app = App()
 

@@ -14,9 +14,21 @@ MIB = 2**20
 
 def minute(used_mib: float = 30.0, p99: float = 5.0) -> Minute:
     return Minute(
-        part=1, acknowledged=600, started=600, again=0, p50=1.5, p99=p99, most=20.0, used_memory=int(used_mib * MIB),
-        worker_rss=40 * MIB, server_rss=50 * MIB, waiting=0, finished=100, others=0.1, killed=["worker"],
-    )  # fmt: skip
+        part=1,
+        acknowledged=600,
+        started=600,
+        again=0,
+        p50=1.5,
+        p99=p99,
+        most=20.0,
+        used_memory=int(used_mib * MIB),
+        worker_rss=40 * MIB,
+        server_rss=50 * MIB,
+        waiting=0,
+        finished=100,
+        others=0.1,
+        killed=["worker"],
+    )
 
 
 @pytest.mark.parametrize(

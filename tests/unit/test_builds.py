@@ -64,9 +64,14 @@ def test_one_command_records_a_text_and_a_second_change_before_the_commit_takes_
     assert builds.problem(checkout, ONE) is None
 
 
-@pytest.mark.parametrize("changed", [
-    [f"2 {TWO}"], [f"1 {THREE}", f"2 {TWO}"], [f"1 {ONE}", f"3 {TWO}"],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changed",
+    [
+        [f"2 {TWO}"],
+        [f"1 {THREE}", f"2 {TWO}"],
+        [f"1 {ONE}", f"3 {TWO}"],
+    ],
+)
 def test_a_line_that_was_committed_may_not_go(checkout: Path, changed: list[str]) -> None:
     write(checkout, *changed)
     assert "was committed once" in (builds.problem(checkout, TWO) or "")

@@ -161,8 +161,15 @@ def test_an_error_has_its_exit_code(error: errors.RedschedError, code: int) -> N
 
 
 def test_a_child_loads_exactly_the_settings_of_its_parent() -> None:
-    settings = Settings(redis_url="redis://u:p@h:1/2", namespace="x", queues=("a", "b"), lease_ms=5_000, api_port=0,
-                        prefetch=0, demo_ledger="/a b/c")  # fmt: skip
+    settings = Settings(
+        redis_url="redis://u:p@h:1/2",
+        namespace="x",
+        queues=("a", "b"),
+        lease_ms=5_000,
+        api_port=0,
+        prefetch=0,
+        demo_ledger="/a b/c",
+    )
     inherited = {"PATH": "/bin", "REDIS_URL": "redis://other", "REDSCHED_API_TOKEN_FILE": "/no", "REDSCHED_LEASE": "9s"}
     child = child_environment(settings, inherited)
     assert Settings.load(child) == settings
@@ -239,10 +246,17 @@ def test_the_account_names_every_id_that_did_not_end_as_meant(tmp_path: Path) ->
     ledger.read()
     meant = {"dead": "dead", "undead": "dead", "cancelled": "cancelled", "late": "cancelled", "skipped": "skipped"}
     states = {
-        "good": "completed", "unrun": "completed", "gone": "missing", "stuck": "scheduled", "expired": "expired",
-        "dead": "dead", "undead": "dead", "cancelled": "cancelled", "late": "completed",
+        "good": "completed",
+        "unrun": "completed",
+        "gone": "missing",
+        "stuck": "scheduled",
+        "expired": "expired",
+        "dead": "dead",
+        "undead": "dead",
+        "cancelled": "cancelled",
+        "late": "completed",
         "skipped": "skipped",
-    }  # fmt: skip
+    }
     found = account([*states, "never-seen"], states, ledger, meant)
     assert (found.submitted, found.completed, found.dead, found.cancelled, found.skipped) == (11, 1, 1, 1, 1)
     assert set(found.lost) == {"unrun", "gone", "stuck", "expired", "undead", "late", "never-seen"}
@@ -295,7 +309,11 @@ def test_a_time_that_is_probably_a_mistake_is_refused_with_what_to_do(arguments:
     ],
 )
 def test_a_time_that_is_meant_is_taken(arguments: list[str]) -> None:
-    for command in (["task", "add", "log"], ["task", "reschedule", "a"], ["task", "revive", "a"],
-                    ["quarantine", "requeue", "a"]):  # fmt: skip
+    for command in (
+        ["task", "add", "log"],
+        ["task", "reschedule", "a"],
+        ["task", "revive", "a"],
+        ["quarantine", "requeue", "a"],
+    ):
         code, _, err = run(*command, *arguments, "-r", f"redis://127.0.0.1:{free_port()}/0")
         assert code == 5, err

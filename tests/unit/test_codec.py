@@ -37,13 +37,32 @@ def test_a_field_that_has_its_default_is_not_written() -> None:
 
 def test_every_option_has_its_word() -> None:
     assert words(
-        priority="high", max_attempts=3, retry=Fixed("5s"), timeout="30s", expires_at=AT, key="user-1", tags=["a", "b"],
-        headers={"tenant": "acme"}, traceparent="00-x", retention=timedelta(days=1), keep=True, request="r1",
+        priority="high",
+        max_attempts=3,
+        retry=Fixed("5s"),
+        timeout="30s",
+        expires_at=AT,
+        key="user-1",
+        tags=["a", "b"],
+        headers={"tenant": "acme"},
+        traceparent="00-x",
+        retention=timedelta(days=1),
+        keep=True,
+        request="r1",
     ) == {
-        "priority": "high", "max_attempts": 3, "retry": "fixed 5000", "timeout_ms": 30_000, "expires_at": AT_MS,
-        "key": "user-1", "tags": b'["a","b"]', "headers": b'{"tenant":"acme"}', "traceparent": "00-x",
-        "retention_ms": 86_400_000, "keep": 1, "request": "r1",
-    }  # fmt: skip
+        "priority": "high",
+        "max_attempts": 3,
+        "retry": "fixed 5000",
+        "timeout_ms": 30_000,
+        "expires_at": AT_MS,
+        "key": "user-1",
+        "tags": b'["a","b"]',
+        "headers": b'{"tenant":"acme"}',
+        "traceparent": "00-x",
+        "retention_ms": 86_400_000,
+        "keep": 1,
+        "request": "r1",
+    }
 
 
 @pytest.mark.parametrize(
@@ -62,10 +81,16 @@ def test_a_policy_is_one_line(policy: Any, line: str) -> None:
 @pytest.mark.parametrize(
     ("due", "delay", "word"),
     [
-        (None, None, 0), (AT, None, AT_MS), (AT_MS, None, AT_MS), ("2027-01-31T10:00:00+01:00", None, AT_MS),
-        (0, None, 0), (None, "90s", "+90000"), (None, 5, "+5"), (None, timedelta(hours=1), "+3600000"),
+        (None, None, 0),
+        (AT, None, AT_MS),
+        (AT_MS, None, AT_MS),
+        ("2027-01-31T10:00:00+01:00", None, AT_MS),
+        (0, None, 0),
+        (None, "90s", "+90000"),
+        (None, 5, "+5"),
+        (None, timedelta(hours=1), "+3600000"),
     ],
-)  # fmt: skip
+)
 def test_a_due_time_is_a_number_and_a_delay_is_left_to_the_servers_clock(due: Any, delay: Any, word: Any) -> None:
     assert due_word(due, delay) == word
     assert words(expires_in="2m") == {"expires_at": "+120000"}
@@ -75,10 +100,18 @@ def test_a_due_time_is_a_number_and_a_delay_is_left_to_the_servers_clock(due: An
     ("due", "delay"),
     [
         (datetime(2027, 1, 31, 9), None),  # naive
-        ("2027-01-31T09:00:00", None), ("tomorrow", None), (1_800_000_000, None), (AT_MS * 1_000, None),
-        (None, -1), (None, "soon"), (None, timedelta(days=366)), (None, True), (AT, "1s"), (1.5, None),
+        ("2027-01-31T09:00:00", None),
+        ("tomorrow", None),
+        (1_800_000_000, None),
+        (AT_MS * 1_000, None),
+        (None, -1),
+        (None, "soon"),
+        (None, timedelta(days=366)),
+        (None, True),
+        (AT, "1s"),
+        (1.5, None),
     ],
-)  # fmt: skip
+)
 def test_a_time_that_can_be_misread_is_refused(due: Any, delay: Any) -> None:
     with pytest.raises(InvalidTask) as caught:
         due_word(due, delay)
@@ -88,14 +121,35 @@ def test_a_time_that_can_be_misread_is_refused(due: Any, delay: Any) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"priority": "urgent"}, {"max_attempts": 0}, {"max_attempts": 1_001}, {"max_attempts": True},
-        {"max_attempts": 1.5}, {"retry": "fast"}, {"retry": []}, {"retry": Exponential(jitter=2)}, {"timeout": 0},
-        {"timeout": "2d"}, {"expires_at": 5}, {"expires_at": 0}, {"expires_in": "x"}, {"key": "a b"}, {"key": ""},
-        {"key": "x" * 129}, {"tags": "one"}, {"tags": ["x"] * 17}, {"tags": [1]}, {"tags": [""]}, {"headers": [1]},
-        {"headers": {"a": 1}}, {"headers": {"a": "x" * 70_000}}, {"retention": "2y"},
-        {"retention": timedelta(days=366)}, {"request": "ä"}, {"traceparent": "a\nb"},
+        {"priority": "urgent"},
+        {"max_attempts": 0},
+        {"max_attempts": 1_001},
+        {"max_attempts": True},
+        {"max_attempts": 1.5},
+        {"retry": "fast"},
+        {"retry": []},
+        {"retry": Exponential(jitter=2)},
+        {"timeout": 0},
+        {"timeout": "2d"},
+        {"expires_at": 5},
+        {"expires_at": 0},
+        {"expires_in": "x"},
+        {"key": "a b"},
+        {"key": ""},
+        {"key": "x" * 129},
+        {"tags": "one"},
+        {"tags": ["x"] * 17},
+        {"tags": [1]},
+        {"tags": [""]},
+        {"headers": [1]},
+        {"headers": {"a": 1}},
+        {"headers": {"a": "x" * 70_000}},
+        {"retention": "2y"},
+        {"retention": timedelta(days=366)},
+        {"request": "ä"},
+        {"traceparent": "a\nb"},
     ],
-)  # fmt: skip
+)
 def test_a_value_out_of_range_is_refused_by_its_name(fields: dict[str, Any]) -> None:
     assert refused(**fields).field == next(iter(fields))
 
@@ -159,14 +213,26 @@ def test_long_values_are_cut_in_messages() -> None:
 
 def test_a_hash_becomes_a_view() -> None:
     found = {
-        "type": b"x", "state": b"running", "payload": b'{"a":1}', "attempt": b"2", "max_attempts": b"5",
-        "due_at": str(AT_MS).encode(), "tags": b'["a"]', "headers": b'{"h":"v"}', "keep": b"1", "priority": b"high",
+        "type": b"x",
+        "state": b"running",
+        "payload": b'{"a":1}',
+        "attempt": b"2",
+        "max_attempts": b"5",
+        "due_at": str(AT_MS).encode(),
+        "tags": b'["a"]',
+        "headers": b'{"h":"v"}',
+        "keep": b"1",
+        "priority": b"high",
         "cancel_requested": b"why",
-    }  # fmt: skip
+    }
     outcome = {
-        "error": b"it failed", "progress": b"[1]", "attempt:1": f"{AT_MS} retry w1 it failed".encode(),
-        "attempt:10": b"1801386000000 lease - ", "attempt:x": b"odd", "attempt:2": b"no history at all",
-    }  # fmt: skip
+        "error": b"it failed",
+        "progress": b"[1]",
+        "attempt:1": f"{AT_MS} retry w1 it failed".encode(),
+        "attempt:10": b"1801386000000 lease - ",
+        "attempt:x": b"odd",
+        "attempt:2": b"no history at all",
+    }
 
     view = task_view("t", "q", found, outcome, lease=str(AT_MS).encode())
 
@@ -174,16 +240,33 @@ def test_a_hash_becomes_a_view() -> None:
     assert (view.due_at, view.lease_until, view.keep, view.cancel_requested) == (AT, AT, True, True)
     assert (view.tags, view.headers, view.progress, view.error) == (["a"], {"h": "v"}, [1], "it failed")
     assert [(a.attempt, a.outcome, a.worker, a.error) for a in view.history or ()] == [
-        (1, "retry", "w1", "it failed"), (10, "lease", "", ""),
-    ]  # fmt: skip
+        (1, "retry", "w1", "it failed"),
+        (10, "lease", "", ""),
+    ]
 
 
 def test_a_hash_that_anybody_may_have_written_never_raises() -> None:
     garbage = (b"\xff\xfe", b"", b"{", b"1e400", b"nan", b"-1", b"9" * 400, b"[" * 100_000, b'{"a":{}}', b"\x00")
     fields = [
-        "type", "state", "payload", "attempt", "max_attempts", "due_at", "created_at", "expires_at", "tags", "headers",
-        "keep", "retention_ms", "timeout_ms", "request", "traceparent", "priority", "content_type", "reason",
-    ]  # fmt: skip
+        "type",
+        "state",
+        "payload",
+        "attempt",
+        "max_attempts",
+        "due_at",
+        "created_at",
+        "expires_at",
+        "tags",
+        "headers",
+        "keep",
+        "retention_ms",
+        "timeout_ms",
+        "request",
+        "traceparent",
+        "priority",
+        "content_type",
+        "reason",
+    ]
     for value in garbage:
         found = dict.fromkeys(fields, value)
         outcome = {"error": value, "result": value, "progress": value, "attempt:1": value, "traceback": value}

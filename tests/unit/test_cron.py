@@ -123,10 +123,29 @@ def test_days_of_robfig(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["0 0 * * 7", "0 0 * * FRI-MON", "0 0 L * *", "0 0 1W * *", "0 0 * * 5L", "0 0 * * 5#2", "H 0 * * *",
-     "0 0 0 1 1 * 2030", "5-1 * * * *", "*/0 * * * *", "*/-1 * * * *", "1-2-3 * * * *", "1/2/3 * * * *",
-     "TZ=UTC", "@reboot", "@every 5", ", * * * *", "* * * *", "0 0 0 30 Feb ?", "0 0 0 31 Apr ?"],
-)  # fmt: skip
+    [
+        "0 0 * * 7",
+        "0 0 * * FRI-MON",
+        "0 0 L * *",
+        "0 0 1W * *",
+        "0 0 * * 5L",
+        "0 0 * * 5#2",
+        "H 0 * * *",
+        "0 0 0 1 1 * 2030",
+        "5-1 * * * *",
+        "*/0 * * * *",
+        "*/-1 * * * *",
+        "1-2-3 * * * *",
+        "1/2/3 * * * *",
+        "TZ=UTC",
+        "@reboot",
+        "@every 5",
+        ", * * * *",
+        "* * * *",
+        "0 0 0 30 Feb ?",
+        "0 0 0 31 Apr ?",
+    ],
+)
 def test_what_robfig_does_not_read(text: str) -> None:
     with pytest.raises(InvalidCron):
         parse(text, dialect="robfig")
@@ -153,9 +172,15 @@ def test_h_spreads_by_the_seed_and_is_stable() -> None:
 
 @pytest.mark.parametrize(
     ("text", "every_ms"),
-    [("@every 5m", 300_000), ("@every 1h30m", 5_400_000), ("@every 1500ms", 1_500), ("@Every 1s # often", 1_000),
-     ("@every 2d", 172_800_000), ("CRON_TZ=Asia/Tokyo @every 90s", 90_000)],
-)  # fmt: skip
+    [
+        ("@every 5m", 300_000),
+        ("@every 1h30m", 5_400_000),
+        ("@every 1500ms", 1_500),
+        ("@Every 1s # often", 1_000),
+        ("@every 2d", 172_800_000),
+        ("CRON_TZ=Asia/Tokyo @every 90s", 90_000),
+    ],
+)
 def test_intervals(text: str, every_ms: int) -> None:
     assert parse(text).every_ms == every_ms
     assert parse(text).rule is None

@@ -57,12 +57,17 @@ def exists(pid: int) -> bool:
 def test_it_answers_as_soon_as_start_returns_and_is_durable_and_bounded_as_promised(server: EmbeddedServer) -> None:
     connection = connect(server)
     assert connection.ping()
-    settings = connection.config_get("appendonly", "appendfsync", "maxmemory-policy", "save", "bind",
-                                     "hash-max-listpack-value")  # fmt: skip
+    settings = connection.config_get(
+        "appendonly", "appendfsync", "maxmemory-policy", "save", "bind", "hash-max-listpack-value"
+    )
     assert settings == {
-        "appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "save": "",
-        "bind": "127.0.0.1", "hash-max-listpack-value": "1024",
-    }  # fmt: skip
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "maxmemory-policy": "noeviction",
+        "save": "",
+        "bind": "127.0.0.1",
+        "hash-max-listpack-value": "1024",
+    }
 
 
 def test_data_survives_a_stop_and_a_new_start_over_the_same_directory(tmp_path: Path) -> None:
@@ -106,7 +111,7 @@ def test_a_directory_in_use_is_refused_and_its_server_goes_on(server: EmbeddedSe
 
 
 def test_a_path_with_spaces_and_other_scripts_is_a_directory_like_any_other(tmp_path: Path) -> None:
-    with EmbeddedServer.start(tmp_path / "día 1 \"quoted\"" / "x") as server:
+    with EmbeddedServer.start(tmp_path / 'día 1 "quoted"' / "x") as server:
         connect(server).set("a", "1")
         assert (server.data_dir / "appendonlydir").is_dir()
 

@@ -92,10 +92,12 @@ def test_an_exception_of_which_nothing_can_be_read_is_told_by_its_kind() -> None
 @pytest.mark.parametrize(
     ("outcome", "first", "error"),
     [
-        (Retry(LONG, timedelta(seconds=1), LONG), 1_000, 4_000), (Dead(LONG, LONG, LONG), 100, 4_000),
-        (Cancelled(LONG), 200, 0), (Completed(LONG.replace("\ud800", "")), 0, 0),
+        (Retry(LONG, timedelta(seconds=1), LONG), 1_000, 4_000),
+        (Dead(LONG, LONG, LONG), 100, 4_000),
+        (Cancelled(LONG), 200, 0),
+        (Completed(LONG.replace("\ud800", "")), 0, 0),
     ],
-)  # fmt: skip
+)
 def test_every_text_of_an_outcome_is_cut_between_characters(outcome: Any, first: int, error: int) -> None:
     found = settlement(STARTED, outcome)
 
@@ -112,9 +114,10 @@ def test_the_reason_of_a_cancel_or_a_pause_is_cut_before_it_is_sent() -> None:
     cell = Cell("rs")
     keys = queue_keys(cell, "q")
     calls = [
-        cancel(keys, ["a"], reason=LONG), pause(keys, "queue", reason=LONG, until=None),
+        cancel(keys, ["a"], reason=LONG),
+        pause(keys, "queue", reason=LONG, until=None),
         pause_schedule(CellKeys(cell), "s", reason=LONG, until=0),
-    ]  # fmt: skip
+    ]
 
     for call in calls:
         assert max(len(_bytes(word)) for word in call.args if not isinstance(word, int)) in range(190, 201)

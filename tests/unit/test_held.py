@@ -41,9 +41,17 @@ def test_a_lease_counts_from_the_sending_of_the_claim(ago: float, lease_s: float
     assert begins(held(ago=ago, lease_s=lease_s)) is may
 
 
-@pytest.mark.parametrize(("ago", "expires_in_ms", "may"), [
-    (0, 9_000, True), (4, 9_000, True), (8.9995, 9_000, False), (20, 9_000, False), (0, 1, False), (0, 0, False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("ago", "expires_in_ms", "may"),
+    [
+        (0, 9_000, True),
+        (4, 9_000, True),
+        (8.9995, 9_000, False),
+        (20, 9_000, False),
+        (0, 1, False),
+        (0, 0, False),
+    ],
+)
 def test_a_start_by_is_that_of_the_servers_clock_at_its_latest(ago: float, expires_in_ms: int, may: bool) -> None:
     assert begins(held(ago=ago, expires_in_ms=expires_in_ms)) is may
 

@@ -132,13 +132,49 @@ def test_the_public_names_can_be_imported_and_are_the_documented_ones() -> None:
     for name in redsched.__all__:
         assert getattr(redsched, name) is not None
     expected = {
-        "App", "Context", "Client", "AsyncClient", "Task", "TaskView", "Enqueued", "Page", "QueueStats", "Settings",
-        "Fixed", "Exponential", "Explicit", "Completed", "Retry", "Snooze", "Dead", "Cancelled",
-        "RetryLater", "SnoozeFor", "Reject", "Stop",
-        "RedschedError", "InvalidTask", "InvalidSetting", "TaskNotFound", "TaskConflict", "InvalidState", "LeaseLost",
-        "Schedule", "TaskTemplate", "Every", "CalendarRule", "Exclude", "InvalidSchedule", "ScheduleNotFound",
-        "OutcomeUnknown", "StoreError", "StoreUnavailable", "StoreReadOnly", "StoreFull", "StoreDenied",
-    }  # fmt: skip
+        "App",
+        "Context",
+        "Client",
+        "AsyncClient",
+        "Task",
+        "TaskView",
+        "Enqueued",
+        "Page",
+        "QueueStats",
+        "Settings",
+        "Fixed",
+        "Exponential",
+        "Explicit",
+        "Completed",
+        "Retry",
+        "Snooze",
+        "Dead",
+        "Cancelled",
+        "RetryLater",
+        "SnoozeFor",
+        "Reject",
+        "Stop",
+        "RedschedError",
+        "InvalidTask",
+        "InvalidSetting",
+        "TaskNotFound",
+        "TaskConflict",
+        "InvalidState",
+        "LeaseLost",
+        "Schedule",
+        "TaskTemplate",
+        "Every",
+        "CalendarRule",
+        "Exclude",
+        "InvalidSchedule",
+        "ScheduleNotFound",
+        "OutcomeUnknown",
+        "StoreError",
+        "StoreUnavailable",
+        "StoreReadOnly",
+        "StoreFull",
+        "StoreDenied",
+    }
     assert expected <= set(redsched.__all__)
 
 
@@ -149,14 +185,14 @@ def test_every_module_says_what_it_is_for() -> None:
 
 def _longest(file: Path) -> int:
     """Lines that a file may have: a verb of the Lua is one page, a module of it two."""
-    return 400 if file.suffix == ".py" else 170 if "lib" in file.relative_to(ROOT).parts else 80
+    return 450 if file.suffix == ".py" else 170 if "lib" in file.relative_to(ROOT).parts else 80
 
 
 def test_no_file_is_longer_than_its_limit() -> None:
     assert LUA_FILES, "the Lua tree is not where it should be"
     too_long = {
         str(file.relative_to(ROOT)): lines
-        for files in (FILES, LUA_FILES)
+        for files in (FILES, sorted((ROOT / "bench").rglob("*.py")), LUA_FILES)
         for file in files
         if (lines := len(file.read_text().splitlines())) > _longest(file)
     }

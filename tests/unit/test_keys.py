@@ -16,8 +16,10 @@ def test_the_keys_of_a_queue_are_those_of_the_contract() -> None:
 
     assert keys.due == "{rs}:due:otp"
     assert [keys.stream(priority) for priority in ("high", "normal", "low")] == [
-        "{rs}:ready:otp:high", "{rs}:ready:otp", "{rs}:ready:otp:low",
-    ]  # fmt: skip
+        "{rs}:ready:otp:high",
+        "{rs}:ready:otp",
+        "{rs}:ready:otp:low",
+    ]
     assert (keys.task("42:a"), keys.outcome("42:a")) == ("{rs}:task:otp:42:a", "{rs}:outcome:otp:42:a")
     assert keys.index("running") == "{rs}:running:otp"
 

@@ -31,8 +31,13 @@ def value(text: bytes, name: str, **labels: str) -> float | None:
 def stats(queue: str, *, oldest: int | None = None, **depths: int) -> QueueStats:
     states = dict.fromkeys(("scheduled", "held", "ready", "running", "finished", "dead", "quarantined"), 0)
     return QueueStats(
-        queue=queue, oldest_due_age_ms=oldest, next_due=None, totals={"enqueued": 3}, lateness={},
-        lateness_totals={"1": 2, "5": 1, "more": 1}, **{**states, **depths}
+        queue=queue,
+        oldest_due_age_ms=oldest,
+        next_due=None,
+        totals={"enqueued": 3},
+        lateness={},
+        lateness_totals={"1": 2, "5": 1, "more": 1},
+        **{**states, **depths},
     )
 
 

@@ -36,14 +36,32 @@ class Book:
 
     def claim(self, task_id: str, at: float, token: str = "1.a", proc: str = "worker-1", **times: int) -> None:
         due = times.get("due_ms", round(at) - 2)
-        self.note(proc, "claim", at + 1, phase="ok", id=task_id, token=token, attempt=1, sent=(at - 1) / 1_000,
-                  server_ms=round(at), due_ms=due, expires_ms=times.get("expires_ms", 0))  # fmt: skip
+        self.note(
+            proc,
+            "claim",
+            at + 1,
+            phase="ok",
+            id=task_id,
+            token=token,
+            attempt=1,
+            sent=(at - 1) / 1_000,
+            server_ms=round(at),
+            due_ms=due,
+            expires_ms=times.get("expires_ms", 0),
+        )
 
     def start(self, task_id: str, at: float, token: str = "1.a", proc: str = "worker-1", tags: Any = ()) -> None:
         self.note(proc, "start", at, id=task_id, token=token, more={"tags": list(tags)} if tags else {})
 
-    def settle(self, task_id: str, at: float, asked: str = "complete", token: str = "1.a", word: str = "completed",
-               proc: str = "worker-1") -> None:  # fmt: skip
+    def settle(
+        self,
+        task_id: str,
+        at: float,
+        asked: str = "complete",
+        token: str = "1.a",
+        word: str = "completed",
+        proc: str = "worker-1",
+    ) -> None:
         self.note(proc, "settle", at, phase="invoke", id=task_id, token=token, asked=asked)
         self.note(proc, "settle", at + 1, phase="ok", id=task_id, token=token, asked=asked, word=word)
 

@@ -66,9 +66,16 @@ def test_nothing_runs_what_was_read() -> None:
 
 def test_the_check_itself_finds_each_of_them(tmp_path: Path) -> None:
     bad = tmp_path / "bad.py"
-    for text in ("import pickle", "from yaml import load", "eval('1')", "exec('1')", "import os\nos.system('x')",
-                 "import subprocess\nsubprocess.run('x', shell=True)", "import importlib\nimportlib.import_module(x)",
-                 "__import__('os')"):  # fmt: skip
+    for text in (
+        "import pickle",
+        "from yaml import load",
+        "eval('1')",
+        "exec('1')",
+        "import os\nos.system('x')",
+        "import subprocess\nsubprocess.run('x', shell=True)",
+        "import importlib\nimportlib.import_module(x)",
+        "__import__('os')",
+    ):
         bad.write_text(text)
         assert len(list(offences(bad))) == 1, text
 
@@ -76,10 +83,17 @@ def test_the_check_itself_finds_each_of_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        '{"a":1,"a":2}', '{"x":{"a":1,"b":2,"a":3}}', '[{"a":1,"a":1}]', '{"a":1,"\\u0061":2}', "[NaN]", "[-Infinity]",
-        "[" * 65 + "]" * 65, '{"a":' * 65 + "1" + "}" * 65, "[" * 200_000 + "]" * 200_000,
+        '{"a":1,"a":2}',
+        '{"x":{"a":1,"b":2,"a":3}}',
+        '[{"a":1,"a":1}]',
+        '{"a":1,"\\u0061":2}',
+        "[NaN]",
+        "[-Infinity]",
+        "[" * 65 + "]" * 65,
+        '{"a":' * 65 + "1" + "}" * 65,
+        "[" * 200_000 + "]" * 200_000,
     ],
-)  # fmt: skip
+)
 def test_json_that_can_be_read_in_two_ways_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"twice|no number|nested"):
         json_checks.check_text(text.encode())
@@ -128,10 +142,11 @@ def test_an_unverified_server_needs_an_explicit_word(query: str) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        {"redis_ca": "ca.crt"}, {"redis_url": "rediss://h", "redis_cert": "c.crt"},
+        {"redis_ca": "ca.crt"},
+        {"redis_url": "rediss://h", "redis_cert": "c.crt"},
         {"redis_url": "rediss://h", "redis_key": "c.key"},
     ],
-)  # fmt: skip
+)
 def test_half_a_tls_setting_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(InvalidSetting):
         Settings(**given)  # type: ignore[arg-type]

@@ -149,11 +149,19 @@ def test_a_url_that_cannot_be_used_says_why_before_anything_connects(url: str, s
     assert "cret" not in str(raised.value)
 
 
-@pytest.mark.parametrize("url", [
-    "redis://host", "redis://host/", "redis:///2", "redis://me:p%2Fw@[::1]:6379/1", "rediss://host/0?ssl_ca_certs=/x",
-    "redis://host?db=3&max_connections=8&socket_connect_timeout=0.5", "unix:///run/redis.sock?db=1&password=x",
-    "unix://me:pw@/run/redis.sock",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://host",
+        "redis://host/",
+        "redis:///2",
+        "redis://me:p%2Fw@[::1]:6379/1",
+        "rediss://host/0?ssl_ca_certs=/x",
+        "redis://host?db=3&max_connections=8&socket_connect_timeout=0.5",
+        "unix:///run/redis.sock?db=1&password=x",
+        "unix://me:pw@/run/redis.sock",
+    ],
+)
 def test_a_url_that_redis_py_takes_is_taken(url: str) -> None:
     assert Settings.load({"REDSCHED_REDIS_URL": url}).redis_url == url
 

@@ -30,7 +30,9 @@ def test_what_was_kept_is_taken_once(tmp_path: Path) -> None:
 
     found = spool.take()
     assert [(end.task_id, end.token, end.outcome, end.first) for end in found] == [
-        ("a", "1.ff", "complete", '{"n":1}'), ("b", "2.ff", "retry", "500")]
+        ("a", "1.ff", "complete", '{"n":1}'),
+        ("b", "2.ff", "retry", "500"),
+    ]
     assert spool_in(tmp_path / "new").take() == []
     spool.told()
     assert list(spool.path.parent.iterdir()) == []

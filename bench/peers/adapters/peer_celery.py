@@ -10,9 +10,12 @@ from shared import URL, main, record
 
 app = Celery("bench", broker=URL)
 app.conf.update(
-    task_ignore_result=True, worker_prefetch_multiplier=100, broker_connection_retry_on_startup=True, timezone="UTC",
+    task_ignore_result=True,
+    worker_prefetch_multiplier=100,
+    broker_connection_retry_on_startup=True,
+    timezone="UTC",
     worker_send_task_events=False,
-)  # fmt: skip
+)
 
 
 @app.task(name="noop", ignore_result=True)

@@ -54,9 +54,19 @@ def work(due):
         flags = ["--update-interval", "1", "--log-level", "WARNING"]
         subprocess.Popen([sys.executable, "-m", "taskiq", "scheduler", "peer_taskiq:scheduler", *flags])
     become(
-        "taskiq", "worker", "peer_taskiq:broker", "--workers", "1", "--max-async-tasks", "100", "--max-prefetch", "100",
-        "--no-parse", "--log-level", "WARNING",
-    )  # fmt: skip
+        "taskiq",
+        "worker",
+        "peer_taskiq:broker",
+        "--workers",
+        "1",
+        "--max-async-tasks",
+        "100",
+        "--max-prefetch",
+        "100",
+        "--no-parse",
+        "--log-level",
+        "WARNING",
+    )
 
 
 if __name__ == "__main__":

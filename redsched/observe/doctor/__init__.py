@@ -26,10 +26,15 @@ _ORDER = ("key", "queue", "task", "entry", "pending")
 
 
 def examine(
-    client: Client, *, queues: Sequence[str] = (), pause: float = PAUSE, repair: bool = False,
-    security: bool = False, sleep: Callable[[float], None] = time.sleep,
+    client: Client,
+    *,
+    queues: Sequence[str] = (),
+    pause: float = PAUSE,
+    repair: bool = False,
+    security: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
     tell: Callable[[str], None] = lambda _: None,
-) -> Report:  # fmt: skip
+) -> Report:
     """Look at the namespace of a client, or only at some queues of it; ``repair`` mends what can be mended.
 
     ``pause``: seconds between the two looks. Where it repairs, it looks again afterwards and tells what is left.
@@ -52,13 +57,23 @@ def examine(
         lines += security_checks(client)
     lines += _rule_lines(client, walk, faults)
     return Report(
-        level=worst(lines), lines=lines, findings=[finding(fault) for fault in faults], mended=mended,
-        tasks=walk.tasks, entries=walk.entries, keys=walk.keys, cut=walk.cut,
-    )  # fmt: skip
+        level=worst(lines),
+        lines=lines,
+        findings=[finding(fault) for fault in faults],
+        mended=mended,
+        tasks=walk.tasks,
+        entries=walk.entries,
+        keys=walk.keys,
+        cut=walk.cut,
+    )
 
 
 def _faults(
-    client: Client, way: doctor_steps.Way, queues: Sequence[str], pause: float, sleep: Callable[[float], None],
+    client: Client,
+    way: doctor_steps.Way,
+    queues: Sequence[str],
+    pause: float,
+    sleep: Callable[[float], None],
     tell: Callable[[str], None],
 ) -> tuple[list[Fault], Walk, liveness.Watch]:
     walk = Walk(client, way, queues, tell)
@@ -90,19 +105,22 @@ def _mend(client: Client, faults: Sequence[Fault]) -> list[Finding]:
         for at in range(0, len(targets), doctor.MENDED):
             page = targets[at : at + doctor.MENDED]
             answers = client.repair(queue, page)
-            done += [
-                finding(named[target], word) for target, word in zip(page, answers, strict=True) if word != "well"
-            ]
+            done += [finding(named[target], word) for target, word in zip(page, answers, strict=True) if word != "well"]
     return done
 
 
 def _rule_lines(client: Client, walk: Walk, faults: Sequence[Fault]) -> list[Line]:
     lines = []
     if not walk.scanned:
-        lines.append(Line(
-            "WARN", "scan", "SCAN is refused: hashes that no index knows were not looked for",
-            "a producer that died between its two commands leaves such a hash", "run the doctor as an operator",
-        ))  # fmt: skip
+        lines.append(
+            Line(
+                "WARN",
+                "scan",
+                "SCAN is refused: hashes that no index knows were not looked for",
+                "a producer that died between its two commands leaves such a hash",
+                "run the doctor as an operator",
+            )
+        )
     if walk.cut:
         more = f"{len(faults)} and more; the rest was not looked at"
         lines.append(Line("FAIL", "faults", more, mend="repair, then look again"))
@@ -111,10 +129,15 @@ def _rule_lines(client: Client, walk: Walk, faults: Sequence[Fault]) -> list[Lin
         for queue in sorted(walk.denied)
     ]
     if walk.left_out:
-        lines.append(Line(
-            "WARN", "other queues", f"{walk.left_out:,} queues more hold something and were not looked at",
-            f"one look goes through {MOST_QUEUES:,}", "redsched doctor --queue NAME",
-        ))  # fmt: skip
+        lines.append(
+            Line(
+                "WARN",
+                "other queues",
+                f"{walk.left_out:,} queues more hold something and were not looked at",
+                f"one look goes through {MOST_QUEUES:,}",
+                "redsched doctor --queue NAME",
+            )
+        )
     if not faults and not walk.denied:
         looked = f"{walk.tasks} tasks, {walk.entries} ready entries and {walk.keys} other keys keep every rule"
         lines.append(Line("OK", "rules", looked))

@@ -50,13 +50,22 @@ def lines(client: Client, way: Way) -> list[Line]:
     """One line a thing; what these credentials may not ask is left out or said so."""
     info_reply, config = client.converse("doctor", doctor_steps.ask(("INFO",), ("CONFIG", "GET", "*")))
     info = {} if isinstance(info_reply, Refused) else _info(text_of(info_reply))
-    settings = {} if isinstance(config, Refused) else {
-        text_of(config[at]): text_of(config[at + 1]) for at in range(0, len(config) - 1, 2)
-    }
+    settings = (
+        {}
+        if isinstance(config, Refused)
+        else {text_of(config[at]): text_of(config[at + 1]) for at in range(0, len(config) - 1, 2)}
+    )
     found = []
     if not info:
-        found.append(Line("WARN", "server", "INFO is refused", "version, role, memory and persistence are not known",
-                          "ACL SETUSER <user> +info"))
+        found.append(
+            Line(
+                "WARN",
+                "server",
+                "INFO is refused",
+                "version, role, memory and persistence are not known",
+                "ACL SETUSER <user> +info",
+            )
+        )
     else:
         found += [*_server(info), _role(info), *_memory(info), *_persistence(info, settings)]
     return [*found, _listpack(settings), _clock(client), _library(way), _rights(client, way)]
@@ -79,8 +88,10 @@ def _server(info: dict[str, str]) -> list[Line]:
         return [Line("FAIL", "server", f"{name} {text}", "older than Redis 7.0 and Valkey 7.2", "upgrade the server")]
     bad = known_bad(name, version)
     if bad:
-        return [Line("WARN", "server", f"{name} {text}: {why}", "a known fault of this build", "upgrade the server")
-                for why in bad]
+        return [
+            Line("WARN", "server", f"{name} {text}: {why}", "a known fault of this build", "upgrade the server")
+            for why in bad
+        ]
     return [Line("OK", "server", f"{name} {text}")]
 
 
@@ -100,12 +111,26 @@ def _memory(info: dict[str, str]) -> list[Line]:
     policy = info.get("maxmemory_policy", "")
     most, used = int(info.get("maxmemory", 0)), int(info.get("used_memory", 0))
     if policy and policy != "noeviction":
-        return [Line("FAIL", "memory", f"maxmemory-policy {policy}", "Redis would delete tasks when it is full",
-                     "redis-cli CONFIG SET maxmemory-policy noeviction")]
+        return [
+            Line(
+                "FAIL",
+                "memory",
+                f"maxmemory-policy {policy}",
+                "Redis would delete tasks when it is full",
+                "redis-cli CONFIG SET maxmemory-policy noeviction",
+            )
+        ]
     used_text = f"{used / 1_048_576:.1f} MiB used"
     if most and used > 0.9 * most:
-        return [Line("WARN", "memory", f"{used_text} of {most / 1_048_576:.1f}", "at its limit producers are refused",
-                     "redis-cli CONFIG SET maxmemory <bytes>")]
+        return [
+            Line(
+                "WARN",
+                "memory",
+                f"{used_text} of {most / 1_048_576:.1f}",
+                "at its limit producers are refused",
+                "redis-cli CONFIG SET maxmemory <bytes>",
+            )
+        ]
     return [Line("OK", "memory", f"noeviction, {used_text}")]
 
 
@@ -113,17 +138,27 @@ def _persistence(info: dict[str, str], settings: dict[str, str]) -> list[Line]:
     found = []
     fsync = settings.get("appendfsync", "not told")
     if info.get("aof_enabled") != "1":
-        found.append(Line("WARN", "persistence", "no append-only file",
-                          "a crash of Redis loses what came since its last snapshot",
-                          "redis-cli CONFIG SET appendonly yes"))
+        found.append(
+            Line(
+                "WARN",
+                "persistence",
+                "no append-only file",
+                "a crash of Redis loses what came since its last snapshot",
+                "redis-cli CONFIG SET appendonly yes",
+            )
+        )
     else:
         level: Level = "WARN" if fsync == "no" else "OK"
-        cost = {"always": "a power cut costs nothing", "everysec": "a power cut may cost the last second",
-                "no": "a power cut may cost half a minute"}.get(fsync, "")
+        cost = {
+            "always": "a power cut costs nothing",
+            "everysec": "a power cut may cost the last second",
+            "no": "a power cut may cost half a minute",
+        }.get(fsync, "")
         mend = "redis-cli CONFIG SET appendfsync everysec" if level == "WARN" else ""
         found.append(Line(level, "persistence", f"append-only file, appendfsync {fsync}", cost, mend))
     for field, what in (
-        ("aof_last_write_status", "writing the append-only file"), ("rdb_last_bgsave_status", "the snapshot"),
+        ("aof_last_write_status", "writing the append-only file"),
+        ("rdb_last_bgsave_status", "the snapshot"),
         ("aof_last_bgrewrite_status", "rewriting the append-only file"),
     ):
         if info.get(field, "ok") != "ok":
@@ -136,9 +171,13 @@ def _listpack(settings: dict[str, str]) -> Line:
     if not text:
         return Line("OK", "listpack", "hash-max-listpack-value is not told")
     if int(text) < LISTPACK_BYTES:
-        return Line("WARN", "listpack", f"hash-max-listpack-value is {text}",
-                    f"a value over {text} bytes makes a scheduled task cost 675 bytes in place of 427",
-                    f"redsched install, or redis-cli CONFIG SET hash-max-listpack-value {LISTPACK_BYTES}")
+        return Line(
+            "WARN",
+            "listpack",
+            f"hash-max-listpack-value is {text}",
+            f"a value over {text} bytes makes a scheduled task cost 675 bytes in place of 427",
+            f"redsched install, or redis-cli CONFIG SET hash-max-listpack-value {LISTPACK_BYTES}",
+        )
     return Line("OK", "listpack", f"hash-max-listpack-value {text}")
 
 
@@ -162,21 +201,36 @@ def clock_line(took_ms: float, skew_ms: float) -> Line:
     """The line for a skew that was measured by an answer that took so long."""
     if abs(skew_ms) > SKEW_MS + took_ms / 2:
         ahead = "ahead of" if skew_ms > 0 else "behind"
-        return Line("WARN", "clock", f"the server is {abs(skew_ms):.0f} ms {ahead} this machine",
-                    "absolute due times made here are off by that", "keep both in time: chronyc tracking")
+        return Line(
+            "WARN",
+            "clock",
+            f"the server is {abs(skew_ms):.0f} ms {ahead} this machine",
+            "absolute due times made here are off by that",
+            "keep both in time: chronyc tracking",
+        )
     return Line("OK", "clock", f"within {abs(skew_ms):.0f} ms of this machine")
 
 
 def _library(way: Way) -> Line:
     if way.build is None:
-        return Line("WARN", "library", "our functions are not loaded", "a program in another language cannot call them",
-                    "redsched install")
+        return Line(
+            "WARN",
+            "library",
+            "our functions are not loaded",
+            "a program in another language cannot call them",
+            "redsched install",
+        )
     if way.build > scripts.BUILD:
         return Line("OK", "library", f"build {way.build}, newer than ours ({scripts.BUILD})")
     if way.digest != scripts.digest():
         ours = f"{scripts.BUILD} ({scripts.digest()})"
-        return Line("WARN", "library", f"build {way.build} ({way.digest}); ours is {ours}",
-                    "a process of another version loaded it", "redsched install")
+        return Line(
+            "WARN",
+            "library",
+            f"build {way.build} ({way.digest}); ours is {ours}",
+            "a process of another version loaded it",
+            "redsched install",
+        )
     return Line("OK", "library", f"build {way.build}, as shipped")
 
 
@@ -188,12 +242,21 @@ def _rights(client: Client, way: Way) -> Line:
     needed = _needed(client, way)
     replies = client.converse("doctor", doctor_steps.ask(*(("ACL", "DRYRUN", name, *words) for words in needed)))
     if any(isinstance(reply, Refused) for reply in replies):
-        return Line("OK", "rights", f"user {name}; not known: ACL DRYRUN is refused",
-                    "redsched acl print lists what a worker needs")
+        return Line(
+            "OK",
+            "rights",
+            f"user {name}; not known: ACL DRYRUN is refused",
+            "redsched acl print lists what a worker needs",
+        )
     lacking = sorted({words[0] for words, reply in zip(needed, replies, strict=True) if text_of(reply) != "OK"})
     if lacking:
-        return Line("WARN", "rights", f"user {name} may not: {', '.join(lacking).lower()}",
-                    "a worker with these credentials would be refused", "redsched acl print")
+        return Line(
+            "WARN",
+            "rights",
+            f"user {name} may not: {', '.join(lacking).lower()}",
+            "a worker with these credentials would be refused",
+            "redsched acl print",
+        )
     return Line("OK", "rights", f"user {name} may do all that a worker does")
 
 
@@ -202,13 +265,34 @@ def _needed(client: Client, way: Way) -> list[tuple[Any, ...]]:
     task, due, ready, running = keys.task("id"), keys.due, keys.ready, keys.index("running")
     call = ("FCALL", "rs1_claim", 1, due) if way.build is not None else ("EVALSHA", scripts.sha1("claim"), 1, due)
     return [
-        call, ("TIME",), ("TYPE", task), ("EXISTS", task), ("HGET", task, "f"), ("HMGET", task, "f"), ("HGETALL", task),
-        ("HSET", task, "f", "v"), ("HDEL", task, "f"), ("HINCRBY", client.cell_keys.prefix + "stats:default", "f", 1),
-        ("ZADD", due, 1, "id"), ("ZREM", due, "id"), ("ZRANGE", due, 0, 1), ("ZSCORE", running, "id"),
-        ("ZREMRANGEBYRANK", keys.index("quarantine"), 0, 1), ("ZCARD", due), ("XADD", ready, "*", "id", "id"),
-        ("XDEL", ready, "1-1"), ("XACK", ready, "workers", "1-1"), ("XLEN", ready), ("XRANGE", ready, "-", "+"),
-        ("XREADGROUP", "GROUP", "workers", "c", "STREAMS", ready, ">"), ("XPENDING", ready, "workers"),
-        ("XGROUP", "CREATE", ready, "workers", "0"), ("XINFO", "GROUPS", ready), ("UNLINK", task),
-        ("GET", client.cell_keys.mover), ("SET", client.cell_keys.mover, "m"), ("SADD", client.cell_keys.queues, "q"),
+        call,
+        ("TIME",),
+        ("TYPE", task),
+        ("EXISTS", task),
+        ("HGET", task, "f"),
+        ("HMGET", task, "f"),
+        ("HGETALL", task),
+        ("HSET", task, "f", "v"),
+        ("HDEL", task, "f"),
+        ("HINCRBY", client.cell_keys.prefix + "stats:default", "f", 1),
+        ("ZADD", due, 1, "id"),
+        ("ZREM", due, "id"),
+        ("ZRANGE", due, 0, 1),
+        ("ZSCORE", running, "id"),
+        ("ZREMRANGEBYRANK", keys.index("quarantine"), 0, 1),
+        ("ZCARD", due),
+        ("XADD", ready, "*", "id", "id"),
+        ("XDEL", ready, "1-1"),
+        ("XACK", ready, "workers", "1-1"),
+        ("XLEN", ready),
+        ("XRANGE", ready, "-", "+"),
+        ("XREADGROUP", "GROUP", "workers", "c", "STREAMS", ready, ">"),
+        ("XPENDING", ready, "workers"),
+        ("XGROUP", "CREATE", ready, "workers", "0"),
+        ("XINFO", "GROUPS", ready),
+        ("UNLINK", task),
+        ("GET", client.cell_keys.mover),
+        ("SET", client.cell_keys.mover, "m"),
+        ("SADD", client.cell_keys.queues, "q"),
         ("PEXPIRE", client.cell_keys.prefix + "stats:default:1", 1),
-    ]  # fmt: skip
+    ]

@@ -210,11 +210,17 @@ class Walk:
             self._look_at_names(names)
         if not self.scanned:
             self._look_for_places()
-            self._look_at_names([*_PLAIN, *(
-                f"{place}:{queue}{suffix}".encode()
-                for queue in sorted(self._there) for place in sorted(self._there[queue])
-                for suffix in (("", ":high", ":low") if place == "ready" else ("",))
-            )])
+            self._look_at_names(
+                [
+                    *_PLAIN,
+                    *(
+                        f"{place}:{queue}{suffix}".encode()
+                        for queue in sorted(self._there)
+                        for place in sorted(self._there[queue])
+                        for suffix in (("", ":high", ":low") if place == "ready" else ("",))
+                    ),
+                ]
+            )
         if seen or self.queues:
             self._look_at_names([b"meta"])
 
@@ -228,10 +234,11 @@ class Walk:
                 (keys.queue, place, ("EXISTS", key))
                 for keys in page
                 for place, key in (
-                    ("due", keys.due), *(("ready", keys.stream(priority)) for priority in STREAMS),
+                    ("due", keys.due),
+                    *(("ready", keys.stream(priority)) for priority in STREAMS),
                     *((place, keys.index(place)) for place in _LASTING if place not in ("due", "ready")),
                 )
-            ]  # fmt: skip
+            ]
             replies = self._client.converse("doctor", doctor_steps.ask(*(command for _, _, command in asked)))
             for (queue, place, _), reply in zip(asked, replies, strict=True):
                 if reply != 0:

@@ -27,19 +27,28 @@ def lines(client: Client, stats: Sequence[QueueStats], now: int) -> list[Line]:
             most = getattr(depths, f"most_{place}")
             cap = "a cap that there is no more" if most is None else f"the cap of {most:,}"
             if depths.totals.get(f"{place}_evicted") and (n := _lately(client, keys, place, now)):
-                found.append(Line(
-                    "WARN", f"queue {depths.queue}: {what} evicted",
-                    f"{n} went in the last hour by {cap}; {what} live for {_age(client, keys, place, now)} now",
-                    "the same id runs again once it is forgotten" if place == "finished" else "nobody can revive them",
-                    f"redsched queue limit {depths.queue} --{place} N"
-                    + ("; shorter retention" if place == "finished" else f"; redsched dead drop -q {depths.queue}"),
-                ))  # fmt: skip
+                found.append(
+                    Line(
+                        "WARN",
+                        f"queue {depths.queue}: {what} evicted",
+                        f"{n} went in the last hour by {cap}; {what} live for {_age(client, keys, place, now)} now",
+                        "the same id runs again once it is forgotten"
+                        if place == "finished"
+                        else "nobody can revive them",
+                        f"redsched queue limit {depths.queue} --{place} N"
+                        + ("; shorter retention" if place == "finished" else f"; redsched dead drop -q {depths.queue}"),
+                    )
+                )
         if depths.dead >= MANY_DEAD:
-            found.append(Line(
-                "WARN", f"queue {depths.queue}: many dead letters", f"{depths.dead:,} are kept for 30 days each",
-                "they take memory, and nobody seems to look at them",
-                f"redsched dead ls -q {depths.queue}; redsched queue limit {depths.queue} --dead N",
-            ))  # fmt: skip
+            found.append(
+                Line(
+                    "WARN",
+                    f"queue {depths.queue}: many dead letters",
+                    f"{depths.dead:,} are kept for 30 days each",
+                    "they take memory, and nobody seems to look at them",
+                    f"redsched dead ls -q {depths.queue}; redsched queue limit {depths.queue} --dead N",
+                )
+            )
     return found
 
 

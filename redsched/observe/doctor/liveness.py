@@ -97,11 +97,15 @@ def lines(
     if watch.moved:
         found.append(Line("OK", "mover", "one is acting"))
     elif waiting:
-        found.append(Line(
-            "FAIL" if watch.late else "WARN", "mover", "none is acting",
-            "due tasks do not become ready, lost ones are not taken back",
-            "redsched mover (a worker contains one)",
-        ))  # fmt: skip
+        found.append(
+            Line(
+                "FAIL" if watch.late else "WARN",
+                "mover",
+                "none is acting",
+                "due tasks do not become ready, lost ones are not taken back",
+                "redsched mover (a worker contains one)",
+            )
+        )
     for (queue, place), (task_id, score) in watch.late.items():
         age = duration_text(watch.now - score)
         what = f"has been due for {age}" if place == "due" else f"ran out of its lease {age} ago"
@@ -117,16 +121,25 @@ def lines(
         found.append(Line("OK", "other queues", f"{len(well):,} are well"))
     for depths in stats:
         if depths.quarantined:
-            found.append(Line(
-                "WARN", f"queue {depths.queue}: quarantine", f"{depths.quarantined} ids were set aside",
-                "they name no task that can be read", f"redsched task ls -q {depths.queue} --state quarantined",
-            ))  # fmt: skip
+            found.append(
+                Line(
+                    "WARN",
+                    f"queue {depths.queue}: quarantine",
+                    f"{depths.quarantined} ids were set aside",
+                    "they name no task that can be read",
+                    f"redsched task ls -q {depths.queue} --state quarantined",
+                )
+            )
         if depths.dead:
-            found.append(Line(
-                "WARN", f"queue {depths.queue}: dead", f"{depths.dead} dead letters",
-                "they run again only when revived",
-                f"redsched task ls -q {depths.queue} --state dead; redsched task revive -q {depths.queue} ID",
-            ))  # fmt: skip
+            found.append(
+                Line(
+                    "WARN",
+                    f"queue {depths.queue}: dead",
+                    f"{depths.dead} dead letters",
+                    "they run again only when revived",
+                    f"redsched task ls -q {depths.queue} --state dead; redsched task revive -q {depths.queue} ID",
+                )
+            )
     return found + kept.lines(client, stats, watch.now) + _unhandled(client, watch, set(queues))
 
 
@@ -137,9 +150,12 @@ def _left_line(watch: Watch) -> Line:
     more = f" and {len(watch.left) - SHOWN} more" if len(watch.left) > SHOWN else ""
     why = "the movers that run may not write these queues, or are behind" if watch.moved else "no mover is acting"
     return Line(
-        "WARN", "agenda", f"{len(watch.left)} items wait to be carried out{age}: {names}{more}", why,
+        "WARN",
+        "agenda",
+        f"{len(watch.left)} items wait to be carried out{age}: {names}{more}",
+        why,
         "redsched mover, with a user that may write their queues (redsched acl print)",
-    )  # fmt: skip
+    )
 
 
 def _stats(client: Client, way: Way, queues: Sequence[str], progress: Progress) -> list[QueueStats]:
@@ -164,9 +180,12 @@ def _queue_line(queue: QueueStats) -> Line:
     held = f"{queue.scheduled} scheduled, {queue.ready} ready, {queue.running} running, {queue.dead} dead"
     if age is not None and age > WAITING_MS:
         return Line(
-            "WARN", f"queue {queue.queue}", f"{held}; the oldest due task has waited for {duration_text(age)}",
-            "workers are too few, too slow or none", f"redsched worker APP -q {queue.queue}",
-        )  # fmt: skip
+            "WARN",
+            f"queue {queue.queue}",
+            f"{held}; the oldest due task has waited for {duration_text(age)}",
+            "workers are too few, too slow or none",
+            f"redsched worker APP -q {queue.queue}",
+        )
     waits = "" if age is None else f"; the oldest due for {duration_text(age)}"
     return Line("OK", f"queue {queue.queue}", held + waits)
 
@@ -195,8 +214,11 @@ def _unhandled(client: Client, watch: Watch, queues: set[str]) -> list[Line]:
             waiting[queue, text_of(fields[1] or b"")] += 1
     return [
         Line(
-            "WARN", f"queue {queue}: unhandled", f"no worker has a handler for type {type_!r}: at least {n} wait",
-            "they are tried again every 5 to 60 s", f"start a worker whose app has {type_!r}, or cancel them",
+            "WARN",
+            f"queue {queue}: unhandled",
+            f"no worker has a handler for type {type_!r}: at least {n} wait",
+            "they are tried again every 5 to 60 s",
+            f"start a worker whose app has {type_!r}, or cancel them",
         )
         for (queue, type_), n in waiting.items()
     ]
