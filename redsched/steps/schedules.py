@@ -322,24 +322,32 @@ def _next_runs(plan: Plan, schedule: Schedule, stored: Stored, now: int) -> list
     """The runs that are to come as things are: none of a pause without an end, and no more than ``max_runs`` leaves."""
     slot, since = stored.number("slot"), stored.number("changed_at") or now
     left = NEXT if schedule.max_runs is None else min(NEXT, schedule.max_runs - (stored.number("fired") or 0))
-    begin = stored.number("paused_until") if stored.text("paused") else 0  # slots up to then are missed
-    if begin is None or left <= 0:
+    paused_until = stored.number("paused_until") if stored.text("paused") else 0
+    if paused_until is None or left <= 0:
         return []
+    begin = paused_until or stored.number("resumed") or 0  # slots up to then are missed, as a mover has it
     if formers := stored.former():  # slots of theirs that have come are made first
         plans = [(Plan(wire.definition_of(stored.as_it_was(one)), plan.holidays, plan.budget), one) for one in formers]
         runs = [run for earlier, one in plans for run in _of_former(earlier, one, slot) if run.slot_ms > begin]
-        return [*runs, *plan.preview(max(since, begin), left, budget_s=A_VIEW_S)][:left]
+        return [*runs, *plan.preview(_last_before(plan, since, begin), left, budget_s=A_VIEW_S)][:left]
     if slot is not None:
         slot = replanned(
             plan, slot, since=since, now=now, last=stored.text("last"), release=TZDATA_VERSION, chained=plan.chained
         )
     if schedule.after_completion is not None:
-        return [] if slot is None else [plan.run(max(slot, begin))]
+        return [] if slot is None else [plan.run(max(slot, paused_until))]
     if slot is None:
-        return plan.preview(max(since, now, begin), left, budget_s=A_VIEW_S)
-    if slot <= begin:
-        slot = next((one for one in plan.after(slot if plan.chained else begin) if one > begin), None)
+        return plan.preview(_last_before(plan, since, max(now, begin)), left, budget_s=A_VIEW_S)
+    if slot <= begin or not plan.holds(slot):  # a pause has it, or it is only where the search for the next one goes on
+        slot = next(plan.after(_last_before(plan, slot, begin)), None)
     return [] if slot is None else [plan.run(slot), *plan.preview(slot, left - 1, budget_s=A_VIEW_S)][:left]
+
+
+def _last_before(plan: Plan, since: int, moment: int) -> int:
+    """Where to begin for the slots after a moment. A chain begins at ``since``: each slot follows from the one before."""
+    if not plan.chained:
+        return max(since, moment)
+    return max(_up_to(plan.after(since), moment), default=since)
 
 
 def _of_former(plan: Plan, former: wire.Former, slot: int | None) -> Iterator[Run]:

@@ -337,6 +337,46 @@ def test_the_runs_of_a_paused_schedule_are_those_after_its_pause(stage: Stage) -
     assert shown(stage) == []
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_slot_of_a_pause_that_waits_for_its_jitter_is_not_shown(stage: Stage, replaced: bool) -> None:
+    stage.put("1h", jitter="30m", overlap="allow_all")
+    stage.advance(HOUR)
+    assert shown(stage)[0] > HOUR, "the slot has come, and its run is due later"
+    stage.schedules.pause("s", until=stage.now + 1)
+    if replaced:
+        stage.put("2h", overlap="allow_all")
+    stage.advance(1)
+
+    wanted = [run.slot_ms - NOW for run in stage.view().next_runs[:3]]
+
+    assert wanted == ([2 * HOUR, 4 * HOUR, 6 * HOUR] if replaced else [2 * HOUR, 3 * HOUR, 4 * HOUR])
+    stage.advance(stage.view().next_runs[2].due_ms - stage.now)
+    assert (stage.made(), stage.counters()["missed"]) == (wanted, 1)
+
+
+def test_a_slot_that_came_and_that_a_calendar_leaves_out_since_is_not_shown(stage: Stage) -> None:
+    stage.schedules.put_calendar("c", [])
+    stage.put(cron="0 12 * * *", overlap="allow_all", exclude=Exclude(calendars=["c"]))
+    stage.advance(HOUR)
+    stage.jump(4 * HOUR)
+    stage.schedules.put_calendar("c", ["2027-01-15"])
+    wanted = shown(stage)[:2]
+
+    stage.advance(2 * DAY)
+
+    assert stage.made() == wanted == [28 * HOUR, 52 * HOUR]
+
+
+def test_a_chain_that_nobody_has_planned_yet_is_shown_as_it_will_run(stage: Stage) -> None:
+    stage.put(random=Random("10m", "3h"), overlap="allow_all")
+    stage.jump(MINUTE)
+    wanted = shown(stage)[:5]
+
+    stage.advance(wanted[-1])
+
+    assert stage.made() == wanted
+
+
 def test_no_more_runs_are_shown_than_are_left(stage: Stage) -> None:
     stage.put("1h", max_runs=3, overlap="allow_all")
     stage.advance(2 * HOUR)
