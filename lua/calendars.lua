@@ -8,7 +8,7 @@
 
 local flat, reply = safe.call('HGETALL', schedules.prefix_of(KEYS[1]) .. 'calendars') or {}, {}
 for i = 1, #flat, 2 do
-  if flat[i] ~= schedules.CHANGES and flat[i] ~= schedules.PLANNED then
+  if string.sub(flat[i], 1, 1) ~= ':' then              -- no name: a field that the scripts keep there
     reply[#reply + 1] = flat[i]
     reply[#reply + 1] = flat[i + 1]
   end

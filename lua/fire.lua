@@ -11,7 +11,7 @@
 -- REPLY  {word...}           tasks made or kept for later; or stale (somebody was faster) | early | paused | gone | later (the
 --                            call took long enough without it): nothing was made. Of many slots some may be left: they are due again
 -- FLAGS  none
--- USES   budget, clock, keys, check, stats, schedules, runs, fire
+-- USES   budget, clock, keys, check, stats, schedules, runs, fire, calendar_changes
 
 local queues = keys.open_all(KEYS)
 local now, prefix = clock.now(queues[1].prefix, ARGV[1]), queues[1].prefix
@@ -30,7 +30,9 @@ while at <= #ARGV do
   elseif not answer and runs.pause_failed(q, s, now) then
     schedules.save(s)
   elseif not answer then
-    schedules.tell_slots(q, s, 'missed', check.whole(ARGV[at + 6] or '', 0, 1e12) or 0, ARGV[at + 7], ARGV[at + 3])
+    local missed = check.whole(ARGV[at + 6] or '', 0, 1e12) or 0
+    calendar_changes.note_look(s, n + missed > 0, now)
+    schedules.tell_slots(q, s, 'missed', missed, ARGV[at + 7], ARGV[at + 3])
     answer, left = fire.slots(q, s, slots, now)
     if left then
       fire.move_on(q, s, left[1], left[2], now)         -- a decision about those that are left follows at once

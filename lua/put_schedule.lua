@@ -10,7 +10,7 @@
 -- REPLY  {word, rev, now}  created | updated | unchanged | exists | changed (another rev); rev grows with each change;
 --                          error RS_INVALID 1 <field> <why>
 -- FLAGS  none
--- USES   clock, keys, check, events, fields, schedules, former
+-- USES   clock, keys, check, events, fields, schedules, former, calendar_changes
 
 local q, id, mode, spec = keys.open(KEYS[1]), ARGV[2], ARGV[3], ARGV[4]
 local now = clock.now(q.prefix, ARGV[1])
@@ -64,6 +64,7 @@ for name, value in pairs(given) do schedules.set(s, name, value) end
 schedules.set(s, 'queue', q.name)
 schedules.set(s, 'rev', clock.text(rev))
 if not former.same_times(s.spec, found) then
+  schedules.set(s, 'slot', calendar_changes.search_from(s.f, calendar_changes.first(q.prefix)) or s.f.slot)
   if s.f.ended or mended or not s.f.spec or not former.keep(q, s, now) then schedules.set(s, 'slot') end
   schedules.set(s, 'changed_at', clock.text(now))
   schedules.set(s, 'last')

@@ -71,7 +71,8 @@ class Schedules:
             self._calendars_rev = looked.calendars
             self._plans.clear()
         self._refusals.keep([stored.id for stored in looked.schedules])  # the others are gone, or not due
-        if self._acting() and self._replanned != looked.calendars and await self._replan(looked.calendars):
+        begins = looked.schedules or self._acting()  # before it fires any
+        if begins and self._replanned != looked.calendars and await self._replan(looked.calendars):
             return 0.0
         todo = [stored for stored in looked.schedules if not self._refusals.waits(stored.id)]
         if todo:

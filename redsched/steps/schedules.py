@@ -344,7 +344,7 @@ def _next_runs(plan: Plan, schedule: Schedule, stored: Stored, now: int) -> list
 
 
 def _last_before(plan: Plan, since: int, moment: int) -> int:
-    """Where to begin for the slots after a moment. A chain begins at ``since``: each slot follows from the one before."""
+    """Where to begin for the slots after a moment; a chain, each of whose slots follows from the last, at ``since``."""
     if not plan.chained:
         return max(since, moment)
     return max(_up_to(plan.after(since), moment), default=since)

@@ -365,7 +365,7 @@ def _runs(words: Sequence[Any]) -> list[tuple[str, str, str, str]]:
 def put_calendar(keys: CellKeys, name: str, dates: Sequence[str] | None) -> Call[str]:
     """Keep a named list of dates, or with None remove it; put, unchanged, dropped or missing."""
     text = b"" if dates is None else _JSON.encode(sorted(set(dates)))
-    return Call("put_calendar", (keys.schedules,), (check_name("name", name), text), text_of)
+    return Call("put_calendar", (keys.schedules,), (check_name("name", name), text, 0), text_of)
 
 
 def calendars(keys: CellKeys) -> Call[Mapping[str, list[str]]]:

@@ -76,8 +76,9 @@ class Queue:
     def send(self, call: Call[T], *, now: int | None = None) -> T:
         """Send a call of the protocol at the queue's time, or another, and check the namespace afterwards."""
         args = list(call.args)
-        if scripts.header(call.verb).args[:1] == ("now",):
-            args[0] = self.now if now is None else now
+        if "now" in (names := scripts.header(call.verb).args):
+            at = names.index("now")
+            args[at : at + 1] = [self.now if now is None else now]
         reply = call.read(self.run(call.verb, call.keys, args))
         self.check()
         return reply

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lua.harness import Queue, raised
+from tests.lua.harness import NOW, Queue, raised
 from tests.lua.timetable import Timetable
 
 DATES = '["2027-12-25","*-01-01"]'
@@ -26,7 +26,7 @@ def test_a_calendar_is_kept_told_and_removed(times: Timetable) -> None:
     assert dict(zip(found[::2], found[1::2], strict=True)) == {"de": DATES, "at": "[]"}
     assert times.queue.dump() == {
         times.queue.key("meta"): {"virtual_clock": "1"},
-        times.queue.key("calendars"): {"de": DATES, "at": "[]", ":changes": "2"},
+        times.queue.key("calendars"): {"de": DATES, "at": "[]", ":changes": "2", ":since": str(NOW)},
     }
 
     assert times.call("put_calendar", "de", "") == "dropped"

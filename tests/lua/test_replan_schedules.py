@@ -73,6 +73,56 @@ def test_what_is_told_when_the_next_slot_is_planned_is_kept(times: Timetable) ->
     assert times.hash() == {"rev": "2"}, "other times begin anew"
 
 
+def slots(times: Timetable, *names: str) -> list[str]:
+    return [times.redis.hget(times.queue.key(f"schedule:{name}"), "slot") for name in names]
+
+
+def test_the_next_slot_is_searched_for_from_the_change_of_the_calendars_or_the_last_look_on(times: Timetable) -> None:
+    chain = {"random": {"least": 1_000, "most": 9_000}, "exclude": {"calendars": ["de"]}}
+    planned(times, seen=CLOSED, late=CLOSED, off=CLOSED, daily=DAILY, chain=chain)
+    times.call("put_calendar", "de", "[]", now=NOW + 5)
+    times.put("new", json.dumps(CLOSED), now=NOW + 9)
+    times.fire(NOW + HOUR, "new", now=NOW + 9)
+    times.call("pause_schedule", "off", "", 0)
+    times.fire(NOW + HOUR, "late", now=NOW + 6, slots=[NOW + 6])
+    times.fire(NOW + HOUR, "seen", now=NOW + 7)
+    names = ("seen", "late", "off", "daily", "chain", "new")
+    assert slots(times, *names) == [str(NOW + HOUR)] * 6
+
+    assert times.call("replan_schedules", 1, "2026c", "", now=NOW + 10) == ["", 5]
+
+    # a look that made nothing may not have known the change
+    wanted = [NOW + 6, NOW + 7, NOW + 6, NOW + HOUR, NOW + HOUR, NOW + 10]
+    assert slots(times, *names) == [str(at) for at in wanted]
+    assert times.redis.hgetall(times.queue.key("calendars")) == {"de": "[]", ":changes": "1", ":planned": "1/2026c"}
+    times.fire(NOW + HOUR, "seen", now=NOW + 20)
+    times.call("put_calendar", "de", "", now=NOW + 12)
+    assert times.call("replan_schedules", 2, "2026c", "", now=NOW + 21)[0] == ""
+    assert slots(times, "seen", "off") == [str(NOW + 21), str(NOW + 6)], "only what follows the last look"
+
+
+def test_a_change_that_comes_while_others_are_planned_anew_is_not_forgotten(times: Timetable) -> None:
+    planned(times, closed=CLOSED)
+    times.call("put_calendar", "de", "[]", now=NOW + 5)
+    times.call("put_calendar", "de", "", now=NOW + 6)
+
+    assert times.call("replan_schedules", 1, "2026c", "") == ["", 1]
+    assert times.redis.hget(times.queue.key("calendars"), ":since") == str(NOW + 5)
+    assert times.call("replan_schedules", 2, "2026c", "")[0] == ""
+    assert times.redis.hget(times.queue.key("calendars"), ":since") is None
+
+
+def test_other_times_after_a_change_of_the_calendars_keep_the_slots_that_it_added(times: Timetable) -> None:
+    planned(times, closed=CLOSED)
+    times.call("put_calendar", "de", "[]", now=NOW + 5)
+
+    times.put("closed", json.dumps(BEAT), now=NOW + 50)
+
+    found = times.hash("closed")
+    assert found["slot"] == str(NOW + 6)
+    assert json.loads(found["former"]) == [{"since": str(NOW), "until": str(NOW + 50), "spec": json.dumps(CLOSED)}]
+
+
 @pytest.mark.parametrize(("words", "field"), [(("x", "r", ""), "changes"), ((1, "r", "a b"), "cursor")])
 def test_what_cannot_be_used_is_refused(times: Timetable, words: tuple[Any, ...], field: str) -> None:
     with pytest.raises(redis.ResponseError, match=f"RS_INVALID 1 {field} "):

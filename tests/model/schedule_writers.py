@@ -284,7 +284,7 @@ class Run:
         self.tell(f"  {dates}")
         if self.rng.random() < 0.5:
             call = put_calendar(self.stage.client.cell_keys, "c", dates)
-            self.stage.store.redis.fcall("rs1_put_calendar", 1, *call.keys, *call.args)
+            self.stage.store.redis.fcall("rs1_put_calendar", 1, *call.keys, *call.args[:-1], self.stage.now)
         elif dates is None:
             self.stage.schedules.drop_calendar("c")
         else:

@@ -52,8 +52,9 @@ class Clocked:
 
     def send(self, call: Call[T]) -> T:
         """Send it at the stage's time."""
-        if scripts.header(call.verb).args[:1] == ("now",):
-            call = msgspec.structs.replace(call, args=[self._stage.now, *call.args[1:]])
+        if "now" in (names := scripts.header(call.verb).args):
+            at = names.index("now")
+            call = msgspec.structs.replace(call, args=[*call.args[:at], self._stage.now, *call.args[at + 1 :]])
         return self._transport.send(call)
 
     def converse(self, steps: Generator[Call[Any], Any, T]) -> T:
@@ -64,12 +65,12 @@ class Clocked:
 class Mover:
     """The firing part of a mover, with plans of its own."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, *, acting: bool = True) -> None:
         self.seen = Seen()
         self.cell, self.cell_keys = stage.client.cell, stage.client.cell_keys
         self.transport = self
         self._clocked = stage.clocked
-        self._firing = Firing(self, self.seen, lambda: True)  # type: ignore[arg-type]
+        self._firing = Firing(self, self.seen, lambda: acting)  # type: ignore[arg-type]
 
     async def send(self, call: Call[T]) -> T:
         """As an AsyncTransport does."""

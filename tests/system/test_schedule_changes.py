@@ -13,7 +13,6 @@ from redsched.model.schedule import Schedule
 from redsched.model.template import TaskTemplate
 from redsched.schedule.definition import Every, Exclude, Random
 from redsched.schedule.slots import Plan
-from redsched.schedule.zones import TZDATA_VERSION
 from tests.system.schedule_clock import DAY, HOUR, MINUTE, NOW, SECOND, Clocked, Mover, Stage
 
 FIVE = 5 * MINUTE
@@ -226,51 +225,6 @@ def test_a_deleted_schedule_makes_nothing_more_and_its_tasks_stay(stage: Stage) 
     assert stage.next_look() is None
 
 
-def test_a_changed_calendar_holds_for_slots_that_were_planned(stage: Stage) -> None:
-    stage.schedules.put_calendar("holidays", ["2027-12-25"])
-    stage.put(cron="0 12 * * *", exclude=Exclude(calendars=["holidays"]))
-    stage.advance(MINUTE)
-
-    stage.schedules.put_calendar("holidays", ["2027-12-25", "2027-01-15"])
-    stage.advance(2 * DAY)
-
-    assert stage.made() == [28 * HOUR]
-
-
-def test_a_calendar_that_another_client_puts_moves_what_is_planned_both_ways(stage: Stage) -> None:
-    stage.schedules.put_calendar("holidays", ["2027-01-16"])
-    stage.put(cron="0 12 * * *", overlap="allow_all", exclude=Exclude(calendars=["holidays"]))
-    stage.put("1h", id="other")
-    stage.advance(5 * HOUR)
-    rev = stage.view().rev
-
-    prefix = f"{{{stage.store.namespace}}}:"
-    stage.store.redis.fcall("rs1_put_calendar", 1, f"{prefix}schedules", "holidays", "[]")
-    stage.mover.look()  # the key of the calendars is one that movers watch
-    stage.advance(DAY)
-
-    assert stage.made() == [4 * HOUR, 28 * HOUR]
-    assert stage.view().rev == rev, "nobody has put the schedule again"
-    assert stage.store.redis.hget(f"{prefix}calendars", ":planned") == f"2/{TZDATA_VERSION}"
-
-
-def test_another_release_of_tzdata_has_slots_planned_anew_by_the_mover_that_acts(stage: Stage) -> None:
-    stage.put(cron="0 12 * * *", time_zone="Europe/Berlin")
-    stage.put("1h", id="other")
-    stage.advance(HOUR)
-    redis, prefix = stage.store.redis, f"{{{stage.store.namespace}}}:"
-    slot = int(redis.hget(f"{prefix}schedule:s", "slot"))
-    redis.hset(f"{prefix}schedule:s", mapping={"slot": slot + HOUR, "last": "2020a/"})
-    redis.zadd(f"{prefix}schedules", {"s": slot + HOUR})
-    redis.hset(f"{prefix}calendars", ":planned", "0/2020a")
-
-    Mover(stage).look()
-    stage.advance(DAY)
-
-    assert stage.made() == [3 * HOUR]
-    assert redis.hget(f"{prefix}schedule:s", "last") == f"{TZDATA_VERSION}/2027-01-15T12:00:00"
-
-
 def test_what_somebody_spoilt_is_paused_and_does_not_hold_up_the_others(stage: Stage) -> None:
     stage.put("5m")
     stage.put("5m", id="odd")
@@ -352,19 +306,6 @@ def test_a_slot_of_a_pause_that_waits_for_its_jitter_is_not_shown(stage: Stage, 
     assert wanted == ([2 * HOUR, 4 * HOUR, 6 * HOUR] if replaced else [2 * HOUR, 3 * HOUR, 4 * HOUR])
     stage.advance(stage.view().next_runs[2].due_ms - stage.now)
     assert (stage.made(), stage.counters()["missed"]) == (wanted, 1)
-
-
-def test_a_slot_that_came_and_that_a_calendar_leaves_out_since_is_not_shown(stage: Stage) -> None:
-    stage.schedules.put_calendar("c", [])
-    stage.put(cron="0 12 * * *", overlap="allow_all", exclude=Exclude(calendars=["c"]))
-    stage.advance(HOUR)
-    stage.jump(4 * HOUR)
-    stage.schedules.put_calendar("c", ["2027-01-15"])
-    wanted = shown(stage)[:2]
-
-    stage.advance(2 * DAY)
-
-    assert stage.made() == wanted == [28 * HOUR, 52 * HOUR]
 
 
 def test_a_chain_that_nobody_has_planned_yet_is_shown_as_it_will_run(stage: Stage) -> None:
