@@ -155,7 +155,7 @@ CALLS: list[tuple[Any, ...]] = [
     ("pause", "queue", "", 0), ("resume", "type:paused"), ("put_rule", "r2", "on", '{"fields":{"type":"t"}}'),
     ("drop_rule", "rule"), ("put_schedule", "s2", "", '{"every":[{"every":60000}]}', "type", "t", "payload", "{}"),
     ("trigger", "s", "", ""), ("pause_schedule", "s", "", 0), ("resume_schedule", "s"), ("drop_schedule", "s"),
-    ("put_calendar", "c", "[]"), ("reserve", "b", 5_000), ("fire",), ("replan_schedules", 1, "2026c", ""),
+    ("put_calendar", "c", "[]", NOW), ("reserve", "b", 5_000), ("fire",), ("replan_schedules", 1, "2026c", ""),
     ("repair", "task", "lost", "entry", "normal/1-1"),
     ("show", "d0"), ("list", "due", "", 10, "", ""), ("stats",), ("version",), ("inspect", "due", "", 10),
     ("due_schedules", 10), ("show_schedules", "", 10), ("calendars",), ("kin", "parents", "child", "", 10), ("paused",),
