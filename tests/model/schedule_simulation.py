@@ -94,8 +94,8 @@ class Run:
     def send(self, call: Call[Any], halt: int = 0) -> Any:
         """Make a call at this time, with ``halt`` one that stops before its n-th write."""
         args = list(call.args)
-        if scripts.header(call.verb).args[:1] == ("now",):
-            args[0] = self.now
+        if "now" in (names := scripts.header(call.verb).args):
+            args[names.index("now")] = self.now
         self.calls += 1
         if halt:
             self.line("FCALL", f"{self.build.name}_halt", 0, halt)
