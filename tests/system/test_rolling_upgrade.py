@@ -42,7 +42,7 @@ PRODUCE = """
 import json, sys
 from redsched import Client
 from redsched.wire import scripts
-from redsched.wire.protocol import Call
+from redsched.wire.call import Call
 assert scripts.BUILD == {build}
 url, namespace, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 with Client(url, namespace=namespace) as client:
