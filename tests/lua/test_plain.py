@@ -1,7 +1,9 @@
-"""The short way of tasks that are plain: what it writes and answers is what the long way writes and answers."""
+"""The short way of tasks that are plain: what it writes and answers is what the long way writes and answers. And what a
+call does not ask again."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -86,3 +88,21 @@ def test_a_key_of_another_type_under_a_tasks_name_is_a_conflict(queue: Queue) ->
     queue.redis.set(queue.key("task:q:a"), "x")
 
     assert enqueue(queue, words("a"), words("b")) == ["conflict", "created"]
+
+
+def test_a_library_asks_the_streams_for_lost_entries_twice_a_second(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.seed("a")
+    queue.redis.hdel(queue.key("meta"), "virtual_clock")
+
+    def promote() -> int:
+        before = queue.redis.info("commandstats").get("cmdstat_xpending", {"calls": 0})["calls"]
+        queue.run("promote", [queue.keys.due], [0, 10, "mover"])
+        return queue.redis.info("commandstats")["cmdstat_xpending"]["calls"] - before
+
+    quick = [promote() for _ in range(10)]
+    time.sleep(0.6)
+
+    assert promote() == 3
+    assert quick[0] == 3
+    assert (sum(quick) < 30) == (queue.build == "functions")  # a script remembers nothing

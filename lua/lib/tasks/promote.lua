@@ -72,11 +72,13 @@ function promote.judge(q, id, told, now)
   return true, true
 end
 
-local LOOK_EVERY = 500                                  -- ms: asking three streams is much of what an idle call does
+local LOOK_EVERY = 500                                  -- ms: asking three streams is a third of what an idle call costs
 
--- Entries that were delivered but not claimed within a second: their reader is gone, or lost the reply.
+-- Entries that were delivered but not claimed within a second: their reader is gone, or lost the reply. A library looks for them
+-- twice a second; under a virtual clock, whose moments may all be one, each time.
 function promote.recover_pending(q, now)
-  if q.recovered_at and now >= q.recovered_at and now - q.recovered_at < LOOK_EVERY then return end
+  local since = budget.call.at and q.recovered_at and now - q.recovered_at
+  if since and since >= 0 and since < LOOK_EVERY then return end
   for _, priority in ipairs(streams.PRIORITIES) do
     local stream = streams.of(q, priority)
     local pending = redis.pcall('XPENDING', stream, 'workers', 'IDLE', 1000, '-', '+', 32)
@@ -95,6 +97,7 @@ function promote.recover_pending(q, now)
   end
   q.recovered_at = now                                  -- not where it stopped before its end
 end
+
 local CONDITIONS_WEIGH = 8                              -- times the work of a task without conditions
 
 local function without(ids, some)
