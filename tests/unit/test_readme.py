@@ -1,4 +1,4 @@
-"""The tables of tests/README.md: every test that they name exists, every known failure mode has a row."""
+"""tests/README.md and ARCHITECTURE.md: what they name exists, and each known failure mode has a row."""
 
 from __future__ import annotations
 
@@ -44,3 +44,17 @@ def test_every_test_of_the_coverage_table_exists() -> None:
         if not any(f"def {name}(" in text or not name for text in found):
             lacking.append(f"{file}::{name}")
     assert lacking == []
+
+
+def test_the_page_about_the_architecture_names_files_that_are_there() -> None:
+    text = (TESTS.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)+\w+\.(?:py|lua|md))`", text)) | set(re.findall(r"`(\w+\.lua)`", text))
+    modules = set(re.findall(r"`((?:tasks|conditions)/\w+)`", text))
+
+    places = ("", "redsched", "lua", "lua/lib", "lua/lib/conditions", "lua/lib/repair")
+    missing = [
+        name
+        for name in named | {f"{module}.lua" for module in modules}
+        if "count_type" not in name and not any((TESTS.parent / place / name).is_file() for place in places)
+    ]
+    assert not missing and len(named) > 25
