@@ -5,8 +5,8 @@
 -- ARGV   action  string  confirm | abandon
 -- ARGV   token   string  what they were submitted with
 -- ARGV   id...   string  1..1000 ids
--- REPLY  {word...}       confirmed | abandoned | refused (another token, or it was not submitted as held) | missing | the state
---                        of one that has ended, in order
+-- REPLY  {word...}       confirmed | abandoned | requested (its time was over and it runs: its worker is asked to stop) | refused
+--                        (another token, or it was not submitted as held) | missing | the state of one that has ended, in order
 -- FLAGS  allow-oom
 -- USES   clock, keys, hash, memory, cancel, conditions, blocked, verdicts
 
@@ -27,8 +27,8 @@ for i = 4, #ARGV do
   elseif f and not (plan and plan.hold and plan.hold.token == token) then
     answer = 'refused'
   elseif f and action == 'abandon' then
-    answer = f.confirmed and 'refused' or 'abandoned'
-    if not f.confirmed then cancel.task(q, id, now, 'abandoned') end
+    local word = f.confirmed and 'refused' or cancel.task(q, id, now, 'abandoned')
+    answer = (word == 'refused' or word == 'requested') and word or 'abandoned'
   elseif f then
     answer = 'confirmed'
     redis.call('HSET', q.task .. id, 'confirmed', 1)

@@ -276,11 +276,11 @@ def _drawn(root: Branch) -> Tree:
     return drawn
 
 
-def _token_command(name: str, help: str, word: str) -> Callable[..., Any]:
+def _token_command(name: str, help: str, *words: str) -> Callable[..., Any]:
     def act(given: Invocation, ids: tuple[str, ...], token: str, queue: str) -> None:
         with given.client() as client:
             verb = client.confirm if name == "confirm" else client.abandon
-            report(given, queue, verb(ids, token, queue=queue), (word,))
+            report(given, queue, verb(ids, token, queue=queue), words)
 
     act.__doc__ = help
     command = queue_option(pass_invocation(act))
@@ -289,4 +289,4 @@ def _token_command(name: str, help: str, word: str) -> Callable[..., Any]:
 
 
 _token_command("confirm", "Let tasks run that were submitted as held.", "confirmed")
-_token_command("abandon", "Cancel tasks that were submitted as held.", "abandoned")
+_token_command("abandon", "Cancel tasks that were submitted as held.", "abandoned", "requested")

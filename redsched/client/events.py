@@ -102,8 +102,8 @@ class EventVerbs(_Shared):
         return self._transport.converse(steps)
 
     def abandon(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
-        """Cancel held tasks: id -> ``abandoned``, ``refused`` (another token, or confirmed), ``missing``, or the state
-        of one that has ended."""
+        """Cancel held tasks: id -> ``abandoned``, ``requested`` (its time was over and it runs by now: it is asked to
+        stop), ``refused`` (another token, or confirmed), ``missing``, or the state of one that has ended."""
         keys = self._keys(queue)
         steps = in_parts(id_list(ids), lambda some: protocol.confirm(keys, some, token, action="abandon"))
         return self._transport.converse(steps)

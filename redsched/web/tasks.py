@@ -214,8 +214,8 @@ def acted(task_id: str, queue: str, outcome: str) -> dict[str, str]:
 def _confirmed(outcome: str, task_id: str, queue: str, verb: str) -> Response:
     if outcome == "refused":
         raise Problem("invalid_state", "its token is another, or it does not wait for one; nothing changed")
-    _require(outcome, ("confirmed", "abandoned"), task_id, queue, verb)
-    return Json(acted(task_id, queue, outcome))
+    _require(outcome, ("confirmed", "abandoned", "requested"), task_id, queue, verb)
+    return Json(acted(task_id, queue, outcome), 202 if outcome == "requested" else 200)
 
 
 def _require(outcome: str, done: Iterable[str], task_id: str, queue: str, verb: str) -> None:

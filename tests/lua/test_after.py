@@ -191,6 +191,18 @@ def test_a_task_that_is_abandoned_never_runs(queue: Queue) -> None:
     assert confirm(queue, "confirm") == "cancelled"
 
 
+def test_a_held_task_that_runs_by_now_is_asked_to_stop_not_abandoned(queue: Queue) -> None:
+    queue.plan("a", {"hold": {"token": "t", "within": 1_000, "then": "run"}})
+    queue.attend(now=NOW + 1_000)
+    queue.promote(now=NOW + 1_000)
+    assert [task.id for task in queue.claim(now=NOW + 1_000).tasks] == ["a"]
+
+    assert confirm(queue, "abandon", now=NOW + 1_001) == "requested"
+
+    assert queue.task("a")["state"] == "running"
+    assert confirm(queue, "abandon", now=NOW + 1_002) == "requested"
+
+
 def test_a_task_that_nobody_confirms_expires_by_itself(queue: Queue) -> None:
     queue.plan("a", HOLD)
 
