@@ -30,7 +30,7 @@ from redsched.wire.claims import Claimed, Settlement
 from redsched.wire.redis_errors import Kind, Refused, Unanswered, Unreached, sort_error
 
 log = logging.getLogger("redsched.worker")
-MOST = 100  # claims of one call: each may be entered in much
+MOST = 64  # claims of one call: each may be entered in much
 MOST_BYTES = 524_288  # of results and errors in one call; a server may be set to close connections that send 1 MiB
 UNANSWERED = 3  # times that one claim gets no answer of a server that answers others, before its texts are left out
 PING_S = 2.0
