@@ -1,8 +1,7 @@
 """Cells: the parts into which a deployment is split. Each is one hash tag, so one slot of a cluster.
 
 There is one cell for now; every signature already says which. The tags are spread evenly over the slots, and they
-stay when
-the number of cells doubles.
+stay when the number of cells doubles.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ from functools import cache
 from itertools import product
 
 import msgspec
+
+from redsched.model.subject import subject_of_id
 
 SLOTS = 16_384
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -69,8 +70,9 @@ def tag(namespace: str, index: int) -> str:
 
 
 def home(task_id: str, cells: int) -> int:
-    """The cell of a task: written in an id that redsched made, else by CRC-32 of the id up to its first colon."""
-    made = _MADE_HERE.fullmatch(task_id)
+    """The cell of a task, by its subject: written in one that redsched made as an id, else its CRC-32."""
+    subject = subject_of_id(task_id)
+    made = _MADE_HERE.fullmatch(subject)
     if made:
         return int(made[1], 36) % cells
-    return zlib.crc32(task_id.partition(":")[0].encode()) % cells
+    return zlib.crc32(subject.encode()) % cells
