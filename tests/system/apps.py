@@ -115,6 +115,15 @@ async def sleep(ctx: Context, seconds: float, pad: str = "") -> None:
     note(ctx, "ended")
 
 
+@app.task("gated")
+async def gated(ctx: Context, path: str) -> None:
+    """Ends once the file is there: as soon as a test wants it, however slow the machine is."""
+    note(ctx)
+    while not os.path.exists(path):
+        await asyncio.sleep(0.01)
+    note(ctx, "ended")
+
+
 @app.task("sleep.sync")
 def sleep_sync(ctx: Context, seconds: float) -> None:
     note(ctx)

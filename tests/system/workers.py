@@ -18,7 +18,7 @@ from tests.conftest import FIXTURES
 from tests.lua.consistency import assert_consistent
 from tests.servers import Store, connect, start_redis7
 from tests.system.apps import LEDGER, Ledger
-from tests.system.processes import Redsched, until
+from tests.system.processes import PATIENCE_S, Redsched, until
 
 Found = TypeVar("Found")
 APP = "tests.system.apps:app"
@@ -91,11 +91,11 @@ class Site:
         places = ("scheduled", "held", "ready", "running", "finished", "dead", "quarantined")
         return {place: found[place] for place in places if found[place]}
 
-    def until_depths(self, seconds: float = 30, queue: str = "default", **wanted: int) -> None:
+    def until_depths(self, seconds: float = PATIENCE_S, queue: str = "default", **wanted: int) -> None:
         """Wait until the queue holds exactly this."""
         until(lambda: self.depths(queue) == wanted, lambda: f"{self.depths(queue)} is not {wanted}", seconds)
 
-    def until_started(self, count: int, seconds: float = 30) -> None:
+    def until_started(self, count: int, seconds: float = PATIENCE_S) -> None:
         """Wait until so many runs were noted."""
         until(lambda: len(self.ledger.runs("started")) >= count, lambda: str(self.depths()), seconds)
 
@@ -104,7 +104,7 @@ class Site:
         keys = [self.store.key(f"task:{queue}:{task_id}") for task_id in ids]
         until(lambda: all(self.store.redis.hget(key, "begun") for key in keys))
 
-    def until_state(self, task_id: str, *states: str, queue: str = "default", seconds: float = 20) -> TaskView:
+    def until_state(self, task_id: str, *states: str, queue: str = "default", seconds: float = PATIENCE_S) -> TaskView:
         """The task, once it is in one of these states; without any, in a final one."""
 
         def look() -> TaskView | None:
@@ -119,7 +119,7 @@ class Site:
         states = (until_state,) if until_state else ()
         return self.until_state(made.id, *states, queue=options.get("queue", "default"))
 
-    def until(self, look: Callable[[], Found | None], seconds: float = 20) -> Found:
+    def until(self, look: Callable[[], Found | None], seconds: float = PATIENCE_S) -> Found:
         """What ``look`` finds, once it finds something."""
         return until(look, lambda: str(self.depths()), seconds)
 
