@@ -63,8 +63,9 @@ if TYPE_CHECKING:
     from redsched.model.retry import Explicit, Exponential, Fixed
     from redsched.model.rule import Rule
     from redsched.model.schedule import Schedule
-    from redsched.model.task import Page, QueueStats, Task, TaskView
+    from redsched.model.task import Task, TaskView
     from redsched.model.template import TaskTemplate
+    from redsched.model.views import Page, QueueStats
     from redsched.schedule.calendar import CalendarRule
     from redsched.schedule.definition import Every, Exclude
     from redsched.settings import Settings
@@ -95,7 +96,8 @@ _HOME = {
     "redsched.model.retry": ("Explicit", "Exponential", "Fixed"),
     "redsched.model.rule": ("Rule",),
     "redsched.model.enqueued": ("Enqueued",),
-    "redsched.model.task": ("Page", "QueueStats", "Task", "TaskView"),
+    "redsched.model.task": ("Task", "TaskView"),
+    "redsched.model.views": ("Page", "QueueStats"),
     "redsched.settings": ("Settings",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -16,7 +16,7 @@ import msgspec
 
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidSetting
-from redsched.model.task import DEFAULT_QUEUE, MAX_PAYLOAD_BYTES
+from redsched.model.vocabulary import DEFAULT_QUEUE, MAX_PAYLOAD_BYTES
 from redsched.redis_url import problem_of
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"

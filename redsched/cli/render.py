@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from redsched.cli.invocation import Invocation
-    from redsched.model.task import QueueStats, TaskView
+    from redsched.model.task import TaskView
+    from redsched.model.views import QueueStats
 
 # what JSON may hold as it is, though it steers a terminal: DEL, C1, and marks that turn the direction of what follows
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")

@@ -13,7 +13,8 @@ from redsched.client.events import AsyncEventVerbs
 from redsched.client.requests import id_list, single
 from redsched.client.schedules import AsyncSchedules
 from redsched.model.enqueued import Enqueued
-from redsched.model.task import Changes, Options, Page, QueueStats, Task, TaskView
+from redsched.model.task import Changes, Options, Task, TaskView
+from redsched.model.views import Page, QueueStats
 from redsched.settings import Settings
 from redsched.steps import batches
 from redsched.steps import install as installing

@@ -13,7 +13,8 @@ from redsched.client.schedules import Schedules
 from redsched.client.transport import Transport
 from redsched.model.enqueued import Enqueued
 from redsched.model.errors import TaskNotFound
-from redsched.model.task import Changes, Options, Page, QueueStats, Task, TaskView
+from redsched.model.task import Changes, Options, Task, TaskView
+from redsched.model.views import Page, QueueStats
 from redsched.settings import Settings
 from redsched.steps import batches
 from redsched.steps import install as installing

@@ -10,7 +10,8 @@ import msgspec
 from redsched.model.condition import MEMBERS, Conditions
 from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask, TaskConflict
-from redsched.model.task import Changes, Options, QueueStats, Task
+from redsched.model.task import Changes, Options, Task
+from redsched.model.views import QueueStats
 from redsched.settings import Settings
 from redsched.wire import protocol
 from redsched.wire.call import Call

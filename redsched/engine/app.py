@@ -20,9 +20,11 @@ from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidSchedule, InvalidSetting, InvalidTask
 from redsched.model.retry import RetryPolicy
 from redsched.model.schedule import Schedule, check, plain
-from redsched.model.task import DEFAULT_QUEUE, Task
+from redsched.model.task import Task
 from redsched.model.template import TaskTemplate
-from redsched.wire.codec import check_name, option_words
+from redsched.model.vocabulary import DEFAULT_QUEUE
+from redsched.wire.codec import check_name
+from redsched.wire.task_words import option_words
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -17,7 +17,7 @@ from redsched.engine.loop import Loop, cancelled
 from redsched.engine.observer import Observer
 from redsched.eventloop import own_task
 from redsched.model.errors import RedschedError
-from redsched.model.task import MAX_BATCH
+from redsched.model.vocabulary import MAX_BATCH
 from redsched.wire import protocol
 
 log = logging.getLogger("redsched.worker")

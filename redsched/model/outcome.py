@@ -5,7 +5,7 @@ Returning anything else completes the task with that result; raising any other e
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -46,6 +46,16 @@ class Cancelled(msgspec.Struct, frozen=True):
 
 
 Outcome = Completed | Retry | Snooze | Dead | Cancelled
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a task's history: how one of its runs ended."""
+
+    attempt: int
+    at: datetime
+    outcome: str
+    error: str = ""
+    worker: str = ""
 
 
 class OutcomeChosen(Exception):

@@ -1,13 +1,14 @@
 """Retry policies: values only. The delay itself is computed in Lua, so that every language gets it.
 
 On the wire a policy is one line of words: ``fixed 5000``, ``exponential 5000 2 3600000 0.2``
-(base ms, factor, max ms, jitter) or ``list 1000 5000 60000``.
+(base ms, factor, max ms, jitter) or ``list 1000 5000 60000``. In JSON it is an object with a ``kind``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
@@ -65,6 +66,7 @@ class Explicit(msgspec.Struct, frozen=True, tag="list"):
 
 
 RetryPolicy = Fixed | Exponential | Explicit
+RetryGiven = RetryPolicy | Sequence[timedelta | int | str] | timedelta | None  # what a task's field ``retry`` may be
 
 
 def retry_of(line: str) -> RetryPolicy:
@@ -96,6 +98,33 @@ def retry_wire(value: RetryPolicy | Sequence[timedelta | int | str] | timedelta)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return Explicit(value).wire()
     raise ValueError("must be Fixed, Exponential, a list of delays or one delay")
+
+
+def policy_of(value: RetryGiven | Mapping[str, Any]) -> RetryGiven:
+    """The policy of ``{"kind": "fixed" | "exponential" | "list", ...}``; any other value as it is.
+
+    Raises:
+        ValueError: another kind, or fields that it does not have.
+    """
+    if not isinstance(value, Mapping):
+        return value
+    fields = dict(value)
+    kinds: dict[str, type[RetryPolicy]] = {"fixed": Fixed, "exponential": Exponential, "list": Explicit}
+    kind = kinds.get(str(fields.pop("kind", "")))
+    if kind is None:
+        raise ValueError("kind must be fixed, exponential or list")
+    try:
+        return kind(**fields)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+def policy_document(value: Any) -> Any:
+    """A policy as JSON holds it, which ``policy_of`` reads; any other value as it is."""
+    if isinstance(value, Fixed | Exponential | Explicit):
+        named = {name: getattr(value, name) for name in value.__struct_fields__}
+        return {"kind": type(value).__struct_config__.tag, **named}
+    return [value] if isinstance(value, timedelta) else value
 
 
 def _bounded(name: str, value: timedelta | int | str) -> int:

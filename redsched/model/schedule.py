@@ -15,8 +15,8 @@ import msgspec
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidSchedule, SearchSpent
 from redsched.model.refused import without_value
-from redsched.model.retry import retry_wire
-from redsched.model.template import TaskTemplate, retry_document
+from redsched.model.retry import policy_document, retry_wire
+from redsched.model.template import TaskTemplate
 from redsched.schedule.budget import Budget
 from redsched.schedule.definition import Definition
 from redsched.schedule.fields import ranged, read
@@ -43,7 +43,7 @@ def document(schedule: Schedule) -> dict[str, Any]:
     if not isinstance(schedule.task, TaskTemplate):
         return plain  # a dict that stands for one
     if schedule.task.retry is not None:
-        plain["task"]["retry"] = _plain(retry_document(schedule.task.retry))
+        plain["task"]["retry"] = _plain(policy_document(schedule.task.retry))
     if isinstance(written, msgspec.Raw):
         plain["task"]["payload"] = written
     elif schedule.task.payload is not None:

@@ -7,25 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict
 
 import msgspec
 
 from redsched.model.condition import After, Again, Conditions, Digest, Hold, Source, Test, Unique, WaitFor
+from redsched.model.outcome import Attempt
 from redsched.model.retry import RetryPolicy
-
-Priority = Literal["high", "normal", "low"]
-State = Literal[
-    "scheduled", "held", "ready", "running", "completed", "skipped", "expired", "cancelled", "dead", "quarantined"
-]
-STATES: tuple[State, ...] = get_args(State)
-PRIORITIES: tuple[Priority, ...] = get_args(Priority)
-FINISHED: frozenset[str] = frozenset(("completed", "skipped", "expired", "cancelled"))
-
-DEFAULT_QUEUE = "default"
-MAX_BATCH = 1_000
-MAX_PAYLOAD_BYTES = 262_144
-MAX_TAGS = 16
+from redsched.model.vocabulary import DEFAULT_QUEUE, Priority, State
 
 
 class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -113,16 +102,6 @@ class Options(TypedDict, total=False):
     after: After | str | Sequence[str] | Mapping[str, Any] | None
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a task's history: how one of its runs ended."""
-
-    attempt: int
-    at: datetime
-    outcome: str
-    error: str = ""
-    worker: str = ""
-
-
 class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is known of one task now. Times are aware UTC datetimes; durations milliseconds."""
 
@@ -163,30 +142,3 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
     traceback: str | None = None
     history: list[Attempt] | None = None
-
-
-class Page(msgspec.Struct, frozen=True):
-    """One page of a listing; ``next_cursor`` is None on the last one."""
-
-    items: list[TaskView]
-    next_cursor: str | None = None
-
-
-class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue's depths by state (counted now), the ages of what waits longest, and totals since it exists."""
-
-    queue: str
-    scheduled: int
-    held: int
-    ready: int
-    running: int
-    finished: int
-    dead: int
-    quarantined: int
-    oldest_due_age_ms: int | None  # how long the oldest task that is due has waited; None when none is due
-    next_due: datetime | None
-    totals: dict[str, int]  # enqueued, promoted, started, completed, retried, dead, expired, cancelled, ...
-    lateness: dict[str, int]  # starts of the current and the last minute by lateness bucket, upper bound in ms
-    lateness_totals: dict[str, int]  # all starts, by the same buckets
-    most_finished: int | None = None  # finished tasks that the queue keeps; None: each until its retention ends
-    most_dead: int | None = None  # dead letters, the same

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from redsched.model.condition import Conditions
-from redsched.model.retry import Explicit, Exponential, Fixed, RetryPolicy
-from redsched.model.task import DEFAULT_QUEUE, Priority, Task
+from redsched.model.retry import RetryPolicy, policy_of
+from redsched.model.task import Task
+from redsched.model.vocabulary import DEFAULT_QUEUE, Priority
 from redsched.schedule.definition import Duration
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class TaskTemplate(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkn
             due=due,
             priority=self.priority,
             max_attempts=self.max_attempts,
-            retry=retry_of(self.retry),
+            retry=policy_of(self.retry),
             timeout=self.timeout,
             expires_in=self.expires_in,
             key=self.key,
@@ -59,29 +60,3 @@ class TaskTemplate(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkn
             keep=self.keep,
             conditions=self.conditions,
         )
-
-
-def retry_of(value: Retry) -> RetryPolicy | Sequence[timedelta | int | str] | timedelta | None:
-    """The policy of ``{"kind": "fixed" | "exponential" | "list", ...}``; any other value as it is.
-
-    Raises:
-        ValueError: another kind, or fields that it does not have.
-    """
-    if not isinstance(value, Mapping):
-        return value
-    fields = dict(value)
-    kinds: dict[str, type[RetryPolicy]] = {"fixed": Fixed, "exponential": Exponential, "list": Explicit}
-    kind = kinds.get(str(fields.pop("kind", "")))
-    if kind is None:
-        raise ValueError("kind must be fixed, exponential or list")
-    try:
-        return kind(**fields)
-    except TypeError as error:
-        raise ValueError(str(error)) from None
-
-
-def retry_document(value: Retry) -> Any:
-    if isinstance(value, Fixed | Exponential | Explicit):
-        named = {name: getattr(value, name) for name in value.__struct_fields__}
-        return {"kind": type(value).__struct_config__.tag, **named}
-    return [value] if isinstance(value, timedelta) else value

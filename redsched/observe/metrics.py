@@ -16,7 +16,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from redsched.model.task import QueueStats
+from redsched.model.views import QueueStats
 from redsched.observe.histogram import Child, Histogram
 
 MAX_TYPES = 500

@@ -27,7 +27,8 @@ from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.codec import count_of, is_name, json_bytes
 from redsched.wire.keys import CellKeys
-from redsched.wire.schedules import MAX_SLOTS, Shown, Stored, task_words
+from redsched.wire.schedules import MAX_SLOTS, Shown, Stored
+from redsched.wire.templates import task_words, template_of
 
 T = TypeVar("T")
 Holidays = dict[str, frozenset[str]]
@@ -136,7 +137,7 @@ class ScheduleSteps:
         self, shown: Shown, now: int, known: Holidays | None = None, *, written: bool
     ) -> Conversation[ScheduleView]:
         stored, problem, runs = shown.stored, None, []
-        schedule = Schedule(id=stored.id, task=wire.template_of(stored, written=written))
+        schedule = Schedule(id=stored.id, task=template_of(stored.task_fields, stored.queue, written=written))
         try:
             schedule = wire.definition_of(stored, written=written)
             holidays, unknown = yield from self._known_holidays(schedule, known)

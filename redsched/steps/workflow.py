@@ -11,7 +11,8 @@ from redsched.model.condition import MAX_PARENTS, After, Conditions, Hold
 from redsched.model.enqueued import STORED, Enqueued
 from redsched.model.errors import InvalidTask, TaskConflict, TaskNotFound, WorkflowIncomplete
 from redsched.model.happening import Branch, Kin
-from redsched.model.task import MAX_BATCH, Task
+from redsched.model.task import Task
+from redsched.model.vocabulary import MAX_BATCH
 from redsched.steps.conversation import Conversation
 from redsched.wire import protocol
 from redsched.wire.call import Call

@@ -13,8 +13,8 @@ from redsched.model.errors import InvalidTask, StoreError, TaskConflict
 from redsched.model.task import Task
 from redsched.settings import Settings
 from redsched.web.aside import Aside
-from redsched.web.bodies import TaskBody
 from redsched.web.problems import MAX_ERRORS, Body, FieldError, Problem, of_error
+from redsched.web.task_body import TaskBody
 from redsched.wire import protocol
 from redsched.wire.cells import Cell
 from redsched.wire.idempotency import identified

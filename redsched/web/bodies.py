@@ -14,14 +14,11 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Scope
 
-from redsched.model import trace
-from redsched.model.condition import fact_name
-from redsched.model.errors import InvalidTask
-from redsched.model.retry import Explicit, Exponential, Fixed, RetryPolicy
-from redsched.model.task import DEFAULT_QUEUE, MAX_BATCH, Priority, Task
 from redsched.model.template import TaskTemplate
+from redsched.model.vocabulary import MAX_BATCH
 from redsched.web.pieces import NO_UTF8, TOO_DEEP, Pieces, TooLong
 from redsched.web.problems import Problem, field_problem, of_validation, unwritten
+from redsched.web.task_body import TaskBody
 from redsched.wire import json_checks
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
@@ -41,119 +38,6 @@ class Held:
 
 
 held = Held()
-
-
-class FixedBody(msgspec.Struct, tag_field="kind", tag="fixed", forbid_unknown_fields=True):
-    """``{"kind": "fixed", "delay": "30s"}``."""
-
-    delay: int | str
-
-    def policy(self) -> RetryPolicy:
-        """As the model has it."""
-        return Fixed(self.delay)
-
-
-class ExponentialBody(msgspec.Struct, tag_field="kind", tag="exponential", forbid_unknown_fields=True):
-    """``{"kind": "exponential", "base": "5s", "factor": 2, "max": "1h", "jitter": 0.2}``; these are the defaults."""
-
-    base: int | str = 5_000
-    factor: float = 2.0
-    max: int | str = 3_600_000
-    jitter: float = 0.2
-
-    def policy(self) -> RetryPolicy:
-        """As the model has it."""
-        return Exponential(base=self.base, factor=self.factor, max=self.max, jitter=self.jitter)
-
-
-class ListBody(msgspec.Struct, tag_field="kind", tag="list", forbid_unknown_fields=True):
-    """``{"kind": "list", "delays": ["1s", "1m"]}``; the bare list means the same."""
-
-    delays: list[int | str]
-
-    def policy(self) -> RetryPolicy:
-        """As the model has it."""
-        return Explicit(self.delays)
-
-
-class ExpectBody(msgspec.Struct, forbid_unknown_fields=True):
-    """``{"event": "capture.confirmed", "subject": "order-42", "within": "15m"}``: the task runs where it does not
-    come."""
-
-    event: str
-    within: int | str
-    subject: str = ""
-
-    def of(self, task: Task) -> Task:
-        """The task, due then and cancelled by the event.
-
-        Raises:
-            InvalidTask: it has another due time.
-        """
-        if task.due is not None or task.delay is not None:
-            raise InvalidTask("expect", "takes the place of due and delay")
-        conditions = dict(task.conditions or {})  # type: ignore[arg-type]
-        given = conditions.get("cancel_on") or []
-        others = [given] if isinstance(given, str) else list(given)
-        conditions["cancel_on"] = [fact_name(self.event, self.subject), *others]
-        return msgspec.structs.replace(task, delay=self.within, conditions=conditions)
-
-
-class TaskBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A task to create.
-
-    Times are RFC 3339 with an offset or ms since the epoch, durations ms or text such as ``90s``.
-    """
-
-    type: str
-    payload: msgspec.Raw = None  # type: ignore[assignment]
-    queue: str = DEFAULT_QUEUE
-    id: str | None = None
-    due: int | str | None = None
-    delay: int | str | None = None
-    priority: Priority = "normal"
-    max_attempts: int | None = None
-    retry: FixedBody | ExponentialBody | ListBody | list[int | str] | None = None
-    timeout: int | str | None = None
-    expires_at: int | str | None = None
-    expires_in: int | str | None = None
-    key: str | None = None
-    tags: list[str] | None = None
-    headers: dict[str, str] | None = None
-    retention: int | str | None = None
-    keep: bool = False
-    request: str | None = None
-    conditions: dict[str, Any] | None = None
-    expect: ExpectBody | None = None
-
-    def task(self, traceparent: str | None) -> Task:
-        """The task it asks for; ``traceparent`` is the request's, which one among its own headers overrides."""
-        if self.headers and trace.valid(own := self.headers.get("traceparent")):
-            traceparent = own
-        retry = self.retry
-        made = Task(
-            type=self.type,
-            payload=self.payload,
-            queue=self.queue,
-            id=self.id,
-            due=self.due,
-            delay=self.delay,
-            priority=self.priority,
-            max_attempts=self.max_attempts,
-            retry=retry if retry is None or isinstance(retry, list) else retry.policy(),
-            timeout=self.timeout,
-            expires_at=self.expires_at,
-            expires_in=self.expires_in,
-            key=self.key,
-            tags=self.tags,
-            headers=self.headers,
-            traceparent=traceparent,
-            retention=self.retention,
-            keep=self.keep,
-            request=self.request,
-            conditions=self.conditions,
-        )
-        return made if self.expect is None else self.expect.of(made)
 
 
 class TemplateBody(TaskTemplate, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from redsched.client import AsyncClient
-from redsched.model.task import DEFAULT_QUEUE
+from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.settings import Settings
 from redsched.steps.bulk import Filter
 from redsched.web import bodies

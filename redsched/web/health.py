@@ -14,7 +14,8 @@ from starlette.routing import Route
 
 from redsched.client import AsyncClient
 from redsched.model.errors import RedschedError
-from redsched.model.task import DEFAULT_QUEUE, QueueStats
+from redsched.model.views import QueueStats
+from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.observe.metrics import MAX_QUEUES, PrometheusObserver, ServerState
 from redsched.steps.bulk import clock
 from redsched.steps.queues import some_queues

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from redsched.client import AsyncClient
 from redsched.model import trace
 from redsched.model.refused import kind_and_length
-from redsched.model.task import DEFAULT_QUEUE
+from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.settings import Settings
 from redsched.web import bodies
 from redsched.web.aside import Aside

@@ -35,7 +35,7 @@ from redsched.model.errors import (
     WorkflowIncomplete,
 )
 from redsched.model.refused import without_value
-from redsched.model.task import FINISHED
+from redsched.model.vocabulary import FINISHED
 
 TITLES: dict[str, tuple[int, str]] = {
     "malformed_json": (400, "The body is not JSON"),

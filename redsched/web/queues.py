@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from redsched.model.task import QueueStats
+from redsched.model.views import QueueStats
 from redsched.steps.queues import is_queue, some_queues
 from redsched.web import bodies
 from redsched.web.http import (

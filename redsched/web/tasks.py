@@ -11,7 +11,8 @@ from starlette.routing import Route
 
 from redsched.client import AsyncClient
 from redsched.model.errors import InvalidState, InvalidTask, TaskConflict, TaskNotFound
-from redsched.model.task import DEFAULT_QUEUE, STATES, Task
+from redsched.model.task import Task
+from redsched.model.vocabulary import DEFAULT_QUEUE, STATES
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
 from redsched.web import bodies

@@ -27,15 +27,16 @@ from redsched.web.http import (
 from redsched.web.idempotency import once
 from redsched.web.pieces import Pieces, TooLong
 from redsched.web.problems import Problem
+from redsched.web.task_body import TaskBody
 from redsched.wire.idempotency import identified
 
 
 class WorkflowBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """``{"chain": [tasks]}``, or ``{"group": [tasks], "then": task}``."""
 
-    chain: list[bodies.TaskBody] | None = None
-    group: list[bodies.TaskBody] | None = None
-    then: bodies.TaskBody | None = None
+    chain: list[TaskBody] | None = None
+    group: list[TaskBody] | None = None
+    then: TaskBody | None = None
     on: Literal["success", "failure", "either"] = "success"
     otherwise: Literal["cancel", "skip", "run", "wait"] = "cancel"
 
@@ -52,7 +53,7 @@ def decode(raw: bytes, longest: int) -> WorkflowBody:
     if len(raw) <= bodies.SMALL_BODY:
         return bodies.decode(DECODER, raw)
     reader, texts = Pieces(raw, longest), dict[bytes, bytes]()
-    lists: dict[str, list[bodies.TaskBody]] = {}
+    lists: dict[str, list[TaskBody]] = {}
     at = ""
     try:
         reader.take(b"{", "at the beginning")
@@ -77,8 +78,8 @@ def decode(raw: bytes, longest: int) -> WorkflowBody:
     return msgspec.structs.replace(body, **lists)
 
 
-def _members(reader: Pieces, name: str) -> list[bodies.TaskBody]:
-    found: list[bodies.TaskBody] = []
+def _members(reader: Pieces, name: str) -> list[TaskBody]:
+    found: list[TaskBody] = []
     for part in reader.items(name):
         if len(found) == MOST_TASKS:
             detail = f"{name} has more than {MOST_TASKS} tasks; nothing was written"
@@ -92,7 +93,7 @@ def _members(reader: Pieces, name: str) -> list[bodies.TaskBody]:
     return found
 
 
-def tasks_of(given: Sequence[bodies.TaskBody], traceparent: str | None, key: str | None) -> list[Task]:
+def tasks_of(given: Sequence[TaskBody], traceparent: str | None, key: str | None) -> list[Task]:
     """The tasks, with ids made from the idempotency key if there is one."""
     made = [one.task(traceparent) for one in given]
     return made if key is None else [identified(task, key, at) for at, task in enumerate(made)]

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from redsched.model.errors import InvalidTask
-from redsched.model.task import MAX_BATCH
+from redsched.model.vocabulary import MAX_BATCH
 from redsched.wire.codec import (
     Word,
     check_id,

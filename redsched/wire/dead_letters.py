@@ -10,9 +10,10 @@ import msgspec
 
 from redsched.model.duration import instant
 from redsched.model.errors import InvalidTask
-from redsched.model.task import MAX_BATCH
+from redsched.model.vocabulary import MAX_BATCH
 from redsched.wire.call import Call, by_id, checked_ids
-from redsched.wire.codec import due_word, text_of
+from redsched.wire.codec import text_of
+from redsched.wire.field_words import due_word
 from redsched.wire.keys import QueueKeys
 from redsched.wire.tasks import list_tasks
 

@@ -16,19 +16,12 @@ from redsched.model.refused import kind_and_length
 from redsched.model.rule import BrokenRule, Rule, RulePage
 from redsched.model.template import TaskTemplate
 from redsched.wire.call import Call
-from redsched.wire.codec import (
-    Word,
-    check_id,
-    check_name,
-    due_word,
-    json_bytes,
-    stored_json,
-    text_of,
-)
+from redsched.wire.codec import Word, check_id, check_name, json_bytes, stored_json, text_of
+from redsched.wire.field_words import due_word
 from redsched.wire.ids import nonce
 from redsched.wire.keys import CellKeys
 from redsched.wire.pages import scan_cursor
-from redsched.wire.schedules import Stored, task_words, template_of
+from redsched.wire.templates import task_words, template_of
 
 KEEP_FACT_MS = 86_400_000
 MAX_DATA_BYTES = 65_536
@@ -119,13 +112,12 @@ def _rule(rule_id: str, event: str, text: Any, stored: bool) -> Rule:
 
 
 def _read_rule(rule_id: str, event: str, found: Any, stored: bool) -> Rule:
-    fields = {f"task:{name}": str(value).encode() for name, value in dict(found.get("fields", {})).items()}
-    fields["queue"] = str(found.get("queue", "default")).encode()
+    fields = {name: str(value).encode() for name, value in dict(found.get("fields", {})).items()}
     delay = str(found.get("due", "0"))
     rule = Rule(
         id=rule_id,
         on=event,
-        task=template_of(Stored(rule_id, fields), written=stored),
+        task=template_of(fields, str(found.get("queue", "default")), written=stored),
         task_id=found.get("id"),
         bind=found.get("bind"),
         delay=int(delay[1:16]) if delay.startswith("+") else None,

@@ -6,19 +6,16 @@ that Lua copies them and never reads a payload. Durations and instants in ``spec
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from redsched.model.duration import LATEST_MS, duration_ms, instant_ms
-from redsched.model.errors import InvalidSchedule, InvalidTask
-from redsched.model.retry import retry_of
+from redsched.model.errors import InvalidSchedule
 from redsched.model.schedule import Schedule, document, schedule_of
 from redsched.model.schedule_views import SchedulePut
-from redsched.model.task import DEFAULT_QUEUE
-from redsched.model.template import TaskTemplate
+from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.schedule.catch_up import Decision, Policy
 from redsched.schedule.fields import bounds
 from redsched.wire.call import Call
@@ -27,16 +24,14 @@ from redsched.wire.codec import (
     Word,
     check_name,
     is_name,
-    json_bytes,
-    option_words,
     pairs,
-    raw_json,
     reason_word,
     stored_json,
     text_of,
 )
 from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.pages import set_cursor
+from redsched.wire.templates import TEMPLATE_NAME, task_words, template_of
 
 MAX_SLOTS = 1_000  # of one backfill
 _TASK = "task:"
@@ -87,6 +82,11 @@ class Stored(msgspec.Struct, frozen=True):
         """Of its tasks."""
         found = self.text("queue")
         return found if is_name(found) else DEFAULT_QUEUE
+
+    @property
+    def task_fields(self) -> dict[str, Any]:
+        """The fields of its tasks, as words."""
+        return {name.removeprefix(_TASK): word for name, word in self.fields.items() if name.startswith(_TASK)}
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -142,23 +142,6 @@ def _interval(given: Any) -> dict[str, int]:
     return {"every": duration_ms(given["every"])} | ({"phase": phase_ms} if phase_ms else {})
 
 
-def task_words(template: TaskTemplate, max_payload: int) -> list[Word]:
-    """Field, value, ... of the tasks; a start-by counts from the planned time.
-
-    Raises:
-        InvalidSchedule: a field of the task cannot be used.
-    """
-    try:
-        task = template.task()
-        words: list[Word] = ["type", check_name("type", task.type)]
-        words += ("payload", json_bytes("payload", task.payload, max_payload))
-        return words + option_words(task, None)
-    except InvalidTask as error:
-        raise InvalidSchedule(f"task.{error.field}", error.problem, code=error.code) from None
-    except ValueError as error:
-        raise InvalidSchedule("task.retry", str(error)) from None
-
-
 def definition_of(stored: Stored, *, written: bool = False) -> Schedule:
     """The definition; ``written``: its payload is ``msgspec.Raw``, byte for byte as it is stored.
 
@@ -172,50 +155,8 @@ def definition_of(stored: Stored, *, written: bool = False) -> Schedule:
     if not isinstance(found, dict):
         raise InvalidSchedule("spec", "is no JSON object")
     schedule = schedule_of({**found, "id": stored.id, "task": {"type": "-"}})
-    schedule.task = template_of(stored, written=written)
+    schedule.task = template_of(stored.task_fields, stored.queue, written=written)
     return schedule
-
-
-def template_of(stored: Stored, *, written: bool = False) -> TaskTemplate:
-    """What its tasks are made of; a field that cannot be read is left out, for the tasks will tell.
-
-    ``written``: the payload is ``msgspec.Raw``, byte for byte as it is stored.
-    """
-    fields = {name[len(_TASK) :]: text_of(value) for name, value in stored.fields.items() if name.startswith(_TASK)}
-    found: dict[str, Any] = {"type": fields.get("type", "")}
-    if stored.queue != DEFAULT_QUEUE:
-        found["queue"] = stored.queue
-    for name, at, read in _READ:
-        if at in fields:
-            with contextlib.suppress(ValueError):
-                found[name] = read(fields[at])
-    if written and found.get("payload") is not None:
-        found["payload"] = raw_json(stored.fields[f"{_TASK}payload"])
-    return TaskTemplate(**found)
-
-
-def _policy(line: str) -> dict[str, Any]:
-    policy = retry_of(line)
-    return {"kind": policy.__struct_config__.tag, **msgspec.structs.asdict(policy)}
-
-
-def _of(kind: Any) -> Callable[[str], Any]:
-    return lambda text: msgspec.convert(stored_json(text), kind)
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or len(text) > 15:
-        raise ValueError("is no whole number")
-    return int(text)
-
-
-_READ: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
-    ("payload", "payload", stored_json), ("priority", "priority", str), ("key", "key", str),
-    ("max_attempts", "max_attempts", _whole), ("timeout", "timeout_ms", _whole), ("retention", "retention_ms", _whole),
-    ("expires_in", "expires_at", lambda text: _whole(text.removeprefix("+"))), ("retry", "retry", _policy),
-    ("tags", "tags", _of(list[str])), ("headers", "headers", _of(dict[str, str])), ("keep", "keep", bool),
-    ("conditions", "conditions", _of(dict[str, Any])),
-)  # fmt: skip
 
 
 def policy_of(schedule: Schedule) -> Policy:
@@ -266,7 +207,7 @@ def patch_schedule(
         spec = _JSON.encode(stored_json(spec) | {name: members[name] for name in untouched})
     task = patch.get("task", {})
     if isinstance(task, Mapping):
-        named = {at: name for name, at, _ in _READ} | {"type": "type", "content_type": "payload"}
+        named = TEMPLATE_NAME | {"content_type": "payload"}
         given = dict(zip(fields[::2], fields[1::2], strict=True))
         for field, value in stored.fields.items():
             at = field.removeprefix(_TASK)

@@ -11,26 +11,20 @@ from redsched.model.condition import KEY
 from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask
 from redsched.model.explain import Told
-from redsched.model.task import MAX_BATCH, Changes, Page, Task, TaskView
+from redsched.model.task import Changes, Task, TaskView
+from redsched.model.views import Page
+from redsched.model.vocabulary import MAX_BATCH
 from redsched.wire.call import Call, by_id, checked_ids
 from redsched.wire.cells import Cell
-from redsched.wire.codec import (
-    Word,
-    check_id,
-    check_name,
-    check_together,
-    due_word,
-    enqueued_of,
-    json_bytes,
-    option_words,
-    pairs,
-    reason_word,
-    task_view,
-    text_of,
-)
+from redsched.wire.codec import Word, check_id, check_name, json_bytes, pairs, reason_word, text_of
+from redsched.wire.field_words import due_word
 from redsched.wire.ids import new_ids, nonce
 from redsched.wire.keys import QueueKeys, queue_keys
 from redsched.wire.pages import set_cursor, stream_cursor
+from redsched.wire.task_view import task_view
+from redsched.wire.task_words import option_words
+
+MAX_TOGETHER = 2_097_152  # bytes of the payloads of one enqueue
 
 
 def enqueue(cell: Cell, tasks: Sequence[Task], *, max_payload: int) -> Call[list[Enqueued]]:
@@ -57,7 +51,7 @@ def enqueue(cell: Cell, tasks: Sequence[Task], *, max_payload: int) -> Call[list
         if task.id is not None and task.request is None:
             options += ("request", nonce())
         payload = json_bytes("payload", task.payload, max_payload, index)
-        together = check_together(together + len(payload), index)
+        together = _check_together(together + len(payload), index)
         words += (number, task_id, due_word(task.due, task.delay, index), 2 + len(options) // 2)
         words += ("type", task.type, "payload", payload)
         words += options
@@ -66,11 +60,31 @@ def enqueue(cell: Cell, tasks: Sequence[Task], *, max_payload: int) -> Call[list
     def read(reply: list[bytes]) -> list[Enqueued]:
         # an id that was made for this call can only be there because the call came twice
         return [
-            enqueued_of(task_id, queue, status.decode(), fresh)
+            _enqueued(task_id, queue, status.decode(), fresh)
             for (task_id, queue, fresh), status in zip(names, reply, strict=True)
         ]
 
     return Call("enqueue", [queue_keys(cell, queue).due for queue in numbers], words, read)
+
+
+def _check_together(size: int, index: int | None) -> int:
+    """The bytes of the payloads of one enqueue so far: all of its tasks are made in one call, or none.
+
+    Raises:
+        InvalidTask: that of task ``index`` makes them too many.
+    """
+    if size > MAX_TOGETHER and index:
+        problem = f"comes to more than {MAX_TOGETHER >> 20} MiB with the others of the call"
+        raise InvalidTask("payload", problem, index=index, code="batch_too_large")
+    return size
+
+
+def _enqueued(task_id: str, queue: str, told: str, fresh: bool) -> Enqueued:
+    """The answer of enqueue for one task; ``fresh``: its id was made for this call."""
+    status, _, other = told.partition(" ")
+    if other:
+        return Enqueued(task_id, queue, status, other=other)  # type: ignore[arg-type]
+    return Enqueued(task_id, queue, "created" if fresh else status)  # type: ignore[arg-type]
 
 
 def cancel(keys: QueueKeys, ids: Sequence[str], *, reason: str = "") -> Call[dict[str, str]]:

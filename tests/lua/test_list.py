@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from redsched.model.duration import instant
-from redsched.model.task import Page
+from redsched.model.views import Page
 from redsched.wire import protocol
 from tests.lua.harness import HOUR, LEASE, NOW, Queue
 from tests.lua.test_cancel import hold

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from redsched.model.duration import instant
-from redsched.model.task import QueueStats
+from redsched.model.views import QueueStats
 from redsched.wire import protocol
 from tests.lua.harness import HOUR, NOW, Queue
 from tests.lua.test_cancel import hold

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from redsched.model.task import STATES
+from redsched.model.vocabulary import STATES
 from tests.api_server import JSON, ApiServer
 from tests.servers import Store
 

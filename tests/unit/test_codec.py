@@ -13,8 +13,11 @@ import pytest
 from redsched import Explicit, Exponential, Fixed, InvalidTask, Task
 from redsched.wire import codec, protocol
 from redsched.wire.cells import Cell
-from redsched.wire.codec import check_id, check_name, due_word, json_bytes, option_words, pairs, task_view, text_of
+from redsched.wire.codec import check_id, check_name, json_bytes, pairs, text_of
+from redsched.wire.field_words import due_word
 from redsched.wire.keys import queue_keys
+from redsched.wire.task_view import task_view
+from redsched.wire.task_words import option_words
 
 AT = datetime(2027, 1, 31, 9, tzinfo=UTC)
 AT_MS = 1_801_386_000_000

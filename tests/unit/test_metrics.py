@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from redsched.model.errors import InvalidSetting
-from redsched.model.task import QueueStats
+from redsched.model.views import QueueStats
 from redsched.observe.histogram import Histogram
 from redsched.observe.listen import serve_metrics
 from redsched.observe.metrics import BUCKETS, MAX_TYPES, PrometheusObserver

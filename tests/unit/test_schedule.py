@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redsched.model.errors import InvalidSchedule, RedschedError, ScheduleNotFound
-from redsched.model.retry import Exponential, Fixed
+from redsched.model.retry import Exponential, Fixed, policy_of
 from redsched.model.schedule import Schedule, check, document, plain, schedule_of
 from redsched.model.task import Task
-from redsched.model.template import TaskTemplate, retry_of
+from redsched.model.template import TaskTemplate
 from redsched.schedule.calendar import CalendarRule
 from redsched.schedule.definition import Every, Exclude, Random
 from redsched.schedule.slots import Plan
@@ -310,7 +310,7 @@ def test_json_is_read_and_written_and_means_the_same():
     check(read)
 
     assert schedule_of(msgspec.json.encode(document(read))) == read
-    assert retry_of(read.task.retry) == Fixed("5s")
+    assert policy_of(read.task.retry) == Fixed("5s")
 
 
 def test_python_values_become_plain_ones_in_the_document():

@@ -7,7 +7,7 @@ from typing import Any
 
 from redsched.client import Client
 from redsched.model.duration import duration_text
-from redsched.model.task import QueueStats
+from redsched.model.views import QueueStats
 from redsched.observe.doctor.report import Line
 from redsched.steps import doctor as doctor_steps
 from redsched.wire.codec import count_of

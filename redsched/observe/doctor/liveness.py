@@ -9,7 +9,7 @@ from typing import Any
 from redsched.client import Client
 from redsched.model.duration import duration_text
 from redsched.model.errors import StoreBroken, StoreDenied, StoreError
-from redsched.model.task import QueueStats
+from redsched.model.views import QueueStats
 from redsched.observe.doctor import kept
 from redsched.observe.doctor.report import SHOWN, Line, Progress
 from redsched.steps import doctor as doctor_steps

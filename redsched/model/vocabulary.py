@@ -1,0 +1,18 @@
+"""The words that a task's priority and state may be, and the limits of what a producer gives."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Priority = Literal["high", "normal", "low"]
+State = Literal[
+    "scheduled", "held", "ready", "running", "completed", "skipped", "expired", "cancelled", "dead", "quarantined"
+]
+STATES: tuple[State, ...] = get_args(State)
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+FINISHED: frozenset[str] = frozenset(("completed", "skipped", "expired", "cancelled"))
+
+DEFAULT_QUEUE = "default"
+MAX_BATCH = 1_000
+MAX_PAYLOAD_BYTES = 262_144
+MAX_TAGS = 16

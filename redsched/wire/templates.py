@@ -1,0 +1,76 @@
+"""A template as words of the wire, and back: the fields of the tasks that a schedule or a rule makes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from redsched.model.errors import InvalidSchedule, InvalidTask
+from redsched.model.retry import retry_of
+from redsched.model.template import TaskTemplate
+from redsched.model.vocabulary import DEFAULT_QUEUE
+from redsched.wire.codec import Word, check_name, is_name, json_bytes, raw_json, stored_json, text_of
+from redsched.wire.task_words import option_words
+
+
+def task_words(template: TaskTemplate, max_payload: int) -> list[Word]:
+    """Field, value, ... of the tasks; a start-by counts from the planned time.
+
+    Raises:
+        InvalidSchedule: a field of the task cannot be used.
+    """
+    try:
+        task = template.task()
+        words: list[Word] = ["type", check_name("type", task.type)]
+        words += ("payload", json_bytes("payload", task.payload, max_payload))
+        return words + option_words(task, None)
+    except InvalidTask as error:
+        raise InvalidSchedule(f"task.{error.field}", error.problem, code=error.code) from None
+    except ValueError as error:
+        raise InvalidSchedule("task.retry", str(error)) from None
+
+
+def template_of(fields: Mapping[str, Any], queue: str, *, written: bool = False) -> TaskTemplate:
+    """The template of stored words; a field that cannot be read is left out, for the tasks will tell.
+
+    ``written``: the payload is ``msgspec.Raw``, byte for byte as it is stored.
+    """
+    texts = {name: text_of(value) for name, value in fields.items()}
+    found: dict[str, Any] = {"type": texts.get("type", "")}
+    if is_name(queue) and queue != DEFAULT_QUEUE:
+        found["queue"] = queue
+    for name, at, read in _READ:
+        if at in texts:
+            with contextlib.suppress(ValueError):
+                found[name] = read(texts[at])
+    if written and found.get("payload") is not None:
+        found["payload"] = raw_json(fields["payload"])
+    return TaskTemplate(**found)
+
+
+def _policy(line: str) -> dict[str, Any]:
+    policy = retry_of(line)
+    return {"kind": policy.__struct_config__.tag, **msgspec.structs.asdict(policy)}
+
+
+def _of(kind: Any) -> Callable[[str], Any]:
+    return lambda text: msgspec.convert(stored_json(text), kind)
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or len(text) > 15:
+        raise ValueError("is no whole number")
+    return int(text)
+
+
+_READ: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
+    ("payload", "payload", stored_json), ("priority", "priority", str), ("key", "key", str),
+    ("max_attempts", "max_attempts", _whole), ("timeout", "timeout_ms", _whole), ("retention", "retention_ms", _whole),
+    ("expires_in", "expires_at", lambda text: _whole(text.removeprefix("+"))), ("retry", "retry", _policy),
+    ("tags", "tags", _of(list[str])), ("headers", "headers", _of(dict[str, str])), ("keep", "keep", bool),
+    ("conditions", "conditions", _of(dict[str, Any])),
+)  # fmt: skip
+TEMPLATE_NAME = {at: name for name, at, _ in _READ} | {"type": "type"}  # field of a hash -> of a template
