@@ -126,7 +126,7 @@ def _claim_and_settle(stage: Stage, count: int, batch: int) -> float:
 
 
 async def _claim_and_settle_all(url: str, count: int, batch: int) -> float:
-    """Claim the next tasks and settle the last ones in one round trip, as the worker does; the seconds it took."""
+    """Claim the next tasks and settle the last ones in one call, as the worker does; the seconds it took."""
     async with AsyncClient(url, name="bench") as client:
         keys = [queue_keys(client.cell, QUEUE)]
         await client.ping()
@@ -134,7 +134,8 @@ async def _claim_and_settle_all(url: str, count: int, batch: int) -> float:
         done, running = 0, await client.transport.send(_claim(keys, batch))
         while running.tasks:
             ends = [Settlement(QUEUE, started.id, started.token, "complete") for started in running.tasks]
-            running, answers = await client.transport.send_both(_claim(keys, batch), protocol.settle(client.cell, ends))
+            turn = protocol.settle_and_claim(client.cell, ends, _claim(keys, batch))
+            answers, running = await client.transport.send(turn)
             done += answers.count("completed")
         seconds = time.perf_counter() - began
     if done != count:

@@ -8,7 +8,8 @@ from typing import Any
 from bench.common import QUEUE
 from bench.ground import HOUR_MS, Act, Ground, case, refused
 from redsched import AsyncClient
-from redsched.engine.settlements import Settlements
+from redsched.engine.settlements import MOST, Settlements
+from redsched.engine.worker import MOST_CLAIMED
 from redsched.wire import protocol
 from redsched.wire.claims import Settlement
 
@@ -288,8 +289,8 @@ def _(ground: Ground) -> Act:
     return lambda: ground.send(protocol.progress(ground.keys, end.task_id, end.token, "x" * 65_000))
 
 
-@case("settle", "as a worker sends 1,000 tasks with a line, a lock and 16 facts each")
-def _(ground: Ground) -> Act:
+def with_conditions(ground: Ground) -> list[Settlement]:
+    """Claims of 1,000 tasks with a line, a lock and 16 facts each."""
     ends: list[Settlement] = []
     for at in range(1_000):
         plan = tied(at)
@@ -298,7 +299,21 @@ def _(ground: Ground) -> Act:
         if at % 50 == 49:
             call = protocol.claim([ground.keys], consumer="bench", count=50, lease_ms=LEASE_MS)
             ends += (Settlement(QUEUE, one.id, one.token, "complete") for one in call.read(ground.send(call)).tasks)
+    return ends
+
+
+@case("settle", "as a worker sends 1,000 tasks with a line, a lock and 16 facts each")
+def _(ground: Ground) -> Act:
+    ends = with_conditions(ground)
     return lambda: settle(ground, ends)
+
+
+@case("settle_and_claim", "64 such tasks end, 250 are claimed")
+def _(ground: Ground) -> Act:
+    ends = with_conditions(ground)[:MOST]
+    ground.add([ground.task() for _ in range(MOST_CLAIMED)])
+    claim = protocol.claim([ground.keys], consumer="bench", count=MOST_CLAIMED, lease_ms=LEASE_MS)
+    return lambda: ground.send(protocol.settle_and_claim(ground.cell, ends, claim))
 
 
 @case("settle", "as a worker sends 1,000 parents of a child each")

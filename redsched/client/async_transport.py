@@ -156,19 +156,6 @@ class AsyncTransport:
         patience = self._settings.retry_for_ms / 1_000 if retry_for is None else retry_for
         return await self._run(exchange.exchange(call, self.mode, retry_for=patience, clock=time.monotonic))
 
-    async def send_both(self, first: Call[T], second: Call[Any]) -> tuple[T, Any]:
-        """Two repeatable calls in one round trip; whichever has no answer is sent again by itself."""
-        if not self.mode.loaded:
-            return await self.send(first), await self.send(second)
-        try:
-            found = await self._trips((self.mode.command(first), self.mode.command(second)), self._timeout)
-        except (Unreached, Unanswered, Refused):
-            return await self.send(first), await self.send(second)
-        return (
-            await self.send(first) if isinstance(found[0], Refused) else exchange.read_answer(first, found[0]),
-            await self.send(second) if isinstance(found[1], Refused) else exchange.read_answer(second, found[1]),
-        )
-
     async def command(self, *words: Any, timeout: float | None = None) -> Any:
         """One plain command, sent once; raises Unreached, Unanswered or Refused (``steps.exchange``)."""
         (reply,) = await self._trips((words,), self._timeout if timeout is None else timeout)

@@ -98,17 +98,18 @@ class Settlements:
     async def tell(
         self, claim: Callable[[], Call[Claimed] | None] = lambda: None
     ) -> tuple[Sequence[str], Claimed | None]:
-        """Send the batch and, in the same round trip, a claim. Answers the words of the batch, none where it has to be
+        """Send the batch and, in the same call, a claim. Answers the words of the batch, none where it has to be
         sent in another way, and the claim's answer.
 
         Raises:
             RedschedError: Redis is away; the same batch is to be sent later.
         """
-        call, with_it = protocol.settle(self._client.cell, self._batch), None if self.alone else claim()
-        transport = self._client.transport
+        cell, transport = self._client.cell, self._client.transport
+        with_it = None if self.alone else claim()
         try:
             if with_it is not None:
-                return await transport.send_both(call, with_it)
+                return await transport.send(protocol.settle_and_claim(cell, self._batch, with_it))
+            call = protocol.settle(cell, self._batch)
             return await transport.send(call, retry_for=0.0 if self.alone else None), None
         except RedschedError as error:
             if not await self._trouble(error):

@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +40,7 @@ from redsched.settings import Settings
 from redsched.torture.history import Event, Journal
 from redsched.web import server
 from redsched.wire.call import Call
+from redsched.wire.claims import Claimed, SettleAndClaim
 
 T = TypeVar("T")
 KIND = "torture.run"
@@ -109,7 +110,7 @@ class RecordingTransport(AsyncTransport):
     def __init__(self, settings: Settings, name: str, journal: Journal) -> None:
         super().__init__(settings, name)
         self._journal = journal
-        self._noted: deque[Call[Any]] = deque(maxlen=16)  # send_both may send a part again by itself
+        self._noted: deque[Call[Any]] = deque(maxlen=16)
         self._begun: deque[tuple[Call[Any], float]] = deque(maxlen=64)
 
     async def send(self, call: Call[T], *, retry_for: float | None = None) -> T:
@@ -119,14 +120,6 @@ class RecordingTransport(AsyncTransport):
         self._note(call, sent, answer)
         return answer
 
-    async def send_both(self, first: Call[T], second: Call[Any]) -> tuple[T, Any]:
-        """As AsyncTransport."""
-        sent = self._begin(first), self._begin(second)
-        answers = await super().send_both(first, second)
-        self._note(first, sent[0], answers[0])
-        self._note(second, sent[1], answers[1])
-        return answers
-
     def _begin(self, call: Call[Any]) -> float:
         """When this call was sent for the first time: it may have been carried out then."""
         for begun, at in self._begun:
@@ -134,11 +127,13 @@ class RecordingTransport(AsyncTransport):
                 return at
         now = time.monotonic()
         self._begun.append((call, now))
-        if call.verb == "settle":  # before it leaves: it may be carried out and never answered
-            self._journal.write_all(
-                Event(now, "settle", phase="invoke", id=task_id, token=token, asked=asked)
-                for task_id, token, asked in _settlements(call)
-            )
+        if isinstance(call, SettleAndClaim) and call.claim is not None:
+            self._begun.append((call.claim, now))  # it may be sent again by itself
+        # before it leaves: it may be carried out and never answered
+        self._journal.write_all(
+            Event(now, "settle", phase="invoke", id=task_id, token=token, asked=asked)
+            for task_id, token, asked in _settlements(call)
+        )
         return now
 
     def _note(self, call: Call[Any], sent: float, answer: Any) -> None:
@@ -146,31 +141,45 @@ class RecordingTransport(AsyncTransport):
         if any(call is noted for noted in self._noted):
             return
         self._noted.append(call)
-        if call.verb == "claim":
-            self._journal.write_all(
-                Event(
-                    now,
-                    "claim",
-                    phase="ok",
-                    id=started.id,
-                    token=started.token,
-                    attempt=started.attempt,
-                    sent=sent,
-                    server_ms=answer.now,
-                    due_ms=started.due_at,
-                    expires_ms=started.expires_at or 0,
-                )
-                for started in answer.tasks
-            )
+        if isinstance(call, SettleAndClaim):
+            words, claimed = answer
+            self._note_settled(call, sent, now, words)
+            self._note_claimed(sent, now, claimed)
+        elif call.verb == "claim":
+            self._note_claimed(sent, now, answer)
         elif call.verb == "settle":
-            self._journal.write_all(
-                Event(now, "settle", phase="ok", sent=sent, word=word, id=task_id, token=token, asked=asked)
-                for word, (task_id, token, asked) in zip(answer, _settlements(call), strict=True)
+            self._note_settled(call, sent, now, answer)
+
+    def _note_claimed(self, sent: float, now: float, claimed: Claimed) -> None:
+        self._journal.write_all(
+            Event(
+                now,
+                "claim",
+                phase="ok",
+                id=started.id,
+                token=started.token,
+                attempt=started.attempt,
+                sent=sent,
+                server_ms=claimed.now,
+                due_ms=started.due_at,
+                expires_ms=started.expires_at or 0,
             )
+            for started in claimed.tasks
+        )
+
+    def _note_settled(self, call: Call[Any], sent: float, now: float, words: Sequence[str]) -> None:
+        self._journal.write_all(
+            Event(now, "settle", phase="ok", sent=sent, word=word, id=task_id, token=token, asked=asked)
+            for word, (task_id, token, asked) in zip(words, _settlements(call), strict=True)
+        )
 
 
 def _settlements(call: Call[Any]) -> list[tuple[str, str, str]]:
-    """Id, token and outcome of each claim that a settle ends."""
+    """Id, token and outcome of each claim that a call ends."""
+    if isinstance(call, SettleAndClaim):
+        return [(end.task_id, end.token, end.outcome) for end in call.ends]
+    if call.verb != "settle":
+        return []
     starts = range(1, len(call.args), WORDS_A_SETTLEMENT)
     return [(str(call.args[at + 1]), str(call.args[at + 2]), str(call.args[at + 3])) for at in starts]
 

@@ -1,4 +1,4 @@
-"""Verbs of workers: claim, settle, renew, progress, leave. Pure functions."""
+"""Verbs of workers: claim, settle, both in one, renew, progress, leave. Pure functions."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from redsched.wire.codec import (
 )
 from redsched.wire.ids import nonce
 from redsched.wire.keys import QueueKeys, queue_keys
+
+CLAIM_ARGS = 5  # words of a claim before its bells
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -81,6 +83,32 @@ def claim(
         return Claimed(reply[0], reply[1] == 1, [_started(queues, fresh, *words) for words in reply[2:]])
 
     return Call("claim", [keys.due for keys in queues], words, read)
+
+
+class SettleAndClaim(Call[tuple[list[str], Claimed]], frozen=True):
+    """A call that carries out two: it ends the claims ``ends``, then it sends ``claim``."""
+
+    ends: Sequence[Settlement] = ()
+    claim: Call[Claimed] | None = None
+
+
+def settle_and_claim(cell: Cell, ends: Sequence[Settlement], claim: Call[Claimed]) -> SettleAndClaim:
+    """End 1..1000 claims, and start what ``claim`` would; answers what both would."""
+    keys = list(claim.keys)
+    bells = claim.args[CLAIM_ARGS:]
+    words: list[Word] = [*claim.args[:CLAIM_ARGS], len(keys), len(bells) // 3, *bells]
+    numbers = {key: number for number, key in enumerate(keys, 1)}
+    for end in ends:
+        due = queue_keys(cell, end.queue).due
+        if due not in numbers:
+            keys.append(due)
+            numbers[due] = len(keys)
+        words += (numbers[due], end.task_id, end.token, end.outcome, end.first, end.error, end.traceback)
+
+    def read(reply: list[Any]) -> tuple[list[str], Claimed]:
+        return words_of(reply[0]), claim.read(reply[1])
+
+    return SettleAndClaim("settle_and_claim", keys, words, read, ends=ends, claim=claim)
 
 
 def _started(

@@ -6,7 +6,7 @@ nowhere else in Python.
 
 from __future__ import annotations
 
-from redsched.wire.claims import claim, leave, progress, renew, settle
+from redsched.wire.claims import claim, leave, progress, renew, settle, settle_and_claim
 from redsched.wire.dead_letters import drop, drop_quarantined, quarantined, requeue
 from redsched.wire.doctor import inspect, repair
 from redsched.wire.events import drop_rule, emit, put_rule, rules
@@ -75,6 +75,7 @@ __all__ = [
     "revive",
     "rules",
     "settle",
+    "settle_and_claim",
     "show",
     "show_schedules",
     "stats",

@@ -42,6 +42,9 @@ CALLS: dict[str, Any] = {
     "promote": lambda n: protocol.promote([Q, R][:n], mover="m"),
     "claim": lambda n: protocol.claim([Q], consumer="w", count=1, lease_ms=1, bells=[Bell("q", "normal/1-1", "a")] * n),
     "settle": lambda n: protocol.settle(CELL, [END] * n),
+    "settle_and_claim": lambda n: protocol.settle_and_claim(
+        CELL, [END] * n, protocol.claim([Q], consumer="w", count=1, lease_ms=1, bells=[Bell("q", "normal/1-1", "a")])
+    ),
     "renew": lambda n: protocol.renew(CELL, [STARTED] * n, lease_ms=1_000),
     "reap": lambda n: protocol.reap([Q, R][:n]),
     "cancel": lambda n: protocol.cancel(Q, ["a"] * n),
@@ -88,13 +91,15 @@ CALLS: dict[str, Any] = {
 }
 # how many words one more decision, task, claim, bell, field or id adds to ARGV
 WORDS_EACH = {
-    "enqueue": {"task...": 8}, "claim": {"bell...": 3}, "settle": {"claim...": 7}, "renew": {"claim...": 3},
+    "enqueue": {"task...": 8}, "claim": {"bell...": 3}, "settle": {"claim...": 7},
+    "settle_and_claim": {"bell...": 3, "claim...": 7}, "renew": {"claim...": 3},
     "update": {"field...": 2}, "limit": {"field...": 2}, "repair": {"fault...": 2},
     "put_schedule": {"field...": 2}, "fire": {"decision...": 9},
 }  # fmt: skip
 ALWAYS = {"put_schedule": 2}  # words of the first that repeats, beside those: a type and a payload
 # what a full server still carries out; enqueue is not among them, so that producers are refused there
-DRAINING = {"promote", "claim", "settle", "renew", "reap", "cancel", "reschedule", "sweep", "leave", "drop", "ingest",
+DRAINING = {"promote", "claim", "settle", "settle_and_claim", "renew", "reap", "cancel", "reschedule", "sweep",
+            "leave", "drop", "ingest",
             "drop_schedule", "replan_schedules", "attend", "confirm", "drop_rule"}  # fmt: skip
 READING = {"show", "list", "stats", "version", "inspect", "due_schedules", "show_schedules", "calendars", "kin",
            "paused", "rules", "explain"}  # fmt: skip

@@ -198,8 +198,8 @@ def test_a_plain_command_without_an_answer_says_that_the_server_is_away(line: Li
             verb()
 
 
-def test_a_settle_and_a_claim_in_one_trip_are_both_repeated(valkey_store: Store) -> None:
-    """What a busy worker sends; its transport alone can."""
+def test_a_settle_and_a_claim_in_one_call_are_repeated_together(valkey_store: Store) -> None:
+    """What a busy worker sends."""
     import asyncio
 
     from redsched.client import AsyncClient
@@ -207,18 +207,18 @@ def test_a_settle_and_a_claim_in_one_trip_are_both_repeated(valkey_store: Store)
     keys = queue_keys(Cell(valkey_store.namespace), "default")
 
     async def run(fate: Fate) -> tuple[list[str], list[str]]:
-        settle_lost = the_first("settle", fate)
+        first_lost = the_first("settle_and_claim", fate)
         async with valkey_store.async_client() as sure:
             await sure.enqueue_many([Task(type="t", id=f"{fate}{number}".replace(" ", "-")) for number in range(2)])
             claim = protocol.claim([keys], consumer="w", count=1, lease_ms=30_000)
             (started,) = (await sure.transport.send(claim)).tasks
             assert valkey_store.url is not None
-            proxy = Proxy(valkey_store.url, settle_lost)
+            proxy = Proxy(valkey_store.url, first_lost)
             async with AsyncClient(proxy.url, namespace=valkey_store.namespace) as client:
                 await client.stats(["default"])
-                settle = protocol.settle(client.cell, [Settlement("default", started.id, started.token, "complete")])
+                ends = [Settlement("default", started.id, started.token, "complete")]
                 claim = protocol.claim([keys], consumer="w", count=1, lease_ms=30_000)
-                words, claimed = await client.transport.send_both(settle, claim)
+                words, claimed = await client.transport.send(protocol.settle_and_claim(client.cell, ends, claim))
             proxy.close()
             return words, [one.id for one in claimed.tasks]
 

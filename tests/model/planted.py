@@ -23,10 +23,13 @@ class Bug(NamedTuple):
 
 
 _ENTRY = "  local entry = streams.add(q, id, priority, asked)\n"
-_ZREM = "    redis.call('ZREM', q.running, id)\n"
-_SETTLE = "    answers[n] = settle.apply(q, id, now, outcome, ARGV[at + 4], ARGV[at + 5], ARGV[at + 6])\n"
+_ZREM = "      redis.call('ZREM', q.running, id)\n"
+_SETTLE = "      answers[n] = settle.apply(q, id, now, outcome, args[at + 4], args[at + 5], args[at + 6])\n"
 BUGS = (
-    Bug("settle takes any token", "settle.lua", "if not found or found[2] ~= token then", "if not found then"),
+    Bug(
+        "settle takes any token", "lib/tasks/settle_batch.lua",
+        "if not found or found[2] ~= token then", "if not found then",
+    ),
     Bug(
         "promote leaves due before the task is ready", "lib/tasks/promote.lua",
         _ENTRY + "  redis.call('HSET'", "  redis.call('ZREM', q.due, id)\n" + _ENTRY + "  redis.call('HSET'",
@@ -34,7 +37,7 @@ BUGS = (
     Bug("claim does not count the attempt", "lib/tasks/claim.lua", "= attempt + 1", "= math.max(attempt, 1)"),
     Bug("reap does not look at the lease", "reap.lua", "q.running, '-inf', now,", "q.running, '-inf', '+inf',"),
     Bug(
-        "a repeated claim starts more", "claim.lua",
+        "a repeated claim starts more", "lib/tasks/claim_batch.lua",
         "queues, now, reply) then return reply end", "queues, now, reply) and false then return reply end",
     ),
     Bug(
@@ -45,5 +48,5 @@ BUGS = (
     Bug("reap delays a first crash", "reap.lua", "if crashed > 1 then", "if crashed > 0 then"),
     Bug("claim once begun is begun for ever", "reap.lua", "(begun == token or", "(token and begun or"),
     Bug("cancel forgets the due set", "lib/tasks/cancel.lua", "    redis.call('ZREM', q.due, id)\n    if", "    if"),
-    Bug("settle leaves running before the next place", "settle.lua", _SETTLE + _ZREM, _ZREM + _SETTLE),
+    Bug("settle leaves running before the next place", "lib/tasks/settle_batch.lua", _SETTLE + _ZREM, _ZREM + _SETTLE),
 )  # fmt: skip

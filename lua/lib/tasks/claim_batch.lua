@@ -1,0 +1,85 @@
+-- claim_batch: start up to n ready tasks of several queues for a consumer: first those that a blocking read has delivered
+-- (bells), then those at the heads of the streams, high priority before normal before low.
+--
+-- USES  budget, safe, errors, streams, isolation, claim
+
+local MOST_BYTES, MOST_LOOKS, A_PAGE = 1048576, 300, 100   -- of payloads, but for the last; units; entries read at once
+
+-- Whether the bells args[first..last], three words each, name a queue and an entry of a stream.
+function claim_batch.are_bells(queues, args, first, last)
+  for i = first, last, 3 do
+    if not (queues[tonumber(args[i]) or 0] and streams.parse_entry(args[i + 1]) and args[i + 2]) then return false end
+  end
+  return true
+end
+
+-- What a caller asks for, as start takes it: most tasks, and for how long they are the consumer's, within their bounds.
+function claim_batch.order(consumer, nonce, n, lease_ms)
+  local want, lease = math.min(tonumber(n), 1000), math.max(1000, math.min(tonumber(lease_ms), 3600000))
+  return {consumer = consumer, nonce = nonce, want = want, lease = lease}
+end
+
+-- Answers the reply of the verb claim. The bells are args[first..last].
+function claim_batch.start(queues, now, order, args, first, last)
+  local want, nonce, lease = order.want, order.nonce, order.lease
+  local key, reply = queues[1].prefix .. 'claimed:' .. order.consumer, {now, 0}
+  if claim.repeated(key, nonce, queues, now, reply) then return reply end
+  local looks, starts, started, bytes, is_full = 2 * want + 64, {}, 0, 0, false
+  local rung, read_to, home = {}, {}, {}                -- by stream: entries of bells; the last read from its head; its queue
+
+  -- Answers whether the call starts no more: by number, payloads or its budget, which is not asked after each plain task.
+  local function look(number, entry, id, asked)
+    looks = looks - 1
+    budget.call.units = budget.call.units + 1
+    local task = claim.startable(queues[number], id, entry, now, asked)
+    if task then
+      task.q, task.number, task.id = queues[number], number, id
+      started = started + 1
+      starts[started] = task
+      bytes = bytes + #task[4]
+    end
+    return started >= want or looks <= 0 or bytes >= MOST_BYTES or (asked or looks % 4 == 0) and budget.is_spent(MOST_LOOKS)
+  end
+
+  local function leave_out(number, id, trouble)
+    isolation.set_aside_or_raise(queues[number], id, now, trouble)
+    is_full = looks <= 0
+    return is_full
+  end
+
+  errors.for_each(last - first + 1, 3, function(i)      -- a later claim finds those that are left in their streams
+    local word = first + i - 1
+    local number, priority, at = tonumber(args[word]), streams.parse_entry(args[word + 1])
+    local stream = streams.of(queues[number], priority)
+    local bells = rung[stream] or {}
+    rung[stream], home[stream] = bells, queues[number]
+    is_full = not bells[at] and look(number, args[word + 1], args[word + 2], true)
+    bells[at] = true
+    return is_full
+  end, function(i, trouble)
+    return leave_out(tonumber(args[first + i - 1]), args[first + i + 1], trouble)
+  end)
+  for _, priority in ipairs(streams.PRIORITIES) do
+    for number, q in ipairs(queues) do
+      local stream, from, short = streams.of(q, priority), '-', false
+      local bells = rung[stream] or {}
+      while not short and not is_full do
+        local most = math.min(want - started, looks, A_PAGE)
+        local entries = safe.call('XRANGE', stream, from, '+', 'COUNT', most) or {}
+        home[stream] = q
+        if #entries > 0 then errors.for_each(#entries, 1, function(i)
+          local at, values = entries[i][1], entries[i][2]
+          read_to[stream] = at
+          is_full = not bells[at] and look(number, priority .. '/' .. at, values[2], values[3])
+          return is_full
+        end, function(i, trouble) return leave_out(number, entries[i][2][2], trouble) end) end
+        short, from = #entries < most, '(' .. (read_to[stream] or '0')
+      end
+    end
+  end
+  if is_full then reply[2] = 1 end
+  if started > 0 then claim.begin(starts, now, lease, nonce, order.consumer, reply) end
+  claim.trim_streams(read_to, rung, home)
+  if started > 0 then claim.remember(key, nonce, starts, lease) end
+  return reply
+end
