@@ -13,17 +13,14 @@ import pytest
 import redis
 
 from redsched.embedded import EmbeddedServer
-from tests import servers
-from tests.servers import RedisServer, Store
+from tests.support import servers
+from tests.support.servers import FIXTURES, RedisServer, Store
 
 # A test must never reach the Redis that the environment of whoever runs it names.
 for _name in [name for name in os.environ if name.startswith("REDSCHED_") or name == "REDIS_URL"]:
     if not _name.startswith("REDSCHED_TEST_"):
         del os.environ[_name]
 
-FIXTURES = {
-    "valkey": "valkey_server", "valkey-scripts": "scripts_server", "redis": "redis7_server", "redis8": "redis8_server",
-}  # fmt: skip
 STORES = (*FIXTURES, "fakeredis")
 _FAKE = re.compile(r"fakeredis(-functions|-scripts)?")  # in the name of a test's case
 _FAKE_ONCE = "tests/lua/"  # of whose tests one case on fakeredis is enough

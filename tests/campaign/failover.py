@@ -16,7 +16,7 @@ from redsched.model.errors import RedschedError
 from tests.campaign.proxy import Proxy
 from tests.campaign.scenario import Result, Tell
 from tests.campaign.server import Server
-from tests.lua.consistency import assert_consistent
+from tests.support.consistency import assert_consistent
 
 AT_ONCE = 16  # threads that wait for the replica, each of which has one answer a lag
 SLACK_S = 0.3  # of the window of loss, beyond the lag of the link: two cores are busy

@@ -27,7 +27,7 @@ from redsched.wire.keys import GROUP, queue_keys
 from tests.campaign.proxy import Proxy
 from tests.campaign.scenario import Result, Tell
 from tests.campaign.server import Server
-from tests.lua.consistency import assert_consistent
+from tests.support.consistency import assert_consistent
 
 T = TypeVar("T")
 WAYS = ("close", "reset", "half", "hole")

@@ -32,7 +32,7 @@ from tests.campaign.planned_ledger import NEVER, World, line, read
 from tests.campaign.planned_rules import verdict_of
 from tests.campaign.planned_stories import BELL, producer, rules, schedules
 from tests.campaign.scenario import Result, Tell
-from tests.lua.consistency import assert_consistent
+from tests.support.consistency import assert_consistent
 
 CAST = {"worker": 6, "mover": 3, "producer": 3, "listener": 1}
 ROLES = {"worker": worker, "mover": actors.mover, "producer": producer, "listener": listener}

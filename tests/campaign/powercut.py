@@ -21,7 +21,7 @@ from redsched.wire.keys import queue_keys
 from tests.campaign.scenario import Result, Tell
 from tests.campaign.server import Server
 from tests.campaign.shims import build
-from tests.lua.consistency import assert_consistent
+from tests.support.consistency import assert_consistent
 
 WINDOW_S = 2.0  # Redis: everysec may put a sync off once, so at worst two seconds
 CUTS_A_LIFE = 20

@@ -14,7 +14,7 @@ from typing import Any, Self
 import redis
 
 from redsched.embedded import die_with_parent, find_server_binary, free_port
-from tests.servers import redis8_binary
+from tests.support.servers import redis8_binary
 
 
 def program(kind: str) -> str | None:

@@ -10,11 +10,10 @@ import pytest
 
 from redsched.client import AsyncClient, Client
 from redsched.embedded import EmbeddedServer
-from tests import servers
-from tests.contract.clients import Face
-from tests.servers import RedisServer, Store
+from tests.support import servers
+from tests.support.clients import Connect, Face
+from tests.support.servers import RedisServer, Store
 
-Connect = Callable[..., Face]
 START: dict[str, Callable[[Path], EmbeddedServer | RedisServer]] = {
     "valkey": servers.start_valkey, "redis": servers.start_redis7, "redis8": servers.start_redis8,
 }  # fmt: skip

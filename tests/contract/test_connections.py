@@ -14,9 +14,8 @@ from redsched import App, Client
 from redsched.embedded import find_server_binary
 from redsched.engine.worker import Worker
 from redsched.settings import Settings
-from tests.contract.clients import Face
-from tests.contract.conftest import Connect
-from tests.servers import RedisServer, Store
+from tests.support.clients import Connect, Face
+from tests.support.servers import RedisServer, Store
 
 app = App()
 

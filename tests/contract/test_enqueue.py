@@ -11,9 +11,8 @@ import pytest
 from redsched import Exponential, Fixed, Task
 from redsched.model.errors import InvalidTask, TaskConflict
 from redsched.model.task import TaskView
-from tests.contract.clients import Face
-from tests.contract.conftest import Connect
-from tests.servers import Store
+from tests.support.clients import Connect, Face
+from tests.support.servers import Store
 
 DUE = datetime(2030, 1, 31, 9, 0, 0, 123_000, tzinfo=timezone(timedelta(hours=1)))
 OPTIONS: dict[str, Any] = {

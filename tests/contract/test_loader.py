@@ -10,9 +10,9 @@ import pytest
 from redsched.client import Client
 from redsched.model.errors import InvalidTask, StoreDenied
 from redsched.wire import scripts
-from tests import servers
-from tests.contract.conftest import Connect
-from tests.servers import Store
+from tests.support import servers
+from tests.support.clients import Connect
+from tests.support.servers import Store
 
 MINE = [scripts.BUILD, scripts.digest()]
 

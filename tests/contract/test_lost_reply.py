@@ -13,10 +13,9 @@ from redsched.wire import protocol
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Settlement
 from redsched.wire.keys import queue_keys
-from tests.contract.clients import Face
-from tests.contract.conftest import Connect
-from tests.contract.proxy import Fate, Proxy, the_first
-from tests.servers import Store
+from tests.support.clients import Connect, Face
+from tests.support.lossy_proxy import Fate, Proxy, the_first
+from tests.support.servers import Store
 
 
 class Line:
@@ -48,7 +47,7 @@ def line(request: pytest.FixtureRequest, connect: Connect) -> Iterator[Line]:
 @pytest.fixture
 def scripts_store(scripts_server: object) -> Iterator[Store]:
     """A namespace on the server without functions."""
-    from tests import servers
+    from tests.support import servers
 
     url: str = scripts_server.url  # type: ignore[attr-defined]
     store = Store("valkey-scripts", servers.connect(url), url=url)

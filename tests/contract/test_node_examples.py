@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import servers
-from tests.servers import Store
+from tests.support import servers
+from tests.support.servers import Store
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "node"
 PATIENCE = 60.0  # seconds, on a busy machine

@@ -12,8 +12,8 @@ import hiredis
 import pytest
 
 from redsched.model.errors import StoreError
-from tests.contract.conftest import Connect
-from tests.system.processes import Redsched
+from tests.support.clients import Connect
+from tests.support.processes import Redsched
 
 SENTENCE = "this server is Redis 6.2.14; redsched needs Redis 7.0, or Valkey 7.2, or later"
 ANSWERS = {b"PING": b"+PONG\r\n", b"CLIENT": b"+OK\r\n", b"SELECT": b"+OK\r\n"}

@@ -17,9 +17,9 @@ import pytest
 import redsched
 from redsched.client import Client
 from redsched.wire.claims import Started
-from tests import servers
-from tests.contract.clients import Face
-from tests.servers import NODE_DIR
+from tests.support import servers
+from tests.support.clients import Face
+from tests.support.servers import NODE_DIR
 
 CONTRACT = Path(redsched.__file__).parents[1] / "lua" / "README.md"
 BLOCKS = re.findall(r"```sh\n(.*?)```", CONTRACT.read_text(), re.DOTALL)

@@ -10,7 +10,7 @@ from redsched.client import Client
 from redsched.model.errors import InvalidTask
 from redsched.model.task import Task
 from redsched.steps.batches import A_CALL
-from tests.servers import Store
+from tests.support.servers import Store
 
 COUNT = 201
 Act = Callable[[Client, list[str]], dict[str, str]]

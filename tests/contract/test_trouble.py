@@ -15,10 +15,10 @@ import redis
 from redsched import Settings
 from redsched.embedded import free_port
 from redsched.model.errors import StoreDenied, StoreError, StoreFull, StoreReadOnly, StoreUnavailable
-from tests import servers
 from tests.campaign.proxy import Proxy
-from tests.contract.conftest import Connect
-from tests.system.processes import until
+from tests.support import servers
+from tests.support.clients import Connect
+from tests.support.processes import until
 
 QUICK = Settings(retry_for_ms=200, redis_timeout_ms=1_000)
 VERBS: list[Callable[[Any], Any]] = [

@@ -11,9 +11,8 @@ from redsched import Exponential, Task
 from redsched.model.errors import InvalidTask, TaskNotFound
 from redsched.steps import install as installing
 from redsched.wire import scripts
-from tests.contract.clients import Face
-from tests.contract.conftest import Connect
-from tests.servers import Store
+from tests.support.clients import Connect, Face
+from tests.support.servers import Store
 
 DUE = datetime(2030, 1, 31, 9, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from redsched import Task, TaskConflict, WorkflowIncomplete
-from tests.contract.clients import Face
+from tests.support.clients import Face
 
 UNIQUE = {"unique": {"key": "u"}}
 

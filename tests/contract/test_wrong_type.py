@@ -13,9 +13,9 @@ from redsched.cli.main import main
 from redsched.engine.isolation import is_its_own
 from redsched.model.errors import StoreBroken
 from redsched.wire import wrong_type
-from tests.api_server import ApiServer
-from tests.contract.conftest import Connect
-from tests.servers import Store
+from tests.support.api_server import ApiServer
+from tests.support.clients import Connect
+from tests.support.servers import Store
 
 HOUR = {"delay": "1h"}
 

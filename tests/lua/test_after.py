@@ -7,7 +7,7 @@ import json
 import pytest
 
 from redsched.wire import protocol
-from tests.lua.harness import DAY, HOUR, NOW, Queue
+from tests.support.lua_queue import DAY, HOUR, NOW, Queue
 
 HOLD = {"hold": {"token": "t", "within": 30_000}}
 

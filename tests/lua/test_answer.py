@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.lua.harness import Queue
 from tests.lua.test_reserve import KEPT, LAPSE, answer, key, reserve
+from tests.support.lua_queue import Queue
 
 
 def test_the_answer_is_kept_longer_than_the_reservation_and_repeated(queue: Queue) -> None:

@@ -10,7 +10,7 @@ import pytest
 from redsched.wire import doctor, protocol, schedules
 from redsched.wire.claims import Bell
 from redsched.wire.keys import CellKeys, queue_keys
-from tests.lua.harness import DAY, HOUR, NOW, Queue
+from tests.support.lua_queue import DAY, HOUR, NOW, Queue
 
 ENDED = {"state": "completed", "type": "t", "finished_at": NOW - HOUR}
 MOST_UNITS = 600  # of a call that drains; a plain task is one

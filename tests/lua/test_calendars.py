@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lua.harness import NOW, Queue, raised
-from tests.lua.timetable import Timetable
+from tests.support.lua_queue import NOW, Queue, raised
+from tests.support.timetable import Timetable
 
 DATES = '["2027-12-25","*-01-01"]'
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from redsched.wire import protocol
-from tests.lua.harness import HOUR, KEEP_FINISHED, LEASE, NOW, Queue
+from tests.support.lua_queue import HOUR, KEEP_FINISHED, LEASE, NOW, Queue
 
 SEED = {"type": "t", "payload": "{}"}
 

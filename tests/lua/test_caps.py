@@ -10,7 +10,7 @@ from redsched.model.errors import InvalidTask
 from redsched.wire import protocol
 from redsched.wire.mover import Swept
 from redsched.wire.queues import Limits
-from tests.lua.harness import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, NOW, Queue
+from tests.support.lua_queue import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, NOW, Queue
 
 TEN_MINUTES = 600_000
 USUAL = Limits(most_finished=100_000, most_dead=None)

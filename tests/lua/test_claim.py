@@ -9,7 +9,7 @@ import pytest
 from redsched.wire import protocol
 from redsched.wire.claims import Bell, Claimed
 from redsched.wire.mover import Moved
-from tests.lua.harness import HOUR, KEEP_DEAD, LEASE, NOW, Queue
+from tests.support.lua_queue import HOUR, KEEP_DEAD, LEASE, NOW, Queue
 
 SEED = {"type": "t", "payload": "{}"}
 

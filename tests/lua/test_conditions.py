@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.lua.harness import HOUR, NOW, Queue
+from tests.support.lua_queue import HOUR, NOW, Queue
 
 PAID = "paid:order-1"
 

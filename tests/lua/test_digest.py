@@ -11,7 +11,7 @@ import pytest
 from redsched.model.explain import explained
 from redsched.wire import protocol
 from redsched.wire.claims import Started
-from tests.lua.harness import HOUR, NOW, Queue
+from tests.support.lua_queue import HOUR, NOW, Queue
 
 CLOSED = NOW + 1000  # when a digest closes to which nothing was added since NOW
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redsched.wire import dead_letters, protocol
-from tests.lua.harness import HOUR, NOW, Queue
+from tests.support.lua_queue import HOUR, NOW, Queue
 
 
 def test_a_dead_task_goes_with_its_history(queue: Queue) -> None:

@@ -12,7 +12,7 @@ from redsched.model.rule import Rule
 from redsched.model.template import TaskTemplate
 from redsched.wire import events, protocol
 from redsched.wire.keys import CellKeys
-from tests.lua.harness import HOUR, NOW, Queue
+from tests.support.lua_queue import HOUR, NOW, Queue
 
 
 def rule(queue: Queue, **more: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.lua.harness import DAY, HOUR, NOW, Queue, raised
+from tests.support.lua_queue import DAY, HOUR, NOW, Queue, raised
 
 LATER = NOW + 5_000
 HASH = {"type": "t", "payload": "{}", "created_at": str(NOW)}

@@ -9,7 +9,7 @@ import pytest
 
 from redsched.wire import events
 from redsched.wire.keys import CellKeys
-from tests.lua.harness import HOUR, NOW, Queue
+from tests.support.lua_queue import HOUR, NOW, Queue
 
 MANY = 70
 LISTENING: list[tuple[dict[str, Any], str, str]] = [

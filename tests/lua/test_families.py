@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from redsched.wire import protocol
-from tests.lua.harness import HOUR, NOW, Queue
+from tests.support.lua_queue import HOUR, NOW, Queue
 
 UNIQUE = {"unique": {"key": "u"}}
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.lua.harness import HOUR, NOW, Queue
-from tests.lua.timetable import HOURLY, MINUTE, NEVER, Timetable, decision
+from tests.support.lua_queue import HOUR, NOW, Queue
+from tests.support.timetable import HOURLY, MINUTE, NEVER, Timetable, decision
 
 NEXT = NOW + HOUR
 EVERY = json.dumps({"every": [{"every": MINUTE}]})

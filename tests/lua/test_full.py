@@ -10,7 +10,7 @@ import pytest
 from redsched.wire import protocol
 from redsched.wire.claims import Bell, Settlement
 from redsched.wire.mover import Moved
-from tests.lua.harness import HOUR, KEEP_FINISHED, LEASE, NOW, Queue
+from tests.support.lua_queue import HOUR, KEEP_FINISHED, LEASE, NOW, Queue
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from redsched.wire import dead_letters, protocol
 from redsched.wire.call import Call
 from redsched.wire.claims import Settlement
 from redsched.wire.keys import CellKeys
-from tests.lua.halted import each_stop
-from tests.lua.harness import HOUR, NOW, Queue
+from tests.support.halted import each_stop
+from tests.support.lua_queue import HOUR, NOW, Queue
 
 
 def ended(queue: Queue, task_id: str, outcome: str = "complete", **fields: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from redsched.wire import protocol
 from redsched.wire.mover import Ingest
-from tests.lua.harness import HOUR, NOW, Queue
+from tests.support.lua_queue import HOUR, NOW, Queue
 
 THEN = NOW + HOUR
 

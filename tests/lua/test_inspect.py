@@ -8,7 +8,7 @@ import pytest
 
 from redsched.wire import doctor
 from redsched.wire.doctor import Inspected
-from tests.lua.harness import DAY, HOUR, LEASE, NOW, Queue
+from tests.support.lua_queue import DAY, HOUR, LEASE, NOW, Queue
 
 
 def lasting(queue: Queue) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from redsched.wire.call import Call
 from redsched.wire.claims import Settlement
 from redsched.wire.keys import CellKeys
 from redsched.wire.mover import Promoted
-from tests.lua.harness import LEASE, NOW, Queue
+from tests.support.lua_queue import LEASE, NOW, Queue
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redsched.wire import protocol
 from redsched.wire.claims import Bell
-from tests.lua.harness import LEASE, NOW, Queue
+from tests.support.lua_queue import LEASE, NOW, Queue
 
 
 def consumers(queue: Queue, priority: str = "normal") -> list[str]:

@@ -13,7 +13,7 @@ from redsched.model.rule import Rule
 from redsched.model.template import TaskTemplate
 from redsched.wire import events
 from redsched.wire.keys import CellKeys
-from tests.lua.harness import NOW, Queue
+from tests.support.lua_queue import NOW, Queue
 
 Given = dict[str, Any]
 

@@ -9,8 +9,8 @@ import pytest
 from redsched.model.duration import instant
 from redsched.model.views import Page
 from redsched.wire import protocol
-from tests.lua.harness import HOUR, LEASE, NOW, Queue
 from tests.lua.test_cancel import hold
+from tests.support.lua_queue import HOUR, LEASE, NOW, Queue
 
 
 def page(queue: Queue, state: str, cursor: str | None = None, limit: int = 50, type_: str | None = None) -> Page:

@@ -10,7 +10,7 @@ import redis
 
 from redsched.wire import scripts
 from tests.contract.test_headers import CALLS
-from tests.lua.harness import NOW, Queue
+from tests.support.lua_queue import NOW, Queue
 
 WORDS: tuple[Any, ...] = (
     "", " ", "abc", "-1", "1.5", "nan", "inf", "1e999", "0x1F", "99999999999999999999", "0", "1000000", "[]", "{",

@@ -14,7 +14,7 @@ import pytest
 from redsched.model.explain import explained
 from redsched.wire import doctor, protocol
 from redsched.wire.keys import CellKeys
-from tests.lua.harness import DAY, HOUR, LEASE, NOW, Queue
+from tests.support.lua_queue import DAY, HOUR, LEASE, NOW, Queue
 
 LATER = {"later": {"than": "ever"}}
 UNKNOWN: list[dict[str, Any]] = [

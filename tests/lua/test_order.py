@@ -7,7 +7,7 @@ import json
 import pytest
 
 from redsched.wire import protocol
-from tests.lua.harness import HOUR, NOW, Queue
+from tests.support.lua_queue import HOUR, NOW, Queue
 
 FIFO = {"fifo": True}
 NO_END = 4 * 10**12  # the score of a hold that only its reason ends

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.lua.harness import HOUR, NOW
-from tests.lua.timetable import NEVER, Timetable
+from tests.support.lua_queue import HOUR, NOW
+from tests.support.timetable import NEVER, Timetable
 
 SECOND, THIRD, FOURTH = NOW + HOUR, NOW + 2 * HOUR, NOW + 3 * HOUR
 POLL = 500

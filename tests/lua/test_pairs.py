@@ -12,7 +12,7 @@ import pytest
 from redsched.model.condition import MEMBERS, wire_conditions
 from redsched.model.errors import InvalidTask
 from redsched.wire import protocol
-from tests.lua.harness import NOW, Queue
+from tests.support.lua_queue import NOW, Queue
 
 README = Path(__file__).resolve().parents[2] / "lua" / "README.md"
 EXAMPLES: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from redsched.wire import protocol
-from tests.lua.harness import LEASE, NOW, Queue
+from tests.support.lua_queue import LEASE, NOW, Queue
 
 
 def test_progress_is_stored_beside_the_task(queue: Queue) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from redsched.wire import protocol, scripts
 from redsched.wire.mover import Moved
-from tests.lua.harness import HOUR, KEEP_DEAD, NOW, Queue
+from tests.support.lua_queue import HOUR, KEEP_DEAD, NOW, Queue
 
 SEED = {"type": "t", "payload": "{}"}
 

@@ -7,7 +7,7 @@ import pytest
 from redsched.wire import protocol
 from redsched.wire.claims import Started
 from redsched.wire.mover import Moved
-from tests.lua.harness import HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
+from tests.support.lua_queue import HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
 
 ENDED = NOW + LEASE
 LEASE_LINE = "lease ended without an answer"

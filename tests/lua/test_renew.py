@@ -7,7 +7,7 @@ import pytest
 
 from redsched.wire import protocol
 from redsched.wire.claims import Started
-from tests.lua.harness import HOUR, LEASE, NOW, Queue
+from tests.support.lua_queue import HOUR, LEASE, NOW, Queue
 
 
 def renew(queue: Queue, *claims: Started, lease_ms: int = LEASE, now: int = NOW + 10_000) -> list[str]:

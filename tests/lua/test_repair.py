@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from redsched.wire import doctor
-from tests.lua.harness import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
 from tests.lua.test_inspect import lasting
+from tests.support.lua_queue import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
 
 
 def mend(queue: Queue, *faults: tuple[str, str], now: int = NOW) -> list[str]:

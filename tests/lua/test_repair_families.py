@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lua.harness import HOUR, NOW, Queue
 from tests.lua.test_repair import mend
 from tests.lua.test_repair_ties import delete, faults, mends
+from tests.support.lua_queue import HOUR, NOW, Queue
 
 
 def family(queue: Queue, **more: str) -> None:

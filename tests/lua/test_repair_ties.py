@@ -9,10 +9,10 @@ import pytest
 
 from redsched.wire import doctor, protocol
 from redsched.wire.keys import CellKeys
-from tests.lua.harness import HOUR, NOW, Queue
 from tests.lua.test_inspect import look, rules
 from tests.lua.test_order import run
 from tests.lua.test_repair import mend
+from tests.support.lua_queue import HOUR, NOW, Queue
 
 HOLD = {"hold": {"token": "t", "within": HOUR}}
 WAIT = {"wait_for": {"all": ["x"]}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from redsched.wire import dead_letters
-from tests.lua.harness import HOUR, NOW, Queue
+from tests.support.lua_queue import HOUR, NOW, Queue
 
 THEN = NOW + HOUR
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.lua.harness import Queue
+from tests.support.lua_queue import Queue
 
 LAPSE, KEPT = 60_000, 3_000_000
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from redsched.wire import dead_letters, protocol
-from tests.lua.harness import HOUR, NOW, Queue
 from tests.lua.test_cancel import SEED
+from tests.support.lua_queue import HOUR, NOW, Queue
 
 THEN = NOW + HOUR
 

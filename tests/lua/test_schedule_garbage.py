@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from redsched.wire import doctor
-from tests.lua.harness import HOUR, NOW, Queue
-from tests.lua.timetable import FIELDS, NEVER, Timetable, decision
+from tests.support.lua_queue import HOUR, NOW, Queue
+from tests.support.timetable import FIELDS, NEVER, Timetable, decision
 
 NEXT = NOW + HOUR
 GOOD = {

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import redis
 
-from tests.lua.harness import DAY, HOUR, NOW, Queue, raised
-from tests.lua.timetable import FIELDS, HOURLY, NEVER, Timetable, decision
+from tests.support.lua_queue import DAY, HOUR, NOW, Queue, raised
+from tests.support.timetable import FIELDS, HOURLY, NEVER, Timetable, decision
 
 SPEC = json.dumps(HOURLY)
 FRESH = {

@@ -9,7 +9,7 @@ import pytest
 
 from redsched.wire import protocol
 from redsched.wire.claims import Settlement, Started
-from tests.lua.harness import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
+from tests.support.lua_queue import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
 
 LATER = NOW + 1_000  # when a claim is settled, unless said otherwise
 RAN = {

@@ -12,8 +12,8 @@ import pytest
 
 from redsched.wire import protocol
 from redsched.wire.claims import Bell, Claimed, Settlement, Started
-from tests.lua.consistency import everything
-from tests.lua.harness import LEASE, NOW, Queue
+from tests.support.consistency import everything
+from tests.support.lua_queue import LEASE, NOW, Queue
 
 NONCE = "0123456789abcdef"
 OUTCOMES = (

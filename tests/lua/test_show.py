@@ -6,7 +6,7 @@ import pytest
 
 from redsched.model.duration import instant
 from redsched.wire import protocol
-from tests.lua.harness import HOUR, LEASE, NOW, Queue
+from tests.support.lua_queue import HOUR, LEASE, NOW, Queue
 
 
 def test_a_scheduled_task_is_due_at_its_score(queue: Queue) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from redsched.model.duration import instant
 from redsched.model.views import QueueStats
 from redsched.wire import protocol
-from tests.lua.harness import HOUR, NOW, Queue
 from tests.lua.test_cancel import hold
+from tests.support.lua_queue import HOUR, NOW, Queue
 
 
 def stats(queue: Queue, now: int = NOW) -> QueueStats:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from redsched.wire import protocol
-from tests.lua.harness import DAY, HOUR, KEEP_DEAD, NOW, Queue
 from tests.lua.test_ingest import append, ingest
 from tests.lua.test_update import update
-from tests.lua.timetable import Timetable
+from tests.support.lua_queue import DAY, HOUR, KEEP_DEAD, NOW, Queue
+from tests.support.timetable import Timetable
 
 LATER = NOW + 5_000
 KEPT_NOWHERE = "the scripts of fakeredis have no redis.sha1hex"

@@ -8,7 +8,7 @@ import pytest
 
 from redsched.wire import protocol
 from redsched.wire.mover import Swept
-from tests.lua.harness import HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
+from tests.support.lua_queue import HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
 
 AFTER = NOW + KEEP_FINISHED
 SEED = {"type": "t", "payload": "{}"}

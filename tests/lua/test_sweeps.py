@@ -8,8 +8,8 @@ import pytest
 
 from redsched.wire import protocol
 from redsched.wire.mover import Swept
-from tests.lua.harness import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, NOW, Queue
 from tests.lua.test_ingest import append
+from tests.support.lua_queue import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, NOW, Queue
 
 SOON = 10_000
 MINUTE = 60_000

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from redsched.wire import doctor, protocol, scripts
-from tests.lua.conftest import connections
-from tests.lua.consistency import everything
-from tests.lua.harness import HOUR, KEEP_FINISHED, LEASE, NOW, Queue
-from tests.lua.timetable import decision
+from tests.support.consistency import everything
+from tests.support.lua_connections import connections
+from tests.support.lua_queue import HOUR, KEEP_FINISHED, LEASE, NOW, Queue
+from tests.support.timetable import decision
 
 LAST = "18446744073709551615-18446744073709551615"  # the highest id of a stream
 FULL = 2**63 - 1

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from redsched.wire import acl
-from tests.lua.harness import DAY, HOUR, NOW, Queue
+from tests.support.lua_queue import DAY, HOUR, NOW, Queue
 
 NAMES = ("q", "r")
 EACH = 40  # listeners of each queue: more than an emit tells itself

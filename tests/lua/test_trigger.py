@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import redis
 
-from tests.lua.harness import HOUR, NOW, Queue
-from tests.lua.timetable import NEVER, Timetable
+from tests.support.lua_queue import HOUR, NOW, Queue
+from tests.support.timetable import NEVER, Timetable
 
 SECOND = NOW + HOUR
 POLL = 500

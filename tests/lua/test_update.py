@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from redsched.wire.claims import Bell
-from tests.lua.harness import HOUR, KEEP_DEAD, LEASE, NOW, Queue
 from tests.lua.test_cancel import SEED, hold
+from tests.support.lua_queue import HOUR, KEEP_DEAD, LEASE, NOW, Queue
 
 
 def update(queue: Queue, ids: list[str], **fields: Any) -> list[str]:

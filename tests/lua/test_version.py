@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from redsched.wire import scripts
-from tests.lua.harness import Queue
+from tests.support.lua_queue import Queue
 
 
 def test_the_build_and_the_digest_of_the_loaded_tree_are_told(queue: Queue) -> None:

@@ -9,7 +9,7 @@ import pytest
 from redsched.wire import protocol
 from redsched.wire.call import Call
 from redsched.wire.claims import Claimed, Settlement, Started
-from tests.lua.harness import DAY, LEASE, Queue
+from tests.support.lua_queue import DAY, LEASE, Queue
 
 STEPS = 120
 IDS = [f"id{number}" for number in range(12)]

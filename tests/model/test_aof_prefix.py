@@ -8,9 +8,9 @@ import pytest
 
 from redsched import embedded
 from redsched.model.errors import InvalidSetting
-from tests import servers
-from tests.model import aof_prefix
-from tests.model.oracle import Violation
+from tests.simulation import aof_prefix
+from tests.simulation.oracle import Violation
+from tests.support import servers
 
 CUTS = 60
 

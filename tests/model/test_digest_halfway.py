@@ -16,8 +16,8 @@ from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Settlement
 from redsched.wire.keys import CellKeys, queue_keys
-from tests.lua.consistency import assert_consistent
-from tests.model.store import Build, Line, Refused, clear
+from tests.support.consistency import assert_consistent
+from tests.support.lua_builds import Build, Line, Refused, clear
 
 NOW = 1_800_000_000_000
 DB = 9

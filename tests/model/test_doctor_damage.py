@@ -19,10 +19,10 @@ import redis
 from redsched import Client
 from redsched.observe.doctor import Report, examine
 from redsched.wire import scripts
-from tests.lua.harness import HOUR, Queue
-from tests.model.plain import broken
-from tests.model.plain_ties import TIES
-from tests.model.raw import PLACES, Raw
+from tests.oracles.contract_links import TIES
+from tests.oracles.contract_rules import broken
+from tests.oracles.raw_keys import PLACES, Raw
+from tests.support.lua_queue import HOUR, Queue
 
 SEEDS = int(os.environ.get("REDSCHED_TEST_DAMAGE_SEEDS", "60"))
 FAR = 3_990_000_000_000  # when everything is due

@@ -11,7 +11,7 @@ import pytest
 from redsched import App, Settings
 from redsched.engine.worker import Worker
 from redsched.wire.keys import QueueKeys, queue_keys
-from tests.servers import Store
+from tests.support.servers import Store
 
 MALFORMED = 100_000
 KINDS = ("bad id", "bad time", "missing", "looked at twice", "wrong type", "no type", "no start-by", "elsewhere")

@@ -22,8 +22,8 @@ from redsched.wire import protocol, scripts
 from redsched.wire.call import Call
 from redsched.wire.claims import Claimed, Settlement, Started
 from redsched.wire.keys import queue_keys
-from tests.model.oracle import FINAL, Oracle
-from tests.model.store import Line, Snapshot, clear, snapshot
+from tests.simulation.oracle import FINAL, Oracle
+from tests.support.lua_builds import Line, Snapshot, clear, snapshot
 
 NOW = 1_800_000_000_000
 QUEUES = ("a", "b")

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from redsched.embedded import EmbeddedServer
-from tests.lua.consistency import assert_consistent
-from tests.model.planned_draw import THEMES, TICKS, Theme
-from tests.model.planned_simulation import World
-from tests.model.store import Build, Line, clear
+from tests.simulation.condition_draw import THEMES, TICKS, Theme
+from tests.simulation.conditions import World
+from tests.support.consistency import assert_consistent
+from tests.support.lua_builds import Build, Line, clear
 
 DB = 11
 EXAMPLES, STEPS = (int(word) for word in os.environ.get("REDSCHED_TEST_MACHINE", "15x40").split("x"))

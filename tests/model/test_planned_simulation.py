@@ -8,10 +8,10 @@ import pytest
 import redis
 
 from redsched.embedded import EmbeddedServer
-from tests.model import planned_simulation
-from tests.model.planted import Bug
-from tests.model.planted_ties import BUGS
-from tests.model.store import Build, Line
+from tests.simulation import conditions
+from tests.simulation.bugs import Bug
+from tests.simulation.condition_bugs import BUGS
+from tests.support.lua_builds import Build, Line
 
 SEEDS = 15
 
@@ -34,7 +34,7 @@ def text(valkey_server: EmbeddedServer) -> Iterator[redis.Redis]:
 def test_no_seed_breaks_a_promise(line: Line, text: redis.Redis) -> None:
     build = Build.load(line, "planned")
 
-    runs = sum(planned_simulation.simulate(line, text, build, seed) for seed in range(SEEDS))
+    runs = sum(conditions.simulate(line, text, build, seed) for seed in range(SEEDS))
 
     assert runs > 5 * SEEDS, "the seeds must start tasks to prove anything"
 
@@ -43,7 +43,7 @@ def test_no_seed_breaks_a_promise(line: Line, text: redis.Redis) -> None:
 def test_a_planted_bug_is_found_within_20_seeds(line: Line, text: redis.Redis, first: int, bug: Bug) -> None:
     build = Build.load(line, "plannedbug", bug.changes())
 
-    failure = planned_simulation.first_failure(line, text, build, iter(range(first, first + 20)))
+    failure = conditions.first_failure(line, text, build, iter(range(first, first + 20)))
 
     assert failure is not None, f"nothing noticed that {bug.name}"
     print(f"{bug.name}: {failure}")

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from redsched.embedded import EmbeddedServer
-from tests.model import schedule_simulation as simulation
-from tests.model.oracle import Violation
-from tests.model.store import Build, Line, source
+from tests.simulation import schedules
+from tests.simulation.oracle import Violation
+from tests.support.lua_builds import Build, Line, source
 
 BUGS = {
     "a decision for a slot of the past is carried out": (
@@ -34,7 +34,7 @@ def line(valkey_server: EmbeddedServer) -> Iterator[Line]:
 def test_every_slot_of_a_day_is_made_once_or_told_of(line: Line, seed: int) -> None:
     build = Build.load(line, "fires")
 
-    made, _ = simulation.simulate(line, build, seed, days=0.7)
+    made, _ = schedules.simulate(line, build, seed, days=0.7)
 
     assert made > 100, "a seed must make runs to prove anything"
 
@@ -47,6 +47,6 @@ def test_a_planted_bug_is_found(line: Line, name: str) -> None:
 
     with pytest.raises(Violation) as failure:
         for seed in (2, 5, 8):
-            simulation.simulate(line, build, seed, days=0.5)
+            schedules.simulate(line, build, seed, days=0.5)
 
     print(f"{name}: {failure.value}")

@@ -1,6 +1,6 @@
 """Schedules over every change of the clocks, in short: one of each zone, and planted bugs are found.
 
-The long form is ``python -m tests.model.schedule_times --cases 100000``.
+The long form is ``python -m tests.oracles.schedule_times --cases 100000``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from redsched.schedule import zones
-from tests.model import schedule_times
-from tests.model.schedule_times import CASES_AT_ONE, Wrong, changes, check
+from tests.oracles import schedule_times
+from tests.oracles.schedule_times import CASES_AT_ONE, Wrong, changes, check
 
 
 def test_a_change_of_every_zone() -> None:

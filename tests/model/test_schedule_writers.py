@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redsched.embedded import EmbeddedServer
-from tests.model.schedule_writers import campaign
+from tests.simulation.schedule_writers import campaign
 
 
 @pytest.mark.parametrize("first", [0, 370, 968])

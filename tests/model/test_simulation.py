@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from redsched.embedded import EmbeddedServer
-from tests.model import halfway, simulation
-from tests.model.planted import BUGS, Bug
-from tests.model.store import Build, Line
+from tests.simulation import halfway, tasks
+from tests.simulation.bugs import BUGS, Bug
+from tests.support.lua_builds import Build, Line
 
 SEEDS = 120
 PARTS = 2
@@ -27,7 +27,7 @@ def line(valkey_server: EmbeddedServer) -> Iterator[Line]:
 def test_no_seed_breaks_a_promise(line: Line, part: int) -> None:
     build = Build.load(line, f"sim{part}")
 
-    runs = sum(simulation.simulate(line, build, seed)[1] for seed in range(part, SEEDS, PARTS))
+    runs = sum(tasks.simulate(line, build, seed)[1] for seed in range(part, SEEDS, PARTS))
 
     assert runs > SEEDS, "the seeds must start tasks to prove anything"
 
@@ -36,7 +36,7 @@ def test_a_seed_replays_exactly(line: Line) -> None:
     build = Build.load(line, "simreplay")
 
     for seed in (3, 6, 12):
-        assert simulation.simulate(line, build, seed) == simulation.simulate(line, build, seed)
+        assert tasks.simulate(line, build, seed) == tasks.simulate(line, build, seed)
 
 
 @pytest.mark.parametrize("name", halfway.SCENARIOS)
@@ -48,7 +48,7 @@ def test_a_script_that_stops_before_any_of_its_writes_loses_nothing(line: Line, 
 def test_a_planted_bug_is_found_within_500_seeds(line: Line, bug: Bug) -> None:
     build = Build.load(line, "simbug", bug.changes())
 
-    failure = simulation.first_failure(line, build, iter(range(500)))
+    failure = tasks.first_failure(line, build, iter(range(500)))
 
     assert failure is not None, f"nothing noticed that {bug.name}"
     print(f"{bug.name}: {failure}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.schedule_clock import Stage, stage_on
+from tests.support.schedule_clock import Stage, stage_on
 
 
 @pytest.fixture(params=["valkey", "redis", "redis8"])

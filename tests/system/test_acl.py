@@ -20,11 +20,10 @@ from redsched.engine.worker import Worker
 from redsched.model.errors import StoreDenied
 from redsched.model.task import Task
 from redsched.wire import acl, scripts
-from tests import servers
-from tests.conftest import FIXTURES
 from tests.contract.test_headers import CALLS
-from tests.servers import Store
-from tests.system.processes import Redsched
+from tests.support import servers
+from tests.support.processes import Redsched
+from tests.support.servers import FIXTURES, Store
 
 QUEUE = "q"
 
@@ -307,7 +306,7 @@ def test_the_whole_life_of_tasks_runs_as_the_worker(users: Users, caplog: pytest
 
 
 def test_a_worker_process_runs_as_the_worker(users: Users) -> None:
-    arguments = ("--namespace", users.store.namespace, "worker", "tests.system.apps:app", "-q", QUEUE, "--burst")
+    arguments = ("--namespace", users.store.namespace, "worker", "tests.apps.ledger:app", "-q", QUEUE, "--burst")
     with users.client("producer") as client:
         client.enqueue("add", {"a": 1, "b": 2}, queue=QUEUE, id="a")
     with Redsched("-r", users.url("worker"), *arguments) as process:

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 import redsched
-from tests import servers
 from tests.campaign.scenario import Result
 from tests.campaign.server import program
 from tests.campaign.shims import NoCompiler, build
+from tests.support import servers
 
 ROOT = Path(redsched.__file__).parents[1]
 # What a machine that is busy with other things cannot be held to within a few seconds

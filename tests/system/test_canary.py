@@ -27,9 +27,9 @@ from redsched import (
     Task,
 )
 from redsched.model.errors import StoreDenied, StoreError
-from tests.api_server import ApiServer, call
-from tests.servers import Store
-from tests.system.processes import Redsched, until
+from tests.support.api_server import ApiServer, call
+from tests.support.processes import Redsched, until
+from tests.support.servers import Store
 
 PAYLOAD, PASSWORD, TOKEN = (f"canary-{word}-{secrets.token_hex(4)}" for word in ("payload", "password", "token"))
 CANARIES = (PAYLOAD, PASSWORD, TOKEN)

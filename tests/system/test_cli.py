@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from redsched.cli.main import main
 from redsched.embedded import free_port
-from tests.servers import Store
-from tests.system.processes import Redsched, alive, until
+from tests.support.processes import Redsched, alive, until
+from tests.support.servers import Store
 
 Cli = Callable[..., tuple[int, str, str]]
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from redsched.cli.main import main
 from redsched.client import Client
 from redsched.model.task import Task
-from tests.servers import Store
+from tests.support.servers import Store
 
 Cli = Callable[..., tuple[int, str, str]]
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from redsched.cli.main import main
 from redsched.model.duration import instant_ms
-from tests.servers import Store
+from tests.support.servers import Store
 
 Cli = Callable[..., tuple[int, str, str]]
 SPRING = ("--tz", "America/New_York", "--from", "2027-03-13T12:00:00Z", "-n", "2")

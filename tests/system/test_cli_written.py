@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from redsched.cli.main import main
-from tests.servers import Store
+from tests.support.servers import Store
 
 Cli = Callable[..., str]
 WRITTEN = '{"price":1.10, "id":12345678901234567890,"big":12345678901234567890.0,"e":1E5 ,"s":"\\u00e9\\/é","z":-0.0}'

@@ -22,7 +22,7 @@ import redis
 import yaml
 
 from redsched import embedded
-from tests import servers
+from tests.support import servers
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"

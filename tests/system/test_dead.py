@@ -15,9 +15,9 @@ from redsched.cli.main import main
 from redsched.steps.bulk import Filter
 from redsched.wire import protocol
 from redsched.wire.claims import Settlement, Started
-from tests.api_server import JSON, ApiServer
-from tests.lua.consistency import assert_consistent
-from tests.servers import Store
+from tests.support.api_server import JSON, ApiServer
+from tests.support.consistency import assert_consistent
+from tests.support.servers import Store
 
 DAY_MS = 86_400_000
 

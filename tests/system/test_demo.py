@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Store, connect
-from tests.system.processes import Redsched, alive
+from tests.support.processes import Redsched, alive
+from tests.support.servers import Store, connect
 
 SUMMARY = re.compile(
     r"demo: submitted (\d+), completed (\d+), dead 1, cancelled 2, skipped 3, lost 0, "

@@ -16,11 +16,11 @@ from redsched.cli.main import main
 from redsched.observe.doctor import Report, environment, examine, invariants, kept
 from redsched.observe.doctor.rules import RULES
 from redsched.wire import acl, protocol
-from tests import servers
-from tests.servers import RedisServer, Store
-from tests.system import doctor_under_load
-from tests.system.processes import ROOT
-from tests.system.workers import Site
+from tests.stress import doctor_under_load
+from tests.support import servers
+from tests.support.processes import ROOT
+from tests.support.servers import RedisServer, Store
+from tests.support.workers import Site
 
 HOUR = 3_600_000
 

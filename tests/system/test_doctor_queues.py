@@ -6,7 +6,7 @@ import pytest
 
 from redsched import Client
 from redsched.observe.doctor import Report, examine, invariants
-from tests.servers import Store
+from tests.support.servers import Store
 
 HOUR = 3_600_000
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.event_race import race
-from tests.system.workers import Site, site_on
+from tests.stress.event_race import race
+from tests.support.workers import Site, site_on
 
 
 @pytest.fixture(params=["redis"])

@@ -1,4 +1,4 @@
-"""An event with many listeners reaches them all though its emitter dies. ``tests.system.fan_out`` has the figures."""
+"""An event with many listeners reaches them all though its emitter dies. ``tests.stress.fan_out`` has the figures."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.fan_out import KINDS, OTHER, fan_out
-from tests.system.workers import Site, site_on
+from tests.stress.fan_out import KINDS, OTHER, fan_out
+from tests.support.workers import Site, site_on
 
 
 @pytest.fixture

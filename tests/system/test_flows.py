@@ -1,4 +1,4 @@
-"""Workflows and lines of keys under random kills; the long form is ``python -m tests.system.flows``."""
+"""Workflows and lines of keys under random kills; the long form is ``python -m tests.stress.flows``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system import flows
-from tests.system.workers import Site, site_on
+from tests.stress import flows
+from tests.support.workers import Site, site_on
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from tests.servers import Store
-from tests.system import hostile_http
-from tests.system.processes import Redsched
+from tests.stress import hostile_http
+from tests.support.processes import Redsched
+from tests.support.servers import Store
 
 
 def test_no_hostile_request_breaks_the_api(valkey_store: Store) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.api_server import JSON, ApiServer
-from tests.servers import Store
+from tests.support.api_server import JSON, ApiServer
+from tests.support.servers import Store
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 HOUR = {"delay": "1h"}

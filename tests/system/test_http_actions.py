@@ -12,8 +12,8 @@ import pytest
 from redsched.wire import protocol
 from redsched.wire.claims import Settlement
 from redsched.wire.keys import queue_keys
-from tests.api_server import ApiServer
-from tests.servers import Store
+from tests.support.api_server import ApiServer
+from tests.support.servers import Store
 
 IDS = ["42", "order-42:remind", "a:cancel", "a:run:b", "x@y:1:2"]
 HOUR = {"delay": "1h"}

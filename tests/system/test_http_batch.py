@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.api_server import NDJSON, ApiServer
-from tests.servers import Store
+from tests.support.api_server import NDJSON, ApiServer
+from tests.support.servers import Store
 
 BATCH = "/v1/tasks:batch"
 

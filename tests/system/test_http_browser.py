@@ -14,8 +14,8 @@ from redsched.observe.listen import serve_metrics
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
 from redsched.web import check_bind
-from tests.api_server import JSON, ApiServer, call
-from tests.servers import Store
+from tests.support.api_server import JSON, ApiServer, call
+from tests.support.servers import Store
 
 TOKEN, HOUR = "s3cret-token", {"delay": "1h"}
 WRITES = (

@@ -22,9 +22,9 @@ from redsched.observe import connections
 from redsched.observe.connections import Gate, Limits
 from redsched.settings import Settings
 from redsched.web import bodies
-from tests.api_server import JSON, ApiServer, call
-from tests.servers import Store
-from tests.system.processes import until
+from tests.support.api_server import JSON, ApiServer, call
+from tests.support.processes import until
+from tests.support.servers import Store
 
 SILENT = 1_100
 TASK = b'{"type":"a","delay":"1h"}'

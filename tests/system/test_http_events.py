@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.api_server import ApiServer
-from tests.servers import Store
+from tests.support.api_server import ApiServer
+from tests.support.servers import Store
 
 PAID = "payment.captured:order-1"
 

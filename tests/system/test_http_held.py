@@ -20,8 +20,8 @@ from redsched.web import schedules as schedules_module
 from redsched.web.aside import Aside
 from redsched.web.pieces import Pieces, TooLong
 from redsched.web.problems import Problem
-from tests.api_server import JSON, NDJSON, ApiServer
-from tests.servers import Store
+from tests.support.api_server import JSON, NDJSON, ApiServer
+from tests.support.servers import Store
 
 HOUR = {"delay": "1h"}
 STARVED = {"cron": "* * * * * *", "exclude": {"crons": ["* * * 1-9,11-19,21-31 * *"]}}

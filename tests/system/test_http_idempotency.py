@@ -10,8 +10,8 @@ import pytest
 from redsched.client import Client
 from redsched.wire import idempotency
 from redsched.wire.keys import CellKeys
-from tests.api_server import JSON, NDJSON, ApiServer
-from tests.servers import Store
+from tests.support.api_server import JSON, NDJSON, ApiServer
+from tests.support.servers import Store
 
 TASK = {"type": "otp.send", "payload": {"n": 1}, "delay": "1h"}
 

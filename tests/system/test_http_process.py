@@ -20,8 +20,8 @@ from redsched.embedded import EmbeddedServer, free_port
 from redsched.model.errors import InvalidSetting
 from redsched.settings import Settings
 from redsched.web import check_bind, serve
-from tests.api_server import ApiServer, call
-from tests.servers import Store, connect, start_valkey
+from tests.support.api_server import ApiServer, call
+from tests.support.servers import Store, connect, start_valkey
 from tests.unit.test_metrics import value
 
 HOUR = {"delay": "1h"}

@@ -10,8 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from redsched.model.vocabulary import STATES
-from tests.api_server import JSON, ApiServer
-from tests.servers import Store
+from tests.support.api_server import JSON, ApiServer
+from tests.support.servers import Store
 
 HOUR = {"delay": "1h"}
 CANARY = "CANARY\u00a04711"  # no name, no id, no token, no duration and no time

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.api_server import ApiServer
-from tests.servers import Store
+from tests.support.api_server import ApiServer
+from tests.support.servers import Store
 
 TASK = {"type": "statement.send", "payload": {"month": True}}
 MONTHLY = {"cron": "0 9 LW * *", "time_zone": "Asia/Kolkata", "task": TASK}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.api_server import JSON, ApiServer
-from tests.servers import Store
+from tests.support.api_server import JSON, ApiServer
+from tests.support.servers import Store
 
 WRITTEN = (
     b'{"n":12345678901234567890123,"f":1.10, "e":1E5,"g":98765432109876543210.50,"s":"\\u00e9\\/\xc3\xa9" , '

@@ -14,7 +14,7 @@ import pytest
 import redsched
 from redsched import AsyncClient, Settings
 from redsched.engine.mover import Mover
-from tests.servers import Store
+from tests.support.servers import Store
 
 
 def run(store: Store, act: Callable[[Mover, AsyncClient], Awaitable[None]], *, started: bool = True) -> None:

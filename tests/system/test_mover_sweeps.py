@@ -14,8 +14,8 @@ from redsched.engine import sweeps
 from redsched.engine.observer import Silent
 from redsched.engine.sweeps import Sweeps
 from redsched.wire.keys import queue_keys
+from tests.support.workers import Site, site_on
 from tests.system.test_mover_wakeup import eventually, is_ready, quiet, running, tracking_clients, write_raw
-from tests.system.workers import Site, site_on
 
 MANY = 700
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.workers import Site, killed, mover_name, site_on
+from tests.support.workers import Site, killed, mover_name, site_on
 
 
 @pytest.fixture(params=["valkey", "redis"])

@@ -20,8 +20,8 @@ from redsched.engine import isolation, sweeps
 from redsched.engine import mover as engine
 from redsched.wire import protocol
 from redsched.wire.keys import queue_keys
-from tests.servers import Store
-from tests.system.workers import Site, site_on
+from tests.support.servers import Store
+from tests.support.workers import Site, site_on
 
 
 @pytest.fixture(params=["valkey", "redis", "redis8"])

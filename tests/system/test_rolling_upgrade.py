@@ -19,9 +19,9 @@ import pytest
 
 import redsched
 from redsched.wire import scripts
-from tests.servers import connect
-from tests.system.processes import environment
-from tests.system.workers import Site, site_on
+from tests.support.processes import environment
+from tests.support.servers import connect
+from tests.support.workers import Site, site_on
 
 ROOT = Path(redsched.__file__).parents[1]
 TASKS = 300

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from redsched.schedule.definition import Exclude
-from tests.system.schedule_clock import DAY, MINUTE, NOW, SECOND, Stage
+from tests.support.schedule_clock import DAY, MINUTE, NOW, SECOND, Stage
 
 FIVE = 5 * MINUTE
 

@@ -8,7 +8,7 @@ import pytest
 
 from redsched.schedule.definition import Exclude
 from redsched.schedule.zones import TZDATA_VERSION
-from tests.system.schedule_clock import DAY, HOUR, MINUTE, NOW, Mover, Stage
+from tests.support.schedule_clock import DAY, HOUR, MINUTE, NOW, Mover, Stage
 
 CLOSED = ["2027-01-15"]  # the day of NOW
 

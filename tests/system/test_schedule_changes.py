@@ -13,7 +13,7 @@ from redsched.model.schedule import Schedule
 from redsched.model.template import TaskTemplate
 from redsched.schedule.definition import Every, Exclude, Random
 from redsched.schedule.slots import Plan
-from tests.system.schedule_clock import DAY, HOUR, MINUTE, NOW, SECOND, Clocked, Mover, Stage
+from tests.support.schedule_clock import DAY, HOUR, MINUTE, NOW, SECOND, Clocked, Mover, Stage
 
 FIVE = 5 * MINUTE
 LONG = 40 * DAY

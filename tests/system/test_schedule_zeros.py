@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.api_server import ApiServer
-from tests.servers import Store
-from tests.system.schedule_clock import MINUTE, NOW, SECOND, Stage
+from tests.support.api_server import ApiServer
+from tests.support.schedule_clock import MINUTE, NOW, SECOND, Stage
+from tests.support.servers import Store
 
 SPEC = '{"every":[{"every":300000}],"catch_up":"all","overlap":"allow_all","catch_up_window":0,"start":0}'
 FIVE = 5 * MINUTE

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from redsched.schedule.definition import OVERLAPS
-from tests.lua.consistency import assert_consistent
-from tests.system.schedule_clock import DAY, HOUR, MINUTE, NOW, SECOND, Mover, Stage
+from tests.support.consistency import assert_consistent
+from tests.support.schedule_clock import DAY, HOUR, MINUTE, NOW, SECOND, Mover, Stage
 
 FIVE = 5 * MINUTE
 

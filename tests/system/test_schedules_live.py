@@ -9,7 +9,7 @@ import pytest
 
 from redsched.model.schedule import Schedule
 from redsched.model.template import TaskTemplate
-from tests.system.workers import Site, killed, mover_name, site_on
+from tests.support.workers import Site, killed, mover_name, site_on
 
 
 @pytest.fixture(params=["valkey", "redis"])

@@ -15,7 +15,7 @@ from redsched.cli.render import Lines, shown
 from redsched.model.schedule import schedule_of
 from redsched.wire import protocol
 from redsched.wire.claims import Settlement
-from tests.servers import Store
+from tests.support.servers import Store
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\rmask\u202egnp"
 SENT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")

@@ -13,8 +13,8 @@ import pytest
 from redsched import Client, Settings
 from redsched.embedded import free_port
 from redsched.model.errors import StoreUnavailable
-from tests import servers
-from tests.system.processes import Redsched
+from tests.support import servers
+from tests.support.processes import Redsched
 
 
 @dataclass
@@ -136,7 +136,7 @@ def test_a_client_and_a_worker_talk_over_tls_with_their_certificate(secured: Sec
     }
     with Client(settings=settings) as client:
         client.enqueue("add", {"a": 1, "b": 2}, id="a")
-        arguments = ("--namespace", "tls", "worker", "tests.system.apps:app", "--burst")
+        arguments = ("--namespace", "tls", "worker", "tests.apps.ledger:app", "--burst")
         with Redsched(*arguments, env=environment) as worker:
             assert worker.wait() == 0, worker.said()
         assert client.task("a").result == {"sum": 3}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.servers import Store
-from tests.system.processes import Redsched
+from tests.support.processes import Redsched
+from tests.support.servers import Store
 
 
 def test_it_keeps_every_promise_and_leaves_nothing_behind(valkey_store: Store) -> None:

@@ -13,9 +13,8 @@ import pytest
 from redsched import App, Settings
 from redsched.engine.worker import Worker
 from redsched.wire import acl
-from tests import servers
-from tests.conftest import FIXTURES
-from tests.servers import Store
+from tests.support import servers
+from tests.support.servers import FIXTURES, Store
 
 QUEUES = ("a", "b")
 app = App()

@@ -16,9 +16,9 @@ from redsched import App, Settings
 from redsched.cli.main import main
 from redsched.engine.mover import Mover
 from redsched.engine.worker import Worker
-from tests.api_server import ApiServer
-from tests.servers import Store
-from tests.system.garbage import GOOD, HURT, Garbage, fields, keys
+from tests.support.api_server import ApiServer
+from tests.support.garbage import GOOD, HURT, Garbage, fields, keys
+from tests.support.servers import Store
 
 SECONDS = float(os.environ.get("REDSCHED_TEST_UNTRUSTED_SECONDS", "12"))  # of the random part
 SEED = int(os.environ.get("REDSCHED_TEST_UNTRUSTED_SEED", "1"))

@@ -15,8 +15,8 @@ import pytest
 
 from redsched import Client
 from redsched.embedded import free_port
-from tests.servers import Store
-from tests.system.processes import Redsched, alive, environment, until
+from tests.support.processes import Redsched, alive, environment, until
+from tests.support.servers import Store
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 
 from redsched import Client
 from redsched.embedded import EmbeddedServer
-from tests.servers import RedisServer, connect, start_redis7
-from tests.system.processes import Redsched, until
+from tests.support.processes import Redsched, until
+from tests.support.servers import RedisServer, connect, start_redis7
 
 WORKER = ("worker", "redsched.builtin:app")
 COMMANDS = pytest.mark.parametrize("command", [WORKER, (*WORKER, "-n", "2"), ("mover",)], ids=" ".join)

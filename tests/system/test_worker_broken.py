@@ -11,7 +11,7 @@ import pytest
 
 from redsched import App, Worker
 from redsched.engine.observer import Silent
-from tests.system.workers import Site, site_on
+from tests.support.workers import Site, site_on
 
 app = App()
 

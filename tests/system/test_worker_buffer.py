@@ -12,8 +12,8 @@ import pytest
 
 from redsched import Task
 from redsched.engine.held import FRESH
-from tests.system.processes import Redsched
-from tests.system.workers import Site, killed, site_on
+from tests.support.processes import Redsched
+from tests.support.workers import Site, killed, site_on
 
 SLOTS, BEHIND, FEWEST = 8, 24, 4
 ROUNDS = 20

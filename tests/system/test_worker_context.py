@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from redsched import Worker
-from tests.system import hostile
-from tests.system.workers import Site, site_on
+from tests.apps import hostile
+from tests.support.workers import Site, site_on
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 
 from redsched import StoreError, TaskView
 from redsched.embedded import EmbeddedServer
-from tests.servers import Store, connect, start_valkey
-from tests.system.workers import Site, killed, site_on
+from tests.support.servers import Store, connect, start_valkey
+from tests.support.workers import Site, killed, site_on
 
 
 @pytest.fixture(params=["valkey", "redis"])

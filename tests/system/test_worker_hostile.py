@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from redsched import Task, TaskView
-from tests.system.hostile import AWAITABLE, BREAKS, FORKS, LEFT, RAISES
-from tests.system.processes import Redsched, alive, descendants, until
-from tests.system.workers import Site, site_on
+from tests.apps.hostile import AWAITABLE, BREAKS, FORKS, LEFT, RAISES
+from tests.support.processes import Redsched, alive, descendants, until
+from tests.support.workers import Site, site_on
 
-APP = "tests.system.hostile:app"
+APP = "tests.apps.hostile:app"
+WITHOUT_UVLOOP = Path(__file__).parents[1] / "support" / "without_uvloop"
 LOOPS = ["asyncio", "uvloop"]
 ERRORS = {
     "panic": "Panic: rust", "group": "BaseExceptionGroup: several (2 sub-exceptions)",
@@ -61,7 +62,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 
 def started(site: Site, loop: str, *arguments: str) -> Redsched:
     """A worker of these handlers on this event loop."""
-    without = {} if loop == "uvloop" else {"PYTHONPATH": f"{Path(__file__).parent / 'without_uvloop'}:{os.getcwd()}"}
+    without = {} if loop == "uvloop" else {"PYTHONPATH": f"{WITHOUT_UVLOOP}:{os.getcwd()}"}
     worker = site.start("worker", APP, "-q", "default", "--lease", "2s", *arguments, **without)
     worker.wait_for_error("worker.started")
     assert f"loop={loop}" in worker.wait_for_error("worker.starting")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from redsched import App, AsyncClient, Settings, Task, Worker
 from tests.campaign.proxy import Proxy
-from tests.servers import Store
+from tests.support.servers import Store
 
 Act = Callable[[App, AsyncClient, Proxy], Awaitable[None]]
 

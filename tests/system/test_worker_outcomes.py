@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from redsched import Explicit
-from tests.system.workers import Site, site_on
+from tests.support.workers import Site, site_on
 
 
 @pytest.fixture(scope="module", params=["valkey", "redis", "redis8"])

@@ -8,7 +8,7 @@ from typing import Any
 from redsched import App, Context
 from redsched.engine.worker import Worker
 from redsched.settings import Settings
-from tests.servers import Store
+from tests.support.servers import Store
 
 app = App("payloads")
 seen: list[Any] = []

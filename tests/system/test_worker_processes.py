@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.processes import alive, until
-from tests.system.workers import Site, site_on
+from tests.support.processes import alive, until
+from tests.support.workers import Site, site_on
 
 
 @pytest.fixture

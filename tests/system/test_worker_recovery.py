@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from tests.servers import Store, connect, start_redis7, start_redis8, start_valkey, start_without_functions
-from tests.system.workers import Site
+from tests.support.servers import Store, connect, start_redis7, start_redis8, start_valkey, start_without_functions
+from tests.support.workers import Site
 
 SERVERS = {
     "valkey": start_valkey, "redis": start_redis7, "redis8": start_redis8, "valkey-scripts": start_without_functions,

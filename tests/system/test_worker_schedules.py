@@ -11,7 +11,7 @@ import pytest
 
 from redsched import App
 from redsched.engine.worker import Worker
-from tests.system.workers import Site, site_on
+from tests.support.workers import Site, site_on
 
 HERE = "tests.system.test_worker_schedules:app"
 app = App()

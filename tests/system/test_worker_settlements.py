@@ -20,7 +20,7 @@ from redsched.model.errors import RedschedError
 from redsched.wire import protocol
 from redsched.wire.claims import Settlement
 from redsched.wire.keys import queue_keys
-from tests.servers import RedisServer, connect, start_redis7, start_valkey
+from tests.support.servers import RedisServer, connect, start_redis7, start_valkey
 
 LIMIT = 1_048_576  # the lowest that servers can be set to
 app = App("answers")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from redsched import Task
-from tests.system.workers import Site, site_on
+from tests.support.workers import Site, site_on
 
 
 @pytest.fixture(params=["valkey", "redis"])

@@ -21,7 +21,7 @@ from redsched.engine.worker import Worker
 from redsched.observe.metrics import PrometheusObserver, ServerState
 from redsched.wire import protocol
 from redsched.wire.claims import Settlement
-from tests.servers import Store, connect
+from tests.support.servers import Store, connect
 
 FILE = Path(redsched.__file__).parents[1] / "ops" / "prometheus-rules.yml"
 RULES: list[dict[str, Any]] = [rule for group in yaml.safe_load(FILE.read_text())["groups"] for rule in group["rules"]]

@@ -91,6 +91,16 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     assert sorted(name for name, found in reached.items() if name in found) == []
 
 
+def test_a_folder_of_tests_holds_tests_only() -> None:
+    """What tests stand on has rooms of its own; tests/README.md names them."""
+    folders = {file.parent for file in (ROOT / "tests").rglob("test_*.py") if "node_modules" not in file.parts}
+    assert {folder.name for folder in folders} >= {"unit", "lua", "contract", "model", "system"}
+
+    files = (file for folder in folders for file in folder.rglob("*.py") if "node_modules" not in file.parts)
+    helpers = [file for file in files if file.name != "conftest.py" and not file.name.startswith("test_")]
+    assert sorted(str(file.relative_to(ROOT)) for file in helpers) == []
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_imports_point_one_way(file: Path) -> None:
     allowed = MAY_IMPORT[part(file)]

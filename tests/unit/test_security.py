@@ -15,7 +15,7 @@ from redsched import InvalidSetting, InvalidTask, Settings
 from redsched.observe.security import security_checks
 from redsched.wire import json_checks
 from redsched.wire.codec import json_bytes
-from tests.servers import Store
+from tests.support.servers import Store
 
 PACKAGE = Path(redsched.__file__).parent
 FILES = sorted([*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "bench").rglob("*.py")])

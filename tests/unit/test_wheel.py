@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from redsched.embedded import EmbeddedServer
-from tests.servers import connect
+from tests.support.servers import connect
 
 ROOT = Path(__file__).parents[2]
 ENQUEUE = """

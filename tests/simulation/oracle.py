@@ -1,0 +1,499 @@
+"""What each verb may do to each task: the state before a call and the state after it are compared with what was asked.
+
+Nothing is computed twice that Lua computes: the table says which changes of state a verb may make and under which
+condition, and a ledger of starts and answers keeps the promises that span calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from redsched.wire.call import Call
+from tests.support.lua_builds import Snapshot, TaskKey, text
+
+FINAL = ("completed", "skipped", "expired", "cancelled")
+LIVE = ("scheduled", "held", "ready", "running")
+HOME = {state: "finished" for state in FINAL} | {
+    "scheduled": "due", "held": "held", "ready": "ready", "running": "running", "dead": "dead",
+}  # fmt: skip
+# verb -> the changes of state it may make; None: no hash
+MOVES: dict[str, set[tuple[str | None, str | None]]] = {
+    "enqueue": {(None, "scheduled"), (None, "ready"), (None, "expired")},
+    "promote": {("scheduled", "ready"), ("scheduled", "expired"), ("scheduled", "dead"), ("scheduled", None)},
+    "claim": {
+        ("ready", "running"),
+        ("ready", "expired"),
+        ("ready", "dead"),
+        ("ready", None),
+        ("running", "expired"),
+        ("running", None),
+    },  # a repeated claim, of tasks that nobody has seen yet
+    "settle": {("running", after) for after in ("scheduled", "ready", "dead", *FINAL, None) if after != "skipped"},
+    "reap": {("running", after) for after in ("scheduled", "dead", "expired", "cancelled", None)},
+    "cancel": {(before, after) for before in ("scheduled", "held", "ready") for after in ("cancelled", None)},
+    "reschedule": {("held", "scheduled"), ("ready", "scheduled")},
+    "revive": {("dead", "scheduled")},
+    "drop": {(before, None) for before in (*FINAL, "dead")},
+    "sweep": {(before, None) for before in (*FINAL, "dead")},
+}
+NEVER = 4e12
+
+
+class Violation(AssertionError):
+    """A promise that was broken."""
+
+
+def _require(holds: Any, what: str) -> None:
+    if not holds:
+        raise Violation(what)
+
+
+@dataclass
+class Ledger:
+    """What was promised in answers, over the whole run."""
+
+    started: dict[TaskKey, list[str]] = field(default_factory=dict)  # tokens, in order
+    settled: dict[str, str] = field(default_factory=dict)  # id and token -> first accepted answer
+    acknowledged: set[TaskKey] = field(default_factory=set)  # created, by the answer
+    ended: dict[TaskKey, str] = field(default_factory=dict)  # -> last state, of those that are over
+    given_back: dict[TaskKey, int] = field(default_factory=dict)  # attempts in a row, of claims that had not begun
+    runs: int = 0
+
+
+@dataclass
+class Oracle:
+    """Judges every call of one run."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    loose: set[TaskKey] = field(default_factory=set)  # touched by hand: may be named by an index too many
+    halted: bool = False  # some script stopped half-way: any id may be
+    unwritten: set[TaskKey] = field(default_factory=set)  # an enqueue of them was stopped and not repeated yet
+
+    def judge(self, call: Call[Any], now: int, reply: Any, before: Snapshot, after: Snapshot) -> None:
+        """A call that was answered."""
+        queues = [key.partition(":due:")[2] for key in call.keys]
+        for task, old, new in _changes(before, after):
+            self._move(call.verb, task, old, new)
+        check = getattr(self, f"_{call.verb}", None)
+        if check is not None:
+            check(call, queues, now, reply, before, after)
+        self._note(before, after)
+        self.static(after)
+
+    def halt(self, call: Call[Any], before: Snapshot, after: Snapshot) -> None:
+        """A call that stopped half-way: it may have done a part, never lost anything."""
+        self.halted = True
+        if call.verb == "enqueue":
+            self.unwritten.update(task for task, *_ in _asked(call, 0))
+        for task, old, new in _changes(before, after):
+            self._move(call.verb, task, old, new)
+        self._note(before, after)
+        self.static(after)
+
+    def _note(self, before: Snapshot, after: Snapshot) -> None:
+        for task, old, new in _changes(before, after):
+            state = new.get("state", "scheduled") if new else "removed"
+            if state in LIVE:
+                self.ledger.ended.pop(task, None)
+            else:
+                self.ledger.ended.setdefault(task, state)
+            fresh = old is not None and new is not None and "token" in new and "token" not in old
+            _require(not fresh or state == "running", f"{task} got a token as {state}")
+
+    def foreign(self, after: Snapshot) -> None:
+        """Something was written by hand."""
+        self.static(after)
+
+    def static(self, now: Snapshot) -> None:
+        """Each task is in the place that its state names, and in no other."""
+        where = now.where()
+        for task, fields in now.tasks.items():
+            state = fields.get("state", "scheduled")
+            places = where.pop(task, [])
+            if state not in HOME or ("type" not in fields and task in self.loose):
+                _require(task in self.loose, f"{task} is {state}")
+                continue
+            if state == "scheduled" and task in self.unwritten | self.loose:
+                continue
+            if state == "ready":
+                home = now.entries.get((task[0], fields.get("entry", ""))) == task[1]
+            else:
+                home = HOME[state] in places
+            _require(home, f"LOST {task} is {state} and in {places}: {fields}")
+            if not self.halted and task not in self.loose:
+                _require(len(places) == 1, f"{task} is {state} and in {places}")
+            if state == "running" and not (self.halted and "token" not in fields):  # reap takes it first
+                _require(fields.get("token", "").partition(".")[0] == fields["attempt"], f"{task} has {fields}")
+        if not self.halted:
+            strays = set(where) - self.loose - now.wrong - self.unwritten
+            _require(not strays, f"ids without a task: {strays}")
+            for (queue, entry), task_id in now.entries.items():
+                fields = now.tasks.get((queue, task_id), {})
+                _require((queue, task_id) in self.loose or fields.get("entry") == entry, f"a stale entry of {task_id}")
+            for task in now.outcomes - now.tasks.keys():
+                _require(task in self.loose, f"an outcome without a task: {task}")
+
+    def drained(self, now: Snapshot) -> None:
+        """Nothing is left to do, and everything acknowledged has ended."""
+        alive = {task: fields.get("state", "scheduled") for task, fields in now.tasks.items()}
+        left = {task: state for task, state in alive.items() if state in LIVE and task not in self.unwritten}
+        _require(not left, f"LOST never ended: {left}")
+        for (queue, place), ids in now.places.items():
+            _require(place in ("finished", "dead", "quarantine", "held") or not ids, f"{place} of {queue} keeps {ids}")
+        _require(not now.entries and not now.pending, f"the streams keep {now.entries} {now.pending}")
+        vanished = self.ledger.acknowledged - self.ledger.ended.keys() - now.tasks.keys()
+        _require(not vanished, f"LOST without a trace: {vanished}")
+
+    # --- one call
+
+    def _move(self, verb: str, task: TaskKey, old: dict[str, str] | None, new: dict[str, str] | None) -> None:
+        before = None if old is None else old.get("state", "scheduled")
+        after = None if new is None else new.get("state", "scheduled")
+        if before == after or (task in self.unwritten and verb == "enqueue"):
+            if before == after == "running" and old and new:
+                _require(
+                    verb == "claim" or old.get("token") == new.get("token") or verb == "reap", f"{task} lost its token"
+                )
+            if old and new and verb not in ("claim",):
+                _require(old.get("attempt") == new.get("attempt"), f"{verb} changed the attempt of {task}")
+            return
+        if before == "dead" and after is None and verb == "sweep":
+            return
+        strange = before not in HOME and before is not None
+        if strange and verb in ("promote", "claim") and after == "dead":
+            return
+        _require((before, after) in MOVES.get(verb, ()), f"{verb} took {task} from {before} to {after}")
+
+    def _enqueue(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
+        for (task, due, fields), answer in zip(_asked(call, now), [text(word) for word in reply], strict=True):
+            known = old.tasks.get(task)
+            if answer != "created":
+                _require(task in old.tasks or task in old.wrong or self._twice(call, task), f"{task} was {answer}")
+                continue
+            self.unwritten.discard(task)
+            if known is not None and "state" not in known and task[1] not in old.places.get((task[0], "due"), {}):
+                known = None  # a hash that no index knows
+            if known is not None:
+                _require(known.get("request") == fields.get("request"), f"created {task} again")
+                continue
+            self.ledger.acknowledged.add(task)
+            made = new.tasks.get(task)
+            self.ledger.ended.pop(task, None)
+            if made is None:
+                _require(fields.get("retention_ms") == "0", f"LOST created {task} is nowhere")
+                self.ledger.ended[task] = "removed"
+            elif due > now:
+                _require(
+                    new.places.get((task[0], "due"), {}).get(task[1]) == due, f"{task} is not due at {due}: {made}"
+                )
+            else:
+                _require(made.get("state") in ("ready", "expired"), f"{task} is due and {made}")
+                if made["state"] == "ready":
+                    _unexpired(task, made, now)
+
+    def _twice(self, call: Call[Any], task: TaskKey) -> bool:
+        return [asked for asked, *_ in _asked(call, 0)].count(task) > 1
+
+    def _promote(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
+        for task, was, is_ in _changes(old, new):
+            if was is None or was.get("state", "scheduled") != "scheduled":
+                continue
+            score = old.places.get((task[0], "due"), {}).get(task[1], NEVER)
+            state = is_.get("state") if is_ else "expired"
+            if state in ("ready", "expired", "dead"):
+                _require(score <= now, f"EARLY {task} was promoted at {now}, due {score}")
+            if state == "ready" and is_:
+                _unexpired(task, is_, now)
+            elif state == "expired":
+                _require(_number(was, "expires_at", NEVER) <= now, f"{task} expired too early")
+            elif state == "dead" and is_:
+                _require(task in self.loose and is_.get("reason") == "malformed", f"{task} is dead: {is_}")
+        moved = sum(reply[2::3])
+        if moved < min(int(call.args[1]), 500):
+            left = {
+                (queue, member)
+                for queue in queues
+                for member, score in new.places.get((queue, "due"), {}).items()
+                if score <= now and (queue, member) in new.tasks and (queue, member) not in self.loose
+            }
+            looked = sum(
+                score > now and old.places.get((queue, "due"), {}).get(member, NEVER) <= now
+                for queue in queues
+                for member, score in new.places.get((queue, "due"), {}).items()
+            )
+            _require(not left or moved + looked >= int(call.args[1]), f"promote left {left}")
+
+    def _claim(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
+        _, consumer, nonce, count, lease = (text(word) for word in call.args[:5])
+        answered = {}
+        for number, task_id, attempt, *_ in reply[2:]:
+            answered[queues[number - 1], text(task_id)] = f"{attempt}.{nonce}"
+        _require(len(answered) <= int(count), f"claim started {len(answered)} of {count}")
+        fresh = {}
+        for task, was, is_ in _changes(old, new):
+            if was is not None and was.get("state") == "running":
+                late = _number(was, "expires_at", NEVER) <= now
+                _require(late and was.get("token", "").endswith("." + nonce), f"claim ended {task}, which ran: {was}")
+            if was is None or was.get("state") != "ready":
+                continue
+            state = is_.get("state") if is_ else "expired"
+            if state == "running" and is_:
+                fresh[task] = is_["token"]
+                _unexpired(task, is_, now)
+                _require(int(is_["attempt"]) == _number(was, "attempt", 0) + 1, f"{task} started uncounted: {is_}")
+                _require(int(is_["attempt"]) <= _number(was, "max_attempts", 5), f"{task} started too often: {is_}")
+                _require(new.places[task[0], "running"].get(task[1]) == now + int(lease), f"the lease of {task}")
+                _require(is_["worker"] == consumer and is_["started_at"] == str(now), f"{task} started as {is_}")
+                _require(_number(is_, "due_at", 0) <= now, f"EARLY {task} started at {now}: {is_}")
+                before = self.ledger.started.setdefault(task, [])
+                _require(is_["token"] not in before, f"{task} was started twice as {is_['token']}")
+                before.append(is_["token"])
+                self.ledger.runs += 1
+            elif state == "expired":
+                _require(_number(was, "expires_at", NEVER) <= now, f"{task} expired too early")
+            elif state == "dead" and is_:
+                spent = _number(was, "attempt", 0) >= _number(was, "max_attempts", 5)
+                _require(task in self.loose or (spent and is_["reason"] == "attempts"), f"{task} is dead: {is_}")
+        for task, token in answered.items():
+            is_running = new.tasks.get(task, {})
+            _require(is_running.get("state") == "running" and is_running.get("token") == token, f"{task} was answered")
+        if fresh:
+            _require(fresh == answered, f"started {fresh} and answered {answered}")
+        earlier = {
+            task: fields["token"]
+            for task, fields in old.tasks.items()
+            if task[0] in queues
+            and fields.get("state") == "running"
+            and fields.get("token", "").endswith("." + nonce)
+            and _number(fields, "expires_at", NEVER) > now
+        }
+        repeated = bool(earlier) and f"claimed:{consumer}" in old.others and not self.halted
+        _require(not repeated or answered == earlier, f"claim of {nonce} answered {answered}, before {earlier}")
+        repeated = any(nonce in token for tokens in self.ledger.started.values() for token in tokens) and not fresh
+        if reply[1] == 0 and not repeated and len(answered) < int(count):
+            for (queue, entry), task_id in new.entries.items():
+                held = (queue, entry) in new.pending
+                _require(queue not in queues or held, f"claim left {task_id} in {entry} of {queue}")
+
+    def _settle(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
+        args = [text(word) for word in call.args]
+        moved = {task for task, *_ in _changes(old, new)}
+        seen: set[TaskKey] = set()
+        for at, answer in zip(range(1, len(args), 7), [text(word) for word in reply], strict=True):
+            task, token, outcome, first = (
+                (queues[int(args[at]) - 1], args[at + 1]),
+                args[at + 2],
+                args[at + 3],
+                args[at + 4],
+            )
+            was, is_ = old.tasks.get(task, {}), new.tasks.get(task)
+            mine = was.get("token") == token
+            if not mine or was.get("state") != "running" or task in seen:
+                expected = ("lost", "already") if mine and task in seen else ("already",) if mine else ("lost",)
+                _require(answer in expected, f"settle of {task} {token} answered {answer}, the task was {was}")
+                continue
+            seen.add(task)
+            moved.discard(task)
+            accepted = self.ledger.settled.setdefault(f"{task} {token}", answer)
+            _require(answer not in ("lost", "already") and accepted is answer, f"{task} {token}: {accepted}, {answer}")
+            state = is_.get("state") if is_ else answer
+            _require(state == answer, f"{task} is {state}, the answer {answer}")
+            self.ledger.given_back.pop(task, None)
+            self._outcome(task, outcome, first, answer, now, was, new)
+        _require(not moved, f"settle changed {moved} without their tokens")
+
+    def _outcome(
+        self, task: TaskKey, outcome: str, first: str, answer: str, now: int, was: dict[str, str], new: Snapshot
+    ) -> None:
+        is_ = new.tasks.get(task, {})
+        attempt, expires = _number(was, "attempt", 1), _number(was, "expires_at", NEVER)
+        spent = attempt >= _number(was, "max_attempts", 5)
+        if outcome == "complete" or outcome == "dead":
+            _require(answer == ("completed" if outcome == "complete" else "dead"), f"{outcome} of {task}: {answer}")
+        elif outcome == "cancelled" or "cancel_requested" in was:
+            _require(answer == "cancelled", f"{task} was asked to stop and is {answer}")
+        elif outcome == "retry" and task in self.loose and is_.get("reason") == "malformed":
+            _require(answer == "dead", f"{task} is malformed and {answer}")
+        elif outcome == "retry" and spent:
+            _require(answer == "dead", f"{task} has no attempt left and is {answer}")
+        elif outcome == "return" and not first:
+            over = expires <= now
+            _require(answer == ("expired" if over else "ready"), f"{task} was returned and is {answer}")
+        else:
+            _require(answer in ("scheduled", "expired"), f"{outcome} of {task}: {answer}")
+        if answer == "scheduled":
+            due = new.places[task[0], "due"][task[1]]
+            _require(due < expires and due >= now, f"{task} is due {due}, start-by {expires}")
+            if outcome != "return" and first:
+                _require(due == now + int(first), f"{task} is due {due}, not after {first}")
+        if answer in ("scheduled", "ready"):
+            given_back = outcome in ("snooze", "return")
+            _require(_number(is_, "attempt", 0) == attempt - given_back, f"{outcome} of attempt {attempt}: {is_}")
+
+    def _reap(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
+        for task, was, is_ in _changes(old, new):
+            lease = old.places.get((task[0], "running"), {}).get(task[1], NEVER)
+            if was is None or was.get("state") != "running":
+                continue
+            _require(lease <= now, f"{task} was taken back at {now}, its lease ends at {lease}")
+            state = is_.get("state") if is_ else None
+            begun = has_begun(was)
+            crashed, given_back = _crashes(was)
+            free = not begun and given_back < 2
+            spent = not free and _number(was, "attempt", 1) >= _number(was, "max_attempts", 5)
+            in_a_row = self.ledger.given_back.get(task, 0) + 1
+            self.ledger.given_back[task] = 0 if begun else in_a_row if free else in_a_row - 1
+            _require(not free or in_a_row <= 2 or task in self.loose or self.halted, f"{task} is free for ever: {was}")
+            used = _number(was, "attempt", 1) - free
+            _require(not is_ or _number(is_, "attempt", 0) == max(used, 0), f"{task} was {was} and is {is_}")
+            if state == "scheduled" and is_:
+                due = new.places[task[0], "due"][task[1]]
+                _require(due == now or (crashed and not free), f"{task} is due {due} after a crash at {now}: {was}")
+                row = (crashed + 1, 0 if begun else given_back) if not free else (crashed, given_back + 1)
+                _require(_crashes(is_) == row, f"{task} counts {is_['crashes']} after {was}")
+            if "cancel_requested" in was:
+                _require(state in ("cancelled", None), f"{task} was asked to stop and is {state}")
+            elif _number(was, "expires_at", NEVER) <= now:
+                _require(state in ("expired", None), f"{task} is past its start-by and {state}")
+            else:
+                malformed = state == "dead" and task in self.loose and (is_ or {}).get("reason") == "malformed"
+                _require((state == "dead") == spent or malformed, f"{task} is {state} after attempt {was['attempt']}")
+            _require(not is_ or "token" not in is_, f"{task} was taken back and keeps its token")
+        if sum(reply[1::2]) < min(int(call.args[1]), 500):
+            for queue in queues:
+                late = {task_id for task_id, end in new.places.get((queue, "running"), {}).items() if end <= now}
+                _require(not late, f"reap left {late}")
+
+    def _renew(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
+        args = [text(word) for word in call.args]
+        for at, answer in zip(range(2, len(args), 3), [text(word) for word in reply], strict=True):
+            task, token = (queues[int(args[at]) - 1], args[at + 1]), args[at + 2].removeprefix("begun/")
+            was = old.tasks.get(task, {})
+            if answer != "lost" and token != args[at + 2]:
+                self.ledger.given_back.pop(task, None)
+                _require(new.tasks[task].get("begun") == token, f"{task} has begun and is {new.tasks[task]}")
+            if was.get("state") != "running" or was.get("token") != token:
+                _require(answer == "lost", f"renew of {task} {token} answered {answer}: {was}")
+            else:
+                _require(answer == ("cancel" if "cancel_requested" in was else "renewed"), f"renew of {task}: {answer}")
+                end = new.places[task[0], "running"][task[1]]
+                _require(end == now + int(args[1]), f"{task} was renewed until {end}")
+
+    def _cancel(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
+        for task_id, answer in zip(call.args[2:], [text(word) for word in reply], strict=True):
+            task = queues[0], text(task_id)
+            was, is_ = old.tasks.get(task), new.tasks.get(task)
+            state = "missing" if was is None else was.get("state", "scheduled")
+            if state == "running":
+                _require(answer == "requested" and is_ and "cancel_requested" in is_, f"cancel of {task}: {answer}")
+            elif state in ("scheduled", "held", "ready", "cancelled"):
+                over = is_ is None or is_.get("state") == "cancelled"
+                _require(answer == "cancelled" and over, f"cancel of {task}: {answer}, it is {is_}")
+            else:
+                _require(answer == ("missing" if was is None else "finished"), f"cancel of {task} {state}: {answer}")
+
+    def _reschedule(
+        self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot
+    ) -> None:
+        due = _due(text(call.args[1]), now)
+        for task_id, answer in zip(call.args[2:], [text(word) for word in reply], strict=True):
+            task = queues[0], text(task_id)
+            state = old.tasks[task].get("state", "scheduled") if task in old.tasks else "missing"
+            waits = state in ("scheduled", "held", "ready")
+            _require(waits == (answer == "rescheduled"), f"reschedule of {task} {state}: {answer}")
+            if waits:
+                score = new.places.get((queues[0], "due"), {}).get(task[1])
+                _require(score == due, f"{task} was rescheduled to {due} and is due {score}")
+
+    def _revive(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
+        due = _due(text(call.args[1]), now)
+        for task_id, answer in zip(call.args[2:], [text(word) for word in reply], strict=True):
+            task = queues[0], text(task_id)
+            was_dead = old.tasks.get(task, {}).get("state") == "dead"
+            _require(was_dead == (answer == "revived"), f"revive of {task}: {answer}")
+            if was_dead:
+                fields = new.tasks[task]
+                _require(fields.get("attempt") == "0" and "token" not in fields, f"{task} was revived as {fields}")
+                _require(new.places[queues[0], "due"].get(task[1]) == due, f"{task} was revived, but not for {due}")
+
+    def _drop(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
+        for task_id, answer in zip(call.args[2:], [text(word) for word in reply], strict=True):
+            task = queues[0], text(task_id)
+            over = old.tasks.get(task, {}).get("state") in (*FINAL, "dead")
+            _require(over == (answer == "dropped"), f"drop of {task}: {answer}, it was {old.tasks.get(task)}")
+            _require(not over or task not in new.tasks, f"{task} was dropped and is there")
+
+    def _update(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
+        n = int(call.args[1])
+        for task_id, answer in zip(call.args[2 + 2 * n :], [text(word) for word in reply], strict=True):
+            was = old.tasks.get((queues[0], text(task_id)))
+            state = "missing" if was is None else was.get("state", "scheduled")
+            expected = "finished" if state in FINAL else state if state in ("running", "missing") else "updated"
+            _require(answer == expected, f"update of {text(task_id)} {state}: {answer}")
+
+    def _sweep(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
+        for task, was, is_ in _changes(old, new):
+            _require(is_ is None and was, f"sweep changed {task}")
+            until = old.places.get((task[0], HOME[(was or {})["state"]]), {}).get(task[1], NEVER)
+            _require(until <= now, f"sweep removed {task} before {until}")
+        for queue in queues:
+            for place in ("finished", "dead"):
+                late = [end for end in new.places.get((queue, place), {}).values() if end <= now]
+                _require(not late or reply[1] == 1, f"sweep left {late} in {place}")
+
+
+def _changes(
+    before: Snapshot, after: Snapshot
+) -> Iterator[tuple[TaskKey, dict[str, str] | None, dict[str, str] | None]]:
+    for task, fields in before.tasks.items():
+        now = after.tasks.get(task)
+        if now != fields:
+            yield task, fields, now
+    for task, fields in after.tasks.items():
+        if task not in before.tasks:
+            yield task, None, fields
+
+
+def _asked(call: Call[Any], now: int) -> Iterator[tuple[TaskKey, float, dict[str, str]]]:
+    queues = [key.partition(":due:")[2] for key in call.keys]
+    words = [text(word) for word in call.args]
+    at = 1
+    while at < len(words):
+        n = int(words[at + 3])
+        fields = words[at + 4 : at + 4 + 2 * n]
+        yield (
+            (queues[int(words[at]) - 1], words[at + 1]),
+            _due(words[at + 2], now),
+            dict(zip(fields[::2], fields[1::2], strict=True)),
+        )
+        at += 4 + 2 * n
+
+
+def _due(word: str, now: int) -> float:
+    return now + int(word[1:]) if word.startswith("+") else float(word) or now
+
+
+def _number(fields: dict[str, str], name: str, default: float) -> float:
+    try:
+        return float(fields.get(name, default))
+    except ValueError:
+        return default
+
+
+def has_begun(task: dict[str, str]) -> bool:
+    """Whether its worker told that the handler of this claim has begun; a stop half-way may have taken the token."""
+    begun, token = task.get("begun", ""), task.get("token")
+    return begun == token or (token is None and begun.partition(".")[0] == task.get("attempt"))
+
+
+def _crashes(task: dict[str, str]) -> tuple[int, int]:
+    """Leases in a row that ended without an answer: of claims that had begun, and of others."""
+    crashed, _, given_back = task.get("crashes", "0 0").partition(" ")
+    return int(crashed), int(given_back)
+
+
+def _unexpired(task: TaskKey, fields: dict[str, str], now: int) -> None:
+    expires = _number(fields, "expires_at", NEVER)
+    _require(expires > now, f"EXPIRED {task} is {fields.get('state')} at {now}, its start-by was {expires}")
