@@ -9,7 +9,7 @@ from bench.common import QUEUE
 from bench.ground import Act, Ground, case, refused
 from bench.worst_tasks import HEAVY, planned, tied
 from redsched import Task
-from redsched.engine.firing import parts
+from redsched.engine.mover.firing import parts
 from redsched.model.schedule import Schedule
 from redsched.model.template import TaskTemplate
 from redsched.schedule.catch_up import MOST_FIRED, Decision

@@ -1,15 +1,15 @@
-"""Isolation: one call for many queues, and each by itself where Redis refuses them together.
+"""Isolation: one call for many queues or schedules, and one call for each where Redis refuses them together.
 
-One queue whose keys are of a wrong type, or which these credentials may not touch, must not hold up those that share
-its call. It is told of once, kept out of their calls, and tried by itself now and then until it is well.
+If a queue's keys are of a wrong type, or these credentials may not touch them, the others that share its call must not
+wait. The log tells of it once. It is kept out of their calls and tried by itself now and then, until Redis accepts it.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
 
 from redsched.client.async_transport import AsyncTransport
 from redsched.engine.observer import Observer
@@ -18,6 +18,7 @@ from redsched.wire.call import Call
 from redsched.wire.keys import QueueKeys
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 REFUSED = 5.0  # seconds until a queue is tried again that Redis refused
 LONGEST = 300.0  # seconds at most until one whose keys we may not touch: it doubles, for rights change seldom
 
@@ -44,6 +45,32 @@ class Refusals:
         """Whether it is not to be tried yet."""
         return self.until.get(name, 0.0) > time.monotonic()
 
+    @property
+    def over(self) -> list[str]:
+        """Those to be tried again now."""
+        return [name for name in self.until if not self.waits(name)]
+
+    @property
+    def soonest(self) -> float:
+        """Seconds until the first is to be tried again; infinite where Redis refuses none."""
+        return max(0.0, min(self.until.values(), default=float("inf")) - time.monotonic())
+
+    async def answer(self, name: str, sent: Awaitable[T]) -> T | None:
+        """What Redis answers about it alone; None where Redis refuses it.
+
+        Raises:
+            RedschedError: Redis did not answer, or refused for a reason that concerns others as well.
+        """
+        try:
+            found = await sent
+        except StoreError as error:
+            if not is_its_own(error):
+                raise
+            self.refuse(name, error)
+            return None
+        self.accept(name)
+        return found
+
     def refuse(self, name: str, error: StoreError) -> None:
         """Redis refused it: one line in the log when that begins, and a pause."""
         if name not in self.until:
@@ -66,43 +93,40 @@ class Refusals:
             self._pauses.pop(name, None)
 
 
-class Isolation:
-    """Sends one verb; ``refused`` says from when (monotonic) each queue is tried again that Redis refused."""
+class Isolation(Generic[Item]):
+    """Sends one verb about many things, each of which has a name; ``refusals`` says which of them Redis refuses."""
 
-    def __init__(
-        self, verb: str, transport: AsyncTransport, observer: Observer, log: logging.Logger | None = None
-    ) -> None:
+    def __init__(self, transport: AsyncTransport, refusals: Refusals, name: Callable[[Item], str]) -> None:
         self._transport = transport
-        self._refusals = Refusals(verb, observer, log or logging.getLogger("redsched.mover"))
+        self._name = name
+        self.refusals = refusals
 
-    @property
-    def refused(self) -> dict[str, float]:
-        """From when (monotonic) each queue is tried again that Redis refused."""
-        return self._refusals.until
-
-    async def send(self, queues: Sequence[QueueKeys], make: Callable[[Sequence[QueueKeys]], Call[T]]) -> list[T]:
-        """The answers about those queues that Redis does not refuse.
+    async def send(
+        self, items: Sequence[Item], make: Callable[[Sequence[Item]], Call[T]]
+    ) -> list[tuple[Sequence[Item], T]]:
+        """The answers about those that Redis does not refuse, each with the things that it is about.
 
         Raises:
-            RedschedError: Redis did not answer, or refused for a reason that is no queue's own; try all again.
+            RedschedError: Redis did not answer, or refused for a reason that concerns all; try all again.
         """
-        together = [keys for keys in queues if keys.queue not in self.refused]
-        alone = [keys for keys in queues if keys.queue in self.refused and not self._refusals.waits(keys.queue)]
-        answers: list[T] = []
+        refused = self.refusals.until
+        together = [item for item in items if self._name(item) not in refused]
+        alone = [item for item in items if self._name(item) in refused and not self.refusals.waits(self._name(item))]
+        answers: list[tuple[Sequence[Item], T]] = []
         if together:
             try:
-                answers.append(await self._transport.send(make(together)))
+                answers.append((together, await self._transport.send(make(together))))
             except StoreError as error:
                 if not is_its_own(error):
                     raise
                 alone += together
-        for keys in alone:
-            try:
-                answers.append(await self._transport.send(make([keys])))
-            except StoreError as error:
-                if not is_its_own(error):
-                    raise
-                self._refusals.refuse(keys.queue, error)
-            else:
-                self._refusals.accept(keys.queue)
+        for item in alone:
+            found = await self.refusals.answer(self._name(item), self._transport.send(make([item])))
+            if found is not None:
+                answers.append(([item], found))
         return answers
+
+
+def isolated_queues(verb: str, transport: AsyncTransport, observer: Observer) -> Isolation[QueueKeys]:
+    """Isolation of a mover's verb that takes queues."""
+    return Isolation(transport, Refusals(verb, observer, logging.getLogger("redsched.mover")), lambda keys: keys.queue)

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from redsched.embedded import EmbeddedServer
-from redsched.engine.firing import Schedules as Firing
-from redsched.engine.observer import Silent
+from redsched.engine.mover.decisions import Decisions
 from redsched.model.schedule import Schedule, check
 from redsched.model.template import TaskTemplate
 from redsched.schedule.definition import OVERLAPS
@@ -56,12 +55,12 @@ class Mover:
 
     def forget(self) -> None:
         """Lose the memory: plans, and what was to be fired."""
-        self.firing = Firing(None, Silent(), lambda: True)  # type: ignore[arg-type]
+        self.decisions = Decisions()
         self.todo: Call[Any] | None = None
 
     def take(self, looked: schedules.Looked) -> None:
         """Decide about what it saw."""
-        decided = [self.firing._decided(stored, looked.now) for stored in looked.schedules]
+        decided = [self.decisions.about(stored, looked.now) for stored in looked.schedules]
         self.todo = schedules.fire(self.cell, decided) if decided else None
 
 

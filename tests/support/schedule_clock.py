@@ -15,7 +15,8 @@ import pytest
 from redsched import Client
 from redsched.client.schedules import Schedules
 from redsched.client.transport import Transport
-from redsched.engine.firing import Schedules as Firing
+from redsched.engine.mover.firing import Schedules as Firing
+from redsched.engine.mover.standing import Standing
 from redsched.engine.observer import Silent
 from redsched.model.schedule import Schedule
 from redsched.model.schedule_views import ScheduleView
@@ -69,7 +70,7 @@ class Mover:
         self.cell, self.cell_keys = stage.client.cell, stage.client.cell_keys
         self.transport = self
         self._clocked = stage.clocked
-        self._firing = Firing(self, self.seen, lambda: acting)  # type: ignore[arg-type]
+        self._firing = Firing(self, Standing(acting=acting), self.seen)  # type: ignore[arg-type]
 
     async def send(self, call: Call[T]) -> T:
         """As an AsyncTransport does."""

@@ -282,8 +282,8 @@ async def _life(users: Users) -> Worker:
             assert await client.drop(["far", "now"], queue=QUEUE) == {"far": "dropped", "now": "dropped"}
             assert (await client.quarantined(QUEUE)).items == []
             assert [stats.queue for stats in await client.stats([QUEUE])] == [QUEUE]
-            assert mover.armed, "CLIENT TRACKING is refused"
-        assert all(loop.healthy for loop in (mover._moves, mover._scans, worker._trips))
+            assert mover.standing.armed, "CLIENT TRACKING is refused"
+        assert all(loop.healthy for loop in (mover.promotions.loop, mover.discovery.loop, worker._trips))
     finally:
         worker.stop()
         mover.stop()

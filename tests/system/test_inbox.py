@@ -28,7 +28,7 @@ def run(store: Store, act: Callable[[Mover, AsyncClient], Awaitable[None]], *, s
             moving = asyncio.create_task(mover.run())
             try:
                 if started:
-                    await until(lambda: mover.armed and mover._scans.healthy)
+                    await until(lambda: mover.standing.armed and mover.discovery.loop.healthy)
                 await act(mover, client)
             finally:
                 mover.stop()
@@ -95,11 +95,11 @@ def test_without_tracking_the_inboxes_of_known_queues_are_looked_at(
         await asyncio.sleep(3600)
 
     monkeypatch.setattr("redsched.client.async_transport.AsyncTransport.watch", never)
-    monkeypatch.setattr("redsched.engine.inbox.BLIND", 0.05)
+    monkeypatch.setattr("redsched.engine.mover.inbox.BLIND", 0.05)
 
     async def act(mover: Mover, client: AsyncClient) -> None:
         await client.enqueue("t", queue="q", id="first", delay="1h")
-        await until(lambda: "q" in mover._known)
+        await until(lambda: "q" in mover.queues)
         append(valkey_store, "q", id="a")
         await until(lambda: valkey_store.redis.exists(valkey_store.key("task:q:a")))
 

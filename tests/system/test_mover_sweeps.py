@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from redsched.engine import sweeps
+from redsched.engine.mover import sweeps
+from redsched.engine.mover.known_queues import KnownQueues
+from redsched.engine.mover.standing import Standing
+from redsched.engine.mover.sweeps import Sweeps
 from redsched.engine.observer import Silent
-from redsched.engine.sweeps import Sweeps
-from redsched.wire.keys import queue_keys
+from tests.support.movers import eventually, is_ready, quiet, running, tracking_clients, write_raw
 from tests.support.workers import Site, site_on
-from tests.system.test_mover_wakeup import eventually, is_ready, quiet, running, tracking_clients, write_raw
 
 MANY = 700
 
@@ -42,9 +43,9 @@ def over(site: Site, count: int = MANY) -> list[str]:
 
 def sweeper(site: Site, client: Any, names: list[str], *, acting: bool = True) -> Sweeps:
     """The sweeps of a mover that knows these queues."""
-    known = {name: queue_keys(client.cell, name) for name in names}
-    ahead = site.store.now_ms() / 1_000 - asyncio.get_running_loop().time()
-    return Sweeps(client, known, Silent(), acting=lambda: acting, to_local=lambda at: at / 1_000 - ahead)
+    standing = Standing(acting=acting)
+    standing.hear_clock(site.store.now_ms(), asyncio.get_running_loop().time())
+    return Sweeps(client, KnownQueues(client.cell, names), standing, Silent())
 
 
 def end_one(site: Site, queue: str) -> None:
@@ -137,11 +138,10 @@ def test_an_empty_queue_has_no_timer(site: Site) -> None:
     async def main() -> None:
         async with running(site.settings()) as mover:
             write_raw(site.store, "waits", site.store.now_ms() + 3_600_000, "busy")
-            await eventually(lambda: "busy" in mover._wake)
+            await eventually(lambda: "busy" in mover.promotions.timers.queues)
             await quiet(mover)
 
-            assert set(mover._wake) == {"busy"}
-            assert {name for _, name in mover._heap} == {"busy"}
+            assert mover.promotions.timers.queues == {"busy"}
 
     asyncio.run(main())
 
@@ -157,13 +157,13 @@ def test_only_the_acting_mover_scans_also_when_its_tracking_connection_is_lost(s
             scans = calls(site, "scan")
             assert scans
             async with running(site.settings()) as second:
-                await eventually(lambda: not second._acting)
+                await eventually(lambda: not second.standing.acting)
                 await quiet(second)
                 assert calls(site, "scan") == scans
                 mine = max(tracking_clients(site.store), key=int)  # it came later
                 site.store.redis.client_kill_filter(_id=mine)
                 await eventually(lambda: mine not in tracking_clients(site.store))
-                await eventually(lambda: second.armed)
+                await eventually(lambda: second.standing.armed)
                 await quiet(second)
                 assert calls(site, "scan") == scans
 
@@ -176,12 +176,12 @@ def test_a_mover_that_takes_over_scans_and_looks_at_what_it_was_told_of_meanwhil
     async def main() -> None:
         async with running(site.settings()) as second_to_act:
             site.store.redis.set(site.store.key("mover"), "somebody 999999", px=3_000)
-            await eventually(lambda: not second_to_act._acting)
+            await eventually(lambda: not second_to_act.standing.acting)
             scans = calls(site, "scan")
             write_raw(site.store, "meanwhile", site.store.now_ms(), "new")
             await eventually(lambda: is_ready(site.store, "meanwhile", "new"))
 
-            assert second_to_act._acting
+            assert second_to_act.standing.acting
             await eventually(lambda: calls(site, "scan") > scans)
 
     asyncio.run(main())
@@ -192,11 +192,11 @@ def test_a_queue_that_is_listed_no_more_is_forgotten_and_a_write_to_it_wakes_all
 
     async def main() -> None:
         async with running(site.settings()) as mover:
-            await eventually(lambda: set(names) <= set(mover._known))
+            await eventually(lambda: set(names) <= set(mover.queues))
             await quiet(mover)
             site.store.redis.srem(site.store.key("queues"), *names[:2])
-            mover._scans.nudge()
-            await eventually(lambda: set(mover._known) == {names[2]})
+            mover.discovery.loop.nudge()
+            await eventually(lambda: set(mover.queues) == {names[2]})
 
             write_raw(site.store, "back", site.store.now_ms(), names[0])
             await eventually(lambda: is_ready(site.store, "back", names[0]))

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from redsched import Mover, Settings, Task
-from redsched.engine import isolation, sweeps
-from redsched.engine import mover as engine
+from redsched import Task
+from redsched.engine import isolation
+from redsched.engine.mover import discovery, promotions, sweeps
 from redsched.wire import protocol
 from redsched.wire.keys import queue_keys
+from tests.support.movers import eventually, is_ready, quiet, running, tracking_clients, write_raw
 from tests.support.servers import Store
 from tests.support.workers import Site, site_on
 
@@ -34,64 +34,16 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 @pytest.fixture
 def long_cap(monkeypatch: pytest.MonkeyPatch) -> None:
     """Movers that look by themselves once a minute."""
-    monkeypatch.setattr(engine, "CAP", 60.0)
-
-
-async def eventually(look: Callable[[], Any], seconds: float = 10) -> None:
-    """Wait until ``look`` finds something, while the loop goes on."""
-    async with asyncio.timeout(seconds):
-        while not look():
-            await asyncio.sleep(0.005)
-
-
-async def quiet(mover: Mover) -> None:
-    """Wait until it has looked at what there was."""
-    seen = -1
-    while seen != mover.polls:
-        seen = mover.polls
-        await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def running(settings: Settings, armed: bool = True, **options: Any) -> AsyncIterator[Mover]:
-    """A mover in this process that has settled down."""
-    mover = Mover(settings, **options)
-    task = asyncio.create_task(mover.run())
-    try:
-        await eventually(lambda: mover.armed or not armed or task.done())
-        if armed:
-            await quiet(mover)
-        yield mover
-        assert not task.done(), task.exception()
-    finally:
-        mover.stop()
-        await task
-
-
-def write_raw(store: Store, task_id: str, due: int = 0, queue: str = "default") -> None:
-    """The two commands of a producer that has never heard of redsched."""
-    pipeline = store.redis.pipeline()
-    pipeline.hset(store.key(f"task:{queue}:{task_id}"), mapping={"type": "note", "payload": "{}"})
-    pipeline.zadd(store.key(f"due:{queue}"), {task_id: due}, nx=True)
-    pipeline.execute()
-
-
-def is_ready(store: Store, task_id: str, queue: str = "default") -> bool:
-    return bool(store.redis.hget(store.key(f"task:{queue}:{task_id}"), "state") == "ready")
-
-
-def tracking_clients(store: Store) -> list[str]:
-    """The ids of the connections that wake a mover."""
-    return [client["id"] for client in store.redis.client_list() if "t" in client["flags"]]
+    monkeypatch.setattr(promotions, "CAP", 60.0)
 
 
 def test_an_idle_mover_asks_about_once_a_second(site: Site) -> None:
     async def main() -> None:
         async with running(site.settings(), at_home=("default",)) as mover:
-            before = mover.polls
+            before = mover.promotions.calls
             await asyncio.sleep(2.5)
 
-            assert 1 <= mover.polls - before <= 4
+            assert 1 <= mover.promotions.calls - before <= 4
 
     asyncio.run(main())
 
@@ -100,12 +52,12 @@ def test_a_raw_zadd_wakes_it(site: Site, long_cap: None) -> None:
     async def main() -> None:
         async with running(site.settings()) as mover:
             for number in range(3):
-                before = mover.polls
+                before = mover.promotions.calls
                 write_raw(site.store, f"raw-{number}", site.store.now_ms())
                 await eventually(lambda n=number: is_ready(site.store, f"raw-{n}"))
 
-                assert mover.armed
-                assert 1 <= mover.polls - before <= 3
+                assert mover.standing.armed
+                assert 1 <= mover.promotions.calls - before <= 3
 
     asyncio.run(main())
 
@@ -115,11 +67,11 @@ def test_it_wakes_by_itself_at_the_due_time_that_it_was_told_of(site: Site, long
         async with running(site.settings()) as mover:
             write_raw(site.store, "later", site.store.now_ms() + 400)
             await quiet(mover)
-            before = mover.polls
+            before = mover.promotions.calls
             assert not is_ready(site.store, "later")
             await eventually(lambda: is_ready(site.store, "later"))
 
-            assert mover.polls - before <= 3
+            assert mover.promotions.calls - before <= 3
 
     asyncio.run(main())
 
@@ -154,14 +106,14 @@ def test_a_killed_tracking_connection_is_armed_again_and_what_was_written_meanwh
                 site.store.redis.execute_command("CLIENT", "KILL", "ID", old)
                 write_raw(site.store, f"meanwhile-{number}")
                 await eventually(lambda n=number: is_ready(site.store, f"meanwhile-{n}"))
-                await eventually(lambda old=old: mover.armed and old not in tracking_clients(site.store))
+                await eventually(lambda old=old: mover.standing.armed and old not in tracking_clients(site.store))
                 await quiet(mover)
 
-                before = mover.polls
+                before = mover.promotions.calls
                 write_raw(site.store, f"after-{number}")
                 await eventually(lambda n=number: is_ready(site.store, f"after-{n}"))
-                assert mover.armed
-                assert 1 <= mover.polls - before <= 3
+                assert mover.standing.armed
+                assert 1 <= mover.promotions.calls - before <= 3
 
     asyncio.run(main())
 
@@ -177,14 +129,14 @@ def test_without_the_right_to_track_it_promotes_by_looking_often(
     async def main() -> None:
         with caplog.at_level(logging.WARNING, logger="redsched.mover"):
             async with running(site.settings(redis_url=url), armed=False, at_home=("default",)) as mover:
-                await eventually(lambda: mover.polls >= 3)
+                await eventually(lambda: mover.promotions.calls >= 3)
                 write_raw(site.store, "raw", site.store.now_ms())
-                before = mover.polls
+                before = mover.promotions.calls
                 await eventually(lambda: is_ready(site.store, "raw"))
-                assert mover.polls - before <= 3
-                await eventually(lambda: mover.polls >= before + 5, seconds=2)
+                assert mover.promotions.calls - before <= 3
+                await eventually(lambda: mover.promotions.calls >= before + 5, seconds=2)
 
-                assert not mover.armed
+                assert not mover.standing.armed
 
     asyncio.run(main())
     assert [record.message for record in caplog.records] == ["mover.blind"]
@@ -199,7 +151,7 @@ def test_a_blind_mover_looks_at_every_queue_of_its_worker_however_many(site: Sit
 
     async def main() -> None:
         async with running(site.settings(redis_url=url), armed=False, at_home=queues) as mover:
-            await eventually(lambda: mover.polls >= 5)
+            await eventually(lambda: mover.promotions.calls >= 5)
             for queue in queues:
                 write_raw(site.store, "raw", queue=queue)
             await eventually(lambda: all(is_ready(site.store, "raw", queue) for queue in queues), seconds=3)
@@ -216,10 +168,10 @@ def test_a_server_that_cannot_track_is_looked_at_often(request: pytest.FixtureRe
     async def main() -> None:
         client = store.async_client()
         async with client, running(client.settings, armed=False, client=client, at_home=("default",)) as mover:
-            await eventually(lambda: mover.polls >= 3)
+            await eventually(lambda: mover.promotions.calls >= 3)
             write_raw(store, "raw")
             await eventually(lambda: is_ready(store, "raw"))
-            assert not mover.armed
+            assert not mover.standing.armed
 
     asyncio.run(main())
 
@@ -227,11 +179,11 @@ def test_a_server_that_cannot_track_is_looked_at_often(request: pytest.FixtureRe
 def test_one_of_two_movers_follows_the_writes_and_the_other_stands_by(site: Site) -> None:
     async def main() -> None:
         async with running(site.settings()) as first, running(site.settings()) as second:
-            before = first.polls, second.polls
+            before = first.promotions.calls, second.promotions.calls
             for number in range(60):
                 write_raw(site.store, f"raw-{number}")
                 await eventually(lambda n=number: is_ready(site.store, f"raw-{n}"))
-            made = sorted((first.polls - before[0], second.polls - before[1]))
+            made = sorted((first.promotions.calls - before[0], second.promotions.calls - before[1]))
 
             assert made[0] <= 5
             assert made[1] >= 20
@@ -283,12 +235,12 @@ def test_a_queue_whose_leases_cannot_be_taken_back_does_not_hold_up_the_others(
     async def main() -> None:
         async with running(site.settings(), at_home=queues) as mover:
             await eventually(lambda: states() == ["running", "cancelled", "cancelled"])
-            before = mover.polls
+            before = mover.promotions.calls
             for number in range(5):  # due tasks of the bad queue go on, and it is tried no more often than that
                 write_raw(site.store, f"raw-{number}", site.store.now_ms() + 20, queue="bad")
                 await eventually(lambda n=number: is_ready(site.store, f"raw-{n}", "bad"), seconds=0.5)
             await asyncio.sleep(0.5)
-            assert mover.polls - before < 40
+            assert mover.promotions.calls - before < 40
             site.store.redis.delete(bad)
             await eventually(lambda: states() == ["cancelled"] * 3)
 
@@ -324,8 +276,8 @@ def test_a_queue_that_cannot_be_swept_does_not_hold_up_the_others(
 def test_ready_tasks_whose_entries_were_removed_by_hand_get_others(
     site: Site, lost: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "SCAN_EVERY", 0.05)
-    monkeypatch.setattr(engine, "SCAN_SOON", 0.05)
+    monkeypatch.setattr(discovery, "EVERY", 0.05)
+    monkeypatch.setattr(discovery, "SOON", 0.05)
     ids = sorted(answer.id for answer in site.client.enqueue_many([Task(type="note") for _ in range(70)]))
     later = site.client.enqueue("note", delay="1h")
     ready = site.store.key("ready:default")
@@ -378,11 +330,11 @@ def test_a_namespace_that_was_emptied_is_told_at_once_and_goes_on(
 
     async def main() -> None:
         async with running(site.settings()) as mover:
-            await eventually(lambda: mover._epoch)
+            await eventually(lambda: mover.discovery.epoch.seen)
 
             for key in list(site.store.redis.scan_iter(site.store.key("*"))):
                 site.store.redis.delete(key)
-            mover._changed(None)  # what a flush of the whole server is told as
+            mover.tracking.changed(None)  # what a flush of the whole server is told as
 
             await eventually(lambda: [record.message for record in caplog.records] == ["store.emptied"])
             task = site.client.enqueue("a", delay=1)

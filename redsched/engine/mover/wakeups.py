@@ -8,13 +8,16 @@ lock; one that stands by gives the acting one a moment.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
 
 from redsched.client import AsyncClient
+from redsched.engine.loop import Loop
+from redsched.engine.mover.standing import STANDBY, Standing, halfway
+from redsched.engine.observer import Observer
 from redsched.wire import protocol
 
-STANDBY = 0.15  # seconds after a time at which a mover that does not act looks
+log = logging.getLogger("redsched.mover")
 IDLE = 30.0
 PAUSE = 0.001  # seconds between calls while there is more: others come in between
 BLIND = 0.1  # seconds between looks without tracking
@@ -22,39 +25,37 @@ PAGE_LEFT = 128  # so many left in one call: there may be more behind them
 
 
 class Wakeups:
-    """The step of the loop ``attend``."""
+    """The loop ``attend``."""
 
-    def __init__(self, client: AsyncClient, acting: Callable[[], bool]) -> None:
+    def __init__(self, client: AsyncClient, standing: Standing, observer: Observer) -> None:
         self._client = client
-        self._acting = acting
-        self.armed = False
-        self.nudge: Callable[[], None] = lambda: None
+        self._standing = standing
+        self.loop = Loop("attend", self.step, observer=observer, log=log)
         self._later: asyncio.TimerHandle | None = None
         self._skip = 0  # items that these credentials may not carry out: they stay for a mover that may
 
-    def told(self) -> None:
+    def written(self) -> None:
         """Somebody wrote the agenda: look now, or, where another mover acts, in a moment, as it may be gone."""
-        if self._acting():
-            self.nudge()
+        if self._standing.acting:
+            self.loop.nudge()
         elif self._later is None:
             self._later = asyncio.get_running_loop().call_later(STANDBY, self._look_later)
 
     def _look_later(self) -> None:
         self._later = None
-        self.nudge()
+        self.loop.nudge()
 
     async def step(self) -> float:
         """Look once; answers the seconds until the next look."""
         asked = time.monotonic()
         found = await self._client.transport.send(protocol.attend(self._client.cell_keys, skip=self._skip))
+        at = halfway(asked)
         self._skip = self._skip + found.left if found.left >= PAGE_LEFT else 0
         if self._skip:
             return PAUSE
-        wait = IDLE if self.armed else BLIND
+        wait = IDLE if self._standing.armed else BLIND
         if found.next_look is not None:
-            offset = found.now / 1_000 - (asked + time.monotonic()) / 2
-            late = 0.0 if self._acting() else STANDBY
-            wait = min(wait, max(0.0, found.next_look / 1_000 - offset - time.monotonic() + late))
+            wait = min(wait, self._standing.seconds_until(found.next_look, now=found.now, at=at))
         if found.done and found.next_look is not None and found.next_look <= found.now:
             return PAUSE
         return wait

@@ -1,0 +1,77 @@
+"""Inboxes: takes what producers that may only append have written, as soon as tracking tells of it.
+
+Any number of movers may do it, the script is the only lock; one that stands by gives the acting one a moment. Where
+there is no tracking, the known queues are looked at in turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from redsched.client import AsyncClient
+from redsched.engine.isolation import isolated_queues
+from redsched.engine.loop import Loop
+from redsched.engine.mover.known_queues import KnownQueues, Round
+from redsched.engine.mover.standing import Standing
+from redsched.engine.observer import Observer
+from redsched.wire import protocol
+from redsched.wire.codec import is_name
+from redsched.wire.keys import QueueKeys, queue_keys
+
+log = logging.getLogger("redsched.mover")
+QUEUES_A_CALL = 16
+BATCH = 100  # entries one call takes at most
+DEBOUNCE = 0.003  # seconds in which entries gather
+IDLE = 60.0
+BLIND = 1.0  # seconds between looks without tracking
+
+
+class Inboxes:
+    """The loop ``ingest``."""
+
+    def __init__(self, client: AsyncClient, queues: KnownQueues, standing: Standing, observer: Observer) -> None:
+        self._client = client
+        self._standing = standing
+        self._ingests = isolated_queues("ingest", client.transport, observer)
+        self._written: set[str] = set()  # queues whose inbox somebody wrote
+        self._round = Round(queues)
+        self.loop = Loop("ingest", self.step, observer=observer, log=log)
+
+    def written(self, queues: Iterable[str]) -> None:
+        """These may have something in their inboxes."""
+        before = len(self._written)
+        self._written.update(filter(is_name, queues))
+        if len(self._written) > before:
+            self.loop.nudge()
+
+    async def step(self) -> float:
+        """Take from up to 16 inboxes; answers the seconds until the next look."""
+        self._written.update(self._ingests.refusals.over)
+        if not self._written:
+            if self._standing.armed:
+                return self._wait()
+            self._written.update(self._round.take(QUEUES_A_CALL))
+            if not self._written:
+                return BLIND
+        await asyncio.sleep(max(DEBOUNCE, self._standing.patience))
+        names = [self._written.pop() for _ in range(min(len(self._written), QUEUES_A_CALL))]
+        await self._take([queue_keys(self._client.cell, name) for name in names])
+        return 0.0 if self._written else self._wait()
+
+    async def _take(self, queues: list[QueueKeys]) -> None:
+        try:
+            answers = await self._ingests.send(queues, lambda some: protocol.ingest(some, limit=BATCH))
+        except BaseException:
+            self._written.update(keys.queue for keys in queues)
+            raise
+        for inbox in (inbox for _, found in answers for inbox in found):
+            if inbox.refused:
+                log.warning("inbox.refused", extra={"queue": inbox.queue, "n": inbox.refused})
+            if inbox.left:
+                self._written.add(inbox.queue)
+
+    def _wait(self) -> float:
+        """Until one that Redis refused is to be tried again, if there is any."""
+        return min(self._ingests.refusals.soonest, IDLE if self._standing.armed else BLIND)
