@@ -1,0 +1,115 @@
+"""How long each look takes and to which blocks it comes; from this, which looks a mutant gets, and in which order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import select
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from redsched.embedded import EmbeddedServer
+from redsched.wire import scripts
+from tests.mutants import reach
+from tests.mutants.looks import COLLECTED, ROOT, Failures, Look, Stage, has_record, run_all, use
+from tests.mutants.rooms import BROKEN, Room, Say, Work
+from tests.mutants.rules import Mutant
+from tests.mutants.verdicts import Result
+from tests.support.lua_builds import Line
+
+
+def _writing_down(part: list[Look], failures: Failures) -> Work:
+    def work(server: EmbeddedServer, say: Say) -> None:
+        use(server)
+        with reach.written_down():
+            stage, line = Stage.of(server), Line(server.port)
+            reach.reached(line)
+            began = time.monotonic()
+            for look, noticed in run_all(part, stage, failures):
+                seconds = time.monotonic() - began
+                say([look.name, seconds, sorted(reach.reached(line)), noticed])
+                began = time.monotonic()
+
+    return work
+
+
+def _of_tree() -> str:
+    """The record holds for this Lua and these tests."""
+    folders = [*COLLECTED, *(ROOT / "tests" / name for name in ("support", "simulation", "oracles"))]
+    texts = [path.read_bytes() for folder in folders for path in sorted(folder.glob("*.py"))]
+    return hashlib.sha256(b"\0".join([scripts.digest().encode(), *texts])).hexdigest()
+
+
+class Record:
+    """What is known of the looks."""
+
+    def __init__(self, every: list[Look]) -> None:
+        self._every = every
+        self._seconds: dict[str, float] = {}
+        self._blocks: dict[str, frozenset[int]] = {}
+
+    def make(self, rooms: list[Room], path: Path, progress: Callable[[], Progress], failures: Failures) -> list[str]:
+        """Read it, or run all looks over the Lua that writes down its blocks; which of them failed."""
+        if path.exists() and (known := json.loads(path.read_text()))["of"] == _of_tree():
+            self._take(known["looks"])
+            return []
+        share = -(-len(self._every) // len(rooms))
+        busy = []
+        for room, first in zip(rooms, range(0, len(self._every), share), strict=False):
+            room.limit_s = 120.0
+            room.begin(_writing_down(self._every[first : first + share], failures))
+            busy.append(room)
+        found: dict[str, list[Any]] = {}
+        with progress() as bar:
+            task = bar.add_task("recorded", total=len(self._every))
+            while busy:
+                for room in select.select(busy, [], [], 120)[0]:
+                    for said in room.said():
+                        if said is None:
+                            busy.remove(room)
+                        elif said[0] == BROKEN:
+                            raise RuntimeError(f"the record was broken off: {said[1]}")
+                        else:
+                            found[said[0]] = said[1:]
+                bar.update(task, completed=len(found), refresh=True)
+        broken = [f"{name}: {noticed}" for name, (_, _, noticed) in found.items() if noticed]
+        broken += [f"{look.name}: the process died" for look in self._every if look.name not in found][:1]
+        if not broken:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"of": _of_tree(), "looks": found}))
+        self._take(found)
+        return broken
+
+    def _take(self, found: dict[str, list[Any]]) -> None:
+        self._seconds = {name: one[0] for name, one in found.items()}
+        self._blocks = {name: frozenset(one[1]) for name, one in found.items()}
+
+    def named(self, names: set[str]) -> list[Look]:
+        """The looks of these names."""
+        return [look for look in self._every if look.name in names]
+
+    def limit(self, plan: list[Look], at: int) -> float:
+        """Processor time for the look at this place of the plan: one that takes more has no end."""
+        return 10 + 10 * self._seconds[plan[at].name] if at < len(plan) else 10
+
+    def order(self, mutant: Mutant, found: dict[str, Result]) -> list[Look]:
+        """The looks that come to the mutant's block: first those that cost least for what one may hope of them."""
+        block = reach.block_of(mutant)
+        mine = [look for look in self._every if not has_record(look) or block < 0 or block in self._blocks[look.name]]
+        near: Counter[str] = Counter()
+        for name, result in found.items():
+            if result["verdict"] == "caught" and name.startswith(f"{mutant.file}:"):
+                near[result["by"].partition(" | ")[0]] += 5 if result.get("block") == str(block) else 1
+        verb = f"test_{Path(mutant.file).stem}.py"
+
+        def price(look: Look) -> float:
+            narrow = 3 / (20 + len(self._blocks[look.name]))  # what comes to little looks at that little
+            hope = narrow + (0.05 if verb in look.name else 0) + near[look.name] / (1 + near.total())
+            return (self._seconds[look.name] + 0.003) / hope
+
+        return sorted(mine, key=price)
