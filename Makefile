@@ -10,15 +10,16 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up test campaign check build-number bench soak clean
+.PHONY: help demo up test campaign check build-number sync-client bench soak clean
 
 help:
 	@echo "make demo    a payment gateway's notifications, 20 s, on a server of its own (ARGS='--seconds 10')"
 	@echo "make up      Redis, API and worker in one process tree, kept in a data directory (ARGS='module:app')"
 	@echo "make test    every test that this machine has the servers for (ARGS='tests/unit -k name')"
 	@echo "make campaign  the long fault campaign, checkpointed: repeat it until nothing is left (ARGS='--only network')"
-	@echo "make check   ruff (rules and layout), mypy, and whether each change of the Lua has its build number"
+	@echo "make check   ruff, mypy, and whether the Lua's build number and the sync client are those of their sources"
 	@echo "make build-number  give the Lua as it is now a number: a line of lua/BUILDS, to be committed with it"
+	@echo "make sync-client  make redsched/client/sync from redsched/client/aio; commit both together"
 	@echo "make bench   the figures of bench/README.md (ARGS='--only drain')"
 	@echo "make soak    an hour under load and crashes, in parts that go on where they stopped (ARGS='--minutes 10')"
 	@echo "make clean   remove .venv, caches and builds"
@@ -38,11 +39,15 @@ campaign: $(VENV)/.installed-test
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
-	$(BIN)/mypy redsched $(wildcard bench)
+	$(BIN)/mypy redsched $(wildcard bench) tools
 	$(BIN)/python -m redsched.wire.builds
+	$(BIN)/python -m tools.unasync --check
 
 build-number: $(VENV)/.installed
 	@$(BIN)/python -m redsched.wire.builds --record
+
+sync-client: $(VENV)/.installed-test
+	@$(BIN)/python -m tools.unasync
 
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m bench.run $(ARGS)

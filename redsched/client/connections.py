@@ -1,7 +1,4 @@
-"""What both transports know of redis-py's connections: which errors are answers, and which a lost connection.
-
-redis-py's own retries are off.
-"""
+"""What both transports know of redis-py's connections: which errors are answers, and which a lost connection."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ from typing import Any
 
 import hiredis
 import redis
-import redis.asyncio
 
 from redsched.steps.exchange import Command
 from redsched.wire import redis_errors
@@ -24,6 +20,7 @@ KEPT_OUT = (redis.AuthenticationError, redis.exceptions.AuthorizationError)
 # answers of the server, some of which redis-py takes for lost connections
 ENDING = (redis.BusyLoadingError, *KEPT_OUT)  # after which redis-py closes the connection
 ANSWERED = (redis.ResponseError, *ENDING)
+NONE_GIVEN = (redis.RedisError, TimeoutError)  # of a pool that has no connection, or could not make one
 
 
 def refused_by(error: Exception) -> Refused:

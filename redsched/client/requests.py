@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
-from redsched.model.condition import MEMBERS, Conditions
+from redsched.model.condition import MEMBERS, Conditions, Hold, fact_name
 from redsched.model.enqueued import Enqueued
-from redsched.model.errors import InvalidTask, TaskConflict
-from redsched.model.task import Changes, Options, Task
+from redsched.model.errors import InvalidTask, TaskConflict, TaskNotFound
+from redsched.model.task import Changes, Options, Task, TaskView
 from redsched.model.views import QueueStats
 from redsched.settings import Settings
 from redsched.wire import protocol
@@ -19,6 +20,8 @@ from redsched.wire.cells import Cell
 from redsched.wire.codec import check_name
 from redsched.wire.durability import with_durability
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
+
+Duration = timedelta | int | str
 
 
 def id_list(ids: str | Sequence[str]) -> Sequence[str]:
@@ -31,6 +34,14 @@ def single(answers: list[Enqueued]) -> Enqueued:
     if answers[0].status == "conflict":
         raise TaskConflict(answers[0].id, answers[0].queue)
     return answers[0]
+
+
+def found_in(views: Mapping[str, TaskView | None], task_id: str, queue: str) -> TaskView:
+    """The one task that was asked for; raises TaskNotFound."""
+    view = views[task_id]
+    if view is None:
+        raise TaskNotFound(task_id, queue)
+    return view
 
 
 class Verbs:
@@ -65,14 +76,24 @@ class Verbs:
             unknown = ", ".join(sorted(options.keys() - known))
             raise InvalidTask(unknown or "task", "is no field of a task", code="unknown_field") from None
 
-    def _enqueue(self, tasks: Sequence[Task], durability: str | None) -> Call[list[Enqueued]]:
-        call = protocol.enqueue(self.cell, tasks, max_payload=self.settings.max_payload_bytes)
-        wait_ms = min(self.settings.durability_wait_ms, self.settings.redis_timeout_ms * 4 // 5)
-        return with_durability(call, durability or self.settings.durability, self._cell_keys, wait_ms=wait_ms)
+    def _expected(self, event: str, subject: str, within: Duration, type_: str, payload: Any, options: Options) -> Task:
+        """The task that runs unless the event comes first."""
+        if "due" in options or "delay" in options:
+            raise InvalidTask("within", "takes the place of due and delay")
+        given = options.get("cancel_on") or ()
+        names = [given] if isinstance(given, str) else list(given)
+        cancel_on = [fact_name(event, subject), *names]
+        return self._task(type_, payload, {**options, "delay": within, "cancel_on": cancel_on})
+
+    def _held(self, type_: str, payload: Any, within: Duration, token: str, options: Options) -> Task:
+        """The task that waits to be confirmed."""
+        return self._task(type_, payload, {**options, "hold": Hold(token=token, within=within)})
 
     def enqueuing(self, tasks: Sequence[Task], durability: str | None = None) -> Call[list[Enqueued]]:
         """The call of ``enqueue_many``, for who builds it elsewhere than where it is sent."""
-        return self._enqueue(tasks, durability)
+        call = protocol.enqueue(self.cell, tasks, max_payload=self.settings.max_payload_bytes)
+        wait_ms = min(self.settings.durability_wait_ms, self.settings.redis_timeout_ms * 4 // 5)
+        return with_durability(call, durability or self.settings.durability, self._cell_keys, wait_ms=wait_ms)
 
     def _update(self, queue: str, ids: Sequence[str], fields: Changes) -> Call[dict[str, str]]:
         return protocol.update(self._keys(queue), ids, fields, max_payload=self.settings.max_payload_bytes)

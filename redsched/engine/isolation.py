@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from redsched.client.async_transport import AsyncTransport
+from redsched.client.aio.transport import AsyncTransport
 from redsched.engine.observer import Observer
 from redsched.model.errors import StoreDenied, StoreError, StoreRefused
 from redsched.wire.call import Call

@@ -20,3 +20,9 @@ class Enqueued(msgspec.Struct, frozen=True):
     status: Literal["created", "existing", "conflict", "merged", "rejected", "refused"]
     durability: str = "memory"  # what was reached: memory, fsync or replicas:<how many>
     other: str | None = None  # the id of its digest, of the task that has its key, or of the one in conflict
+
+
+class Held(Enqueued, frozen=True):
+    """What became of a task that waits to be confirmed with ``token``."""
+
+    token: str = ""

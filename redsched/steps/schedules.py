@@ -54,7 +54,7 @@ class Caller(Protocol):
 
 
 class ScheduleSteps:
-    """The conversations, by the method of ``redsched.client.schedules`` that each belongs to.
+    """The conversations, by the method of ``client.schedules`` that each belongs to.
 
     Where there is a ``budget``, a conversation that asks for more raises PlanningSpent.
     """

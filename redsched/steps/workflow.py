@@ -33,7 +33,7 @@ DEEPEST = 200  # levels of one tree: JSON readers do not like more
 
 
 def chain(cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], otherwise: str) -> Conversation[list[Enqueued]]:
-    """Each after the one before it; see ``redsched.client.events``."""
+    """Each after the one before it; see ``AsyncClient.chain``."""
     named = _named(cell, _bounded("chain", tasks))
     for at in range(1, len(named)):
         before = named[at - 1]
@@ -52,7 +52,7 @@ def chain(cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], otherwise: str) -
 def group(
     cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], then: Task, on: str, otherwise: str
 ) -> Conversation[list[Enqueued]]:
-    """``then`` after all of them; see ``redsched.client.events``."""
+    """``then`` after all of them; see ``AsyncClient.group``."""
     *named, last = _named(cell, [*_bounded("group", tasks), then])
     refs = [f"{task.queue}/{task.id}" for task in named]
     first, token, begin = min(len(named), MAX_PARENTS), nonce(), None

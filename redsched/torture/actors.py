@@ -25,8 +25,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from redsched.client import AsyncClient, Client
-from redsched.client.async_transport import AsyncTransport
-from redsched.client.transport import Transport
+from redsched.client.aio.transport import AsyncTransport
+from redsched.client.sync.transport import Transport
 from redsched.engine.app import App
 from redsched.engine.context import Context
 from redsched.engine.mover import Mover

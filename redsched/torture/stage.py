@@ -13,7 +13,7 @@ from typing import Any, Self
 import msgspec
 
 from redsched.client import Client
-from redsched.client.transport import Transport
+from redsched.client.sync.transport import Transport
 from redsched.model.errors import RedschedError
 from redsched.torture import actors, history
 from redsched.torture.actors import Plan

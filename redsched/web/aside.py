@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from redsched.client import AsyncClient
-from redsched.client.schedules import AsyncSchedules
+from redsched.client.aio.schedules import AsyncSchedules
 from redsched.schedule.budget import Budget
 from redsched.steps.conversation import next_call
 from redsched.steps.schedules import ScheduleSteps
@@ -91,13 +91,7 @@ class PlannedSchedules(AsyncSchedules):
         super().__init__(client, client.transport)
         self._budget = Budget(seconds)
         self._steps = ScheduleSteps(client, self._budget)
-        self._sender = client.transport
         self._aside = aside
 
-    async def _run(self, steps: Generator[Call[Any], Any, T]) -> T:
-        reply: Any = None
-        while True:
-            call, found = await self._aside.planned(self._budget.spend, next_call, steps, reply)
-            if call is None:
-                return found  # type: ignore[no-any-return]
-            reply = await self._sender.send(call)
+    async def _next_call(self, steps: Generator[Call[Any], Any, T], reply: Any) -> tuple[Call[Any] | None, Any]:
+        return await self._aside.planned(self._budget.spend, next_call, steps, reply)

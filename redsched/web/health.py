@@ -83,7 +83,7 @@ class Health:
         try:
             async with asyncio.timeout(STATS_S):
                 server = await self._server()
-                names = await self.client.transport.steps("queues", some_queues(self.client.cell_keys, "", MAX_QUEUES))
+                names = await self.client.converse("queues", some_queues(self.client.cell_keys, "", MAX_QUEUES))
                 stats = await self.client.stats(names) if names else []
         except TimeoutError:
             self.observer.redis_error("timeout")
@@ -96,7 +96,7 @@ class Health:
     async def _server(self) -> ServerState:
         """What Redis is like now. Its clock is compared with ours half-way through the round trip."""
         before = time.time()
-        server_ms = await self.client.transport.steps("metrics", clock())
+        server_ms = await self.client.converse("metrics", clock())
         skew = server_ms / 1_000 - (before + time.time()) / 2
         server = await self.client.ping()
         return ServerState(

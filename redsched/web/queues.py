@@ -67,7 +67,7 @@ class QueuesApi(Endpoints):
         limit, after = limit_of(given, 100), given.get("cursor", "")
         if after and not is_name(after):
             raise parameter_problem("cursor", "is not one that a page answered", code="bad_cursor")
-        names = await self._client.transport.steps("queues", some_queues(self._client.cell_keys, after, limit + 1))
+        names = await self._client.converse("queues", some_queues(self._client.cell_keys, after, limit + 1))
         stats = await self._client.stats(names[:limit]) if names else []
         return Json(Items(stats, names[limit - 1] if len(names) > limit else None))
 
@@ -75,7 +75,7 @@ class QueuesApi(Endpoints):
         """Depths of one queue."""
         name = named_queue(request.path_params["queue"])
         parameters(request)
-        if not await self._client.transport.steps("queues", is_queue(self._client.cell_keys, name)):
+        if not await self._client.converse("queues", is_queue(self._client.cell_keys, name)):
             raise Problem("queue_not_found", f"no queue {name!r}")
         (stats,) = await self._client.stats([name])
         return Json(stats)

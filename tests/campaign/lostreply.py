@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import redis
 
 from redsched import App, Client, Context, Settings, Task
-from redsched.client.transport import Transport
+from redsched.client.sync.transport import Transport
 from redsched.engine.worker import Worker
 from redsched.model.errors import RedschedError
 from redsched.wire import protocol

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from redsched import Client, Settings, Task
-from redsched.client.transport import Transport
+from redsched.client.sync.transport import Transport
 from redsched.model.errors import RedschedError
 from redsched.wire import protocol
 from redsched.wire.cells import Cell

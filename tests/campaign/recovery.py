@@ -19,7 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from redsched import Settings, Task
-from redsched.client.transport import Transport
+from redsched.client.sync.transport import Transport
 from redsched.observe.doctor import examine
 from redsched.torture import history
 from redsched.torture.actors import KIND, server_ms

@@ -197,29 +197,17 @@ def test_a_plain_command_without_an_answer_says_that_the_server_is_away(line: Li
             verb()
 
 
-def test_a_settle_and_a_claim_in_one_call_are_repeated_together(valkey_store: Store) -> None:
+@pytest.mark.parametrize(("fate", "word"), [("lose request", "completed"), ("lose reply", "already")])
+def test_a_settle_and_a_claim_in_one_call_are_repeated_together(line: Line, fate: Fate, word: str) -> None:
     """What a busy worker sends."""
-    import asyncio
+    keys = queue_keys(Cell(line.store.namespace), "default")
+    line.sure.enqueue_many([Task(type="t", id="first"), Task(type="t", id="second")])
+    (started,) = line.sure.send(protocol.claim([keys], consumer="w", count=1, lease_ms=30_000)).tasks
+    client, proxy = line.losing(the_first("settle_and_claim", fate))
 
-    from redsched.client import AsyncClient
+    ends = [Settlement("default", started.id, started.token, "complete")]
+    claim = protocol.claim([keys], consumer="w", count=1, lease_ms=30_000)
+    words, claimed = client.send(protocol.settle_and_claim(keys.cell, ends, claim))
 
-    keys = queue_keys(Cell(valkey_store.namespace), "default")
-
-    async def run(fate: Fate) -> tuple[list[str], list[str]]:
-        first_lost = the_first("settle_and_claim", fate)
-        async with valkey_store.async_client() as sure:
-            await sure.enqueue_many([Task(type="t", id=f"{fate}{number}".replace(" ", "-")) for number in range(2)])
-            claim = protocol.claim([keys], consumer="w", count=1, lease_ms=30_000)
-            (started,) = (await sure.transport.send(claim)).tasks
-            assert valkey_store.url is not None
-            proxy = Proxy(valkey_store.url, first_lost)
-            async with AsyncClient(proxy.url, namespace=valkey_store.namespace) as client:
-                await client.stats(["default"])
-                ends = [Settlement("default", started.id, started.token, "complete")]
-                claim = protocol.claim([keys], consumer="w", count=1, lease_ms=30_000)
-                words, claimed = await client.transport.send(protocol.settle_and_claim(client.cell, ends, claim))
-            proxy.close()
-            return words, [one.id for one in claimed.tasks]
-
-    assert asyncio.run(run("lose request")) == (["completed"], ["lose-request1"])
-    assert asyncio.run(run("lose reply")) == (["already"], ["lose-reply1"])
+    assert (words, [one.id for one in claimed.tasks]) == ([word], ["second"])
+    assert len(proxy.named("settle_and_claim")) == 2

@@ -15,6 +15,7 @@ import redis
 from redsched import Settings
 from redsched.embedded import free_port
 from redsched.model.errors import StoreDenied, StoreError, StoreFull, StoreReadOnly, StoreUnavailable
+from redsched.wire.redis_errors import Refused, Unanswered
 from tests.campaign.proxy import Proxy
 from tests.support import servers
 from tests.support.clients import Connect
@@ -42,6 +43,30 @@ def test_a_server_that_is_down_is_unavailable_after_a_short_while(
 
     assert time.monotonic() - begun < 5
     assert caught.value.problem
+
+
+def test_a_plain_command_has_a_time_out_of_its_own_and_the_next_one_has_another_connection(
+    own_url: str, connect: Connect
+) -> None:
+    client = connect(own_url, settings=Settings(redis_timeout_ms=30_000))
+    begun = time.monotonic()
+
+    with pytest.raises(Unanswered):
+        client.over_transport("command", "BLPOP", "nothing", 25, timeout=0.2)
+
+    assert time.monotonic() - begun < 20
+    assert client.over_transport("command", "ECHO", "on") == b"on"
+
+
+def test_a_plain_command_may_take_longer_than_the_usual_time_out(own_url: str, connect: Connect) -> None:
+    client = connect(own_url, settings=Settings(redis_timeout_ms=500))
+
+    assert client.over_transport("command", "BLPOP", "nothing", 1, timeout=30.0) is None
+
+
+def test_a_plain_command_that_redis_refuses_is_refused(own_url: str, connect: Connect) -> None:
+    with pytest.raises(Refused, match="unknown command"):
+        connect(own_url).over_transport("command", "NOSUCH")
 
 
 def test_a_call_waits_for_a_server_that_comes_up(connect: Connect, tmp_path: Any) -> None:

@@ -54,8 +54,8 @@ class Verbs(RuleBasedStateMachine):
         self.last: Call[Claimed] | None = None
         self.settled: list[Settlement] = []
         self.expected: dict[tuple[str, str], str] = {}  # what the client was last told of a task
-        self._send = self.client._transport.send
-        self.client._transport.send = self.send  # type: ignore[method-assign]
+        self._send = self.client.transport.send
+        self.client.transport.send = self.send  # type: ignore[method-assign]
 
     def look(self) -> Snapshot:
         """The state now."""
@@ -144,29 +144,29 @@ class Verbs(RuleBasedStateMachine):
     @rule(limit=st.sampled_from((1, 100)))
     def promote(self, limit: int) -> None:
         """A mover's call."""
-        self.client._transport.send(protocol.promote([self.keys(queue) for queue in QUEUES], mover="m", limit=limit))
+        self.client.transport.send(protocol.promote([self.keys(queue) for queue in QUEUES], mover="m", limit=limit))
 
     @rule(limit=st.sampled_from((1, 100)))
     def reap(self, limit: int) -> None:
         """A mover's call."""
-        self.client._transport.send(protocol.reap([self.keys(queue) for queue in QUEUES], limit=limit))
+        self.client.transport.send(protocol.reap([self.keys(queue) for queue in QUEUES], limit=limit))
 
     @rule()
     def sweep(self) -> None:
         """A mover's call."""
-        self.client._transport.send(protocol.sweep([self.keys(queue) for queue in QUEUES]))
+        self.client.transport.send(protocol.sweep([self.keys(queue) for queue in QUEUES]))
 
     @rule(count=st.integers(1, 4), lease=st.sampled_from((1_000, 30_000)))
     def claim(self, count: int, lease: int) -> None:
         """A worker's call."""
         self.last = protocol.claim([self.keys(queue) for queue in QUEUES], consumer="w", count=count, lease_ms=lease)
-        self.running += self.client._transport.send(self.last).tasks
+        self.running += self.client.transport.send(self.last).tasks
 
     @rule()
     def claim_again(self) -> None:
         """The last claim, whose answer was lost."""
         if self.last is not None:
-            self.client._transport.send(self.last)
+            self.client.transport.send(self.last)
 
     @rule(
         outcome=st.sampled_from(("complete", "retry", "snooze", "return", "dead", "cancelled")),
@@ -180,14 +180,14 @@ class Verbs(RuleBasedStateMachine):
             first = "900" if outcome == "snooze" or (outcome == "retry" and wait) else ""
             end = Settlement(started.queue, started.id, started.token, outcome, first)
             self.settled.append(end)
-            self.client._transport.send(protocol.settle(self.client.cell, [end]))
+            self.client.transport.send(protocol.settle(self.client.cell, [end]))
 
     @rule(at=st.integers(0, 9))
     def settle_again(self, at: int) -> None:
         """An answer that comes twice, or late."""
         if self.settled:
             end = self.settled[at % len(self.settled)]
-            answer = self.client._transport.send(protocol.settle(self.client.cell, [end]))
+            answer = self.client.transport.send(protocol.settle(self.client.cell, [end]))
             assert answer[0] in ("already", "lost")
 
     @rule(lease=st.sampled_from((1_000, 30_000)), begun=st.integers(0, 9))
@@ -195,7 +195,7 @@ class Verbs(RuleBasedStateMachine):
         """Leases go on; of some claims the handlers have begun."""
         if self.running:
             claims, told = self.running[begun:], self.running[:begun]
-            self.client._transport.send(protocol.renew(self.client.cell, claims, begun=told, lease_ms=lease))
+            self.client.transport.send(protocol.renew(self.client.cell, claims, begun=told, lease_ms=lease))
 
     @invariant()
     def depths_are_counted(self) -> None:
@@ -218,12 +218,12 @@ class Verbs(RuleBasedStateMachine):
         every = [self.keys(queue) for queue in QUEUES]
         for _ in range(8):
             self.now += 40_000
-            self.client._transport.send(protocol.reap(every))
-            self.client._transport.send(protocol.promote(every, mover="m"))
-            claimed = self.client._transport.send(protocol.claim(every, consumer="d", count=50, lease_ms=1_000))
+            self.client.transport.send(protocol.reap(every))
+            self.client.transport.send(protocol.promote(every, mover="m"))
+            claimed = self.client.transport.send(protocol.claim(every, consumer="d", count=50, lease_ms=1_000))
             ends = [Settlement(task.queue, task.id, task.token, "complete") for task in claimed.tasks]
             if ends:
-                self.client._transport.send(protocol.settle(self.client.cell, ends))
+                self.client.transport.send(protocol.settle(self.client.cell, ends))
         self.oracle.drained(self.look())
         clear(self.line, self.namespace)
         self.line.close()

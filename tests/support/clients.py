@@ -30,12 +30,14 @@ class Face:
             return method
         return lambda *args, **options: self._runner.run(method(*args, **options))
 
+    def over_transport(self, method: str, *given: Any, **options: Any) -> Any:
+        """What a method of its transport answers."""
+        found = getattr(self.client.transport, method)(*given, **options)
+        return found if self._runner is None else self._runner.run(found)
+
     def send(self, call: Call[T]) -> T:
         """Send a call of the protocol, as the engine does."""
-        if isinstance(self.client, AsyncClient):
-            assert self._runner is not None
-            return self._runner.run(self.client.transport.send(call))
-        return self.client._transport.send(call)
+        return self.over_transport("send", call)  # type: ignore[no-any-return]
 
     def start(self, queue: str = "default", *, now: int = 0, count: int = 100) -> list[Started]:
         """Promote and claim: what a mover and a worker do. ``now`` needs the namespace's virtual clock."""

@@ -5,7 +5,7 @@ test says so. ``advance`` goes from look to look, as a mover does; ``jump`` is a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -13,8 +13,7 @@ import msgspec
 import pytest
 
 from redsched import Client
-from redsched.client.schedules import Schedules
-from redsched.client.transport import Transport
+from redsched.client.sync.schedules import Schedules
 from redsched.engine.mover.firing import Schedules as Firing
 from redsched.engine.mover.standing import Standing
 from redsched.engine.observer import Silent
@@ -48,7 +47,7 @@ class Clocked:
 
     def __init__(self, stage: Stage, client: Client) -> None:
         self._stage = stage
-        self._transport = client._transport
+        self._transport = client.transport
 
     def send(self, call: Call[T]) -> T:
         """Send it at the stage's time."""
@@ -56,10 +55,6 @@ class Clocked:
             at = names.index("now")
             call = msgspec.structs.replace(call, args=[*call.args[:at], self._stage.now, *call.args[at + 1 :]])
         return self._transport.send(call)
-
-    def converse(self, steps: Generator[Call[Any], Any, T]) -> T:
-        """What a conversation of calls returns, each sent at the stage's time."""
-        return Transport.converse(self, steps)  # type: ignore[arg-type]
 
 
 class Mover:

@@ -46,12 +46,12 @@ def kill(client: Client, *ids: str, type: str = "mail", reason: str = "attempts"
 
     def claim() -> list[Started]:
         call = protocol.claim([keys], consumer="w", count=len(ids), lease_ms=30_000)
-        return client._transport.send(call).tasks
+        return client.transport.send(call).tasks
 
     while tasks := claim():
         for one in tasks:
             end = Settlement("default", one.id, one.token, "dead", reason, "Boom: it broke", "Traceback ...\nBoom")
-            client._transport.send(protocol.settle(client.cell, [end]))
+            client.transport.send(protocol.settle(client.cell, [end]))
 
 
 def aged(store: Store, task_id: str, age_ms: int) -> None:
@@ -278,7 +278,7 @@ def test_dead_letters_beyond_age_and_count_go_in_bounded_steps_and_are_counted(
     keys = client._keys("default")
     client.limit(most_dead=20)
 
-    swept = [client._transport.send(protocol.sweep([keys], limit=8)) for _ in range(5)]
+    swept = [client.transport.send(protocol.sweep([keys], limit=8)) for _ in range(5)]
 
     assert [(step.removed, step.more) for step in swept] == [(8, True), (8, True), (4, False), (0, False), (0, False)]
     left = client.list(state="dead", limit=100).items
@@ -290,9 +290,9 @@ def test_dead_letters_beyond_age_and_count_go_in_bounded_steps_and_are_counted(
 def test_the_payload_of_a_dead_letter_is_shown_when_that_is_asked_for(client: Client, valkey_store: Store) -> None:
     client.enqueue("mail", {"code": "canary-1"}, id="a", headers={"authorization": "canary-2"})
     keys = client._keys("default")
-    (started,) = client._transport.send(protocol.claim([keys], consumer="w", count=1, lease_ms=30_000)).tasks
+    (started,) = client.transport.send(protocol.claim([keys], consumer="w", count=1, lease_ms=30_000)).tasks
     end = Settlement("default", "a", started.token, "dead", "rejected", "Boom")
-    client._transport.send(protocol.settle(client.cell, [end]))
+    client.transport.send(protocol.settle(client.cell, [end]))
 
     for form in ((), ("-o", "json")):
         hidden = cli(valkey_store, "dead", "show", "a", *form)

@@ -339,7 +339,7 @@ def test_it_says_for_how_long_ids_live_where_a_cap_takes_them(real_store: Store)
         client.limit("q", most_finished=1, most_dead=2)
         assert not [check for check in lines(examine(client, pause=0)) if "evicted" in check]
 
-        assert client._transport.send(protocol.sweep([keys])).removed == 3
+        assert client.transport.send(protocol.sweep([keys])).removed == 3
 
         found = lines(examine(client, pause=0))
         told = found["queue q: finished ids evicted"]

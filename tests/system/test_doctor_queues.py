@@ -93,8 +93,8 @@ def _with_a_task_each(store: Store, client: Client, count: int) -> None:
 def test_many_queues_take_few_round_trips(real_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with real_store.client() as client:
         _with_a_task_each(real_store, client, 300)
-        trips, send = [], client._transport._trips
-        monkeypatch.setattr(client._transport, "_trips", lambda commands: trips.append(len(commands)) or send(commands))
+        trips, send = [], client.transport._trips
+        monkeypatch.setattr(client.transport, "_trips", lambda commands: trips.append(len(commands)) or send(commands))
 
         report = examine(client, pause=0)
 

@@ -52,7 +52,7 @@ def test_while_the_first_request_is_under_way_a_repeat_is_409(api: ApiServer, va
     with Client(valkey_store.url, namespace=valkey_store.namespace) as client:
         keys = CellKeys(client.cell)
         call = idempotency.reserve(keys, key, idempotency.digest(b"", body))
-        assert client._transport.send(call).word == "new"
+        assert client.transport.send(call).word == "new"
 
     answer = api.call("POST", "/v1/tasks", body, JSON | {"idempotency-key": "payment-8"})
 

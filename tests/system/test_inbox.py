@@ -94,7 +94,7 @@ def test_without_tracking_the_inboxes_of_known_queues_are_looked_at(
     async def never(*_: object) -> None:
         await asyncio.sleep(3600)
 
-    monkeypatch.setattr("redsched.client.async_transport.AsyncTransport.watch", never)
+    monkeypatch.setattr("redsched.engine.mover.tracking.watch", never)
     monkeypatch.setattr("redsched.engine.mover.inbox.BLIND", 0.05)
 
     async def act(mover: Mover, client: AsyncClient) -> None:

@@ -213,7 +213,7 @@ def claim_for_a_worker_that_dies(site: Site, *queues: str, **options: Any) -> li
     made = [site.client.enqueue("note", queue=queue, **options).id for queue in queues]
     keys = [queue_keys(site.client.cell, queue) for queue in queues]
     claim = protocol.claim(keys, consumer="gone", count=len(queues), lease_ms=1_000)
-    assert {task.id for task in site.client._transport.send(claim).tasks} == set(made)
+    assert {task.id for task in site.client.transport.send(claim).tasks} == set(made)
     return made
 
 

@@ -53,7 +53,7 @@ with Client(url, namespace=namespace) as client:
             fields = ["type", "note", "payload", "{{}}", "conditions", json.dumps(conditions)]
             words += [1, f"t{{n:03}}", f"+{{n * 10}}", 3, *fields]
         call = Call("enqueue", (f"{{{{{{namespace}}}}}}:due:default",), tuple(words), list)
-        assert set(client._transport.send(call)) == {{b"created"}}
+        assert set(client.transport.send(call)) == {{b"created"}}
 """
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from redsched import Client
-from redsched.client.schedules import Schedules
+from redsched.client.sync.schedules import Schedules
 from redsched.model.errors import InvalidSchedule
 from redsched.model.schedule import Schedule
 from redsched.model.template import TaskTemplate

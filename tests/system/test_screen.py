@@ -27,10 +27,10 @@ def hostile(store: Store, client: Client) -> None:
     client.enqueue("mail", {"a": EVIL}, id="waits", delay=10_000_000, conditions={"unless": {"fact": "f"}})
     client.enqueue("mail", {"a": EVIL}, id="runs", retry=[1])
     keys = client._keys("default")
-    for started in client._transport.send(protocol.claim([keys], consumer="w", count=9, lease_ms=600_000)).tasks:
+    for started in client.transport.send(protocol.claim([keys], consumer="w", count=9, lease_ms=600_000)).tasks:
         if started.id == "dead":
             end = Settlement("default", "dead", started.token, "dead", EVIL, EVIL, f"Traceback\n  {EVIL}\n")
-            client._transport.send(protocol.settle(client.cell, [end]))
+            client.transport.send(protocol.settle(client.cell, [end]))
         else:
             store.redis.hset(store.key("task:default:runs"), "worker", EVIL)
     client.cancel("waits", reason=EVIL)
@@ -40,7 +40,7 @@ def hostile(store: Store, client: Client) -> None:
     store.redis.hset(store.key("task:default:raw"), mapping=raw)
     store.redis.zadd(store.key("due:default"), {f"bad{EVIL}": 0, "raw": 9_000_000_000_000})
     store.redis.zadd(store.key("due:default"), {"raw": store.now_ms() + 9_000_000})
-    client._transport.send(protocol.promote([keys], mover="m"))
+    client.transport.send(protocol.promote([keys], mover="m"))
     client.pause("default", type="mail", reason=EVIL)
     task = {"type": "mail", "payload": EVIL}
     client.schedules.put(schedule_of({"id": "s", "task": task, "every": "1h", "description": EVIL}))

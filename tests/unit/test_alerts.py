@@ -41,14 +41,14 @@ def samples(valkey_server: EmbeddedServer) -> Iterator[Samples]:
         for number in range(2):
             client.enqueue("t", queue="q", id=f"t{number}")
         claim = protocol.claim([keys], consumer="w", count=2, lease_ms=30_000)
-        one, two = client._transport.send(claim).tasks
+        one, two = client.transport.send(claim).tasks
         ends = [
             Settlement("q", one.id, one.token, "return", "unhandled"),
             Settlement("q", two.id, two.token, "dead", "rejected"),
         ]
-        client._transport.send(protocol.settle(client.cell, ends))
+        client.transport.send(protocol.settle(client.cell, ends))
         valkey_store.redis.zadd(keys.due, {"a b": 0})
-        client._transport.send(protocol.promote([keys], mover="m"))
+        client.transport.send(protocol.promote([keys], mover="m"))
         _evict(valkey_store, client)
         stats, info = client.stats(["q"]), client.ping()
     observer = PrometheusObserver()
@@ -74,8 +74,8 @@ def _evict(store: Store, client: Client) -> None:
     store.redis.zadd(keys.index("quarantine"), {f"missing:x{number}": number for number in range(10_000)})
     store.redis.zadd(keys.due, {"c d": 0})
     client.limit("q", most_finished=0, most_dead=0)
-    client._transport.send(protocol.promote([keys], mover="m"))
-    assert client._transport.send(protocol.sweep([keys])).removed == 2
+    client.transport.send(protocol.promote([keys], mover="m"))
+    assert client.transport.send(protocol.sweep([keys])).removed == 2
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])

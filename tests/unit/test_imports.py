@@ -120,11 +120,11 @@ def test_the_library_of_time_knows_durations_and_errors_and_nothing_else_of_ours
     assert others == set()
 
 
-def test_only_the_transports_and_their_connections_import_redis_py() -> None:
+def test_only_the_runtimes_and_what_they_share_import_redis_py() -> None:
     importers = {
         str(file.relative_to(PACKAGE)) for file in FILES for _, name in imports(file) if name.split(".")[0] == "redis"
     }
-    assert importers == {f"client/{name}.py" for name in ("pools", "connections", "transport", "async_transport")}
+    assert importers == {f"client/{name}.py" for name in ("pools", "connections", "aio/runtime", "sync/runtime")}
 
 
 def test_only_settings_reads_the_environment() -> None:

@@ -60,7 +60,7 @@ class Discovery:
 
     async def step(self) -> float:
         """Look around; answers the seconds until the next look."""
-        self._client.transport.mode.check_library()
+        self._client.mode.check_library()
         await self.epoch.look()
         listed = await self._listed()
         if listed and self._standing.armed:  # whoever writes to a queue that is forgotten tells of it

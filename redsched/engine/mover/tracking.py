@@ -9,6 +9,7 @@ import asyncio
 import logging
 
 from redsched.client import AsyncClient
+from redsched.client.aio.tracking import watch
 from redsched.engine.mover.discovery import Discovery
 from redsched.engine.mover.firing import Schedules
 from redsched.engine.mover.inbox import Inboxes
@@ -56,7 +57,7 @@ class Tracking:
         prefixes = (keys.due_prefix, keys.inbox_prefix, keys.schedules, keys.calendars, keys.agenda)
         while True:
             try:
-                await self._client.transport.watch(prefixes, self.changed)
+                await watch(self._client.transport, prefixes, self.changed)
             except Refused as refused:
                 if not told:
                     told = True

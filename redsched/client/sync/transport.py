@@ -1,29 +1,27 @@
-"""Calls from threads: how words reach Redis and replies come back. ``steps.exchange`` decides what is repeated."""
+# Made by tools/unasync.py from redsched/client/aio/transport.py: change that, then `make sync-client`.
+"""Calls from threads: how words reach Redis and replies come back. ``steps.exchange`` decides what is
+repeated.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
 from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
 
-import redis
-import redis.asyncio
-from redis.connection import AbstractConnection
-
-from redsched.client import pools
 from redsched.client.connections import (
     ANSWERED,
     ENDING,
     LOST,
     MOST_SPARE,
+    NONE_GIVEN,
     as_store_errors,
     is_elsewhere,
-    packed,
     refused_by,
 )
+from redsched.client.sync import runtime
 from redsched.settings import Settings
 from redsched.steps import exchange
 from redsched.steps.conversation import next_call
@@ -32,15 +30,6 @@ from redsched.wire.call import Call
 from redsched.wire.redis_errors import Refused, Unanswered, Unreached
 
 T = TypeVar("T")
-JUST_USED = 0.1  # seconds within which a connection is not asked whether it is still open: that costs a system call
-
-
-def _is_quiet(connection: AbstractConnection, used: float) -> bool:
-    """Whether it is open and nothing has come that nobody asked for. ``used``: by ``time.monotonic()``."""
-    try:
-        return connection.is_connected and (time.monotonic() - used < JUST_USED or not connection.can_read())
-    except (redis.RedisError, OSError):
-        return False
 
 
 class Transport:
@@ -48,21 +37,22 @@ class Transport:
 
     def __init__(self, settings: Settings, name: str, given: Any = None) -> None:
         self._settings = settings
+        self.timeout = settings.redis_timeout_ms / 1_000
         self._own = given is None
         self._name = name
         if not self._own:
-            self._pool = pools.given(given)
+            self._pool = runtime.given_pool(given)
         self._start_anew()
         self.mode = Mode()
 
     def _start_anew(self) -> None:
         """Without a connection. After a fork the child begins again: its parent uses the connections, and another
-        thread may have held the locks."""
-        self._spare: list[tuple[float, AbstractConnection]] = []  # with its last use
-        self._asking = 0  # threads that wait for the pool: to those goes what is free
-        self._lock = threading.Lock()
+        thread may have held the lock."""
+        self._spare: list[tuple[float, Any]] = []  # connections with their last use
+        self._asking = 0  # how many wait for the pool: to those goes what is free
+        self._lock = runtime.Lock()
         if self._own:
-            self._pool = pools.made(self._settings, self._name)
+            self._pool = runtime.own_pool(self._settings, self._name)
         self._process = os.getpid()  # last: another thread of the child must not go on before
 
     def close(self) -> None:
@@ -74,68 +64,64 @@ class Transport:
         if self._own:
             self._pool.disconnect()
 
-    def _take(self) -> AbstractConnection:
+    def take(self) -> Any:
+        """A connection for one round trip, to be given back; raises Refused or Unreached."""
         if self._process != os.getpid():
             self._start_anew()
         with contextlib.suppress(IndexError):  # another thread took the last one
             while self._spare:
                 used, connection = self._spare.pop()
-                if _is_quiet(connection, used):
+                if runtime.is_quiet(connection, used):
                     return connection
                 self._pool.release(connection)  # which connects it anew when it is needed
         with self._lock:
             self._asking += 1
         try:
-            return self._pool.get_connection()  # type: ignore[no-any-return]
+            return runtime.connection_of(self._pool, self.timeout)
+        except ANSWERED as error:
+            raise refused_by(error) from None
+        except NONE_GIVEN as error:
+            raise Unreached(str(error) or "no connection in time") from None
         finally:
             with self._lock:
                 self._asking -= 1
 
-    def _give_back(self, connection: AbstractConnection) -> None:
+    def give_back(self, connection: Any) -> None:
+        """Keep a connection for the next round trip, or leave it to those that wait for one."""
         if self._asking or len(self._spare) >= MOST_SPARE:
             self._pool.release(connection)
         else:
             self._spare.append((time.monotonic(), connection))
 
-    def _trips(self, commands: Sequence[Command]) -> list[Any]:
+    def _trips(self, commands: Sequence[Command], timeout: float | None = None) -> list[Any]:
         """Commands in one round trip; a reply may be a Refused. Raises Unreached or Unanswered for all of them."""
-        try:
-            connection = self._take()
-        except ANSWERED as error:
-            raise refused_by(error) from None
-        except redis.RedisError as error:
-            raise Unreached(str(error)) from None
+        connection = self.take()
         found: list[Any] = []
         try:
-            connection.send_packed_command(packed(commands), check_health=False)  # type: ignore[no-untyped-call]
-            for _ in commands:
-                try:
-                    found.append(connection.read_response())
-                except redis.ResponseError as error:
-                    found.append(refused_by(error))
+            runtime.replies(connection, commands, found, usual=self.timeout, timeout=timeout)
             if is_elsewhere(found):
-                connection.disconnect()  # type: ignore[no-untyped-call]
+                runtime.close(connection)
                 self._forget()
             return found
         except ENDING as error:
             return found + [refused_by(error)] * (len(commands) - len(found))
         except LOST as error:
-            connection.disconnect()  # type: ignore[no-untyped-call]
+            runtime.close(connection)
             self._forget()
             return exchange.cut_short(found, len(commands), str(error) or type(error).__name__)
         except BaseException:
-            connection.disconnect()  # type: ignore[no-untyped-call]
+            runtime.close(connection)
             raise
         finally:
-            self._give_back(connection)
+            self.give_back(connection)
 
     def _forget(self) -> None:
         """Close the connections that wait, for what broke one of them has probably broken all: each would cost a
         time-out of its own."""
-        with contextlib.suppress(IndexError):
+        with contextlib.suppress(IndexError):  # another thread took the last one
             while self._spare:
                 _, connection = self._spare.pop()
-                connection.disconnect()  # type: ignore[no-untyped-call]
+                runtime.close(connection)
                 self._pool.release(connection)
         if self._own:
             self._pool.disconnect(inuse_connections=False)
@@ -152,7 +138,7 @@ class Transport:
             reply, trouble = None, None
             try:
                 if isinstance(action, float):
-                    time.sleep(action)
+                    runtime.sleep(action)
                 elif isinstance(action, Load):
                     self._run(exchange.load(self.mode))
                 elif isinstance(action, Chain):
@@ -164,11 +150,17 @@ class Transport:
             except (Unreached, Unanswered, Refused) as error:
                 trouble = error
 
-    def send(self, call: Call[T]) -> T:
-        """Send a call of ``wire.protocol``, repeating it as far as that is safe."""
-        return self._run(
-            exchange.exchange(call, self.mode, retry_for=self._settings.retry_for_ms / 1_000, clock=time.monotonic)
-        )
+    def send(self, call: Call[T], *, retry_for: float | None = None) -> T:
+        """Send a call of ``wire.protocol``, repeating it as far as that is safe, for so many seconds."""
+        patience = self._settings.retry_for_ms / 1_000 if retry_for is None else retry_for
+        return self._run(exchange.exchange(call, self.mode, retry_for=patience, clock=time.monotonic))
+
+    def command(self, *words: Any, timeout: float | None = None) -> Any:
+        """One plain command, sent once; raises Unreached, Unanswered or Refused (``steps.exchange``)."""
+        (reply,) = self._trips((words,), timeout)
+        if isinstance(reply, Refused):
+            raise reply
+        return reply
 
     def converse(self, steps: Generator[Call[Any], Any, T]) -> T:
         """What a conversation of calls returns; each call is sent as ``send`` sends it."""

@@ -1,5 +1,5 @@
-"""``client.schedules``: recurring schedules, for threads and for asyncio. ``steps.schedules`` says what each method
-does; the two classes only drive it."""
+# Made by tools/unasync.py from redsched/client/aio/schedules.py: change that, then `make sync-client`.
+"""``client.schedules``: recurring schedules. ``steps.schedules`` says what each method does; this only drives it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,38 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from redsched.client.async_transport import AsyncTransport
 from redsched.client.requests import Verbs
-from redsched.client.transport import Transport
+from redsched.client.sync import runtime
+from redsched.client.sync.transport import Transport
 from redsched.model.schedule import Schedule
 from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
 from redsched.schedule.definition import Run
-from redsched.steps.conversation import Conversation
+from redsched.steps.conversation import Conversation, next_call
 from redsched.steps.schedules import NOT_GIVEN, ScheduleSteps
+from redsched.wire.call import Call
 
 T = TypeVar("T")
 
 
 class Schedules:
-    """Recurring schedules, from threads. Made by ``Client.schedules``."""
+    """Recurring schedules. Made by ``Client.schedules``."""
 
     def __init__(self, verbs: Verbs, transport: Transport) -> None:
         self._steps = ScheduleSteps(verbs)
         self._transport = transport
 
     def _run(self, steps: Conversation[T]) -> T:
-        return self._transport.converse(steps)
+        """What a conversation returns, with its work done where it holds up nobody."""
+        reply: Any = None
+        while True:
+            call, found = self._next_call(steps, reply)
+            if call is None:
+                return found  # type: ignore[no-any-return]
+            reply = self._transport.send(call)
+
+    def _next_call(self, steps: Conversation[T], reply: Any) -> tuple[Call[Any] | None, Any]:
+        """As ``steps.conversation.next_call``: what lies between two calls may take long to compute."""
+        return runtime.compute(next_call, steps, reply)
 
     def put(self, schedule: Schedule, *, create_only: bool = False) -> SchedulePut:
         """Create or replace a schedule; the same definition again changes nothing, from however many nodes.
@@ -111,80 +122,3 @@ class Schedules:
     def drop_calendar(self, name: str) -> bool:
         """Remove a calendar; False where there is none. Schedules that name it leave nothing out by it."""
         return self._run(self._steps.put_calendar(name, None)) == "dropped"
-
-
-class AsyncSchedules:
-    """Recurring schedules, from one event loop. Made by ``AsyncClient.schedules``; as ``Schedules``, awaited."""
-
-    def __init__(self, verbs: Verbs, transport: AsyncTransport) -> None:
-        self._steps = ScheduleSteps(verbs)
-        self._transport = transport
-
-    async def _run(self, steps: Conversation[T]) -> T:
-        return await self._transport.converse(steps, in_thread=True)
-
-    async def put(self, schedule: Schedule, *, create_only: bool = False) -> SchedulePut:
-        """As ``Schedules``."""
-        return await self._run(self._steps.put(schedule, "create" if create_only else ""))
-
-    async def patch(self, schedule_id: str, patch: Mapping[str, Any]) -> SchedulePut:
-        """As ``Schedules``."""
-        return await self._run(self._steps.patch(schedule_id, patch))
-
-    async def get(self, schedule_id: str, *, stored: bool = False) -> ScheduleView:
-        """As ``Schedules``."""
-        return await self._run(self._steps.get(schedule_id, stored))
-
-    async def list(self, *, limit: int = 50, cursor: str | None = None, stored: bool = False) -> SchedulePage:
-        """As ``Schedules``."""
-        return await self._run(self._steps.page(limit, cursor, stored))
-
-    async def delete(self, schedule_id: str) -> bool:
-        """As ``Schedules``."""
-        return await self._run(self._steps.delete(schedule_id))
-
-    async def pause(self, schedule_id: str, *, reason: str = "", until: datetime | int | str | None = None) -> None:
-        """As ``Schedules``."""
-        await self._run(self._steps.pause(schedule_id, reason, until))
-
-    async def resume(self, schedule_id: str) -> bool:
-        """As ``Schedules``."""
-        return await self._run(self._steps.resume(schedule_id))
-
-    async def trigger(self, schedule_id: str, *, payload: Any = NOT_GIVEN, overlap: str | None = None) -> str | None:
-        """As ``Schedules``."""
-        return await self._run(self._steps.trigger(schedule_id, payload, overlap))
-
-    async def backfill(
-        self,
-        schedule_id: str,
-        start: datetime | int | str,
-        end: datetime | int | str,
-        *,
-        overlap: str | None = None,
-        dry_run: bool = False,
-    ) -> Backfill:
-        """As ``Schedules``."""
-        return await self._run(self._steps.backfill(schedule_id, start, end, overlap, dry_run))
-
-    async def preview(
-        self, schedule: Schedule, *, start: datetime | int | str | None = None, count: int = 10
-    ) -> builtins.list[Run]:
-        """As ``Schedules``."""
-        return await self._run(self._steps.preview(schedule, start, count))
-
-    async def apply(self, schedules: Sequence[Schedule], *, prune: bool = False, dry_run: bool = False) -> Applied:
-        """As ``Schedules``."""
-        return await self._run(self._steps.apply(schedules, prune, dry_run))
-
-    async def put_calendar(self, name: str, dates: Sequence[str]) -> None:
-        """As ``Schedules``."""
-        await self._run(self._steps.put_calendar(name, dates))
-
-    async def calendars(self) -> dict[str, builtins.list[str]]:
-        """As ``Schedules``."""
-        return await self._run(self._steps.calendars())
-
-    async def drop_calendar(self, name: str) -> bool:
-        """As ``Schedules``."""
-        return await self._run(self._steps.put_calendar(name, None)) == "dropped"

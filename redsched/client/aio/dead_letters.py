@@ -1,0 +1,66 @@
+"""The verbs of a client about what went wrong: dead tasks and the quarantine, a few by their ids or all that match."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from redsched.client.aio.transport import AsyncTransport
+from redsched.client.requests import Verbs, id_list
+from redsched.steps import batches
+from redsched.steps.bulk import MAX_BULK, Bulk, Filter, bulk, clock
+from redsched.wire import dead_letters, protocol
+from redsched.wire.dead_letters import QuarantinePage
+
+
+class AsyncDeadLetters(Verbs):
+    """A part of ``AsyncClient``."""
+
+    transport: AsyncTransport
+
+    async def revive(
+        self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
+    ) -> dict[str, str]:
+        """Run dead tasks again: id -> ``revived``, ``missing`` or the state of one that is not dead."""
+        keys = self._keys(queue)
+        steps = batches.in_parts(id_list(ids), lambda some: protocol.revive(keys, some, due=due, delay=delay))
+        return await self.transport.converse(steps)
+
+    async def drop(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, str]:
+        """Remove dead or finished tasks: id -> ``dropped``, ``missing`` or the state of one that still lives."""
+        keys = self._keys(queue)
+        return await self.transport.converse(batches.in_parts(id_list(ids), lambda some: dead_letters.drop(keys, some)))
+
+    async def bulk(
+        self,
+        action: str,
+        *,
+        queue: str = "default",
+        where: Filter | None = None,
+        dry_run: bool = False,
+        most: int = MAX_BULK,
+    ) -> Bulk:
+        """``revive``, ``drop`` or ``cancel`` every task that ``where`` names, at most ``most``; dead ones unless it
+        says otherwise. A dry run only tells how many there are. Repeat it while ``more`` is true."""
+        now_ms = await self.transport.steps("bulk", clock())
+        steps = bulk(self._keys(queue), action, where or Filter(), now_ms=now_ms, dry_run=dry_run, most=most)
+        return await self.transport.converse(steps)
+
+    async def quarantined(
+        self, queue: str = "default", *, limit: int = 50, cursor: str | None = None
+    ) -> QuarantinePage:
+        """One page of what was set aside in a queue, and why."""
+        return await self.transport.send(dead_letters.quarantined(self._keys(queue), limit=limit, cursor=cursor))
+
+    async def requeue(
+        self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
+    ) -> dict[str, str]:
+        """Schedule ids of the quarantine whose hashes are good now: id -> ``requeued``, ``missing``, ``no hash``,
+        ``wrong type`` or the state of a task that has its place."""
+        keys = self._keys(queue)
+        steps = batches.in_parts(id_list(ids), lambda some: dead_letters.requeue(keys, some, due=due, delay=delay))
+        return await self.transport.converse(steps)
+
+    async def drop_quarantined(self, members: Sequence[bytes], *, queue: str = "default") -> int:
+        """Forget members of the quarantine, as ``quarantined`` told them; answers how many were there."""
+        return await self.transport.send(dead_letters.drop_quarantined(self._keys(queue), members))

@@ -1,0 +1,48 @@
+"""The verbs of a client about tasks that wait to be confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+from redsched.client.aio.transport import AsyncTransport
+from redsched.client.requests import Duration, Verbs, id_list, single
+from redsched.model.enqueued import Held
+from redsched.model.task import Options
+from redsched.steps.batches import in_parts
+from redsched.wire import protocol
+from redsched.wire.ids import nonce
+
+
+class AsyncHolds(Verbs):
+    """A part of ``AsyncClient``."""
+
+    transport: AsyncTransport
+
+    async def hold(
+        self, type: str, payload: Any = None, *, within: Duration = "30s", **options: Unpack[Options]
+    ) -> Held:
+        """Create a task that waits to be confirmed, and expires after ``within``: write it before you commit to your
+        database, and ``confirm`` it afterwards with the token that comes back.
+
+        Raises:
+            As ``enqueue``.
+        """
+        token = nonce()
+        task = self._held(type, payload, within, token, options)
+        made = single(await self.transport.send(self.enqueuing([task])))
+        return Held(made.id, made.queue, made.status, made.durability, made.other, token)
+
+    async def confirm(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
+        """Let held tasks go: id -> ``confirmed``, ``refused`` (another token), ``missing``, or the state of one that
+        has ended."""
+        keys = self._keys(queue)
+        steps = in_parts(id_list(ids), lambda some: protocol.confirm(keys, some, token, action="confirm"))
+        return await self.transport.converse(steps)
+
+    async def abandon(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
+        """Cancel held tasks: id -> ``abandoned``, ``requested`` (its time was over and it runs by now: it is asked to
+        stop), ``refused`` (another token, or confirmed), ``missing``, or the state of one that has ended."""
+        keys = self._keys(queue)
+        steps = in_parts(id_list(ids), lambda some: protocol.confirm(keys, some, token, action="abandon"))
+        return await self.transport.converse(steps)

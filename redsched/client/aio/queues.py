@@ -1,0 +1,55 @@
+"""The verbs of a client about whole queues: which there are, their figures, limits and pauses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from redsched.client.aio.transport import AsyncTransport
+from redsched.client.requests import Verbs, id_list
+from redsched.model.happening import Paused
+from redsched.model.views import QueueStats
+from redsched.steps import queues as queue_steps
+from redsched.wire import protocol
+from redsched.wire.queues import Limits, stop_word
+
+
+class AsyncQueues(Verbs):
+    """A part of ``AsyncClient``."""
+
+    transport: AsyncTransport
+
+    async def queues(self) -> list[str]:
+        """The names of all queues seen, sorted."""
+        return await self.transport.steps("queues", queue_steps.queues(self._cell_keys))
+
+    async def stats(self, queues: Sequence[str]) -> list[QueueStats]:
+        """Depths, ages and totals of queues."""
+        return [stats for call in self._stats(queues) for stats in await self.transport.send(call)]
+
+    async def limit(self, queue: str = "default", **caps: int | str | None) -> Limits:
+        """Set how many finished and dead tasks a queue keeps, by ``most_finished`` and ``most_dead``: a number,
+        ``"none"``, or None for the default. Answers what holds now; without any it changes nothing."""
+        return await self.transport.send(protocol.limit(self._keys(queue), caps))
+
+    async def pause(
+        self,
+        queue: str = "default",
+        *,
+        type: str | None = None,
+        key: str | None = None,
+        reason: str = "",
+        until: datetime | int | str | None = None,
+    ) -> None:
+        """Start no more tasks of a queue, or of a type or a key of it, until it is resumed or until then. What runs
+        goes on; start-by and quarantine too."""
+        what = stop_word(type_=type, key=key)
+        await self.transport.send(protocol.pause(self._keys(queue), what, reason=reason, until=until))
+
+    async def resume(self, queue: str = "default", *, type: str | None = None, key: str | None = None) -> bool:
+        """Go on with what was paused; False where it was not."""
+        return await self.transport.send(protocol.resume(self._keys(queue), stop_word(type_=type, key=key)))
+
+    async def paused(self, queues: str | Sequence[str] = "default") -> list[Paused]:
+        """What is paused in 1..100 queues."""
+        return await self.transport.converse(queue_steps.all_paused([self._keys(queue) for queue in id_list(queues)]))

@@ -1,0 +1,123 @@
+"""``client.schedules``: recurring schedules. ``steps.schedules`` says what each method does; this only drives it."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from redsched.client.aio import runtime
+from redsched.client.aio.transport import AsyncTransport
+from redsched.client.requests import Verbs
+from redsched.model.schedule import Schedule
+from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
+from redsched.schedule.definition import Run
+from redsched.steps.conversation import Conversation, next_call
+from redsched.steps.schedules import NOT_GIVEN, ScheduleSteps
+from redsched.wire.call import Call
+
+T = TypeVar("T")
+
+
+class AsyncSchedules:
+    """Recurring schedules. Made by ``AsyncClient.schedules``."""
+
+    def __init__(self, verbs: Verbs, transport: AsyncTransport) -> None:
+        self._steps = ScheduleSteps(verbs)
+        self._transport = transport
+
+    async def _run(self, steps: Conversation[T]) -> T:
+        """What a conversation returns, with its work done where it holds up nobody."""
+        reply: Any = None
+        while True:
+            call, found = await self._next_call(steps, reply)
+            if call is None:
+                return found  # type: ignore[no-any-return]
+            reply = await self._transport.send(call)
+
+    async def _next_call(self, steps: Conversation[T], reply: Any) -> tuple[Call[Any] | None, Any]:
+        """As ``steps.conversation.next_call``: what lies between two calls may take long to compute."""
+        return await runtime.compute(next_call, steps, reply)
+
+    async def put(self, schedule: Schedule, *, create_only: bool = False) -> SchedulePut:
+        """Create or replace a schedule; the same definition again changes nothing, from however many nodes.
+
+        Raises:
+            InvalidSchedule: a field cannot be used, or it never fires; nothing was written.
+        """
+        return await self._run(self._steps.put(schedule, "create" if create_only else ""))
+
+    async def patch(self, schedule_id: str, patch: Mapping[str, Any]) -> SchedulePut:
+        """Change some fields of a definition by a JSON merge patch (RFC 7396): None takes a field away.
+
+        Raises:
+            ScheduleNotFound: there is none.
+            InvalidSchedule: what it would become cannot be used; nothing was written.
+        """
+        return await self._run(self._steps.patch(schedule_id, patch))
+
+    async def get(self, schedule_id: str, *, stored: bool = False) -> ScheduleView:
+        """All that is known of one; ``stored``: its payload is ``msgspec.Raw``, byte for byte as it is stored. Raises
+        ScheduleNotFound."""
+        return await self._run(self._steps.get(schedule_id, stored))
+
+    async def list(self, *, limit: int = 50, cursor: str | None = None, stored: bool = False) -> SchedulePage:
+        """One page of 1..100, the one that is looked at next first; ``stored``: as ``get``."""
+        return await self._run(self._steps.page(limit, cursor, stored))
+
+    async def delete(self, schedule_id: str) -> bool:
+        """Remove one; the tasks that it made stay. False where there is none."""
+        return await self._run(self._steps.delete(schedule_id))
+
+    async def pause(self, schedule_id: str, *, reason: str = "", until: datetime | int | str | None = None) -> None:
+        """Make no runs until it is resumed, or until then; slots meanwhile are counted as missed. Raises
+        ScheduleNotFound."""
+        await self._run(self._steps.pause(schedule_id, reason, until))
+
+    async def resume(self, schedule_id: str) -> bool:
+        """Go on with the next slot; False where it was not paused. Raises ScheduleNotFound."""
+        return await self._run(self._steps.resume(schedule_id))
+
+    async def trigger(self, schedule_id: str, *, payload: Any = NOT_GIVEN, overlap: str | None = None) -> str | None:
+        """Run it now, its slots unchanged; the task's id, or None where its overlap policy left it out or keeps it.
+
+        Raises:
+            ScheduleNotFound: there is none; nothing was made.
+            OutcomeUnknown: no answer came; it may have been triggered.
+        """
+        return await self._run(self._steps.trigger(schedule_id, payload, overlap))
+
+    async def backfill(
+        self,
+        schedule_id: str,
+        start: datetime | int | str,
+        end: datetime | int | str,
+        *,
+        overlap: str | None = None,
+        dry_run: bool = False,
+    ) -> Backfill:
+        """Run it once more for each slot from ``start`` to ``end``, both included; at most 1,000."""
+        return await self._run(self._steps.backfill(schedule_id, start, end, overlap, dry_run))
+
+    async def preview(
+        self, schedule: Schedule, *, start: datetime | int | str | None = None, count: int = 10
+    ) -> builtins.list[Run]:
+        """The next 1..1000 runs of a definition from ``start`` (None: now) on; nothing is written."""
+        return await self._run(self._steps.preview(schedule, start, count))
+
+    async def apply(self, schedules: Sequence[Schedule], *, prune: bool = False, dry_run: bool = False) -> Applied:
+        """Put all of them; ``prune`` removes every other. All are checked before any is written."""
+        return await self._run(self._steps.apply(schedules, prune, dry_run))
+
+    async def put_calendar(self, name: str, dates: Sequence[str]) -> None:
+        """Keep dates (``2027-12-25``, or ``*-12-25`` for each year) that schedules may leave out by this name."""
+        await self._run(self._steps.put_calendar(name, dates))
+
+    async def calendars(self) -> dict[str, builtins.list[str]]:
+        """The dates of every calendar."""
+        return await self._run(self._steps.calendars())
+
+    async def drop_calendar(self, name: str) -> bool:
+        """Remove a calendar; False where there is none. Schedules that name it leave nothing out by it."""
+        return await self._run(self._steps.put_calendar(name, None)) == "dropped"

@@ -1,0 +1,103 @@
+"""The verbs of a client about tasks: create them, change them by their ids, and show what is known of them."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+from redsched.client.aio.transport import AsyncTransport
+from redsched.client.requests import Verbs, found_in, id_list, single
+from redsched.model.enqueued import Enqueued
+from redsched.model.errors import TaskNotFound
+from redsched.model.explain import Explanation, explained
+from redsched.model.task import Changes, Options, Task, TaskView
+from redsched.model.views import Page
+from redsched.steps import batches
+from redsched.wire import protocol
+
+
+class AsyncTasks(Verbs):
+    """A part of ``AsyncClient``."""
+
+    transport: AsyncTransport
+
+    async def enqueue(
+        self, type: str, payload: Any = None, *, durability: str | None = None, **options: Unpack[Options]
+    ) -> Enqueued:
+        """Create one task; ``options`` are the fields of ``Task``.
+
+        ``durability``: ``memory``, ``fsync`` or ``replicas:n``; None: what the settings say. The answer tells what
+        was reached.
+
+        Raises:
+            NotDurable: stored, but not as durably as asked.
+            InvalidTask: a field cannot be used; nothing was written.
+            TaskConflict: the id belongs to another task; nothing was written.
+            StoreError: Redis refused; nothing was written.
+            OutcomeUnknown: no answer came; repeat with the same id or request.
+        """
+        return single(await self.enqueue_many([self._task(type, payload, options)], durability=durability))
+
+    async def enqueue_many(self, tasks: Sequence[Task], *, durability: str | None = None) -> builtins.list[Enqueued]:
+        """Create 1..1000 tasks in one atomic call; a conflict is a status here, not an error.
+
+        Raises:
+            InvalidTask: also where several tasks come to more than 2 MiB of payloads, 64 KiB of different conditions or
+                2000 facts; nothing was written. Send fewer at a time.
+        """
+        return await self.transport.send(self.enqueuing(tasks, durability))
+
+    async def cancel(self, ids: str | Sequence[str], *, queue: str = "default", reason: str = "") -> dict[str, str]:
+        """Stop tasks: id -> ``cancelled``, ``requested`` (it runs and is asked to stop), ``finished`` or
+        ``missing``."""
+        keys = self._keys(queue)
+        steps = batches.in_parts(id_list(ids), lambda some: protocol.cancel(keys, some, reason=reason))
+        return await self.transport.converse(steps)
+
+    async def reschedule(
+        self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
+    ) -> dict[str, str]:
+        """Give waiting tasks another due time: id -> ``rescheduled``, ``running``, ``finished`` or ``missing``."""
+        keys = self._keys(queue)
+        steps = batches.in_parts(id_list(ids), lambda some: protocol.reschedule(keys, some, due=due, delay=delay))
+        return await self.transport.converse(steps)
+
+    async def update(
+        self, ids: str | Sequence[str], *, queue: str = "default", **fields: Unpack[Changes]
+    ) -> dict[str, str]:
+        """Change fields of tasks that wait or are dead: id -> ``updated``, ``running``, ``finished`` or ``missing``."""
+        steps = batches.in_parts(id_list(ids), lambda some: self._update(queue, some, fields))
+        return await self.transport.converse(steps)
+
+    async def show(
+        self, ids: str | Sequence[str], *, queue: str = "default", stored: bool = False
+    ) -> dict[str, TaskView | None]:
+        """Everything known of 1..100 tasks; ``stored``: payload, headers, tags, conditions, progress and result are
+        ``msgspec.Raw``, byte for byte as they are stored."""
+        return await self.transport.converse(batches.show(self._keys(queue), id_list(ids), stored=stored))
+
+    async def task(self, id: str, *, queue: str = "default", stored: bool = False) -> TaskView:
+        """Everything known of one task, as ``show`` tells it; raises TaskNotFound."""
+        return found_in(await self.show(id, queue=queue, stored=stored), id, queue)
+
+    async def list(
+        self,
+        queue: str = "default",
+        *,
+        state: str = "scheduled",
+        type: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        """One page of the tasks of a queue that are in a state."""
+        call = protocol.list_tasks(self._keys(queue), state=state, type_=type, limit=limit, cursor=cursor)
+        return await self.transport.send(call)
+
+    async def explain(self, id: str, *, queue: str = "default") -> Explanation:
+        """Why a task has not run, when it will, or why it never will; raises TaskNotFound where nothing is known of
+        it."""
+        found = explained(await self.transport.send(protocol.explain(self._keys(queue), id)))
+        if found.code == "unknown":
+            raise TaskNotFound(id, queue)
+        return found

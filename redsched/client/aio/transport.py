@@ -1,0 +1,176 @@
+"""Calls from one event loop: how words reach Redis and replies come back. ``steps.exchange`` decides what is
+repeated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Generator, Sequence
+from typing import Any, TypeVar
+
+from redsched.client.aio import runtime
+from redsched.client.connections import (
+    ANSWERED,
+    ENDING,
+    LOST,
+    MOST_SPARE,
+    NONE_GIVEN,
+    as_store_errors,
+    is_elsewhere,
+    refused_by,
+)
+from redsched.settings import Settings
+from redsched.steps import exchange
+from redsched.steps.conversation import next_call
+from redsched.steps.exchange import Chain, Command, Load, Mode
+from redsched.wire.call import Call
+from redsched.wire.redis_errors import Refused, Unanswered, Unreached
+
+T = TypeVar("T")
+
+
+class AsyncTransport:
+    """Sends calls from one event loop; each waits for its own answer."""
+
+    def __init__(self, settings: Settings, name: str, given: Any = None) -> None:
+        self._settings = settings
+        self.timeout = settings.redis_timeout_ms / 1_000
+        self._own = given is None
+        self._name = name
+        if not self._own:
+            self._pool = runtime.given_pool(given)
+        self._start_anew()
+        self.mode = Mode()
+
+    def _start_anew(self) -> None:
+        """Without a connection. After a fork the child begins again: its parent uses the connections, and another
+        thread may have held the lock."""
+        self._spare: list[tuple[float, Any]] = []  # connections with their last use
+        self._asking = 0  # how many wait for the pool: to those goes what is free
+        self._lock = runtime.Lock()
+        if self._own:
+            self._pool = runtime.own_pool(self._settings, self._name)
+        self._process = os.getpid()  # last: another thread of the child must not go on before
+
+    async def close(self) -> None:
+        """Close every connection made here."""
+        if self._process != os.getpid():
+            self._start_anew()
+        while self._spare:
+            await self._pool.release(self._spare.pop()[1])
+        if self._own:
+            await self._pool.disconnect()
+
+    async def take(self) -> Any:
+        """A connection for one round trip, to be given back; raises Refused or Unreached."""
+        if self._process != os.getpid():
+            self._start_anew()
+        with contextlib.suppress(IndexError):  # another thread took the last one
+            while self._spare:
+                used, connection = self._spare.pop()
+                if await runtime.is_quiet(connection, used):
+                    return connection
+                await self._pool.release(connection)  # which connects it anew when it is needed
+        with self._lock:
+            self._asking += 1
+        try:
+            return await runtime.connection_of(self._pool, self.timeout)
+        except ANSWERED as error:
+            raise refused_by(error) from None
+        except NONE_GIVEN as error:
+            raise Unreached(str(error) or "no connection in time") from None
+        finally:
+            with self._lock:
+                self._asking -= 1
+
+    async def give_back(self, connection: Any) -> None:
+        """Keep a connection for the next round trip, or leave it to those that wait for one."""
+        if self._asking or len(self._spare) >= MOST_SPARE:
+            await self._pool.release(connection)
+        else:
+            self._spare.append((time.monotonic(), connection))
+
+    async def _trips(self, commands: Sequence[Command], timeout: float | None = None) -> list[Any]:
+        """Commands in one round trip; a reply may be a Refused. Raises Unreached or Unanswered for all of them."""
+        connection = await self.take()
+        found: list[Any] = []
+        try:
+            await runtime.replies(connection, commands, found, usual=self.timeout, timeout=timeout)
+            if is_elsewhere(found):
+                await runtime.close(connection)
+                await self._forget()
+            return found
+        except ENDING as error:
+            return found + [refused_by(error)] * (len(commands) - len(found))
+        except LOST as error:
+            await runtime.close(connection)
+            await self._forget()
+            return exchange.cut_short(found, len(commands), str(error) or type(error).__name__)
+        except BaseException:
+            await runtime.close(connection)
+            raise
+        finally:
+            await self.give_back(connection)
+
+    async def _forget(self) -> None:
+        """Close the connections that wait, for what broke one of them has probably broken all: each would cost a
+        time-out of its own."""
+        with contextlib.suppress(IndexError):  # another thread took the last one
+            while self._spare:
+                _, connection = self._spare.pop()
+                await runtime.close(connection)
+                await self._pool.release(connection)
+        if self._own:
+            await self._pool.disconnect(inuse_connections=False)
+
+    async def _run(self, steps: Generator[Any, Any, T]) -> T:
+        """Drive a conversation of ``steps.exchange`` to its result."""
+        reply: Any = None
+        trouble: Exception | None = None
+        while True:
+            try:
+                action = steps.send(reply) if trouble is None else steps.throw(trouble)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            reply, trouble = None, None
+            try:
+                if isinstance(action, float):
+                    await runtime.sleep(action)
+                elif isinstance(action, Load):
+                    await self._run(exchange.load(self.mode))
+                elif isinstance(action, Chain):
+                    reply = await self._trips(action.commands)
+                else:
+                    (reply,) = await self._trips((action,))
+                    if isinstance(reply, Refused):
+                        reply, trouble = None, reply
+            except (Unreached, Unanswered, Refused) as error:
+                trouble = error
+
+    async def send(self, call: Call[T], *, retry_for: float | None = None) -> T:
+        """Send a call of ``wire.protocol``, repeating it as far as that is safe, for so many seconds."""
+        patience = self._settings.retry_for_ms / 1_000 if retry_for is None else retry_for
+        return await self._run(exchange.exchange(call, self.mode, retry_for=patience, clock=time.monotonic))
+
+    async def command(self, *words: Any, timeout: float | None = None) -> Any:
+        """One plain command, sent once; raises Unreached, Unanswered or Refused (``steps.exchange``)."""
+        (reply,) = await self._trips((words,), timeout)
+        if isinstance(reply, Refused):
+            raise reply
+        return reply
+
+    async def converse(self, steps: Generator[Call[Any], Any, T]) -> T:
+        """What a conversation of calls returns; each call is sent as ``send`` sends it."""
+        reply: Any = None
+        while True:
+            call, found = next_call(steps, reply)
+            if call is None:
+                return found  # type: ignore[no-any-return]
+            reply = await self.send(call)
+
+    async def steps(self, verb: str, steps: Generator[Any, Any, T]) -> T:
+        """Drive a conversation of ``steps.install``; its commands are sent once."""
+        with as_store_errors(verb):
+            return await self._run(steps)

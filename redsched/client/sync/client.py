@@ -1,0 +1,82 @@
+# Made by tools/unasync.py from redsched/client/aio/client.py: change that, then `make sync-client`.
+"""The client for threads: its connections, and the verbs of its parts in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from redsched.client.sync.dead_letters import DeadLetters
+from redsched.client.sync.events import Events
+from redsched.client.sync.holds import Holds
+from redsched.client.sync.queues import Queues
+from redsched.client.sync.schedules import Schedules
+from redsched.client.sync.tasks import Tasks
+from redsched.client.sync.transport import Transport
+from redsched.client.sync.workflows import Workflows
+from redsched.settings import Settings
+from redsched.steps import install as installing
+from redsched.steps.exchange import Mode
+from redsched.steps.install import Installed, ServerInfo
+from redsched.wire import doctor
+
+T = TypeVar("T")
+
+
+class Client(Tasks, DeadLetters, Holds, Events, Workflows, Queues):
+    """Submits and inspects tasks. Thread-safe; close it, or let ``with`` do it.
+
+    ``redis_url`` and ``namespace`` override the settings; without settings the environment is read.
+    ``redis`` takes a ``redis.Redis`` made elsewhere (RESP2, no decoding) in place of a URL.
+    """
+
+    def __init__(
+        self,
+        redis_url: str | None = None,
+        *,
+        namespace: str | None = None,
+        settings: Settings | None = None,
+        name: str = "client",
+        redis: Any = None,
+    ) -> None:
+        super().__init__(redis_url, namespace, settings)
+        self.transport = Transport(self.settings, name, redis)
+        self.schedules = Schedules(self, self.transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.transport.close()
+
+    def converse(self, verb: str, steps: Generator[Any, Any, T]) -> T:
+        """Drive a conversation of plain commands, as those of ``steps.doctor``; its commands are sent once."""
+        return self.transport.steps(verb, steps)
+
+    @property
+    def mode(self) -> Mode:
+        """How verbs are called on this server, as far as that is known."""
+        return self.transport.mode
+
+    def ping(self) -> ServerInfo:
+        """What the server is; raises StoreError at once where it cannot be reached."""
+        return self.transport.steps("ping", installing.ping(self.transport.mode))
+
+    def install(self) -> Installed:
+        """Load the Lua, write the namespace's meta hash, and raise the listpack setting where that is allowed."""
+        return self.transport.steps("install", installing.install(self.transport.mode, self._cell_keys))
+
+    def inspect(self, queue: str, what: str, *, cursor: bytes = b"", names: Sequence[bytes] = ()) -> doctor.Inspected:
+        """Which of a page of tasks, entries or keys break a rule (lua/inspect.lua)."""
+        return self.transport.send(doctor.inspect(self._keys(queue), what, cursor=cursor, names=names))
+
+    def repair(self, queue: str, faults: Sequence[tuple[str, bytes]]) -> list[str]:
+        """Mend up to 500 things that ``inspect`` found broken; each is judged again (lua/repair.lua)."""
+        return self.transport.send(doctor.repair(self._keys(queue), faults))

@@ -1,0 +1,53 @@
+# Made by tools/unasync.py from redsched/client/aio/workflows.py: change that, then `make sync-client`.
+"""The verbs of a client about tasks that come after others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redsched.client.requests import Verbs
+from redsched.client.sync.transport import Transport
+from redsched.model.enqueued import Enqueued
+from redsched.model.happening import Branch, Kin
+from redsched.model.task import Task
+from redsched.steps import workflow
+
+
+class Workflows(Verbs):
+    """A part of ``Client``."""
+
+    transport: Transport
+
+    def chain(self, tasks: Sequence[Task], *, otherwise: str = "cancel") -> list[Enqueued]:
+        """Create tasks each of which runs when the one before it has completed; up to 1000 in one atomic call.
+
+        ``otherwise``: what becomes of the rest when one fails, or is not made because another task has its unique key:
+        ``cancel``, ``skip``, ``run`` or ``wait``.
+
+        Raises:
+            WorkflowIncomplete: some of them were not made.
+            As ``enqueue``.
+        """
+        return self.transport.converse(workflow.chain(self.cell, self.enqueuing, tasks, otherwise))
+
+    def group(
+        self, tasks: Sequence[Task], then: Task, *, on: str = "success", otherwise: str = "cancel"
+    ) -> list[Enqueued]:
+        """Create tasks that run side by side and one, ``then``, that runs when all of them have ended; its answer is
+        the last. More than 500 take several calls: ``then`` is held meanwhile. It expires where they break off, and is
+        cancelled where one of them is not made.
+
+        Raises:
+            WorkflowIncomplete: some of them were not made.
+            As ``enqueue``.
+        """
+        steps = workflow.group(self.cell, self.enqueuing, tasks, then, on, otherwise)
+        return self.transport.converse(steps)
+
+    def parents(self, id: str, *, queue: str = "default", stored: bool = False) -> list[Kin]:
+        """The tasks that one comes after, with their results; ``stored``: as they are stored, ``msgspec.Raw``."""
+        return self.transport.converse(workflow.kin(self.cell, queue, id, "parents", stored=stored))
+
+    def tree(self, id: str, *, queue: str = "default", limit: int = 200) -> Branch:
+        """A task and those that come after it, at most 1..1000; raises TaskNotFound."""
+        return self.transport.converse(workflow.tree(self.cell, queue, id, limit))

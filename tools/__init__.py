@@ -1,0 +1,1 @@
+"""What those who change redsched run; nothing here is shipped."""
