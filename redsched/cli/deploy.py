@@ -48,7 +48,7 @@ def show(verb: str, form: str) -> None:
     if verb not in scripts.verbs():
         raise click.BadParameter(f"{verb!r} is none of {', '.join(scripts.verbs())}", param_hint="VERB")
     if form == "contract":
-        click.echo(scripts.contract(verb))
+        click.echo(scripts.header(verb).comment)
     else:
         click.echo(scripts.library() if form == "function" else scripts.script(verb))
 

@@ -8,45 +8,32 @@ modules that the verb uses, directly or through another module, each after those
 from __future__ import annotations
 
 import hashlib
-import itertools
 import re
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
+from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-import msgspec
+from redsched.wire import lua_header
+from redsched.wire.lua_header import Header
 
 CONTRACT = 1  # the contract's major: it is in the names of the library and of its functions
 LIBRARY = f"redsched{CONTRACT}"
 PREFIX = f"rs{CONTRACT}_"
 _BUILD_LINE = re.compile(r"^([1-9][0-9]{0,8}) ([0-9a-f]{16})$", re.MULTILINE)
-_FREE = re.compile(r"may be (?:missing|left out)|; left out:")  # said of an argument that is not required
-_EACH = re.compile(r"([2-9]) words each(?:: (number of its queue in KEYS))?")  # said of one that repeats
 ARGUMENTS = "arguments"  # the module that looks at the words of each call before its verb begins
 
 
-class Header(msgspec.Struct, frozen=True):
-    """What the opening comment of a verb's file says."""
-
-    summary: str
-    keys: tuple[str, ...]  # names; one that ends in "..." repeats
-    args: tuple[str, ...]
-    shape: str  # for arguments.check: the arguments that do not repeat, how many are required, which are whole numbers
-    reply: str
-    flags: tuple[str, ...]
-    uses: tuple[str, ...]
-
-
 def _root() -> Traversable:
-    packaged = files("redsched") / "lua"
+    packaged = resources.files("redsched") / "lua"
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "lua"
 
 
 @cache
-def _source(name: str) -> str:
-    return (_root() / name).read_text(encoding="utf-8")
+def text(file: str) -> str:
+    """What a file of the tree holds, such as ``claim.lua`` or ``lib/core/clock.lua``."""
+    return (_root() / file).read_text(encoding="utf-8")
 
 
 def builds_in(text: str) -> tuple[tuple[int, str], ...]:
@@ -69,46 +56,7 @@ def header(verb: str) -> Header:
     """
     if verb not in verbs():
         raise KeyError(verb)
-    found: dict[str, list[str]] = {"KEYS": [], "ARGV": [], "REPLY": [], "FLAGS": []}
-    text = _source(f"{verb}.lua")
-    lines = text.splitlines()
-    for line in lines[1:]:
-        if not line.startswith("--"):
-            break
-        word, _, rest = line[2:].strip().partition(" ")
-        if word in found:
-            found[word].append(rest.strip())
-    args = [line.split(maxsplit=2) for line in found["ARGV"] if line != "none"]
-    return Header(
-        summary=lines[0].removeprefix(f"-- {verb}: "),
-        keys=tuple(line.split()[0] for line in found["KEYS"]),
-        args=tuple(arg[0] for arg in args),
-        shape=_shape(args),
-        reply=" ".join(found["REPLY"]),
-        flags=tuple(word for line in found["FLAGS"] for word in line.split(", ") if word != "none"),
-        uses=_used(text),
-    )
-
-
-def _shape(args: Sequence[Sequence[str]]) -> str:
-    """Name, type and meaning of the arguments as the table that ``arguments.check`` takes."""
-    each = next((found for *_, meaning in args if (found := _EACH.match(meaning))), None)
-    repeats = next((name.removesuffix("...") for name, *_ in args if name.endswith("...")), "")
-    args = [arg for arg in args if not arg[0].endswith("...")]
-    free = [bool(_FREE.search(" ".join(meaning))) for _, _, *meaning in args]
-    least = max((at for at, may_be_missing in enumerate(free, 1) if not may_be_missing), default=0)
-    names = ", ".join(f"'{name}'" for name, *_ in args)
-    whole = ", ".join(
-        f"[{at}] = {str(free[at - 1]).lower()}" for at, (_, kind, *_) in enumerate(args, 1) if kind == "int"
-    )
-    numbered = str(each is not None and bool(each[2])).lower()
-    told = f"each = {each[1]}, numbered = {numbered}, repeats = '{repeats}', " if each else ""
-    return f"{{least = {least}, {told}whole = {{{whole}}}, {names}}}"
-
-
-def contract(verb: str) -> str:
-    """The opening comment of a verb: keys, arguments, reply and flags."""
-    return "\n".join(itertools.takewhile(lambda line: line.startswith("--"), _source(f"{verb}.lua").splitlines()))
+    return lua_header.read(text(f"{verb}.lua"))
 
 
 @cache
@@ -123,10 +71,9 @@ def modules() -> dict[str, str]:
     }
 
 
-def _used(text: str) -> tuple[str, ...]:
-    lines = itertools.takewhile(lambda line: line.startswith("--"), text.splitlines())
-    named = (line.removeprefix("-- USES").strip() for line in lines if line.startswith("-- USES "))
-    return tuple(word for line in named for word in line.split(", ") if word != "nothing")
+def files() -> tuple[str, ...]:
+    """Every file of the tree, those of the modules first."""
+    return (*modules().values(), *(f"{verb}.lua" for verb in verbs()))
 
 
 @cache
@@ -136,7 +83,7 @@ def uses(module: str) -> tuple[str, ...]:
     Raises:
         KeyError: no such module.
     """
-    return _used(_source(modules()[module]))
+    return lua_header.read(text(modules()[module])).uses
 
 
 @cache
@@ -161,7 +108,7 @@ def linked(*verbs: str) -> tuple[str, ...]:
 def _modules_text(names: Sequence[str]) -> str:
     """The modules as Lua: their tables, then what fills each. A block hides what a module keeps to itself."""
     tables = f"local {', '.join(names)} = {', '.join(['{}'] * len(names))}\n" if names else ""
-    return tables + "".join(f"do\n{_source(modules()[name])}end\n" for name in names)
+    return tables + "".join(f"do\n{text(modules()[name])}end\n" for name in names)
 
 
 def _has_shape(name: str) -> bool:
@@ -174,24 +121,23 @@ def _body(verb: str) -> str:
     if _has_shape(verb):
         shape = f"local SHAPE = {header(verb).shape}\n"
         look = "local refused = arguments.check(KEYS, ARGV, SHAPE)\nif refused then return refused end\n"
-    return f"{shape}local function {verb}_verb(KEYS, ARGV)\n{look}do\n{_source(f'{verb}.lua')}end\nend\n"
+    return f"{shape}local function {verb}_verb(KEYS, ARGV)\n{look}do\n{text(f'{verb}.lua')}end\nend\n"
 
 
 @cache
 def source(file: str) -> str:
-    """The text of a file of the tree, such as ``claim.lua`` or ``lib/core/clock.lua``, without its comments."""
-    return re.sub(r"--[^\n]*", "", _source(file))
+    """The same without comments."""
+    return re.sub(r"--[^\n]*", "", text(file))
 
 
 @cache
 def digest() -> str:
     """The first 16 hex digits of the SHA-256 of the whole tree."""
-    names = [*modules().values(), *(f"{verb}.lua" for verb in verbs())]
-    return hashlib.sha256("\0".join(_source(name) for name in names).encode()).hexdigest()[:16]
+    return hashlib.sha256("\0".join(map(text, files())).encode()).hexdigest()[:16]
 
 
 # Grows with every released change of the Lua; inside a major, changes only add. See wire/builds.py.
-BUILD, _RELEASED = builds_in(_source("BUILDS"))[-1]
+BUILD, _RELEASED = builds_in(text("BUILDS"))[-1]
 
 
 def is_released() -> bool:
@@ -224,5 +170,5 @@ def _registered(verb: str) -> str:
 @cache
 def library() -> str:
     """All verbs as one function library, for FUNCTION LOAD."""
-    text = [f"#!lua name={LIBRARY}\n", _constants(evalsha=False), _modules_text(linked(*verbs()))]
-    return "".join([*text, *map(_registered, verbs())])
+    parts = [f"#!lua name={LIBRARY}\n", _constants(evalsha=False), _modules_text(linked(*verbs()))]
+    return "".join([*parts, *map(_registered, verbs())])

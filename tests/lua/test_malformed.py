@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from redsched.wire import scripts
-from tests.contract.test_headers import CALLS
+from tests.support.calls import CALLS, at_time
 from tests.support.lua_queue import NOW, Queue
 
 WORDS: tuple[Any, ...] = (
@@ -21,11 +21,9 @@ KEYS: tuple[tuple[str, ...], ...] = ((), ("x",), ("",), ("{}:due:q",), ("{a}:due
 
 def called(queue: Queue, verb: str) -> tuple[list[Any], list[Any]]:
     """The keys and arguments of a call of which nothing is wrong."""
-    call = CALLS[verb](2)
+    call = at_time(CALLS[verb](2), NOW)
     keys = [str(key).replace("{rs}", f"{{{queue.namespace}}}") for key in call.keys]
     args = list(call.args)
-    if scripts.header(verb).args[:1] == ("now",):
-        args[0] = NOW
     if verb == "pause_schedule":
         args[-1] = 0  # until it is resumed
     return keys, args
@@ -93,6 +91,5 @@ def test_a_reservation_without_its_lapse_is_not_begun(real_queue: Queue) -> None
 @pytest.mark.parametrize("verb", sorted(set(scripts.verbs()) - {"version"}))
 def test_the_shape_of_a_call_is_that_of_its_header(verb: str) -> None:
     header = scripts.header(verb)
-    names = [name for name in header.args if not name.endswith("...")]
-    assert [name for name in names if f"'{name}'" not in header.shape] == []
+    assert [name for name in header.fixed_args if f"'{name}'" not in header.shape] == []
     assert ("each = " in header.shape) == (verb in ("claim", "renew", "repair", "limit"))

@@ -11,11 +11,12 @@ import pytest
 import redis
 
 from redsched.embedded import EmbeddedServer
-from redsched.wire import events, protocol, scripts
+from redsched.wire import events, protocol
 from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Settlement
 from redsched.wire.keys import CellKeys, queue_keys
+from tests.support.calls import at_time
 from tests.support.consistency import assert_consistent
 from tests.support.lua_builds import Build, Line, Refused, clear
 
@@ -39,10 +40,8 @@ class Scene:
 
     def send(self, call: Call[Any]) -> Any:
         """Make the call."""
-        args = list(call.args)
-        if scripts.header(call.verb).args[:1] == ("now",):
-            args[0] = self.now
-        return call.read(self.line("FCALL", f"{self.build.name}_{call.verb}", len(call.keys), *call.keys, *args))
+        words = at_time(call, self.now).args
+        return call.read(self.line("FCALL", f"{self.build.name}_{call.verb}", len(call.keys), *call.keys, *words))
 
     def submit(self, *names: str, size: int = 9, **conditions: Any) -> Call[Any]:
         """An enqueue of these."""

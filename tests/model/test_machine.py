@@ -18,11 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from redsched import Client, Fixed, Task
 from redsched.embedded import EmbeddedServer
-from redsched.wire import protocol, scripts
+from redsched.wire import protocol
 from redsched.wire.call import Call
 from redsched.wire.claims import Claimed, Settlement, Started
 from redsched.wire.keys import queue_keys
 from tests.simulation.oracle import FINAL, Oracle
+from tests.support.calls import at_time
 from tests.support.lua_builds import Line, Snapshot, clear, snapshot
 
 NOW = 1_800_000_000_000
@@ -64,15 +65,12 @@ class Verbs(RuleBasedStateMachine):
     def send(self, call: Call[Any], *words: Any, **options: Any) -> Any:
         """In place of the transport's: the same call at this machine's time, judged."""
         before, replies = self.look(), []
-        args = list(call.args)
-        if scripts.header(call.verb).args[:1] == ("now",):
-            args[0] = self.now
 
         def read(reply: Any) -> Any:
             replies.append(reply)
             return call.read(reply)
 
-        answer = self._send(msgspec.structs.replace(call, args=args, read=read), *words, **options)
+        answer = self._send(msgspec.structs.replace(at_time(call, self.now), read=read), *words, **options)
         self.oracle.judge(call, self.now, replies[-1], before, self.look())
         return answer
 

@@ -19,12 +19,13 @@ import redis
 
 from redsched.embedded import EmbeddedServer
 from redsched.model.explain import explained
-from redsched.wire import dead_letters, protocol, scripts
+from redsched.wire import dead_letters, protocol
 from redsched.wire.call import Call
 from redsched.wire.claims import Settlement, Started
 from tests.simulation.condition_draw import FINAL, OVER, Known, after, condition
 from tests.simulation.condition_makers import Makers
 from tests.simulation.oracle import Violation
+from tests.support.calls import at_time
 from tests.support.consistency import assert_consistent
 from tests.support.lua_builds import Build, Line, Refused, clear
 
@@ -52,8 +53,7 @@ class World(Makers):
     def _send(self, call: Call[Any], *, may_halt: bool = False, may_die: bool = False) -> Any:
         """Make the call. Sometimes it stops half-way, and is repeated, or is not as its caller dies (then None is
         answered); or it is sent twice."""
-        args = [self.now if at == 0 and self._has_now(call) else word for at, word in enumerate(call.args)]
-        words = ["FCALL", f"{self.build.name}_{call.verb}", len(call.keys), *call.keys, *args]
+        words = self._words(call)
         often = 0.5 if call.verb in ("enqueue", "update", "follow", "revive", "drop") else 0.2
         at = 1 + int(40 * self.rng.random() ** 2)
         stopped = may_halt and self.halts and self.rng.random() < often and self._stop(words, at)
@@ -63,7 +63,7 @@ class World(Makers):
         reply = None if dies else call.read(self.line(*words))
         if self.trace is not None:
             how = " (stopped, and its caller died)" if dies else " (stopped, and repeated)" if stopped else ""
-            said = [str(word)[:300] for word in args[1:]]
+            said = [str(word)[:300] for word in words[4 + len(call.keys) :]]
             self.trace(f"{self.step:4} +{self.now % 10**9:7} {call.verb} {said} -> {reply}{how}")
         return reply
 
@@ -80,9 +80,9 @@ class World(Makers):
         finally:
             self.line("FCALL", f"{self.build.name}_halt", 0, 0)
 
-    @staticmethod
-    def _has_now(call: Call[Any]) -> bool:
-        return scripts.header(call.verb).args[:1] == ("now",)
+    def _words(self, call: Call[Any]) -> list[Any]:
+        args = at_time(call, self.now).args
+        return ["FCALL", f"{self.build.name}_{call.verb}", len(call.keys), *call.keys, *args]
 
     # --- actors
 

@@ -23,12 +23,13 @@ from redsched.model.schedule import Schedule, check
 from redsched.model.template import TaskTemplate
 from redsched.schedule.definition import OVERLAPS
 from redsched.schedule.slots import Plan
-from redsched.wire import protocol, schedules, scripts
+from redsched.wire import protocol, schedules
 from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Settlement, Started
 from redsched.wire.keys import CellKeys, queue_keys
 from tests.simulation.oracle import Violation
+from tests.support.calls import at_time
 from tests.support.lua_builds import Build, Line, Refused, clear, text
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -92,14 +93,12 @@ class Run:
 
     def send(self, call: Call[Any], halt: int = 0) -> Any:
         """Make a call at this time, with ``halt`` one that stops before its n-th write."""
-        args = list(call.args)
-        if "now" in (names := scripts.header(call.verb).args):
-            args[names.index("now")] = self.now
+        words = at_time(call, self.now).args
         self.calls += 1
         if halt:
             self.line("FCALL", f"{self.build.name}_halt", 0, halt)
         try:
-            return call.read(self.line("FCALL", f"{self.build.name}_{call.verb}", len(call.keys), *call.keys, *args))
+            return call.read(self.line("FCALL", f"{self.build.name}_{call.verb}", len(call.keys), *call.keys, *words))
         finally:
             if halt:
                 self.line("FCALL", f"{self.build.name}_halt", 0, 0)

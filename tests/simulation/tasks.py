@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from redsched.embedded import EmbeddedServer
-from redsched.wire import protocol, scripts
+from redsched.wire import protocol
 from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Settlement
 from tests.simulation.actors import IDS, QUEUES, Actor, Listen, Mover, Operator, Producer, Worker
 from tests.simulation.oracle import Oracle, Violation
+from tests.support.calls import at_time
 from tests.support.lua_builds import Build, Line, Refused, Snapshot, clear, snapshot, text
 
 NOW = 1_800_000_000_000
@@ -139,10 +140,7 @@ class Run:
             actor.take(call, answer)
 
     def _words(self, call: Call[Any]) -> list[Any]:
-        args = list(call.args)
-        if scripts.header(call.verb).args[:1] == ("now",):
-            args[0] = self.now
-        return ["FCALL", f"{self.build.name}_{call.verb}", len(call.keys), *call.keys, *args]
+        return ["FCALL", f"{self.build.name}_{call.verb}", len(call.keys), *call.keys, *at_time(call, self.now).args]
 
     def _send(self, who: str, call: Call[Any]) -> Any:
         """Make the call, judge what it did, and answer what its ``read`` reads."""

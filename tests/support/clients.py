@@ -13,6 +13,7 @@ from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Settlement, Started
 from redsched.wire.keys import queue_keys
+from tests.support.calls import at_time
 
 T = TypeVar("T")
 
@@ -42,8 +43,8 @@ class Face:
     def start(self, queue: str = "default", *, now: int = 0, count: int = 100) -> list[Started]:
         """Promote and claim: what a mover and a worker do. ``now`` needs the namespace's virtual clock."""
         keys = queue_keys(Cell(self.client.settings.namespace), queue)
-        self.send(at(protocol.promote([keys], mover="m"), now))
-        return self.send(at(protocol.claim([keys], consumer="w", count=count, lease_ms=30_000), now)).tasks
+        self.send(at_time(protocol.promote([keys], mover="m"), now))
+        return self.send(at_time(protocol.claim([keys], consumer="w", count=count, lease_ms=30_000), now)).tasks
 
     def settle(self, started: Started, outcome: str, first: Any = "", error: str = "") -> str:
         """End a claim."""
@@ -57,11 +58,6 @@ class Face:
         else:
             self._runner.run(self.client.close())
             self._runner.close()
-
-
-def at(call: Call[T], now: int) -> Call[T]:
-    """The call at another time than the server's."""
-    return Call(call.verb, call.keys, (now, *call.args[1:]), call.read, call.repeatable)
 
 
 Connect = Callable[..., Face]  # the fixture of that name: makes a client over a store or an address

@@ -9,6 +9,7 @@ import redis
 
 from redsched.wire import scripts
 from redsched.wire.call import Call
+from tests.support.calls import at_time
 from tests.support.lua_builds import HALT
 from tests.support.lua_queue import Queue
 
@@ -25,11 +26,9 @@ class Halted(Queue):
 def stop(queue: Queue, call: Call[Any], at: int) -> bool:
     """Make the call, which fails before its ``at``-th write; answers whether it has as many writes."""
     text = HALT.replace("{at = 0", f"{{at = {at}", 1) + scripts.script(call.verb)
-    args = list(call.args)
-    if scripts.header(call.verb).args[:1] == ("now",):
-        args[0] = queue.now
+    words = at_time(call, queue.now).args
     try:
-        queue.raw.execute_command("EVAL", text, len(call.keys), *call.keys, *args)
+        queue.raw.execute_command("EVAL", text, len(call.keys), *call.keys, *words)
     except redis.ResponseError as error:
         assert "RS_HALT" in str(error) or queue.server == "fakeredis", error
         return True

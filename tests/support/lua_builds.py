@@ -98,22 +98,22 @@ class Line:
 @contextlib.contextmanager
 def changed(changes: Mapping[str, str]) -> Iterator[None]:
     """While it lasts, ``redsched.wire.scripts`` reads these texts in place of files of ``lua/``."""
-    real = scripts._source
+    real = scripts.text
     made = (scripts.uses, scripts.linked, scripts.digest, scripts.script, scripts.sha1, scripts.library, scripts.header)
     try:
-        scripts._source = lambda name: changes[name] if name in changes else real(name)  # type: ignore[assignment]
+        scripts.text = lambda name: changes[name] if name in changes else real(name)  # type: ignore[assignment]
         for function in made:
             function.cache_clear()
         yield
     finally:
-        scripts._source = real
+        scripts.text = real
         for function in made:
             function.cache_clear()
 
 
 def source(name: str) -> str:
     """The text of a file of ``lua/``."""
-    return scripts._source(name)
+    return scripts.text(name)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from redsched.wire.cells import Cell
 from redsched.wire.claims import Claimed, Settlement, Started
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
 from redsched.wire.mover import Moved, Promoted
+from tests.support.calls import at_time
 from tests.support.consistency import PLACES, assert_consistent, everything, streams_of
 
 T = TypeVar("T")
@@ -75,11 +76,7 @@ class Queue:
 
     def send(self, call: Call[T], *, now: int | None = None) -> T:
         """Send a call of the protocol at the queue's time, or another, and check the namespace afterwards."""
-        args = list(call.args)
-        if "now" in (names := scripts.header(call.verb).args):
-            at = names.index("now")
-            args[at : at + 1] = [self.now if now is None else now]
-        reply = call.read(self.run(call.verb, call.keys, args))
+        reply = call.read(self.run(call.verb, call.keys, at_time(call, self.now if now is None else now).args))
         self.check()
         return reply
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import msgspec
 import pytest
 
 from redsched import Client
@@ -20,10 +19,11 @@ from redsched.engine.observer import Silent
 from redsched.model.schedule import Schedule
 from redsched.model.schedule_views import ScheduleView
 from redsched.model.template import TaskTemplate
-from redsched.wire import protocol, scripts
+from redsched.wire import protocol
 from redsched.wire.call import Call
 from redsched.wire.claims import Settlement, Started
 from redsched.wire.keys import queue_keys
+from tests.support.calls import at_time
 from tests.support.servers import FIXTURES, Store, connect
 
 T = TypeVar("T")
@@ -51,10 +51,7 @@ class Clocked:
 
     def send(self, call: Call[T]) -> T:
         """Send it at the stage's time."""
-        if "now" in (names := scripts.header(call.verb).args):
-            at = names.index("now")
-            call = msgspec.structs.replace(call, args=[*call.args[:at], self._stage.now, *call.args[at + 1 :]])
-        return self._transport.send(call)
+        return self._transport.send(at_time(call, self._stage.now))
 
 
 class Mover:

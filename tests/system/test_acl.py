@@ -20,8 +20,8 @@ from redsched.engine.worker import Worker
 from redsched.model.errors import StoreDenied
 from redsched.model.task import Task
 from redsched.wire import acl, scripts
-from tests.contract.test_headers import CALLS
 from tests.support import servers
+from tests.support.calls import CALLS
 from tests.support.processes import Redsched
 from tests.support.servers import FIXTURES, Store
 

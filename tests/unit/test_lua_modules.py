@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from redsched.wire import scripts
+from redsched.wire import lua_header, scripts
 
 LUA = Path(__file__).parents[2] / "lua"
 FILES = {path.relative_to(LUA).as_posix(): path for path in sorted(LUA.rglob("*.lua"))}
@@ -26,8 +26,7 @@ def code(name: str) -> str:
 
 def used(name: str) -> tuple[str, ...]:
     """What the line USES of a file names."""
-    stem = FILES[name].stem
-    return scripts.uses(stem) if name.startswith("lib/") else scripts.header(stem).uses
+    return lua_header.read(scripts.text(name)).uses
 
 
 def called(name: str) -> set[str]:

@@ -1,0 +1,98 @@
+"""Calls of the protocol: one of every verb, with nothing wrong in it; and any call at another time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from redsched.model.rule import Rule
+from redsched.model.schedule import Schedule
+from redsched.model.task import Task
+from redsched.model.template import TaskTemplate
+from redsched.schedule.catch_up import Decision
+from redsched.wire import protocol, scripts
+from redsched.wire.call import Call
+from redsched.wire.cells import Cell
+from redsched.wire.claims import Bell, Settlement, Started
+from redsched.wire.keys import CellKeys, queue_keys
+from redsched.wire.schedules import Firing, Stored
+
+T = TypeVar("T")
+CELL = Cell("rs")
+Q, R = queue_keys(CELL, "q"), queue_keys(CELL, "r")
+STARTED = Started("q", "a", 1, 0, "t", b"{}", None, None, None, None, 5, None, "1.ab")
+END = Settlement("q", "a", "1.ab", "complete")
+RULE = Rule(id="a", on="paid", task=TaskTemplate(type="t", queue="q"))
+FIRING = Firing(Stored("s", {"queue": b"q"}), Decision(following="none"))
+
+
+def schedule(n: int) -> Schedule:
+    """One with so many fields of its task."""
+    return Schedule(id="a", cron="0 9 * * *", task=TaskTemplate(type="t", queue="q", key="k" if n > 1 else None))
+
+
+# verb -> calls that repeat each of its repeating arguments n times
+CALLS: dict[str, Callable[[int], Call[Any]]] = {
+    "enqueue": lambda n: protocol.enqueue(CELL, [Task(type="t", queue="q")] * n, max_payload=99),
+    "promote": lambda n: protocol.promote([Q, R][:n], mover="m"),
+    "claim": lambda n: protocol.claim([Q], consumer="w", count=1, lease_ms=1, bells=[Bell("q", "normal/1-1", "a")] * n),
+    "settle": lambda n: protocol.settle(CELL, [END] * n),
+    "settle_and_claim": lambda n: protocol.settle_and_claim(
+        CELL, [END] * n, protocol.claim([Q], consumer="w", count=1, lease_ms=1, bells=[Bell("q", "normal/1-1", "a")])
+    ),
+    "renew": lambda n: protocol.renew(CELL, [STARTED] * n, lease_ms=1_000),
+    "reap": lambda n: protocol.reap([Q, R][:n]),
+    "cancel": lambda n: protocol.cancel(Q, ["a"] * n),
+    "reschedule": lambda n: protocol.reschedule(Q, ["a"] * n, due=0),
+    "update": lambda n: protocol.update(Q, ["a"] * n, {"key": "k"}, max_payload=99),
+    "progress": lambda n: protocol.progress(Q, "a", "1.ab", 1),
+    "revive": lambda n: protocol.revive(Q, ["a"] * n),
+    "show": lambda n: protocol.show(Q, ["a"] * n),
+    "list": lambda n: protocol.list_tasks(Q, state="scheduled"),
+    "stats": lambda n: protocol.stats([Q, R][:n]),
+    "sweep": lambda n: protocol.sweep([Q, R][:n]),
+    "leave": lambda n: protocol.leave([Q, R][:n], "w"),
+    "drop": lambda n: protocol.drop(Q, ["a"] * n),
+    "requeue": lambda n: protocol.requeue(Q, ["a"] * n),
+    "limit": lambda n: protocol.limit(Q, dict.fromkeys(("most_finished", "most_dead")[:n], 5)),
+    "ingest": lambda n: protocol.ingest([Q, R][:n]),
+    "inspect": lambda n: protocol.inspect(Q, "due", names=[b"a"] * n),
+    "repair": lambda n: protocol.repair(Q, [("task", b"a")] * n),
+    "reserve": lambda n: protocol.reserve(CellKeys(CELL), "key", "body"),
+    "answer": lambda n: protocol.answer(CellKeys(CELL), "key", "body", status=200, ttl_ms=5),
+    "put_schedule": lambda n: protocol.put_schedule(CELL, schedule(n), max_payload=99),
+    "due_schedules": lambda n: protocol.due_schedules(CellKeys(CELL)),
+    "fire": lambda n: protocol.fire(CELL, [FIRING] * n),
+    "trigger": lambda n: protocol.trigger(CELL, "a", "q", slots=[1] * n),
+    "pause_schedule": lambda n: protocol.pause_schedule(CellKeys(CELL), "a", reason="", until=5),
+    "resume_schedule": lambda n: protocol.resume_schedule(CellKeys(CELL), "a"),
+    "replan_schedules": lambda n: protocol.replan_schedules(CellKeys(CELL), changes=1, release="2026c"),
+    "drop_schedule": lambda n: protocol.drop_schedule(CellKeys(CELL), ["a"] * n),
+    "show_schedules": lambda n: protocol.show_schedules(CellKeys(CELL), ["a"] * n),
+    "put_calendar": lambda n: protocol.put_calendar(CellKeys(CELL), "a", ["2027-12-25"]),
+    "calendars": lambda n: protocol.calendars(CellKeys(CELL)),
+    "emit": lambda n: protocol.emit(CellKeys(CELL), "paid", "order-1", data=None, ttl=None, event_id="a"),
+    "attend": lambda n: protocol.attend(CellKeys(CELL)),
+    "confirm": lambda n: protocol.confirm(Q, ["a"] * n, "1.ab", action="confirm"),
+    "follow": lambda n: protocol.follow(Q, "a", ["b"] * n),
+    "kin": lambda n: protocol.kin(Q, "a", "parents"),
+    "pause": lambda n: protocol.pause(Q, "queue", reason="", until=None),
+    "resume": lambda n: protocol.resume(Q, "queue"),
+    "paused": lambda n: protocol.paused([Q, R][:n]),
+    "put_rule": lambda n: protocol.put_rule(CellKeys(CELL), RULE, max_payload=99),
+    "drop_rule": lambda n: protocol.drop_rule(CellKeys(CELL), "a"),
+    "rules": lambda n: protocol.rules(CellKeys(CELL), ["a"] * n),
+    "explain": lambda n: protocol.explain(Q, "a"),
+}
+
+
+def at_time(call: Call[T], now: int) -> Call[T]:
+    """The call at this time; one whose verb asks for no time is as it was."""
+    names = scripts.header(call.verb).args
+    if "now" not in names:
+        return call
+    args = list(call.args)
+    args[names.index("now")] = now
+    return msgspec.structs.replace(call, args=args)
