@@ -99,7 +99,11 @@ def _start(given: Invocation, stack: ExitStack, signals: Signals, port: int) -> 
             system.processes[name] = supervisor.start(arguments, settings, output=output)
     if not supervisor.wait_until_live(f"http://127.0.0.1:{port}/livez", system.processes["api"], signals):
         system.require_alive()
-        raise SystemExit(INTERRUPTED) if signals.stopped else Failure("The HTTP interface did not answer within 20 s.")
+        raise (
+            SystemExit(INTERRUPTED)
+            if signals.stopped
+            else Failure(f"The HTTP interface did not answer within {supervisor.START_S:.0f} s.")
+        )
     _wait_for_worker(system, signals)
     return system
 
@@ -139,14 +143,17 @@ def _redis(given: Invocation, settings: Settings, folder: Path) -> Iterator[tupl
 
 
 def _wait_for_worker(system: System, signals: Signals) -> None:
-    deadline = time.monotonic() + 20.0
+    from redsched.cli import supervisor
+
+    deadline = time.monotonic() + supervisor.START_S
     log = system.folder / "worker.log"
     while b'"worker.started"' not in log.read_bytes():
         system.require_alive()
         if signals.stopped:
             raise SystemExit(INTERRUPTED)
         if time.monotonic() > deadline:
-            raise Failure("The worker did not start within 20 s:\n" + log.read_text(errors="replace")[-2_000:])
+            said = log.read_text(errors="replace")[-2_000:]
+            raise Failure(f"The worker did not start within {supervisor.START_S:.0f} s:\n{said}")
         signals.wait(0.03)
 
 

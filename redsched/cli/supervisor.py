@@ -26,6 +26,7 @@ from redsched.settings import Settings, child_environment
 
 STEADY_S = 30.0  # a child that ran for this long has no failures behind it
 LONGEST_PAUSE_S = 30.0
+START_S = 60.0  # how long a child may take until it answers: a busy machine needs half a minute
 SAYS = "--says-to"  # the option of a worker that names the pipe for what it says
 LOOK_S = 1.0  # how often children are looked at besides when one ends
 STOP_SIGNALS = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
@@ -205,7 +206,7 @@ def require_port(host: str, port: int) -> None:
             ) from None
 
 
-def wait_until_live(url: str, process: subprocess.Popen[bytes], signals: Signals, seconds: float = 20.0) -> bool:
+def wait_until_live(url: str, process: subprocess.Popen[bytes], signals: Signals, seconds: float = START_S) -> bool:
     """Wait until ``url`` answers 200; False when the process ended, a stop was asked or the time is over."""
     parts, deadline = urlsplit(url), time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None and not signals.stopped:

@@ -245,7 +245,7 @@ async def progress_blocking(ctx: Context) -> None:
     ctx.progress_sync(1)
 
 
-_barrier = threading.Barrier(4, timeout=20)
+_barrier = threading.Barrier(4, timeout=60)
 
 
 @app.task("meet.sync")

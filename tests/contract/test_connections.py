@@ -54,7 +54,7 @@ def test_a_worker_and_its_mover_work_over_a_socket_file(socket_file: str) -> Non
     with Client(settings=settings) as client:
         made = client.enqueue("double", {"n": 21})
 
-        assert asyncio.run(asyncio.wait_for(Worker(app, settings, burst=True).run(), 30)) == 0
+        assert asyncio.run(asyncio.wait_for(Worker(app, settings, burst=True).run(), 60)) == 0
 
         assert client.task(made.id).result == 42
 

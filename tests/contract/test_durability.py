@@ -44,7 +44,7 @@ def replica(primary: EmbeddedServer, tmp_path: Path) -> Iterator[subprocess.Pope
         stderr=subprocess.DEVNULL,
     )
     primary_redis = redis.Redis(port=primary.port)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while primary_redis.set("warm", 1) and primary_redis.execute_command("WAIT", 1, 500) < 1:
         assert time.monotonic() < deadline, primary_redis.info("replication")
     yield process

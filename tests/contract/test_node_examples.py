@@ -27,7 +27,7 @@ def node(valkey_store: Store, tmp_path: Path) -> Iterator[Callable[[str], subpro
         shutil.copy(program, tmp_path)
     (tmp_path / "node_modules").symlink_to(servers.NODE_DIR / "node_modules")
     running: list[subprocess.Popen[bytes]] = []
-    settings = {"REDIS_URL": valkey_store.url or "", "NAMESPACE": valkey_store.namespace, "LEASE_MS": "2000"}
+    settings = {"REDIS_URL": valkey_store.url or "", "NAMESPACE": valkey_store.namespace, "LEASE_MS": "4000"}
 
     def start(program: str) -> subprocess.Popen[bytes]:
         running.append(
@@ -86,7 +86,7 @@ def test_what_a_killed_worker_held_runs_in_another_after_its_lease(
 ) -> None:
     node("mover.mjs")
     worker = node("worker.mjs")
-    raw(valkey_store, "long", "sleep", payload='{"ms":1000}')
+    raw(valkey_store, "long", "sleep", payload='{"ms":3000}')
     begun = valkey_store.key("task:default:long")
     until(lambda: valkey_store.redis.hget(begun, "begun") is not None)
     worker.kill()

@@ -54,7 +54,7 @@ def shell(own_url: str, tmp_path: Path) -> Callable[[str], str]:
     def run_block(script: str) -> str:
         environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
         done = subprocess.run(
-            ["sh", "-ec", script], env=environ, capture_output=True, text=True, timeout=20, check=False
+            ["sh", "-ec", script], env=environ, capture_output=True, text=True, timeout=60, check=False
         )
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
@@ -134,7 +134,7 @@ def test_the_same_commands_from_node(own_url: str, client: Face) -> None:
     node = servers.require("node")
 
     done = subprocess.run(
-        [node, "enqueue.mjs", own_url], cwd=NODE_DIR, capture_output=True, text=True, timeout=30, check=False
+        [node, "enqueue.mjs", own_url], cwd=NODE_DIR, capture_output=True, text=True, timeout=60, check=False
     )
 
     assert done.returncode == 0, done.stderr
@@ -163,7 +163,7 @@ class Resp:
     """Nothing but a socket and the few bytes that RESP asks for."""
 
     def __init__(self, url: str) -> None:
-        self._socket = socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=5)
+        self._socket = socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), timeout=60)
         self._file = self._socket.makefile("rb")
 
     def __call__(self, *words: str | bytes | int) -> Any:

@@ -21,7 +21,7 @@ from tests.support import servers
 from tests.support.clients import Connect
 from tests.support.processes import until
 
-QUICK = Settings(retry_for_ms=200, redis_timeout_ms=1_000)
+QUICK = Settings(retry_for_ms=200, redis_timeout_ms=10_000)
 VERBS: list[Callable[[Any], Any]] = [
     lambda client: client.enqueue("t"), lambda client: client.cancel("a"), lambda client: client.show("a"),
     lambda client: client.stats(["default"]), lambda client: client.queues(), lambda client: client.ping(),
@@ -41,7 +41,7 @@ def test_a_server_that_is_down_is_unavailable_after_a_short_while(
     with pytest.raises(StoreUnavailable, match=nothing) as caught:
         verb(client)
 
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 9
     assert caught.value.problem
 
 
@@ -128,6 +128,7 @@ def test_a_call_follows_the_way_to_the_new_primary(connect: Connect, tmp_path: P
         client = connect(f"redis://127.0.0.1:{way.port}/0")
         client.enqueue("t", id="before", delay="1h")
         with servers.connect(old.url) as above, servers.connect(new.url) as below:
+            above.config_set("repl-diskless-sync-delay", 0)
             below.replicaof("127.0.0.1", str(old.port))
             until(lambda: below.info("replication")["master_link_status"] == "up" and above.wait(1, 100))
             below.replicaof("NO", "ONE")
@@ -151,7 +152,7 @@ def test_a_full_server_refuses_producers_and_lets_the_rest_go_on(own_url: str, c
         with pytest.raises(StoreFull, match=r"nothing was written$") as caught:
             client.enqueue("t", id="c")
 
-        assert time.monotonic() - begun < 5, "a full server is not asked again and again"
+        assert time.monotonic() - begun < 9, "a full server is not asked again and again"
         assert "OOM" in caught.value.problem
         assert sorted(connection.keys("*")) == sorted(before)
         assert [client.settle(one, "complete") for one in client.start()] == ["completed"]

@@ -34,8 +34,10 @@ KINDS = {  # -> delay, conditions, whether they run at once
 
 
 class Told(NamedTuple):
-    """Seconds until all were told, and had run if they do at once; ms of the longest call; p99 lateness of the other
-    queue, ms, before and during."""
+    """The ids of the listeners; seconds until all were told, and had run if they do at once; ms of the longest call;
+    p99 lateness of the other queue, ms, before and during."""
+
+    ids: list[str]
 
     seconds: float
     longest_ms: float
@@ -64,11 +66,11 @@ class Beside(threading.Thread):
         self.join()
 
 
-def fan_out(site: Site, listeners: int, kind: str, seconds: float) -> Told:
-    """Submit the listeners, emit, wait; a worker of both queues must run already."""
+def fan_out(site: Site, listeners: int, kind: str, seconds: float, *, quiet: float = 3) -> Told:
+    """Submit the listeners, emit, wait; a worker of both queues must run already. ``quiet``: s measured before."""
     delay, conditions, runs = KINDS[kind]
-    _submit(site, listeners, delay=delay, conditions=conditions)
-    before = _beside(site, lambda: time.sleep(3))
+    ids = _submit(site, listeners, delay=delay, conditions=conditions)
+    before = _beside(site, lambda: time.sleep(quiet))
     _forget_slow_calls(site)
     began = time.monotonic()
     told = 0.0
@@ -85,24 +87,24 @@ def fan_out(site: Site, listeners: int, kind: str, seconds: float) -> Told:
         told = time.monotonic() - began
 
     during = _beside(site, emit)
-    return Told(told, _longest_call(site), before, during)
+    return Told(ids, told, _longest_call(site), before, during)
 
 
 def drain(site: Site, count: int, seconds: float) -> Told:
     """For comparison: as many tasks without conditions, due at one time."""
     before = _beside(site, lambda: time.sleep(3))
     due = time.time() + 5 + count / 10_000
-    _submit(site, count, due=int(due * 1_000))
+    ids = _submit(site, count, due=int(due * 1_000))
     time.sleep(max(0.0, due - 0.5 - time.time()))
     _forget_slow_calls(site)
     during = _beside(site, lambda: site.until_depths(seconds, finished=count))
-    return Told(time.time() - due, _longest_call(site), before, during)
+    return Told(ids, time.time() - due, _longest_call(site), before, during)
 
 
-def _submit(site: Site, count: int, **options: Any) -> None:
+def _submit(site: Site, count: int, **options: Any) -> list[str]:
     task = Task(type="note", payload={}, **options)
-    for at in range(0, count, 200):
-        site.client.enqueue_many([task] * min(200, count - at))
+    batches = (site.client.enqueue_many([task] * min(200, count - at)) for at in range(0, count, 200))
+    return [made.id for batch in batches for made in batch]
 
 
 def _forget_slow_calls(site: Site) -> None:

@@ -35,7 +35,9 @@ def killing(site: Site, *, every: float, seed: int = 1) -> Iterator[list[str]]:
     cast: dict[str, Redsched] = {}
 
     def start(name: str) -> None:
-        cast[name] = site.worker("-c", "32", "--no-mover") if name.startswith("worker") else site.mover()
+        cast[name] = (
+            site.worker("-c", "32", "--no-mover", "--lease", "2s") if name.startswith("worker") else site.mover()
+        )
 
     for name in ("worker-1", "worker-2", "mover-1", "mover-2"):
         start(name)

@@ -11,7 +11,7 @@ from redsched import Mover, Settings
 from tests.support.servers import Store
 
 
-async def eventually(look: Callable[[], Any], seconds: float = 10) -> None:
+async def eventually(look: Callable[[], Any], seconds: float = 30) -> None:
     """Wait until ``look`` finds something, while the loop goes on."""
     async with asyncio.timeout(seconds):
         while not look():

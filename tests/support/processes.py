@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0  # on a machine that is busy with other things a process may need a minute to start
 Found = TypeVar("Found")
 
 

@@ -21,6 +21,7 @@ from tests.support.servers import FIXTURES, Store, connect, start_redis7
 
 Found = TypeVar("Found")
 APP = "tests.apps.ledger:app"
+SHORT = "4s"  # a lease that a test waits for: a worker that stands still for 2 s does not lose it
 FINAL = ("completed", "dead", "cancelled", "expired", "skipped")
 
 
@@ -56,8 +57,8 @@ class Site:
         )
 
     def worker(self, *arguments: str, ready: bool = True, tree: Path | None = None, **environment: str) -> Redsched:
-        """A worker of the queue ``default`` with a lease of 2 s; later arguments win."""
-        worker = self.start("worker", APP, "-q", "default", "--lease", "2s", *arguments, tree=tree, **environment)
+        """A worker of the queue ``default``; later arguments win."""
+        worker = self.start("worker", APP, "-q", "default", *arguments, tree=tree, **environment)
         if ready:
             worker.wait_for_error("worker.started")
         return worker

@@ -251,7 +251,7 @@ async def fail() -> None:
 
 async def _life(users: Users) -> Worker:
     """Enqueue, claim, run, settle, retry, renew and cancel, all as the worker's user; two movers, one beside it."""
-    worker = Worker(app, users.settings("worker", lease_ms=1_500), mover=False)
+    worker = Worker(app, users.settings("worker", lease_ms=6_000), mover=False)
     mover = Mover(users.settings("worker"), at_home=[QUEUE])
     moving, working = asyncio.create_task(mover.run()), asyncio.create_task(worker.run())
     try:
@@ -263,7 +263,7 @@ async def _life(users: Users) -> Worker:
             await client.enqueue("fail", queue=QUEUE, id="fails", max_attempts=2, retry=[10])
             await client.enqueue("send", {"value": 1}, queue=QUEUE, id="far", delay="1h")
             users.store.redis.xadd(users.key("inbox:q"), {"id": "letter", "type": "send", "payload": '{"value":5}'})
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while True:
                     found = await client.show(["now", "soon", "fails", "letter"], queue=QUEUE)
                     if [view.state if view else "" for view in found.values()] == [
@@ -329,7 +329,7 @@ def test_a_worker_that_may_not_put_the_schedule_of_another_queue_works_all_the_s
     planned.task("send", queue=QUEUE, every="1h")(send)
     with users.client("worker") as client:
         made = client.enqueue("send", {"value": 1}, queue=QUEUE)
-        asyncio.run(asyncio.wait_for(Worker(planned, users.settings("worker"), burst=True).run(), 20))
+        asyncio.run(asyncio.wait_for(Worker(planned, users.settings("worker"), burst=True).run(), 60))
 
         assert client.task(made.id, queue=QUEUE).state == "completed"
         assert [view.schedule.id for view in client.schedules.list().items] == ["send"]
@@ -581,7 +581,7 @@ def test_the_worker_works_in_another_database_than_0(users: Users) -> None:
     with Client(settings=settings) as client:
         made = client.enqueue("send", 2, queue=QUEUE)
 
-        assert asyncio.run(asyncio.wait_for(Worker(app, settings, burst=True).run(), 30)) == 0
+        assert asyncio.run(asyncio.wait_for(Worker(app, settings, burst=True).run(), 60)) == 0
 
         assert client.task(made.id, queue=QUEUE).result == 3
     with servers.connect(str(users.store.url).replace("/0", "/5")) as connection:

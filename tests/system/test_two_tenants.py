@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -47,7 +48,7 @@ class Tenants:
 
     def worker(self, queue: str, *more: str) -> Worker:
         settings = Settings(
-            redis_url=self.url(queue, "worker"), namespace=self.store.namespace, queues=(queue, *more), lease_ms=2_000
+            redis_url=self.url(queue, "worker"), namespace=self.store.namespace, queues=(queue, *more), lease_ms=6_000
         )
         return Worker(app, settings)
 
@@ -90,7 +91,7 @@ def tenants(request: pytest.FixtureRequest) -> Iterator[Tenants]:
     store.redis.close()
 
 
-async def completed(tenants: Tenants, tasks: list[tuple[str, str]], seconds: float) -> None:
+async def completed(tenants: Tenants, tasks: list[tuple[str, str]], seconds: float = 30) -> None:
     """Wait until these tasks, each a queue and an id, have run."""
     async with asyncio.timeout(seconds):
         while any(tenants.state(*task) != "completed" for task in tasks):
@@ -106,7 +107,7 @@ def test_each_worker_promotes_its_own_queue_though_it_learns_of_the_other(tenant
             tasks = [(queue, f"t{turn}") for queue in QUEUES]
             for queue, task_id in tasks:
                 tenants.raw(queue, task_id, 300)
-            await completed(tenants, tasks, 5)
+            await completed(tenants, tasks)
         for worker in workers:
             worker.stop()
         assert await asyncio.gather(*running) == [0, 0]
@@ -140,12 +141,14 @@ def test_what_a_task_waits_for_in_a_queue_of_another_user_holds_up_nobody(tenant
         running = asyncio.create_task(worker.run())
         await asyncio.sleep(0.5)
         calls = int(tenants.store.redis.info("commandstats").get("cmdstat_fcall", {}).get("calls", 0))
+        began = time.monotonic()
         for turn in range(3):
             tenants.raw("a", f"t{turn}", 200)
-            await completed(tenants, [("a", f"t{turn}")], 5)
+            await completed(tenants, [("a", f"t{turn}")])
         await asyncio.sleep(1)
         made = int(tenants.store.redis.info("commandstats")["cmdstat_fcall"]["calls"]) - calls
-        assert made < 150, f"{made} calls in two seconds"
+        passed = time.monotonic() - began
+        assert made < 75 * max(passed, 2.0), f"{made} calls in {passed:.1f} seconds"
         worker.stop()
         assert await running == 0
 
@@ -160,7 +163,7 @@ def test_a_worker_of_two_queues_serves_the_one_that_it_may(tenants: Tenants) -> 
         running = asyncio.create_task(worker.run())
         for turn in range(3):
             tenants.raw("a", f"t{turn}", 100)
-            await completed(tenants, [("a", f"t{turn}")], 5)
+            await completed(tenants, [("a", f"t{turn}")])
         worker.stop()
         assert await running == 0
 
@@ -179,9 +182,9 @@ def test_an_event_reaches_the_listeners_of_both_queues_whoever_tells_of_it(tenan
             for queue, task_id in tasks:
                 tenants.listen(queue, task_id, f"e{turn}:x")
             tenants.emit(emitter, f"e{turn}:x", f"id{turn}")
-            await completed(tenants, tasks, 10)
+            await completed(tenants, tasks)
         tenants.emit("a", "e1:y", "id5")
-        await completed(tenants, [("b", "rule:id1"), ("b", "rule:id5")], 10)
+        await completed(tenants, [("b", "rule:id1"), ("b", "rule:id5")])
         for worker in workers:
             worker.stop()
         assert await asyncio.gather(*running) == [0, 0]

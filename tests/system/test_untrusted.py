@@ -22,7 +22,7 @@ from tests.support.servers import Store
 
 SECONDS = float(os.environ.get("REDSCHED_TEST_UNTRUSTED_SECONDS", "12"))  # of the random part
 SEED = int(os.environ.get("REDSCHED_TEST_UNTRUSTED_SEED", "1"))
-PATIENCE = 5.0  # seconds that a good task may take on a busy machine; the figure to reach is one
+PATIENCE = 30.0  # seconds that a good task may take on a busy machine; the figure to reach is one
 STRIKES = 6  # between two good tasks
 READS = ("/v1/queues", f"/v1/queues/{GOOD}", f"/v1/queues/{HURT}", "/v1/schedules", "/v1/schedules/n1", "/v1/rules",
          "/v1/rules/n1", "/v1/calendars", f"/v1/queues/{GOOD}/paused", f"/v1/queues/{HURT}/paused", "/metrics",
@@ -67,7 +67,7 @@ def settings_of(store: Store, directory: Path, *queues: str) -> Settings:
         namespace=store.namespace,
         queues=queues or (GOOD,),
         data_dir=str(directory),
-        lease_ms=2_000,
+        lease_ms=6_000,
     )
 
 
@@ -175,7 +175,7 @@ def test_schedules_that_cannot_be_used_are_paused_and_shown_and_the_others_fire(
     async def scenario() -> None:
         worker = Worker(app, settings_of(store, tmp_path))
         running = asyncio.create_task(worker.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not any(key.startswith(store.key(f"task:{GOOD}:well@")) for key in found()):
                 await asyncio.sleep(0.02)
         good_task(store, "good")
@@ -225,7 +225,7 @@ def test_a_file_of_garbage_does_not_end_the_worker_that_finds_it(
     worker._spool.path.write_bytes(line + b"\n")
 
     with caplog.at_level(logging.ERROR):
-        assert asyncio.run(asyncio.wait_for(worker.run(), 20)) == 0
+        assert asyncio.run(asyncio.wait_for(worker.run(), 60)) == 0
 
     assert [record.message for record in caplog.records] == ["answers.malformed"]
     assert list(folder.iterdir()) == []

@@ -113,7 +113,7 @@ def _get(up: Redsched, path: str) -> str:
     import urllib.request
 
     url = up.wait_for("  HTTP").split()[1]
-    with urllib.request.urlopen(url + path, timeout=10) as answer:
+    with urllib.request.urlopen(url + path, timeout=60) as answer:
         text: str = answer.read().decode()
     return text
 

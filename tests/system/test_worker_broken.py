@@ -44,7 +44,7 @@ def test_an_error_that_nobody_expected_ends_the_worker_with_a_clear_line(
 ) -> None:
     worker = Worker(app, site.settings(), observer=Broken(loop))
 
-    assert asyncio.run(asyncio.wait_for(worker.run(), 10)) == 1
+    assert asyncio.run(asyncio.wait_for(worker.run(), 60)) == 1
 
     (record,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
     assert record.message == "worker.failed"
@@ -55,7 +55,7 @@ def test_a_stop_before_the_start_ends_it_at_once(site: Site) -> None:
     worker = Worker(app, site.settings())
     worker.stop()
 
-    assert asyncio.run(asyncio.wait_for(worker.run(), 10)) == 0
+    assert asyncio.run(asyncio.wait_for(worker.run(), 60)) == 0
 
 
 def test_two_workers_in_one_process_share_the_work(site: Site) -> None:
@@ -65,5 +65,5 @@ def test_two_workers_in_one_process_share_the_work(site: Site) -> None:
         workers = [Worker(app, site.settings(concurrency=4), burst=True) for _ in range(2)]
         return await asyncio.gather(*(worker.run() for worker in workers))
 
-    assert asyncio.run(asyncio.wait_for(main(), 20)) == [0, 0]
+    assert asyncio.run(asyncio.wait_for(main(), 60)) == [0, 0]
     assert {view.state for view in site.views(ids)} == {"completed"}

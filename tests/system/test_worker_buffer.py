@@ -13,11 +13,10 @@ import pytest
 from redsched import Task
 from redsched.engine.held import FRESH
 from tests.support.processes import Redsched
-from tests.support.workers import Site, killed, site_on
+from tests.support.workers import SHORT, Site, killed, site_on
 
 SLOTS, BEHIND, FEWEST = 8, 24, 4
 ROUNDS = 20
-SHORT = "4s"  # a lease that a test waits for; a worker may stand still for 2 s and not lose it
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def results(site: Site, type_: str, count: int = 40) -> list[object]:
     """What so many runs in few slots returned, under load: those that follow each other share whatever is shared."""
     ids = site.enqueue(type_, count)
     worker = Worker(hostile.app, site.settings(concurrency=2), burst=True)
-    assert asyncio.run(asyncio.wait_for(worker.run(), 30)) == 0
+    assert asyncio.run(asyncio.wait_for(worker.run(), 60)) == 0
     return [view.result for view in site.views(ids)]
 
 

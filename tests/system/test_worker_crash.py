@@ -11,7 +11,7 @@ import pytest
 from redsched import StoreError, TaskView
 from redsched.embedded import EmbeddedServer
 from tests.support.servers import Store, connect, start_valkey
-from tests.support.workers import Site, killed, site_on
+from tests.support.workers import SHORT, Site, killed, site_on
 
 
 @pytest.fixture(params=["valkey", "redis"])
@@ -34,12 +34,12 @@ def states(views: list[TaskView]) -> Counter[str]:
 
 
 def test_200_tasks_in_flight_in_a_killed_worker_all_complete_elsewhere_after_their_lease(site: Site) -> None:
-    first = site.worker("-c", "200")
+    first = site.worker("-c", "200", "--lease", SHORT)
     ids = site.enqueue("sleep", 200, payload={"seconds": 3}, retry=["1h"], max_attempts=2)
     site.until_begun(ids)
 
     killed(first)
-    site.worker("-c", "200")
+    site.worker("-c", "200", "--lease", SHORT)
     site.until_depths(finished=200)
 
     views = site.views(ids)
@@ -51,8 +51,8 @@ def test_200_tasks_in_flight_in_a_killed_worker_all_complete_elsewhere_after_the
 
 
 def test_a_worker_killed_under_load_costs_no_task_and_repeats_only_what_it_held(site: Site) -> None:
-    doomed, movers = site.worker("-c", "32", "--no-mover"), [site.mover(), site.mover()]
-    other = site.worker("-c", "32", "--no-mover")
+    doomed, movers = site.worker("-c", "32", "--no-mover", "--lease", SHORT), [site.mover(), site.mover()]
+    other = site.worker("-c", "32", "--no-mover", "--lease", SHORT)
     ids = site.enqueue("sleep", 1_500, payload={"seconds": 0.02}, retry=[10], delay="100ms")
     site.until_started(300)
 

@@ -63,7 +63,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 def started(site: Site, loop: str, *arguments: str) -> Redsched:
     """A worker of these handlers on this event loop."""
     without = {} if loop == "uvloop" else {"PYTHONPATH": f"{WITHOUT_UVLOOP}:{os.getcwd()}"}
-    worker = site.start("worker", APP, "-q", "default", "--lease", "2s", *arguments, **without)
+    worker = site.start("worker", APP, "-q", "default", *arguments, **without)
     worker.wait_for_error("worker.started")
     assert f"loop={loop}" in worker.wait_for_error("worker.starting")
     return worker
@@ -217,7 +217,7 @@ def test_a_stopped_worker_ends_whatever_its_handlers_left_behind(site: Site, kin
 
     worker.send(15)
 
-    assert worker.wait(20) == (1 if kind == "blocks" else 0)
+    assert worker.wait() == (1 if kind == "blocks" else 0)
     assert any("worker.left_behind" in line for line in worker.errors)
     until(lambda: not alive(family), worker.said)
 

@@ -138,7 +138,7 @@ def test_a_coroutine_function_behind_a_decorator_is_awaited(site: Site) -> None:
 
 @pytest.mark.parametrize("type_", ["sleep", "sleep.sync"])
 def test_a_run_beyond_its_time_limit_is_stopped_and_retried(site: Site, type_: str) -> None:
-    view = site.run(type_, {"seconds": 1.5}, timeout="100ms", max_attempts=2, retry=Explicit([10]))
+    view = site.run(type_, {"seconds": 20}, timeout="100ms", max_attempts=2, retry=Explicit([10]))
 
     assert (view.state, view.reason, view.attempt) == ("dead", "attempts", 2)
     assert view.error == "TimeLimit: ran longer than its time limit of 100ms"
@@ -176,18 +176,20 @@ def test_a_task_past_its_start_by_never_starts(site: Site) -> None:
 
 
 def test_a_type_without_a_handler_goes_back_for_a_while_and_uses_no_attempt(site: Site) -> None:
+    before = site.store.now_ms() / 1_000
     view = site.run("nobody.knows", until_state="scheduled")
+    after = site.store.now_ms() / 1_000
 
     assert view.attempt == 0
-    assert 3 < from_now(view.due_at) <= 5
+    assert view.due_at is not None and before + 5 <= view.due_at.timestamp() <= after + 5
 
 
-def test_cancelling_a_running_task_reaches_its_handler_within_two_seconds(site: Site) -> None:
+def test_cancelling_a_running_task_reaches_its_handler(site: Site) -> None:
     made = site.client.enqueue("until.cancelled")
     site.until_state(made.id, "running")
 
     assert site.client.cancel(made.id, reason="paid") == {made.id: "requested"}
-    view = site.until_state(made.id, seconds=5)
+    view = site.until_state(made.id)
 
     assert (view.state, view.reason) == ("cancelled", "paid")
     assert site.ledger.of(made.id) == ["started", "cancelled, requested True"]
@@ -198,7 +200,7 @@ def test_cancelling_reaches_a_plain_function_too(site: Site) -> None:
     site.until_state(made.id, "running")
     site.client.cancel(made.id, reason="paid")
 
-    assert site.until_state(made.id, seconds=5).state == "cancelled"
+    assert site.until_state(made.id).state == "cancelled"
 
 
 @pytest.mark.parametrize("type_", ["until.cancelled", "until.cancelled.sync"])
@@ -208,7 +210,7 @@ def test_progress_is_visible_while_the_task_runs(site: Site, type_: str) -> None
     view = site.until(lambda: next((v for v in site.views([made.id]) if v.progress is not None), None))
 
     assert (view.state, view.progress) == ("running", {"step": "waiting"})
-    assert view.lease_until is not None and 0 < from_now(view.lease_until) <= 2
+    assert view.lease_until is not None and 0 < from_now(view.lease_until) <= 30
     assert view.worker in site.consumers()
     site.client.cancel(made.id)
     site.until_state(made.id)

@@ -40,7 +40,7 @@ def test_a_payload_that_is_not_json_reaches_the_handler_as_its_bytes(real_store:
     assert real_store.url
     settings = Settings(redis_url=real_store.url, namespace=real_store.namespace)
 
-    asyncio.run(asyncio.wait_for(Worker(app, settings, burst=True).run(), 30))
+    asyncio.run(asyncio.wait_for(Worker(app, settings, burst=True).run(), 60))
 
     assert sorted(seen) == [
         (b"<order/>", "application/xml"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import alive, until
-from tests.support.workers import Site, site_on
+from tests.support.workers import SHORT, Site, site_on
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def valkey_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site
 
 
 def test_processes_share_the_work_and_one_that_dies_is_started_again(valkey_site: Site) -> None:
-    pair = valkey_site.worker("--processes", "2", ready=False)
+    pair = valkey_site.worker("--processes", "2", "--lease", SHORT, ready=False)
     until(lambda: sum("worker.started" in line for line in pair.errors) == 2, pair.said)
     victim, other = sorted(pair.family() - {pair.process.pid})
     ids = valkey_site.enqueue("sleep", 80, payload={"seconds": 0.3})

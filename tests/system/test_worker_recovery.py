@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -75,14 +76,18 @@ def test_a_worker_that_waits_goes_on_after(site: Site, trouble: Callable[[redis.
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_a_worker_that_is_busy_goes_on_after(site: Site, trouble: Callable[[redis.Redis, Site], None]) -> None:
-    running = site.enqueue("sleep", 16, payload={"seconds": 0.3})
+def test_a_worker_that_is_busy_goes_on_after(
+    site: Site, tmp_path: Path, trouble: Callable[[redis.Redis, Site], None]
+) -> None:
+    gate = tmp_path / "gate"
+    running = site.enqueue("gated", 16, payload={"path": str(gate)})
     for task_id in running:
         site.until_state(task_id, "running")
 
     trouble(site.store.redis, site)
 
     after = site.enqueue("note", 50)
+    gate.touch()
     for task_id in after:
         assert site.until_state(task_id).state == "completed"
         assert site.ledger.of(task_id) == ["started"]

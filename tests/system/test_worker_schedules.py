@@ -64,7 +64,7 @@ def test_a_schedule_that_is_refused_holds_nothing_up(valkey_site: Site, wrong: d
     mixed.task("second", every="1h")(beat)
 
     async def once() -> None:
-        await asyncio.wait_for(Worker(mixed, valkey_site.settings(), burst=True).run(), 20)
+        await asyncio.wait_for(Worker(mixed, valkey_site.settings(), burst=True).run(), 60)
 
     made = valkey_site.client.enqueue("second")
     asyncio.run(once())

@@ -60,7 +60,7 @@ def settings(server: RedisServer, tmp_path: Path) -> Settings:
     """For the workers of a test; the server is empty."""
     with connect(server.url) as connection:
         connection.flushall()
-    return Settings(redis_url=server.url, data_dir=str(tmp_path), retry_for_ms=300, redis_timeout_ms=1_000)
+    return Settings(redis_url=server.url, data_dir=str(tmp_path), retry_for_ms=300, redis_timeout_ms=10_000)
 
 
 def run_all(settings: Settings) -> None:
@@ -132,7 +132,7 @@ def end(started: Any, outcome: str, first: Any = "", error: str = "", traceback:
 async def tell_all(settlements: Settlements) -> list[str]:
     """Until Redis has been told of all, or will not be; its words in order."""
     found: list[str] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while settlements.batch():
             try:
                 words, _ = await settlements.tell()

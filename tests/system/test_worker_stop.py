@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,14 +62,14 @@ def test_sigterm_hands_back_what_outlives_the_grace_without_using_its_attempt(si
 
 def test_a_second_sigterm_does_not_wait_for_the_grace(valkey_site: Site) -> None:
     worker = valkey_site.worker("--grace", "1h")
-    made = valkey_site.client.enqueue("sleep", {"seconds": 60})
+    made = valkey_site.client.enqueue("sleep", {"seconds": 600})
     valkey_site.until_state(made.id, "running")
 
     worker.send(signal.SIGTERM)
     worker.wait_for_error("worker.draining")
     worker.send(signal.SIGTERM)
 
-    assert worker.wait(10) == 0
+    assert worker.wait() == 0
     assert valkey_site.until_state(made.id, "ready").attempt == 0
 
 
@@ -79,22 +78,20 @@ def test_sigint_stops_like_sigterm(valkey_site: Site) -> None:
 
     worker.send(signal.SIGINT)
 
-    assert worker.wait(10) == 0
+    assert worker.wait() == 0
     assert valkey_site.consumers() == []
 
 
 @pytest.mark.parametrize(("type_", "state"), [("sleep.sync", "ready"), ("stubborn", "running")])
 def test_a_handler_that_ignores_its_end_does_not_keep_the_process(valkey_site: Site, type_: str, state: str) -> None:
-    worker = valkey_site.worker("--grace", "100ms", "--lease", "30s")
-    made = valkey_site.client.enqueue(type_, {"seconds": 60}, max_attempts=2)
+    worker = valkey_site.worker("--grace", "100ms")
+    made = valkey_site.client.enqueue(type_, {"seconds": 600}, timeout="1h", max_attempts=2)
     quick = valkey_site.run("note")
     valkey_site.until_state(made.id, "running")
 
-    stopped = time.monotonic()
     worker.send(signal.SIGTERM)
-    assert worker.wait(10) == 0
 
-    assert time.monotonic() - stopped < 8
+    assert worker.wait() == 0  # long before the handler would end
     assert any("worker.abandoned" in line for line in worker.errors)
     assert quick.state == "completed"
     assert valkey_site.views([made.id])[0].state == state  # its lease gives away what could not be handed back
@@ -126,7 +123,7 @@ def test_a_burst_ends_by_itself_with_everything_done(site: Site) -> None:
 
 
 def test_a_burst_over_nothing_ends_at_once(valkey_site: Site) -> None:
-    assert valkey_site.worker("--burst", ready=False).wait(10) == 0
+    assert valkey_site.worker("--burst", ready=False).wait() == 0
 
 
 def test_high_priority_runs_before_normal_before_low(site: Site) -> None:

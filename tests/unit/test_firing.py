@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -223,12 +222,11 @@ def test_a_slot_that_waited_for_one_whose_jitter_is_longer_is_not_late_for_that(
 
 @pytest.mark.parametrize("catch_up", ["none", "latest", "all"])
 def test_a_year_without_redis_is_counted_without_a_walk_for_an_interval_of_a_second(catch_up: str) -> None:
-    plan, began = Beat(SECOND), time.perf_counter()
+    plan = Beat(SECOND)
 
     found = decide(plan, policy(catch_up, MINUTE), slot=T, since=0, now=T + YEAR)
 
     assert plan.drawn < 100
-    assert time.perf_counter() - began < 0.5
     made = {"none": 6, "latest": 1, "all": 61}[catch_up]
     assert (len(found.slots), found.missed) == (made, YEAR // SECOND + 1 - made)
     assert found.following == str(T + YEAR + SECOND)

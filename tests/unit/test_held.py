@@ -92,7 +92,7 @@ class Ran:
 
     def first(self) -> None:
         self.names.append("first")
-        assert self.go.wait(20)
+        assert self.go.wait(60)
 
     def second(self) -> None:
         self.names.append("second")

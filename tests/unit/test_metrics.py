@@ -130,7 +130,7 @@ def test_a_worker_serves_its_metrics_on_a_port_of_its_own_until_cancelled() -> N
 
     def read(url: str) -> tuple[int, bytes]:
         try:
-            with urllib.request.urlopen(url, timeout=5) as response:
+            with urllib.request.urlopen(url, timeout=60) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -138,7 +138,7 @@ def test_a_worker_serves_its_metrics_on_a_port_of_its_own_until_cancelled() -> N
     async def scenario() -> None:
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         serving = asyncio.create_task(serve_metrics(observer, on_ready=ready.set_result))
-        url = await asyncio.wait_for(ready, 10)
+        url = await asyncio.wait_for(ready, 60)
         assert url.startswith("http://127.0.0.1:")
 
         status, text = await asyncio.to_thread(read, f"{url}/metrics")
@@ -148,7 +148,7 @@ def test_a_worker_serves_its_metrics_on_a_port_of_its_own_until_cancelled() -> N
 
         serving.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(serving, 10)
+            await asyncio.wait_for(serving, 60)
         with pytest.raises(OSError):
             await asyncio.to_thread(read, f"{url}/metrics")
 
