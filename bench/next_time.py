@@ -22,7 +22,7 @@ from redsched.model.template import TaskTemplate
 from redsched.schedule.catch_up import Policy, decide
 from redsched.schedule.definition import Every, Exclude, Random
 from redsched.schedule.slots import Plan
-from redsched.steps.schedules import A_VIEW_S
+from redsched.steps.schedule_view import A_VIEW_S
 
 NOW = 1_800_000_000_000
 DAY = 86_400_000

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from heapq import merge
-from itertools import islice
+from itertools import islice, takewhile
 from operator import itemgetter
 
 from redsched.model.duration import EARLIEST_MS, LATEST_MS, instant_ms
@@ -88,6 +88,10 @@ class Plan:
             SearchSpent: none was found behind what exclusions leave out before the time for a search was over.
         """
         return (ms for ms, _ in self._slots(after_ms))
+
+    def between(self, after_ms: int, last_ms: int) -> Iterator[int]:
+        """The planned times after one moment, up to and with another."""
+        return takewhile(lambda slot: slot <= last_ms, self.after(after_ms))
 
     def due(self, slot_ms: int) -> int:
         """When the run of a slot is due: up to ``jitter`` later, the same for the same slot, never past ``end``, and

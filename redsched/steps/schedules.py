@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
@@ -12,31 +12,27 @@ from redsched.model.duration import instant, instant_ms, latest_ms
 from redsched.model.errors import InvalidSchedule, InvalidTask, PlanningSpent, ScheduleNotFound
 from redsched.model.refused import kind_and_length
 from redsched.model.schedule import Schedule, check, document, merged, merged_text, plain, schedule_of
-from redsched.model.schedule_views import Applied, Backfill, RecentRun, SchedulePage, SchedulePut, ScheduleView
+from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
 from redsched.schedule.budget import Budget
-from redsched.schedule.catch_up import replanned
 from redsched.schedule.definition import OVERLAPS, Run
 from redsched.schedule.exclude import is_date
 from redsched.schedule.quoted import quoted_if_plain
 from redsched.schedule.slots import Plan
-from redsched.schedule.zones import TZDATA_VERSION
 from redsched.settings import Settings
 from redsched.steps.conversation import Conversation
+from redsched.steps.schedule_view import next_runs, view_of
 from redsched.wire import schedules as wire
 from redsched.wire.call import Call
 from redsched.wire.cells import Cell
-from redsched.wire.codec import count_of, is_name, json_bytes
+from redsched.wire.codec import is_name, json_bytes
 from redsched.wire.keys import CellKeys
-from redsched.wire.schedules import MAX_SLOTS, Shown, Stored
+from redsched.wire.schedules import MAX_SLOTS, Shown
+from redsched.wire.stored_schedule import Stored, definition_of, policy_of
 from redsched.wire.templates import task_words, template_of
 
 T = TypeVar("T")
 Holidays = dict[str, frozenset[str]]
-_OVER = frozenset(("completed", "skipped", "expired", "cancelled", "dead", "gone"))
-COUNTERS = ("fired", "missed", "skipped", "dropped", "triggered", "backfilled")
 PATCHES = 10  # times that a change is made anew because somebody else made one meanwhile
-NEXT = 10  # runs that a view shows
-A_VIEW_S = 0.02  # of work to find them, where one at least is known by then
 MOST_OF_A_VIEW_S = 0.1  # of work, after which a view has none
 A_CALL = 100  # schedules that one call drops
 NOT_GIVEN: Any = object()
@@ -65,18 +61,18 @@ class ScheduleSteps:
         self._keys = caller.cell_keys
 
     def put(self, schedule: Schedule, mode: str) -> Conversation[SchedulePut]:
-        """See there."""
+        """Create or replace a schedule. ``mode``: as ``wire.schedules.put_schedule`` has it."""
         schedule = plain(schedule)
         yield from self._check(schedule)
         found, _ = yield self._put(schedule, mode)
         return found  # type: ignore[no-any-return]
 
     def patch(self, schedule_id: str, patch: Mapping[str, Any]) -> Conversation[SchedulePut]:
-        """See there."""
+        """Change some fields of a definition, again where somebody else changes it meanwhile."""
         for _ in range(PATCHES):
             stored = yield from self._stored(schedule_id)
             changes = _with_payload(stored, patch)
-            changed = schedule_of({**merged(document(wire.definition_of(stored)), changes), "id": schedule_id})
+            changed = schedule_of({**merged(document(definition_of(stored)), changes), "id": schedule_id})
             yield from self._check(changed)
             found, _ = yield wire.patch_schedule(
                 self._caller.cell, changed, stored, patch, max_payload=self._caller.settings.max_payload_bytes
@@ -117,14 +113,14 @@ class ScheduleSteps:
         return known, min(wanted - known.keys(), default=None)
 
     def get(self, schedule_id: str, written: bool = False) -> Conversation[ScheduleView]:
-        """See there."""
+        """All that is known of one. ``written``: its payload byte for byte as it is stored."""
         now, _, found = yield wire.show_schedules(self._keys, [schedule_id])
         if not found:
             raise ScheduleNotFound(schedule_id)
         return (yield from self._view(found[0], now, written=written))
 
     def page(self, limit: int, cursor: str | None, written: bool = False) -> Conversation[SchedulePage]:
-        """See there."""
+        """One page of 1..100; ``written``: as ``get``."""
         if not 1 <= limit <= 100:
             raise InvalidTask("limit", f"{limit} is outside 1..100")
         now, following, found = yield wire.show_schedules(self._keys, cursor=cursor or "", limit=limit)
@@ -139,39 +135,25 @@ class ScheduleSteps:
         stored, problem, runs = shown.stored, None, []
         schedule = Schedule(id=stored.id, task=template_of(stored.task_fields, stored.queue, written=written))
         try:
-            schedule = wire.definition_of(stored, written=written)
+            schedule = definition_of(stored, written=written)
             holidays, unknown = yield from self._known_holidays(schedule, known)
             problem = unknown and f"{quoted_if_plain(unknown)} is the name of no calendar: it leaves out nothing"
             plan = Plan(schedule, holidays, Budget.share(MOST_OF_A_VIEW_S, self._budget))
-            wire.policy_of(schedule)
-            runs = [] if stored.text("ended") else _next_runs(plan, schedule, stored, now)
+            policy_of(schedule)
+            runs = [] if stored.text("ended") else next_runs(plan, schedule, stored, now)
         except PlanningSpent as spent:
             problem = spent.problem
         except Exception as error:  # somebody wrote it by hand: it is shown with what is wrong, and the others with it
             problem = str(error) or type(error).__name__
-        until = stored.number("paused_until")
-        state = "ended" if stored.text("ended") else "paused" if stored.text("paused") else "active"
-        return ScheduleView(
-            schedule=schedule,
-            rev=stored.number("rev") or 0,
-            state=state,  # type: ignore[arg-type]
-            paused_reason=stored.text("paused") or None,
-            paused_until=None if until is None else instant(until),
-            next_runs=runs,
-            recent_runs=[_recent(stored, run) for run in shown.runs],
-            counters={name: stored.number(name) or 0 for name in COUNTERS},
-            running=[f"{stored.id}@{suffix}" for suffix in _still_open(stored, shown)],
-            buffered=len(stored.words("buffer")),
-            problem=problem,
-        )
+        return view_of(shown, schedule, runs, problem)
 
     def delete(self, schedule_id: str) -> Conversation[bool]:
-        """See there."""
+        """Remove one; False where there is none."""
         (gone,) = yield wire.drop_schedule(self._keys, [schedule_id])
         return gone  # type: ignore[no-any-return]
 
     def pause(self, schedule_id: str, reason: str, until: Any) -> Conversation[None]:
-        """See there."""
+        """Make no runs until it is resumed, or until then."""
         try:
             at = 0 if until is None else instant_ms(until)
         except ValueError as error:
@@ -180,7 +162,7 @@ class ScheduleSteps:
             raise ScheduleNotFound(schedule_id)
 
     def resume(self, schedule_id: str) -> Conversation[bool]:
-        """See there."""
+        """Go on with the next slot; False where it was not paused."""
         word = yield wire.resume_schedule(self._keys, schedule_id)
         if word == "missing":
             raise ScheduleNotFound(schedule_id)
@@ -193,7 +175,7 @@ class ScheduleSteps:
         return found[0].stored  # type: ignore[no-any-return]
 
     def trigger(self, schedule_id: str, payload: Any, overlap: str | None) -> Conversation[str | None]:
-        """See there."""
+        """Run it now; the task's id, or None where its overlap policy left it out or keeps it."""
         text = b""
         if payload is not NOT_GIVEN:
             text = json_bytes("payload", payload, self._caller.settings.max_payload_bytes)
@@ -208,7 +190,7 @@ class ScheduleSteps:
     def backfill(
         self, schedule_id: str, start: Any, end: Any, overlap: str | None, dry_run: bool
     ) -> Conversation[Backfill]:
-        """See there."""
+        """Run it once more for each slot of the past in a range."""
         first, last = _instant("from", start), _instant("to", end, latest_ms)
         if last < first:
             raise InvalidSchedule("to", "lies before from")
@@ -218,8 +200,8 @@ class ScheduleSteps:
         if last > now:
             raise InvalidSchedule("to", f"lies after now, {instant(now).isoformat()}: those slots are still to come")
         stored = found[0].stored
-        plan = yield from self._plan(wire.definition_of(stored))
-        slots = list(islice(_up_to(plan.after(first - 1), last), MAX_SLOTS + 1))
+        plan = yield from self._plan(definition_of(stored))
+        slots = list(islice(plan.between(first - 1, last), MAX_SLOTS + 1))
         if len(slots) > MAX_SLOTS:
             raise InvalidSchedule("to", f"there are more than {MAX_SLOTS} slots in the range", code="too_many_runs")
         times = [instant(slot) for slot in slots]
@@ -233,7 +215,7 @@ class ScheduleSteps:
         return Backfill(slots=times, ids=ids, waiting=max(0, taken - len(ids)), skipped=len(slots) - taken)
 
     def preview(self, schedule: Schedule, start: Any, count: int) -> Conversation[list[Run]]:
-        """See there."""
+        """The next runs of a definition; nothing is written."""
         if not 1 <= count <= 1_000:
             raise InvalidSchedule("count", f"{count} is outside 1..1000")
         schedule = plain(schedule)
@@ -245,7 +227,7 @@ class ScheduleSteps:
         return plan.preview(after, count)
 
     def apply(self, given: Sequence[Schedule], prune: bool, dry_run: bool) -> Conversation[Applied]:
-        """See there."""
+        """Put all of them, and with ``prune`` remove every other; all are checked before any is written."""
         ids = [schedule.id for schedule in given]
         if twice := {one for one in ids if ids.count(one) > 1}:
             at = len(ids) - 1 - ids[::-1].index(sorted(twice)[0])
@@ -281,7 +263,7 @@ class ScheduleSteps:
                 return list(found.values())
 
     def put_calendar(self, name: str, dates: Sequence[str] | None) -> Conversation[str]:
-        """See there."""
+        """Keep a calendar, or with None remove it; what became of it, as ``wire.schedules.put_calendar`` has it."""
         for at, date in enumerate(dates or ()):
             if not is_date(date):
                 told = f"{quoted_if_plain(date)} is no date such as 2027-12-25 or *-12-25"
@@ -289,7 +271,7 @@ class ScheduleSteps:
         return (yield wire.put_calendar(self._keys, name, dates))  # type: ignore[no-any-return]
 
     def calendars(self) -> Conversation[dict[str, list[str]]]:
-        """See there."""
+        """The dates of every calendar."""
         return dict((yield wire.calendars(self._keys)))
 
 
@@ -312,51 +294,6 @@ def _instant(field: str, value: Any, reader: Callable[[Any], int] = instant_ms) 
         raise InvalidSchedule(field, str(error)) from None
 
 
-def _up_to(slots: Iterator[int], last: int) -> Iterator[int]:
-    for slot in slots:
-        if slot > last:
-            return
-        yield slot
-
-
-def _next_runs(plan: Plan, schedule: Schedule, stored: Stored, now: int) -> list[Run]:
-    """The runs that are to come as things are: none of a pause without an end, and no more than ``max_runs`` leaves."""
-    slot, since = stored.number("slot"), stored.number("changed_at") or now
-    left = NEXT if schedule.max_runs is None else min(NEXT, schedule.max_runs - (stored.number("fired") or 0))
-    paused_until = stored.number("paused_until") if stored.text("paused") else 0
-    if paused_until is None or left <= 0:
-        return []
-    begin = paused_until or stored.number("resumed") or 0  # slots up to then are missed, as a mover has it
-    if formers := stored.former():  # slots of theirs that have come are made first
-        plans = [(Plan(wire.definition_of(stored.as_it_was(one)), plan.holidays, plan.budget), one) for one in formers]
-        runs = [run for earlier, one in plans for run in _of_former(earlier, one, slot) if run.slot_ms > begin]
-        return [*runs, *plan.preview(_last_before(plan, since, begin), left, budget_s=A_VIEW_S)][:left]
-    if slot is not None:
-        slot = replanned(
-            plan, slot, since=since, now=now, last=stored.text("last"), release=TZDATA_VERSION, chained=plan.chained
-        )
-    if schedule.after_completion is not None:
-        return [] if slot is None else [plan.run(max(slot, paused_until))]
-    if slot is None:
-        return plan.preview(_last_before(plan, since, max(now, begin)), left, budget_s=A_VIEW_S)
-    if slot <= begin or not plan.holds(slot):  # a pause has it, or it is only where the search for the next one goes on
-        slot = next(plan.after(_last_before(plan, slot, begin)), None)
-    return [] if slot is None else [plan.run(slot), *plan.preview(slot, left - 1, budget_s=A_VIEW_S)][:left]
-
-
-def _last_before(plan: Plan, since: int, moment: int) -> int:
-    """Where to begin for the slots after a moment; a chain, each of whose slots follows from the last, at ``since``."""
-    if not plan.chained:
-        return max(since, moment)
-    return max(_up_to(plan.after(since), moment), default=since)
-
-
-def _of_former(plan: Plan, former: wire.Former, slot: int | None) -> Iterator[Run]:
-    """The runs of an earlier definition that are still to be made; ``slot``: the next one of the first."""
-    begin = former.since if slot is None or not former.since < slot <= former.until else slot - 1
-    return (plan.run(one) for one in islice(_up_to(plan.after(begin), former.until), NEXT))
-
-
 def _with_payload(stored: Stored, patch: Mapping[str, Any]) -> Mapping[str, Any]:
     """The patch with the whole payload that it leads to, where it gives one as it was written."""
     task = patch.get("task")
@@ -364,23 +301,3 @@ def _with_payload(stored: Stored, patch: Mapping[str, Any]) -> Mapping[str, Any]
         return patch
     payload = merged_text(bytes(stored.fields.get("task:payload", b"null")), task["payload"])
     return {**patch, "task": {**task, "payload": payload}}
-
-
-def _still_open(stored: Stored, shown: Shown) -> list[str]:
-    """The runs that had not ended at the last look, without those that have ended since."""
-    over = {line.partition("/")[0] for line, state, _, _ in shown.runs if state in _OVER}
-    return [suffix for suffix in stored.words("open") if suffix not in over]
-
-
-def _recent(stored: Stored, run: tuple[str, str, str, str]) -> RecentRun:
-    line, state, started, due = run
-    suffix, _, fired = line.partition("/")
-    slot = suffix.partition(".")[0]
-    lateness = count_of(started) - count_of(due) if count_of(started) and count_of(due) else None
-    return RecentRun(
-        id=f"{stored.id}@{suffix}",
-        slot=instant(count_of(slot)) if count_of(slot) else None,
-        fired_at=instant(count_of(fired)),
-        state=state,
-        lateness_ms=lateness,
-    )

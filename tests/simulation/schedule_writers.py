@@ -25,7 +25,8 @@ from redsched.model.schedule import Schedule
 from redsched.model.template import TaskTemplate
 from redsched.schedule.definition import Exclude, Overlap
 from redsched.schedule.slots import Plan
-from redsched.wire.schedules import put_calendar, spec_text
+from redsched.wire.schedules import put_calendar
+from redsched.wire.stored_schedule import spec_text
 from tests.simulation.oracle import Violation
 from tests.support.schedule_clock import HOUR, MINUTE, NOW, SECOND, Mover, Stage
 from tests.support.servers import Store, connect

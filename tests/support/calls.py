@@ -17,7 +17,8 @@ from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Bell, Settlement, Started
 from redsched.wire.keys import CellKeys, queue_keys
-from redsched.wire.schedules import Firing, Stored
+from redsched.wire.schedules import Firing
+from redsched.wire.stored_schedule import Stored
 
 T = TypeVar("T")
 CELL = Cell("rs")

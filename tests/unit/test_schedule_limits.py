@@ -15,7 +15,7 @@ from redsched.model.schedule import Schedule, check, schedule_of
 from redsched.model.template import TaskTemplate
 from redsched.schedule.catch_up import ON_TIME_MS, Policy, decide
 from redsched.schedule.slots import Plan
-from redsched.wire.schedules import policy_of, spec_text
+from redsched.wire.stored_schedule import policy_of, spec_text
 
 NOON = 1_798_804_800_000  # 2027-01-01T12:00:00Z
 SECOND, DAY = 1_000, 86_400_000

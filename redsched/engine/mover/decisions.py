@@ -15,8 +15,8 @@ from redsched.model.errors import InvalidSchedule, SearchSpent
 from redsched.schedule.catch_up import AGAIN, MALFORMED, NONE, SAME, Decision, Policy, decide, replanned
 from redsched.schedule.slots import Plan
 from redsched.schedule.zones import TZDATA_VERSION
-from redsched.wire import schedules
-from redsched.wire.schedules import Firing, Former, Stored
+from redsched.wire.schedules import Firing
+from redsched.wire.stored_schedule import Former, Stored, definition_of, policy_of
 
 log = logging.getLogger("redsched.mover")
 PLANS = 20_000  # compiled definitions kept
@@ -78,8 +78,8 @@ class Decisions:
             self._plans.move_to_end(key)
             return found
         try:
-            schedule = schedules.definition_of(stored)
-            found = Compiled(Plan(schedule, self._holidays), schedules.policy_of(schedule))
+            schedule = definition_of(stored)
+            found = Compiled(Plan(schedule, self._holidays), policy_of(schedule))
         except Exception as error:  # somebody wrote it by hand, and nobody knows what
             problem = str(error) if isinstance(error, InvalidSchedule) else f"{type(error).__name__}: {error}"
             log.error("schedule.malformed", extra={"schedule": stored.id, "error": problem[:200]})

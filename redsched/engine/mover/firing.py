@@ -18,7 +18,8 @@ from redsched.engine.mover.standing import Standing, halfway
 from redsched.engine.observer import Observer
 from redsched.schedule.zones import TZDATA_VERSION
 from redsched.wire import schedules
-from redsched.wire.schedules import Firing, Stored
+from redsched.wire.schedules import Firing
+from redsched.wire.stored_schedule import Stored
 
 log = logging.getLogger("redsched.mover")
 A_CALL = 100  # schedules of one look
