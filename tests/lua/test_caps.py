@@ -106,6 +106,16 @@ def test_those_beyond_the_caps_go_oldest_first_and_are_counted(queue: Queue) -> 
     ]
 
 
+def test_one_whose_end_cannot_be_read_does_not_say_for_how_long_it_was_known(queue: Queue) -> None:
+    complete(queue, "a", "b")
+    queue.redis.hset(queue.keys.task("b"), "finished_at", "yesterday")
+    limit(queue, most_finished=0)
+
+    assert sweep(queue, NOW + TEN_MINUTES + 9) == Swept(2, False)
+
+    assert queue.events()[-1] == f"evicted finished n=2 total=2 kept_ms={TEN_MINUTES + 9}"
+
+
 def test_no_cap_takes_a_finished_id_in_its_first_ten_minutes(queue: Queue) -> None:
     complete(queue, "a", "b", "c")
     limit(queue, most_finished=0)
@@ -117,6 +127,13 @@ def test_no_cap_takes_a_finished_id_in_its_first_ten_minutes(queue: Queue) -> No
     assert queue.places() == {"finished": {"c": NOW + KEEP_FINISHED + 2}}
     assert queue.totals()["finished_evicted"] == 2
     assert queue.enqueue(("a", 0, {}), ("c", 0, {})) == ["created", "existing"]
+
+
+def test_a_call_that_met_young_ones_only_does_not_ask_for_another(queue: Queue) -> None:
+    complete(queue, "a", "b", "c")
+    limit(queue, most_finished=0)
+
+    assert sweep(queue, NOW + 5, limit=2) == Swept(0, False)
 
 
 @pytest.mark.parametrize("many", [1, 150])

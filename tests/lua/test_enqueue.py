@@ -199,10 +199,11 @@ def test_the_groups_of_ready_streams_that_were_deleted_by_hand_are_made_again(qu
     assert [task.id for task in queue.claim().tasks] == ["b"]
 
 
-def test_a_thousand_tasks_fit_one_call_and_one_more_does_not(real_queue: Queue) -> None:
-    tasks = [(f"t{n}", LATER, {}) for n in range(1_001)]
+@pytest.mark.parametrize("fields", [{}, {"priority": "low"}], ids=["plain", "not plain"])
+def test_a_thousand_tasks_fit_one_call_and_one_more_does_not(real_queue: Queue, fields: dict[str, Any]) -> None:
+    tasks = [(f"t{n}", LATER, fields) for n in range(1_001)]
 
-    assert real_queue.refused("enqueue", NOW, *(word for task in tasks for word in words(task[0]))) == (
+    assert real_queue.refused("enqueue", NOW, *(word for task in tasks for word in words(task[0], **fields))) == (
         "RS_INVALID 1001 tasks more than 1000 in one call"
     )
     assert real_queue.enqueue(*tasks[:1_000]) == ["created"] * 1_000

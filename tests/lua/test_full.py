@@ -78,6 +78,20 @@ def test_a_bell_alone_starts_its_task(full: Queue) -> None:
     assert [started.id for started in claimed.tasks] == ["a"]
 
 
+def test_one_call_ends_tasks_and_starts_others(full: Queue) -> None:
+    started = full.running("a")
+    full.ready("b")
+    fill(full)
+
+    claim = protocol.claim([full.keys], consumer="w", count=5, lease_ms=LEASE)
+    words, claimed = full.send(
+        protocol.settle_and_claim(full.cell, [Settlement("q", "a", started.token, "complete", '"result"')], claim)
+    )
+
+    assert words == ["completed"]
+    assert [started.id for started in claimed.tasks] == ["b"]
+
+
 def test_a_returned_task_is_ready_again(full: Queue) -> None:
     started = full.running("a")
     full.redis.delete(full.keys.ready)

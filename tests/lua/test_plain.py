@@ -73,6 +73,7 @@ def test_a_call_that_is_not_all_new_and_plain_is_answered_task_by_task(
         (words("b", request="x" * 129), "2 request "),
         (words("b", number=2), "2 queue "),
         (words("b")[:-1], "2 fields "),
+        ([1], "2 id "),
     ],
     ids=lambda value: value.strip() if isinstance(value, str) else "",
 )

@@ -167,3 +167,15 @@ def test_a_claim_of_another_queue_is_settled_and_that_queue_is_not_claimed_from(
     assert words == ["completed"]
     assert [(one.queue, one.id) for one in claimed.tasks] == [("q", "a")]
     assert other.task("c")["state"] == "ready"
+
+
+def test_a_call_claims_from_no_more_than_sixteen_queues(queue: Queue) -> None:
+    (last, started), others = (queue.other("last"), queue.running("a")), [queue.other(f"q{at}") for at in range(15)]
+    last.enqueue(("b", 0, {}))
+    words = [NOW, "w", NONCE, 5, LEASE, 17, 0, 1, "a", started.token, "complete", "", "", ""]
+
+    settled, claimed = queue.run("settle_and_claim", [one.keys.due for one in (queue, *others, last)], words)
+
+    assert settled == [b"completed"]
+    assert claimed == [NOW, 0]
+    assert last.task("b")["state"] == "ready"

@@ -105,11 +105,21 @@ class Record:
         for name, result in found.items():
             if result["verdict"] == "caught" and name.startswith(f"{mutant.file}:"):
                 near[result["by"].partition(" | ")[0]] += 5 if result.get("block") == str(block) else 1
-        verb = f"test_{Path(mutant.file).stem}.py"
+        named = _named_tests(mutant)
 
         def price(look: Look) -> float:
             narrow = 3 / (20 + len(self._blocks[look.name]))  # what comes to little looks at that little
-            hope = narrow + (0.05 if verb in look.name else 0) + near[look.name] / (1 + near.total())
+            hope = narrow + near[look.name] / (1 + near.total()) + sum(0.05 for word in named if word in look.name)
             return (self._seconds[look.name] + 0.003) / hope
 
         return sorted(mine, key=price)
+
+
+def _named_tests(mutant: Mutant) -> list[str]:
+    """What the names of tests have in them that may be meant for the mutant: its verbs, its bounds, a full server."""
+    stem = Path(mutant.file).stem
+    users = [verb for verb in scripts.verbs() if stem in scripts.header(verb).uses]
+    words = [f"test_{stem}.py", *(f"test_{verb}.py" for verb in users if len(users) <= 6)]
+    if mutant.rule in ("compare", "limit"):
+        words += ["longest", "most", "more_than", "thousand", "hundred", "limit", "exact", "no_more"]
+    return [*words, *(["test_full.py"] * 10 if "memory.drain" in mutant.was else [])]
