@@ -380,6 +380,14 @@ def test_however_many_are_asked_for_a_call_starts_300_tasks(real_queue: Queue) -
     assert len(real_queue.places()["running"]) == 601
 
 
+def test_a_call_starts_no_more_once_its_payloads_come_to_a_mebibyte(queue: Queue) -> None:
+    queue.enqueue(*((f"t{number}", 0, {"payload": f'"{"x" * (256 * 1024 - 2)}"'}) for number in range(5)))
+
+    claimed = [queue.claim() for _ in range(2)]
+
+    assert [(len(one.tasks), one.more) for one in claimed] == [(4, True), (1, False)]
+
+
 def test_a_claim_repeated_past_the_start_by_of_its_task_expires_it(queue: Queue) -> None:
     queue.ready("a", expires_at=NOW + 100)
     queue.ready("b")

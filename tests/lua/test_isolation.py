@@ -112,6 +112,21 @@ def test_claim_sets_one_aside_that_cannot_be_started(real_queue: Queue) -> None:
     assert queue.redis.xlen(queue.keys.ready) == 0
 
 
+def test_a_claim_that_has_set_aside_as_many_as_it_may_look_at_starts_nothing_more(real_queue: Queue) -> None:
+    queue, bad = real_queue, [f"bad{at}" for at in range(66)]
+    for task_id in (*bad, "good"):
+        queue.plan(task_id, {"unless": {"fact": "x"}}, key=task_id[:3])
+    queue.redis.hset(queue.key("paused:q"), "key:bad", "0 0 x")
+    queue.redis.set(queue.key("stopped:q:key:bad"), "mine")
+    call = protocol.claim([queue.keys], consumer="w", count=1, lease_ms=LEASE)
+
+    first = answer(queue, call)
+    assert (list(first.tasks), first.more) == ([], True)
+    assert {state(queue, task_id) for task_id in bad} == {"dead"}
+
+    assert [run.id for run in answer(queue, call).tasks] == ["good"]
+
+
 def test_claim_serves_the_queues_whose_streams_are_streams(real_queue: Queue) -> None:
     queue, other = real_queue, real_queue.other("r")
     queue.ready("a")
