@@ -1,4 +1,4 @@
-"""What tests of schedules share: a namespace with a virtual clock, one mover and one worker."""
+"""A namespace with a virtual clock, for tests of schedules; a Redis user for each role, for tests of rights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import servers
+from tests.support.acl_users import Users
 from tests.support.schedule_clock import Stage, stage_on
+from tests.support.servers import FIXTURES, Store
 
 
 @pytest.fixture(params=["valkey", "redis", "redis8"])
@@ -21,3 +24,18 @@ def one(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The same on the embedded server only, for what does not depend on the server."""
     with stage_on(request, "valkey") as found:
         yield found
+
+
+@pytest.fixture(params=["redis", "redis8", "valkey"])
+def users(request: pytest.FixtureRequest) -> Iterator[Users]:
+    """On Redis 7.0 and 8.2 and Valkey 9.1."""
+    server = request.getfixturevalue(FIXTURES[request.param])
+    store = Store(request.param, servers.connect(server.url), url=server.url)
+    with store.client() as client:
+        client.install()
+    made = Users(store)
+    made.make()
+    yield made
+    made.remove()
+    store.clear()
+    store.redis.close()
