@@ -91,6 +91,16 @@ def test_a_key_of_another_type_under_a_tasks_name_is_a_conflict(queue: Queue) ->
     assert enqueue(queue, words("a"), words("b")) == ["conflict", "created"]
 
 
+def test_a_call_that_is_new_and_plain_is_looked_up_once(real_queue: Queue) -> None:
+    def lookups() -> int:
+        return real_queue.redis.info("commandstats").get("cmdstat_exists", {"calls": 0})["calls"]
+
+    before = lookups()
+    enqueue(real_queue, words("a"), words("b", due=NOW + 5_000))
+
+    assert lookups() == before + 1, "the long way looks them up again"
+
+
 def test_a_library_asks_the_streams_for_lost_entries_twice_a_second(real_queue: Queue) -> None:
     queue = real_queue
     queue.seed("a")

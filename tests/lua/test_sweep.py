@@ -181,3 +181,16 @@ def test_a_call_removes_at_most_five_hundred(real_queue: Queue) -> None:
     assert sweep(queue, limit=5_000) == Swept(0, True)
 
     assert len(queue.places()["finished"]) == 1
+
+
+def test_a_queue_with_many_finished_tasks_loses_a_dead_letter_in_each_call_as_well(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.settle(queue.running("dead"), "dead", "x")
+    queue.broken.update(names := [f"a{number}" for number in range(310)])
+    queue.redis.zadd(queue.keys.index("finished"), dict.fromkeys(names, NOW))
+
+    keys = [queue.keys, queue.other("r").keys]
+    assert queue.send(protocol.sweep(keys), now=NOW + KEEP_DEAD) == Swept(1, True)
+
+    assert list(queue.places()) == ["finished"]
+    assert len(queue.places()["finished"]) == 10
