@@ -63,7 +63,7 @@ async def close(connection: Any) -> None:
 
 
 async def replies(
-    connection: Any, commands: Sequence[Command], found: list[Any], *, usual: float, timeout: float | None
+    connection: Any, commands: Sequence[Command], found: list[Any], usual: float, timeout: float | None
 ) -> None:
     """Send commands and add each reply, or a Refused, to ``found``; all within ``timeout`` seconds, or the ``usual``.
 

@@ -67,12 +67,14 @@ class AsyncTransport:
         """A connection for one round trip, to be given back; raises Refused or Unreached."""
         if self._process != os.getpid():
             self._start_anew()
-        with contextlib.suppress(IndexError):  # another thread took the last one
-            while self._spare:
+        while self._spare:
+            try:
                 used, connection = self._spare.pop()
-                if await runtime.is_quiet(connection, used):
-                    return connection
-                await self._pool.release(connection)  # which connects it anew when it is needed
+            except IndexError:  # another thread took the last one
+                break
+            if await runtime.is_quiet(connection, used):
+                return connection
+            await self._pool.release(connection)  # which connects it anew when it is needed
         with self._lock:
             self._asking += 1
         try:
@@ -97,7 +99,7 @@ class AsyncTransport:
         connection = await self.take()
         found: list[Any] = []
         try:
-            await runtime.replies(connection, commands, found, usual=self.timeout, timeout=timeout)
+            await runtime.replies(connection, commands, found, self.timeout, timeout)
             if is_elsewhere(found):
                 await runtime.close(connection)
                 await self._forget()

@@ -9,6 +9,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import redis
@@ -66,7 +67,7 @@ def close(connection: Any) -> None:
 
 
 def replies(
-    connection: Any, commands: Sequence[Command], found: list[Any], *, usual: float, timeout: float | None
+    connection: Any, commands: Sequence[Command], found: list[Any], usual: float, timeout: float | None
 ) -> None:
     """Send commands and add each reply, or a Refused, to ``found``; ``timeout`` is for each reply, and without one the
     connection keeps to the ``usual`` by itself.
@@ -74,11 +75,11 @@ def replies(
     Raises:
         What redis-py raises: ``found`` has the replies that came.
     """
-    patience = {} if timeout is None else {"timeout": timeout}
+    read = connection.read_response if timeout is None else partial(connection.read_response, timeout=timeout)
     connection.send_packed_command(packed(commands), check_health=False)
     for _ in commands:
         try:
-            found.append(connection.read_response(**patience))
+            found.append(read())
         except redis.ResponseError as error:
             found.append(refused_by(error))
 

@@ -68,12 +68,14 @@ class Transport:
         """A connection for one round trip, to be given back; raises Refused or Unreached."""
         if self._process != os.getpid():
             self._start_anew()
-        with contextlib.suppress(IndexError):  # another thread took the last one
-            while self._spare:
+        while self._spare:
+            try:
                 used, connection = self._spare.pop()
-                if runtime.is_quiet(connection, used):
-                    return connection
-                self._pool.release(connection)  # which connects it anew when it is needed
+            except IndexError:  # another thread took the last one
+                break
+            if runtime.is_quiet(connection, used):
+                return connection
+            self._pool.release(connection)  # which connects it anew when it is needed
         with self._lock:
             self._asking += 1
         try:
@@ -98,7 +100,7 @@ class Transport:
         connection = self.take()
         found: list[Any] = []
         try:
-            runtime.replies(connection, commands, found, usual=self.timeout, timeout=timeout)
+            runtime.replies(connection, commands, found, self.timeout, timeout)
             if is_elsewhere(found):
                 runtime.close(connection)
                 self._forget()
