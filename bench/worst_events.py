@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.common import QUEUE
 from bench.ground import Act, Ground, case
 from bench.worst_tasks import PAUSED, planned, tied, with_children
-from redsched.model.rule import Rule
+from redsched.model.events import Rule
 from redsched.model.template import TaskTemplate
 from redsched.wire import events, protocol
 from redsched.wire.claims import Settlement

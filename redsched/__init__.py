@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         TaskNotFound,
         WorkflowIncomplete,
     )
+    from redsched.model.events import Rule
     from redsched.model.outcome import (
         Cancelled,
         Completed,
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
         Stop,
     )
     from redsched.model.retry import Explicit, Exponential, Fixed
-    from redsched.model.rule import Rule
     from redsched.model.schedule import Schedule
     from redsched.model.task import Task, TaskView
     from redsched.model.template import TaskTemplate
@@ -94,7 +94,7 @@ _HOME = {
         "Cancelled", "Completed", "Dead", "Reject", "Retry", "RetryLater", "Snooze", "SnoozeFor", "Stop",
     ),
     "redsched.model.retry": ("Explicit", "Exponential", "Fixed"),
-    "redsched.model.rule": ("Rule",),
+    "redsched.model.events": ("Rule",),
     "redsched.model.enqueued": ("Enqueued",),
     "redsched.model.task": ("Task", "TaskView"),
     "redsched.model.views": ("Page", "QueueStats"),

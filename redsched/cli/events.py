@@ -11,7 +11,7 @@ from redsched.cli import files, parse, render
 from redsched.cli.invocation import NOT_FOUND, Failure, Group, Invocation, pass_invocation
 
 if TYPE_CHECKING:
-    from redsched.model.rule import Rule
+    from redsched.model.events import Rule
 
 
 @click.command(short_help="Record that something happened.")
@@ -85,7 +85,7 @@ def put(given: Invocation, /, id: str, path: Path | None, **fields: Any) -> None
 def _rule_of(id: str, path: Path | None, fields: dict[str, Any]) -> Rule:
     import msgspec
 
-    from redsched.model.rule import Rule
+    from redsched.model.events import Rule
 
     if path is None:
         if not fields["on"] or not fields["type"]:

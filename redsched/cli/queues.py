@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from redsched.cli import parse, render
 from redsched.cli.invocation import Group, Invocation, pass_invocation
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.group(cls=Group)

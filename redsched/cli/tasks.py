@@ -13,7 +13,7 @@ from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocat
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from redsched.model.happening import Branch
+    from redsched.model.workflows import Branch
 
 STATES = (
     "scheduled",

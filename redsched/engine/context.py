@@ -14,7 +14,7 @@ from redsched.client import AsyncClient
 from redsched.engine import forks
 from redsched.model.duration import instant
 from redsched.model.errors import LeaseLost
-from redsched.model.happening import Kin
+from redsched.model.workflows import Kin
 from redsched.wire import protocol
 from redsched.wire.claims import Started
 from redsched.wire.keys import queue_keys

@@ -1,4 +1,4 @@
-"""What is known of many tasks: a page of a listing, and a queue's depths."""
+"""What is known of many tasks: a page of a listing, a queue's depths and its pauses. Times are aware UTC datetimes."""
 
 from __future__ import annotations
 
@@ -34,3 +34,15 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
     lateness_totals: dict[str, int]  # all starts, by the same buckets
     most_finished: int | None = None  # finished tasks that the queue keeps; None: each until its retention ends
     most_dead: int | None = None  # dead letters, the same
+
+
+class Paused(msgspec.Struct, frozen=True, kw_only=True):
+    """What is paused: a queue, a type or a key of it; ``waiting``: tasks that were due and are set aside."""
+
+    queue: str
+    type: str | None = None
+    key: str | None = None
+    reason: str = ""
+    since: datetime
+    until: datetime | None = None
+    waiting: int = 0

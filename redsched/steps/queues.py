@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from heapq import nsmallest
 from typing import Any
 
-from redsched.model.happening import Paused
+from redsched.model.views import Paused
 from redsched.steps.exchange import Command
 from redsched.wire.call import Call
 from redsched.wire.codec import (

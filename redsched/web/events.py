@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from redsched.model.rule import Rule
+from redsched.model.events import Rule
 from redsched.web import bodies
 from redsched.web.http import Endpoints, Json, limit_of, parameters
 from redsched.web.idempotency import once

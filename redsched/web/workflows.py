@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from redsched.model.task import Task
-from redsched.steps import workflow
-from redsched.steps.workflow import MOST_TASKS
+from redsched.steps import workflows
+from redsched.steps.workflows import MOST_TASKS
 from redsched.web import bodies
 from redsched.web.http import (
     Endpoints,
@@ -123,10 +123,10 @@ class WorkflowsApi(Endpoints):
             trace, client = traceparent_of(request), self._client
             tasks = await self._aside.run(len(raw), tasks_of, given, trace, key)
             if body.chain is not None:
-                steps = workflow.chain(client.cell, client.enqueuing, tasks, body.otherwise)
+                steps = workflows.chain(client.cell, client.enqueuing, tasks, body.otherwise)
             else:
                 made = tasks[:-1], tasks[-1], body.on, body.otherwise
-                steps = workflow.group(client.cell, client.enqueuing, *made)
+                steps = workflows.group(client.cell, client.enqueuing, *made)
             return Json(await self._aside.talk(len(raw), client, steps), 201)
 
         return await once(request, self._client, raw, act)

@@ -36,6 +36,11 @@ class QuarantinePage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
+def revive(keys: QueueKeys, ids: Sequence[str], *, due: Any = None, delay: Any = None) -> Call[dict[str, str]]:
+    """Run 1..1000 dead tasks again."""
+    return Call("revive", (keys.due,), (0, due_word(due, delay), *checked_ids(ids)), by_id(ids), repeatable=False)
+
+
 def drop(keys: QueueKeys, ids: Sequence[str]) -> Call[dict[str, str]]:
     """Remove 1..1000 dead or finished tasks."""
     return Call("drop", (keys.due,), (0, "task", *checked_ids(ids)), by_id(ids))

@@ -11,9 +11,8 @@ import msgspec
 from redsched.model.condition import FACT, LONGEST_MS, MAX_MEMBERS, fact_name
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidSchedule, InvalidTask
-from redsched.model.happening import Emitted
+from redsched.model.events import BrokenRule, Emitted, Rule, RulePage
 from redsched.model.refused import kind_and_length
-from redsched.model.rule import BrokenRule, Rule, RulePage
 from redsched.model.template import TaskTemplate
 from redsched.wire.call import Call
 from redsched.wire.codec import Word, check_id, check_name, json_bytes, stored_json, text_of

@@ -7,9 +7,10 @@ nowhere else in Python.
 from __future__ import annotations
 
 from redsched.wire.claims import claim, leave, progress, renew, settle, settle_and_claim
-from redsched.wire.dead_letters import drop, drop_quarantined, quarantined, requeue
+from redsched.wire.dead_letters import drop, drop_quarantined, quarantined, requeue, revive
 from redsched.wire.doctor import inspect, repair
 from redsched.wire.events import drop_rule, emit, put_rule, rules
+from redsched.wire.holds import confirm
 from redsched.wire.idempotency import answer, reserve
 from redsched.wire.mover import attend, ingest, promote, reap, sweep
 from redsched.wire.queues import limit, pause, paused, resume, stats
@@ -27,7 +28,7 @@ from redsched.wire.schedules import (
     show_schedules,
     trigger,
 )
-from redsched.wire.tasks import cancel, confirm, enqueue, explain, list_tasks, reschedule, revive, show, update
+from redsched.wire.tasks import cancel, enqueue, explain, list_tasks, reschedule, show, update
 from redsched.wire.workflows import follow, kin
 
 __all__ = [

@@ -10,8 +10,7 @@ import msgspec
 from redsched.model.condition import KEY
 from redsched.model.duration import instant
 from redsched.model.errors import InvalidTask
-from redsched.model.happening import Paused
-from redsched.model.views import QueueStats
+from redsched.model.views import Paused, QueueStats
 from redsched.wire.call import Call
 from redsched.wire.codec import cap_of, check_name, count_of, pairs, reason_word, text_of
 from redsched.wire.field_words import due_word

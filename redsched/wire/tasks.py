@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from redsched.model.condition import KEY
 from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask
 from redsched.model.explain import Told
@@ -99,11 +98,6 @@ def reschedule(keys: QueueKeys, ids: Sequence[str], *, due: Any = None, delay: A
     return Call("reschedule", (keys.due,), (0, due_word(due, delay), *checked_ids(ids)), by_id(ids))
 
 
-def revive(keys: QueueKeys, ids: Sequence[str], *, due: Any = None, delay: Any = None) -> Call[dict[str, str]]:
-    """Run 1..1000 dead tasks again."""
-    return Call("revive", (keys.due,), (0, due_word(due, delay), *checked_ids(ids)), by_id(ids), repeatable=False)
-
-
 UPDATABLE = frozenset(
     ("payload", "priority", "max_attempts", "retry", "timeout", "expires_at", "expires_in", "key", "tags", "headers",
      "retention", "keep", "conditions"))  # fmt: skip
@@ -182,16 +176,6 @@ def _listed(queue: str, place: str, words: list[Any]) -> TaskView:
     return task_view(
         text_of(words[0]), queue, fields, {}, score if place == "due" else b"", score if place == "running" else b""
     )
-
-
-def confirm(keys: QueueKeys, ids: Sequence[str], token: str, *, action: str) -> Call[dict[str, str]]:
-    """``confirm`` or ``abandon`` 1..1000 tasks that were submitted as held."""
-    checked = [check_id(task_id) for task_id in ids]
-    if not 1 <= len(checked) <= 1_000:
-        raise InvalidTask("ids", f"{len(checked)} in one call; 1..1000 are taken", code="batch_too_large")
-    if KEY.fullmatch(token) is None:
-        raise InvalidTask("token", "must be 1 to 128 printable ASCII characters without spaces")
-    return Call("confirm", (keys.due,), (0, action, token, *checked), by_id(checked))
 
 
 def explain(keys: QueueKeys, task_id: str) -> Call[Told]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from redsched.model.condition import REF
 from redsched.model.errors import InvalidTask
-from redsched.model.happening import Kin, KinPage
 from redsched.model.refused import kind_and_length
+from redsched.model.workflows import Kin, KinPage
 from redsched.wire.call import Call
 from redsched.wire.codec import (
     check_id,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from redsched.model.events import Rule
 from redsched.model.explain import explained
-from redsched.model.rule import Rule
 from redsched.model.template import TaskTemplate
 from redsched.wire import events, protocol
 from redsched.wire.keys import CellKeys

@@ -9,7 +9,7 @@ import pytest
 
 from redsched.model.condition import Conditions, wire_conditions
 from redsched.model.errors import InvalidTask
-from redsched.model.rule import Rule
+from redsched.model.events import Rule
 from redsched.model.template import TaskTemplate
 from redsched.wire import events
 from redsched.wire.keys import CellKeys

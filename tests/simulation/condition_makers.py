@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import redis
 
-from redsched.model.rule import Rule
+from redsched.model.events import Rule
 from redsched.model.task import Task
 from redsched.model.template import TaskTemplate
 from redsched.wire import events, protocol

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from redsched.model.rule import Rule
+from redsched.model.events import Rule
 from redsched.model.schedule import Schedule
 from redsched.model.task import Task
 from redsched.model.template import TaskTemplate

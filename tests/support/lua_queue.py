@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from redsched.model.happening import Emitted
+from redsched.model.events import Emitted
 from redsched.wire import events, mover, protocol, scripts
 from redsched.wire.call import Call
 from redsched.wire.cells import Cell

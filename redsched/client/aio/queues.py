@@ -7,8 +7,7 @@ from datetime import datetime
 
 from redsched.client.aio.transport import AsyncTransport
 from redsched.client.requests import Verbs, id_list
-from redsched.model.happening import Paused
-from redsched.model.views import QueueStats
+from redsched.model.views import Paused, QueueStats
 from redsched.steps import queues as queue_steps
 from redsched.wire import protocol
 from redsched.wire.queues import Limits, stop_word

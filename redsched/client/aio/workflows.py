@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from redsched.client.aio.transport import AsyncTransport
 from redsched.client.requests import Verbs
 from redsched.model.enqueued import Enqueued
-from redsched.model.happening import Branch, Kin
 from redsched.model.task import Task
-from redsched.steps import workflow
+from redsched.model.workflows import Branch, Kin
+from redsched.steps import workflows
 
 
 class AsyncWorkflows(Verbs):
@@ -27,7 +27,7 @@ class AsyncWorkflows(Verbs):
             WorkflowIncomplete: some of them were not made.
             As ``enqueue``.
         """
-        return await self.transport.converse(workflow.chain(self.cell, self.enqueuing, tasks, otherwise))
+        return await self.transport.converse(workflows.chain(self.cell, self.enqueuing, tasks, otherwise))
 
     async def group(
         self, tasks: Sequence[Task], then: Task, *, on: str = "success", otherwise: str = "cancel"
@@ -40,13 +40,13 @@ class AsyncWorkflows(Verbs):
             WorkflowIncomplete: some of them were not made.
             As ``enqueue``.
         """
-        steps = workflow.group(self.cell, self.enqueuing, tasks, then, on, otherwise)
+        steps = workflows.group(self.cell, self.enqueuing, tasks, then, on, otherwise)
         return await self.transport.converse(steps)
 
     async def parents(self, id: str, *, queue: str = "default", stored: bool = False) -> list[Kin]:
         """The tasks that one comes after, with their results; ``stored``: as they are stored, ``msgspec.Raw``."""
-        return await self.transport.converse(workflow.kin(self.cell, queue, id, "parents", stored=stored))
+        return await self.transport.converse(workflows.kin(self.cell, queue, id, "parents", stored=stored))
 
     async def tree(self, id: str, *, queue: str = "default", limit: int = 200) -> Branch:
         """A task and those that come after it, at most 1..1000; raises TaskNotFound."""
-        return await self.transport.converse(workflow.tree(self.cell, queue, id, limit))
+        return await self.transport.converse(workflows.tree(self.cell, queue, id, limit))

@@ -8,8 +8,7 @@ from typing import Any, Unpack
 from redsched.client.requests import Duration, Verbs, single
 from redsched.client.sync.transport import Transport
 from redsched.model.enqueued import Enqueued
-from redsched.model.happening import Emitted
-from redsched.model.rule import Rule, RulePage
+from redsched.model.events import Emitted, Rule, RulePage
 from redsched.model.task import Options
 from redsched.wire import events
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from redsched.client.requests import Verbs
 from redsched.client.sync.transport import Transport
 from redsched.model.enqueued import Enqueued
-from redsched.model.happening import Branch, Kin
 from redsched.model.task import Task
-from redsched.steps import workflow
+from redsched.model.workflows import Branch, Kin
+from redsched.steps import workflows
 
 
 class Workflows(Verbs):
@@ -28,7 +28,7 @@ class Workflows(Verbs):
             WorkflowIncomplete: some of them were not made.
             As ``enqueue``.
         """
-        return self.transport.converse(workflow.chain(self.cell, self.enqueuing, tasks, otherwise))
+        return self.transport.converse(workflows.chain(self.cell, self.enqueuing, tasks, otherwise))
 
     def group(
         self, tasks: Sequence[Task], then: Task, *, on: str = "success", otherwise: str = "cancel"
@@ -41,13 +41,13 @@ class Workflows(Verbs):
             WorkflowIncomplete: some of them were not made.
             As ``enqueue``.
         """
-        steps = workflow.group(self.cell, self.enqueuing, tasks, then, on, otherwise)
+        steps = workflows.group(self.cell, self.enqueuing, tasks, then, on, otherwise)
         return self.transport.converse(steps)
 
     def parents(self, id: str, *, queue: str = "default", stored: bool = False) -> list[Kin]:
         """The tasks that one comes after, with their results; ``stored``: as they are stored, ``msgspec.Raw``."""
-        return self.transport.converse(workflow.kin(self.cell, queue, id, "parents", stored=stored))
+        return self.transport.converse(workflows.kin(self.cell, queue, id, "parents", stored=stored))
 
     def tree(self, id: str, *, queue: str = "default", limit: int = 200) -> Branch:
         """A task and those that come after it, at most 1..1000; raises TaskNotFound."""
-        return self.transport.converse(workflow.tree(self.cell, queue, id, limit))
+        return self.transport.converse(workflows.tree(self.cell, queue, id, limit))

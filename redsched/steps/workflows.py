@@ -10,9 +10,9 @@ import msgspec
 from redsched.model.condition import MAX_PARENTS, After, Conditions, Hold
 from redsched.model.enqueued import STORED, Enqueued
 from redsched.model.errors import InvalidTask, TaskConflict, TaskNotFound, WorkflowIncomplete
-from redsched.model.happening import Branch, Kin
 from redsched.model.task import Task
 from redsched.model.vocabulary import MAX_BATCH
+from redsched.model.workflows import Branch, Kin
 from redsched.steps.conversation import Conversation
 from redsched.wire import protocol
 from redsched.wire.call import Call

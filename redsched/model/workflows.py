@@ -1,22 +1,10 @@
-"""What the verbs about events, pauses and kinship answer. Times are aware UTC datetimes."""
+"""What is told of tasks that come before and after others."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import msgspec
-
-
-class Emitted(msgspec.Struct, frozen=True):
-    """``fact``: its name; ``heard``: tasks told at once; ``more``: the mover goes on telling others; ``made``:
-    ``<queue>/<id>`` of the tasks that rules made."""
-
-    fact: str
-    id: str
-    heard: int
-    more: bool
-    made: list[str]
 
 
 class Kin(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,15 +34,3 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
     children: list[Branch] = []
     more: bool = False  # it has more children than are shown
     shown_above: bool = False
-
-
-class Paused(msgspec.Struct, frozen=True, kw_only=True):
-    """What is paused: a queue, a type or a key of it; ``waiting``: tasks that were due and are set aside."""
-
-    queue: str
-    type: str | None = None
-    key: str | None = None
-    reason: str = ""
-    since: datetime
-    until: datetime | None = None
-    waiting: int = 0

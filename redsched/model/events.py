@@ -1,10 +1,21 @@
-"""A rule makes a task of each event of a name."""
+"""What is told of an event, and the rules that make a task of each event of a name."""
 
 from __future__ import annotations
 
 import msgspec
 
 from redsched.model.template import TaskTemplate
+
+
+class Emitted(msgspec.Struct, frozen=True):
+    """``fact``: its name; ``heard``: tasks told at once; ``more``: the mover goes on telling others; ``made``:
+    ``<queue>/<id>`` of the tasks that rules made."""
+
+    fact: str
+    id: str
+    heard: int
+    more: bool
+    made: list[str]
 
 
 class Rule(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
