@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import threading
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -49,6 +50,11 @@ class Answer:
         return [error["pointer"] for error in self.json["errors"]]
 
 
+# Servers that were told to end: it takes uvicorn a fifth of a second, in which other tests may go on.
+ENDING: deque[threading.Thread] = deque()
+MOST_ENDING = 8
+
+
 class ApiServer:
     """``with ApiServer(settings) as api: api.post("/v1/tasks", {...})``."""
 
@@ -62,7 +68,7 @@ class ApiServer:
 
     def __enter__(self) -> ApiServer:
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(60)
         if self._error is not None:
             raise self._error
         return self
@@ -71,8 +77,11 @@ class ApiServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loop.call_soon_threadsafe(self._serving.cancel)
-        self._thread.join(30)
-        assert not self._thread.is_alive()
+        ENDING.append(self._thread)
+        while len(ENDING) > MOST_ENDING:
+            oldest = ENDING.popleft()
+            oldest.join(60)
+            assert not oldest.is_alive()
 
     @property
     def ident(self) -> int | None:
@@ -129,7 +138,7 @@ def call(
 ) -> Answer:
     """One request on a connection of its own."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     try:
         connection.request(method, path, body=body, headers=dict(headers or {}))
         response = connection.getresponse()

@@ -115,7 +115,7 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(users: Users) -> Non
     assert "canary" not in str(caught.value) + repr(caught.value)
 
 
-def test_print_gives_a_line_for_each_role_or_for_one(users: Users) -> None:
+def test_print_gives_a_line_for_each_role_or_for_one() -> None:
     with Redsched("--namespace", "shop", "acl", "print", "--queue", "otp", "--queue", "mail") as printed:
         assert printed.wait(60) == 0
     lines = [line for line in printed.lines if line.startswith("ACL SETUSER shop-")]
