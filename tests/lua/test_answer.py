@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.lua.test_reserve import KEPT, LAPSE, answer, key, reserve
 from tests.support.lua_queue import Queue
+from tests.support.reservations import KEPT, LAPSE, answer, key, reserve
 
 
 def test_the_answer_is_kept_longer_than_the_reservation_and_repeated(queue: Queue) -> None:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from redsched.wire import protocol
+from tests.support.acts import SEED, hold
 from tests.support.lua_queue import HOUR, KEEP_FINISHED, LEASE, NOW, Queue
-
-SEED = {"type": "t", "payload": "{}"}
 
 
 def cancel(queue: Queue, *ids: str, reason: str = "") -> dict[str, str]:
     """The word for each id."""
     return queue.send(protocol.cancel(queue.keys, ids, reason=reason))
-
-
-def hold(queue: Queue, task_id: str, **fields: Any) -> None:
-    """A task that is held, as the conditions will write it."""
-    queue.write(task_id, **(SEED | {"state": "held"} | fields))
-    queue.redis.zadd(queue.keys.index("held"), {task_id: NOW + HOUR})
 
 
 def test_a_scheduled_task_is_cancelled_at_once(queue: Queue) -> None:

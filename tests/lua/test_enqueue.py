@@ -6,17 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.acts import LATER, words
 from tests.support.lua_queue import DAY, HOUR, NOW, Queue, raised
 
-LATER = NOW + 5_000
 HASH = {"type": "t", "payload": "{}", "created_at": str(NOW)}
-
-
-def words(task_id: str = "a", due: Any = LATER, number: Any = 1, **fields: Any) -> list[Any]:
-    """The words of one task."""
-    named = {"type": "t", "payload": "{}"} | fields
-    flat = [word for pair in named.items() if pair[1] is not None for word in pair]
-    return [number, task_id, due, len(flat) // 2, *flat]
 
 
 def test_a_task_that_is_due_later_waits_in_due_without_a_state(queue: Queue) -> None:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from redsched.wire import protocol
 from redsched.wire.mover import Ingest
+from tests.support.acts import append, ingest
 from tests.support.lua_queue import HOUR, NOW, Queue
 
 THEN = NOW + HOUR
-
-
-def append(queue: Queue, **fields: Any) -> None:
-    """One entry as a producer appends it."""
-    queue.redis.xadd(queue.key(f"inbox:{queue.name}"), fields)
-
-
-def ingest(queue: Queue, limit: int = 100) -> Ingest:
-    """Take entries of the queue's inbox."""
-    return queue.send(protocol.ingest([queue.keys], limit=limit))[0]
 
 
 def test_an_entry_becomes_a_task_with_every_option(queue: Queue) -> None:

@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from redsched.wire import doctor
 from redsched.wire.doctor import Inspected
 from tests.support.lua_queue import DAY, HOUR, LEASE, NOW, Queue
-
-
-def lasting(queue: Queue) -> dict[str, Any]:
-    """Every key that does not go by itself within seconds."""
-    return {key: value for key, value in queue.dump().items() if not key.endswith(":mover") and ":claimed:" not in key}
-
-
-def look(queue: Queue, what: str, *names: str, cursor: bytes = b"", limit: int = 100, now: int = NOW) -> Inspected:
-    """One page; nothing is written by it."""
-    before = lasting(queue)
-    call = doctor.inspect(queue.keys, what, cursor=cursor, limit=limit, names=[name.encode() for name in names])
-    page = call.read(queue.run("inspect", call.keys, [now, *call.args[1:]]))
-    assert lasting(queue) == before
-    return page
-
-
-def rules(queue: Queue, task_id: str, *, now: int = NOW) -> set[str]:
-    """The rules that a task breaks."""
-    return {fault.rule for fault in look(queue, "tasks", task_id, now=now).faults}
+from tests.support.repairs import look, rules
 
 
 def test_tasks_in_their_places_are_well(queue: Queue) -> None:

@@ -9,7 +9,7 @@ import pytest
 from redsched.model.duration import instant
 from redsched.model.views import Page
 from redsched.wire import protocol
-from tests.lua.test_cancel import hold
+from tests.support.acts import hold
 from tests.support.lua_queue import HOUR, LEASE, NOW, Queue
 
 

@@ -7,19 +7,11 @@ import json
 import pytest
 
 from redsched.wire import protocol
+from tests.support.acts import run
 from tests.support.lua_queue import HOUR, NOW, Queue
 
 FIFO = {"fifo": True}
 NO_END = 4 * 10**12  # the score of a hold that only its reason ends
-
-
-def run(queue: Queue, *, now: int = NOW) -> list[str]:
-    """Promote, claim and complete what there is; the ids in the order of their starts."""
-    queue.promote(now=now)
-    started = queue.claim(now=now).tasks
-    for task in started:
-        assert queue.settle(task, "complete", now=now) == "completed"
-    return [task.id for task in started]
 
 
 def test_tasks_of_a_key_start_in_the_order_in_which_they_came_whatever_their_due_times(queue: Queue) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.lua.test_enqueue import words
+from tests.support.acts import words
 from tests.support.lua_queue import NOW, Queue
 
 DUES = (0, NOW, NOW - 60_000, NOW + 5_000, "+0", "+90000", NOW + 7 * 86_400_000)

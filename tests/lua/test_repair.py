@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from redsched.wire import doctor
-from tests.lua.test_inspect import lasting
 from tests.support.lua_queue import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
-
-
-def mend(queue: Queue, *faults: tuple[str, str], now: int = NOW) -> list[str]:
-    """What has become of each; the namespace is checked afterwards."""
-    return queue.send(doctor.repair(queue.keys, [(kind, name.encode()) for kind, name in faults]), now=now)
+from tests.support.repairs import lasting, mend
 
 
 def well(queue: Queue, *ids: str, now: int = NOW) -> bool:

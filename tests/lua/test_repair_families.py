@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lua.test_repair import mend
-from tests.lua.test_repair_ties import delete, faults, mends
 from tests.support.lua_queue import HOUR, NOW, Queue
+from tests.support.repairs import delete, faults, mend, mends
 
 
 def family(queue: Queue, **more: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from redsched.wire import protocol
-from tests.lua.test_order import run
-from tests.lua.test_repair_ties import faults, mends
+from tests.support.acts import run
 from tests.support.lua_queue import HOUR, NOW, Queue
+from tests.support.repairs import faults, mends
 
 
 def test_a_listener_that_has_ended_or_asks_for_another_fact_is_taken_out(queue: Queue) -> None:

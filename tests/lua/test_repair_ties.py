@@ -9,45 +9,18 @@ import pytest
 
 from redsched.wire import doctor, protocol
 from redsched.wire.keys import CellKeys
-from tests.lua.test_inspect import look, rules
-from tests.lua.test_order import run
-from tests.lua.test_repair import mend
+from tests.support.acts import run
 from tests.support.lua_queue import HOUR, NOW, Queue
+from tests.support.repairs import delete, faults, look, mend, mends
 
 HOLD = {"hold": {"token": "t", "within": HOUR}}
 WAIT = {"wait_for": {"all": ["x"]}}
 AFTER = {"after": {"ids": ["parent"]}}
 
 
-def faults(queue: Queue) -> set[tuple[str, str, str]]:
-    """Everything that is wrong, of all keys: kind, name and rule."""
-    found = set()
-    for key in queue.dump():
-        name = key.removeprefix(queue.key(""))
-        kind, _, rest = name.partition(":")
-        if kind == "task":
-            found |= {("task", rest.partition(":")[2], rule) for rule in rules(queue, rest.partition(":")[2])}
-        elif kind != "meta":
-            found |= {("key", name, fault.rule) for fault in look(queue, "keys", name).faults}
-    return found
-
-
-def mends(queue: Queue, kind: str, name: str, *broken: str) -> str:
-    """The word for what has become of the only thing that is broken, by these rules; nothing is broken afterwards."""
-    assert faults(queue) == {(kind, name, rule) for rule in broken}
-    (word,) = mend(queue, (kind, name))
-    assert faults(queue) == set()
-    return word
-
-
 def pause(queue: Queue, until: int | None = None) -> None:
     """Pause the type of all tasks."""
     queue.send(protocol.pause(queue.keys, "type:t", reason="", until=until))
-
-
-def delete(queue: Queue, name: str) -> None:
-    """DEL."""
-    assert queue.redis.delete(queue.key(name)) == 1, name
 
 
 def test_tasks_that_wait_for_something_are_well(queue: Queue) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from redsched.wire import protocol
-from tests.lua.test_cancel import SEED, hold
+from tests.support.acts import SEED, hold
 from tests.support.lua_queue import HOUR, NOW, Queue
 
 THEN = NOW + HOUR

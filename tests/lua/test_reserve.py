@@ -3,25 +3,7 @@
 from __future__ import annotations
 
 from tests.support.lua_queue import Queue
-
-LAPSE, KEPT = 60_000, 3_000_000
-
-
-def key(queue: Queue) -> str:
-    """The key of one request."""
-    return queue.key("answer:digest")
-
-
-def reserve(queue: Queue, body: str = "body") -> list[bytes]:
-    """What a request learns."""
-    found: list[bytes] = queue.run("reserve", [key(queue)], [body, LAPSE])
-    return found
-
-
-def answer(queue: Queue, status: int | str = 201, body: str = "body") -> bytes:
-    """The word for a stored answer."""
-    word: bytes = queue.run("answer", [key(queue)], [body, status, "/tasks/a", '{"id":"a"}', KEPT])
-    return word
+from tests.support.reservations import LAPSE, answer, key, reserve
 
 
 def test_the_first_request_with_a_key_goes_on_and_its_repeat_waits(queue: Queue) -> None:

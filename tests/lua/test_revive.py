@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from redsched.wire import dead_letters, protocol
-from tests.lua.test_cancel import SEED
+from tests.support.acts import SEED
 from tests.support.lua_queue import HOUR, NOW, Queue
 
 THEN = NOW + HOUR

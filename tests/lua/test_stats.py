@@ -5,7 +5,7 @@ from __future__ import annotations
 from redsched.model.duration import instant
 from redsched.model.views import QueueStats
 from redsched.wire import protocol
-from tests.lua.test_cancel import hold
+from tests.support.acts import hold
 from tests.support.lua_queue import HOUR, NOW, Queue
 
 

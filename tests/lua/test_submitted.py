@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from redsched.wire import protocol
-from tests.lua.test_ingest import append, ingest
-from tests.lua.test_update import update
+from tests.support.acts import append, ingest, update
 from tests.support.lua_queue import DAY, HOUR, KEEP_DEAD, NOW, Queue
 from tests.support.timetable import Timetable
 

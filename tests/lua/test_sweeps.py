@@ -8,7 +8,7 @@ import pytest
 
 from redsched.wire import protocol
 from redsched.wire.mover import Swept
-from tests.lua.test_ingest import append
+from tests.support.acts import append
 from tests.support.lua_queue import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, NOW, Queue
 
 SOON = 10_000

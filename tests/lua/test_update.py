@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from redsched.wire.claims import Bell
-from tests.lua.test_cancel import SEED, hold
+from tests.support.acts import SEED, hold, update
 from tests.support.lua_queue import HOUR, KEEP_DEAD, LEASE, NOW, Queue
-
-
-def update(queue: Queue, ids: list[str], **fields: Any) -> list[str]:
-    """The words for these ids; fields as they stand on the wire."""
-    words = [word for pair in fields.items() for word in pair]
-    reply = queue.run("update", [queue.keys.due], [queue.now, len(fields), *words, *ids])
-    queue.check()
-    return [word.decode() for word in reply]
 
 
 def test_fields_of_a_scheduled_task_change_and_nothing_else_does(queue: Queue) -> None:

@@ -6,11 +6,11 @@ condition, and a ledger of starts and answers keeps the promises that span calls
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from redsched.wire.call import Call
+from tests.simulation.calls_and_states import asked, changes, crashes, due_time, has_begun, number_of
 from tests.support.lua_builds import Snapshot, TaskKey, text
 
 FINAL = ("completed", "skipped", "expired", "cancelled")
@@ -74,7 +74,7 @@ class Oracle:
     def judge(self, call: Call[Any], now: int, reply: Any, before: Snapshot, after: Snapshot) -> None:
         """A call that was answered."""
         queues = [key.partition(":due:")[2] for key in call.keys]
-        for task, old, new in _changes(before, after):
+        for task, old, new in changes(before, after):
             self._move(call.verb, task, old, new)
         check = getattr(self, f"_{call.verb}", None)
         if check is not None:
@@ -86,14 +86,14 @@ class Oracle:
         """A call that stopped half-way: it may have done a part, never lost anything."""
         self.halted = True
         if call.verb == "enqueue":
-            self.unwritten.update(task for task, *_ in _asked(call, 0))
-        for task, old, new in _changes(before, after):
+            self.unwritten.update(task for task, *_ in asked(call, 0))
+        for task, old, new in changes(before, after):
             self._move(call.verb, task, old, new)
         self._note(before, after)
         self.static(after)
 
     def _note(self, before: Snapshot, after: Snapshot) -> None:
-        for task, old, new in _changes(before, after):
+        for task, old, new in changes(before, after):
             state = new.get("state", "scheduled") if new else "removed"
             if state in LIVE:
                 self.ledger.ended.pop(task, None)
@@ -167,7 +167,7 @@ class Oracle:
         _require((before, after) in MOVES.get(verb, ()), f"{verb} took {task} from {before} to {after}")
 
     def _enqueue(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
-        for (task, due, fields), answer in zip(_asked(call, now), [text(word) for word in reply], strict=True):
+        for (task, due, fields), answer in zip(asked(call, now), [text(word) for word in reply], strict=True):
             known = old.tasks.get(task)
             if answer != "created":
                 _require(task in old.tasks or task in old.wrong or self._twice(call, task), f"{task} was {answer}")
@@ -194,10 +194,10 @@ class Oracle:
                     _unexpired(task, made, now)
 
     def _twice(self, call: Call[Any], task: TaskKey) -> bool:
-        return [asked for asked, *_ in _asked(call, 0)].count(task) > 1
+        return [made for made, *_ in asked(call, 0)].count(task) > 1
 
     def _promote(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
-        for task, was, is_ in _changes(old, new):
+        for task, was, is_ in changes(old, new):
             if was is None or was.get("state", "scheduled") != "scheduled":
                 continue
             score = old.places.get((task[0], "due"), {}).get(task[1], NEVER)
@@ -207,7 +207,7 @@ class Oracle:
             if state == "ready" and is_:
                 _unexpired(task, is_, now)
             elif state == "expired":
-                _require(_number(was, "expires_at", NEVER) <= now, f"{task} expired too early")
+                _require(number_of(was, "expires_at", NEVER) <= now, f"{task} expired too early")
             elif state == "dead" and is_:
                 _require(task in self.loose and is_.get("reason") == "malformed", f"{task} is dead: {is_}")
         moved = sum(reply[2::3])
@@ -232,9 +232,9 @@ class Oracle:
             answered[queues[number - 1], text(task_id)] = f"{attempt}.{nonce}"
         _require(len(answered) <= int(count), f"claim started {len(answered)} of {count}")
         fresh = {}
-        for task, was, is_ in _changes(old, new):
+        for task, was, is_ in changes(old, new):
             if was is not None and was.get("state") == "running":
-                late = _number(was, "expires_at", NEVER) <= now
+                late = number_of(was, "expires_at", NEVER) <= now
                 _require(late and was.get("token", "").endswith("." + nonce), f"claim ended {task}, which ran: {was}")
             if was is None or was.get("state") != "ready":
                 continue
@@ -242,19 +242,19 @@ class Oracle:
             if state == "running" and is_:
                 fresh[task] = is_["token"]
                 _unexpired(task, is_, now)
-                _require(int(is_["attempt"]) == _number(was, "attempt", 0) + 1, f"{task} started uncounted: {is_}")
-                _require(int(is_["attempt"]) <= _number(was, "max_attempts", 5), f"{task} started too often: {is_}")
+                _require(int(is_["attempt"]) == number_of(was, "attempt", 0) + 1, f"{task} started uncounted: {is_}")
+                _require(int(is_["attempt"]) <= number_of(was, "max_attempts", 5), f"{task} started too often: {is_}")
                 _require(new.places[task[0], "running"].get(task[1]) == now + int(lease), f"the lease of {task}")
                 _require(is_["worker"] == consumer and is_["started_at"] == str(now), f"{task} started as {is_}")
-                _require(_number(is_, "due_at", 0) <= now, f"EARLY {task} started at {now}: {is_}")
+                _require(number_of(is_, "due_at", 0) <= now, f"EARLY {task} started at {now}: {is_}")
                 before = self.ledger.started.setdefault(task, [])
                 _require(is_["token"] not in before, f"{task} was started twice as {is_['token']}")
                 before.append(is_["token"])
                 self.ledger.runs += 1
             elif state == "expired":
-                _require(_number(was, "expires_at", NEVER) <= now, f"{task} expired too early")
+                _require(number_of(was, "expires_at", NEVER) <= now, f"{task} expired too early")
             elif state == "dead" and is_:
-                spent = _number(was, "attempt", 0) >= _number(was, "max_attempts", 5)
+                spent = number_of(was, "attempt", 0) >= number_of(was, "max_attempts", 5)
                 _require(task in self.loose or (spent and is_["reason"] == "attempts"), f"{task} is dead: {is_}")
         for task, token in answered.items():
             is_running = new.tasks.get(task, {})
@@ -267,7 +267,7 @@ class Oracle:
             if task[0] in queues
             and fields.get("state") == "running"
             and fields.get("token", "").endswith("." + nonce)
-            and _number(fields, "expires_at", NEVER) > now
+            and number_of(fields, "expires_at", NEVER) > now
         }
         repeated = bool(earlier) and f"claimed:{consumer}" in old.others and not self.halted
         _require(not repeated or answered == earlier, f"claim of {nonce} answered {answered}, before {earlier}")
@@ -279,7 +279,7 @@ class Oracle:
 
     def _settle(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
         args = [text(word) for word in call.args]
-        moved = {task for task, *_ in _changes(old, new)}
+        moved = {task for task, *_ in changes(old, new)}
         seen: set[TaskKey] = set()
         for at, answer in zip(range(1, len(args), 7), [text(word) for word in reply], strict=True):
             task, token, outcome, first = (
@@ -308,8 +308,8 @@ class Oracle:
         self, task: TaskKey, outcome: str, first: str, answer: str, now: int, was: dict[str, str], new: Snapshot
     ) -> None:
         is_ = new.tasks.get(task, {})
-        attempt, expires = _number(was, "attempt", 1), _number(was, "expires_at", NEVER)
-        spent = attempt >= _number(was, "max_attempts", 5)
+        attempt, expires = number_of(was, "attempt", 1), number_of(was, "expires_at", NEVER)
+        spent = attempt >= number_of(was, "max_attempts", 5)
         if outcome == "complete" or outcome == "dead":
             _require(answer == ("completed" if outcome == "complete" else "dead"), f"{outcome} of {task}: {answer}")
         elif outcome == "cancelled" or "cancel_requested" in was:
@@ -330,32 +330,32 @@ class Oracle:
                 _require(due == now + int(first), f"{task} is due {due}, not after {first}")
         if answer in ("scheduled", "ready"):
             given_back = outcome in ("snooze", "return")
-            _require(_number(is_, "attempt", 0) == attempt - given_back, f"{outcome} of attempt {attempt}: {is_}")
+            _require(number_of(is_, "attempt", 0) == attempt - given_back, f"{outcome} of attempt {attempt}: {is_}")
 
     def _reap(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
-        for task, was, is_ in _changes(old, new):
+        for task, was, is_ in changes(old, new):
             lease = old.places.get((task[0], "running"), {}).get(task[1], NEVER)
             if was is None or was.get("state") != "running":
                 continue
             _require(lease <= now, f"{task} was taken back at {now}, its lease ends at {lease}")
             state = is_.get("state") if is_ else None
             begun = has_begun(was)
-            crashed, given_back = _crashes(was)
+            crashed, given_back = crashes(was)
             free = not begun and given_back < 2
-            spent = not free and _number(was, "attempt", 1) >= _number(was, "max_attempts", 5)
+            spent = not free and number_of(was, "attempt", 1) >= number_of(was, "max_attempts", 5)
             in_a_row = self.ledger.given_back.get(task, 0) + 1
             self.ledger.given_back[task] = 0 if begun else in_a_row if free else in_a_row - 1
             _require(not free or in_a_row <= 2 or task in self.loose or self.halted, f"{task} is free for ever: {was}")
-            used = _number(was, "attempt", 1) - free
-            _require(not is_ or _number(is_, "attempt", 0) == max(used, 0), f"{task} was {was} and is {is_}")
+            used = number_of(was, "attempt", 1) - free
+            _require(not is_ or number_of(is_, "attempt", 0) == max(used, 0), f"{task} was {was} and is {is_}")
             if state == "scheduled" and is_:
                 due = new.places[task[0], "due"][task[1]]
                 _require(due == now or (crashed and not free), f"{task} is due {due} after a crash at {now}: {was}")
                 row = (crashed + 1, 0 if begun else given_back) if not free else (crashed, given_back + 1)
-                _require(_crashes(is_) == row, f"{task} counts {is_['crashes']} after {was}")
+                _require(crashes(is_) == row, f"{task} counts {is_['crashes']} after {was}")
             if "cancel_requested" in was:
                 _require(state in ("cancelled", None), f"{task} was asked to stop and is {state}")
-            elif _number(was, "expires_at", NEVER) <= now:
+            elif number_of(was, "expires_at", NEVER) <= now:
                 _require(state in ("expired", None), f"{task} is past its start-by and {state}")
             else:
                 malformed = state == "dead" and task in self.loose and (is_ or {}).get("reason") == "malformed"
@@ -397,7 +397,7 @@ class Oracle:
     def _reschedule(
         self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot
     ) -> None:
-        due = _due(text(call.args[1]), now)
+        due = due_time(text(call.args[1]), now)
         for task_id, answer in zip(call.args[2:], [text(word) for word in reply], strict=True):
             task = queues[0], text(task_id)
             state = old.tasks[task].get("state", "scheduled") if task in old.tasks else "missing"
@@ -408,7 +408,7 @@ class Oracle:
                 _require(score == due, f"{task} was rescheduled to {due} and is due {score}")
 
     def _revive(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
-        due = _due(text(call.args[1]), now)
+        due = due_time(text(call.args[1]), now)
         for task_id, answer in zip(call.args[2:], [text(word) for word in reply], strict=True):
             task = queues[0], text(task_id)
             was_dead = old.tasks.get(task, {}).get("state") == "dead"
@@ -434,7 +434,7 @@ class Oracle:
             _require(answer == expected, f"update of {text(task_id)} {state}: {answer}")
 
     def _sweep(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:
-        for task, was, is_ in _changes(old, new):
+        for task, was, is_ in changes(old, new):
             _require(is_ is None and was, f"sweep changed {task}")
             until = old.places.get((task[0], HOME[(was or {})["state"]]), {}).get(task[1], NEVER)
             _require(until <= now, f"sweep removed {task} before {until}")
@@ -444,56 +444,6 @@ class Oracle:
                 _require(not late or reply[1] == 1, f"sweep left {late} in {place}")
 
 
-def _changes(
-    before: Snapshot, after: Snapshot
-) -> Iterator[tuple[TaskKey, dict[str, str] | None, dict[str, str] | None]]:
-    for task, fields in before.tasks.items():
-        now = after.tasks.get(task)
-        if now != fields:
-            yield task, fields, now
-    for task, fields in after.tasks.items():
-        if task not in before.tasks:
-            yield task, None, fields
-
-
-def _asked(call: Call[Any], now: int) -> Iterator[tuple[TaskKey, float, dict[str, str]]]:
-    queues = [key.partition(":due:")[2] for key in call.keys]
-    words = [text(word) for word in call.args]
-    at = 1
-    while at < len(words):
-        n = int(words[at + 3])
-        fields = words[at + 4 : at + 4 + 2 * n]
-        yield (
-            (queues[int(words[at]) - 1], words[at + 1]),
-            _due(words[at + 2], now),
-            dict(zip(fields[::2], fields[1::2], strict=True)),
-        )
-        at += 4 + 2 * n
-
-
-def _due(word: str, now: int) -> float:
-    return now + int(word[1:]) if word.startswith("+") else float(word) or now
-
-
-def _number(fields: dict[str, str], name: str, default: float) -> float:
-    try:
-        return float(fields.get(name, default))
-    except ValueError:
-        return default
-
-
-def has_begun(task: dict[str, str]) -> bool:
-    """Whether its worker told that the handler of this claim has begun; a stop half-way may have taken the token."""
-    begun, token = task.get("begun", ""), task.get("token")
-    return begun == token or (token is None and begun.partition(".")[0] == task.get("attempt"))
-
-
-def _crashes(task: dict[str, str]) -> tuple[int, int]:
-    """Leases in a row that ended without an answer: of claims that had begun, and of others."""
-    crashed, _, given_back = task.get("crashes", "0 0").partition(" ")
-    return int(crashed), int(given_back)
-
-
 def _unexpired(task: TaskKey, fields: dict[str, str], now: int) -> None:
-    expires = _number(fields, "expires_at", NEVER)
+    expires = number_of(fields, "expires_at", NEVER)
     _require(expires > now, f"EXPIRED {task} is {fields.get('state')} at {now}, its start-by was {expires}")

@@ -21,9 +21,9 @@ from redsched.model.errors import InvalidSetting
 from redsched.settings import Settings
 from redsched.web import check_bind, serve
 from tests.support.api_server import ApiServer, call
+from tests.support.exposition import value
 from tests.support.processes import until
 from tests.support.servers import Store, connect, start_valkey
-from tests.unit.test_metrics import value
 
 HOUR = {"delay": "1h"}
 TOKEN = "s3cret-töken"

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from redsched import Task, TaskView
-from tests.apps.hostile import AWAITABLE, BREAKS, FORKS, LEFT, RAISES
+from tests.apps.forks import FORKS
+from tests.apps.hostile import AWAITABLE, BREAKS, LEFT, RAISES
 from tests.support.processes import Redsched, alive, descendants, until
 from tests.support.workers import Site, site_on
 

@@ -101,6 +101,18 @@ def test_a_folder_of_tests_holds_tests_only() -> None:
     assert sorted(str(file.relative_to(ROOT)) for file in helpers) == []
 
 
+def test_nothing_imports_from_a_test_or_from_fixtures() -> None:
+    found = {
+        f"{file.relative_to(ROOT)} imports {name}"
+        for folder in (ROOT / "tests", ROOT / "bench", PACKAGE)
+        for file in folder.rglob("*.py")
+        if "node_modules" not in file.parts
+        for _, name in imports(file)
+        if name.startswith("tests.") and any(word == "conftest" or word.startswith("test_") for word in name.split("."))
+    }
+    assert found == set()
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_imports_point_one_way(file: Path) -> None:
     allowed = MAY_IMPORT[part(file)]
@@ -202,8 +214,8 @@ def test_no_file_is_longer_than_its_limit() -> None:
     assert LUA_FILES, "the Lua tree is not where it should be"
     too_long = {
         str(file.relative_to(ROOT)): lines
-        for files in (FILES, sorted((ROOT / "bench").rglob("*.py")), LUA_FILES)
+        for files in (FILES, (ROOT / "bench").rglob("*.py"), (ROOT / "tests").rglob("*.py"), LUA_FILES)
         for file in files
-        if (lines := len(file.read_text().splitlines())) > _longest(file)
+        if "node_modules" not in file.parts and (lines := len(file.read_text().splitlines())) > _longest(file)
     }
     assert too_long == {}

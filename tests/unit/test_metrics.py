@@ -17,15 +17,7 @@ from redsched.model.views import QueueStats
 from redsched.observe.histogram import Histogram
 from redsched.observe.listen import serve_metrics
 from redsched.observe.metrics import BUCKETS, MAX_TYPES, PrometheusObserver
-
-
-def value(text: bytes, name: str, **labels: str) -> float | None:
-    """One sample of an exposition text; None where it is missing."""
-    for line in text.decode().splitlines():
-        match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
-        if match and match[1] == name and dict(re.findall(r'(\w+)="([^"]*)"', match[2] or "")) == labels:
-            return float(match[3])
-    return None
+from tests.support.exposition import value
 
 
 def stats(queue: str, *, oldest: int | None = None, **depths: int) -> QueueStats:
