@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 import redis
 
 from redsched.embedded import EmbeddedServer
-from tests.support import servers
+from tests.support import combinations, servers
 from tests.support.servers import FIXTURES, RedisServer, Store
 
 # A test must never reach the Redis that the environment of whoever runs it names.
@@ -22,8 +21,6 @@ for _name in [name for name in os.environ if name.startswith("REDSCHED_") or nam
         del os.environ[_name]
 
 STORES = (*FIXTURES, "fakeredis")
-_FAKE = re.compile(r"fakeredis(-functions|-scripts)?")  # in the name of a test's case
-_FAKE_ONCE = "tests/lua/"  # of whose tests one case on fakeredis is enough
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,25 +32,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On fakeredis, run the first case of each test of the Lua only, and a failed test once more, on a fresh one.
+    """Leave out cases of the tests of the Lua, and run a failed test on fakeredis once more, on a fresh one.
 
     fakeredis is a smoke target, never the oracle. It takes ten times as long for a script as a server does, and about
     once in a thousand its Lua raises an error without a text. Tests on real servers get no second chance.
     """
-    seen: set[tuple[str, str]] = set()
-    kept, left_out = [], []
     for item in items:
-        if fake := _FAKE.search(item.nodeid):
+        if "fakeredis" in item.nodeid:
             item.add_marker(pytest.mark.flaky(reruns=1))
-            case = item.nodeid.partition("[")[0], fake[0]
-            again = case in seen and item.nodeid.startswith(_FAKE_ONCE)
-            (left_out if again else kept).append(item)
-            seen.add(case)
-        else:
-            kept.append(item)
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = kept
+    if left_out := set(combinations.left_out(items)):
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

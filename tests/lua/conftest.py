@@ -1,4 +1,4 @@
-"""A queue for each test: over every server, under both builds of the Lua, with a virtual clock."""
+"""A queue for each test: on each server, under each build of the Lua (see ``combinations``), with a virtual clock."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.combinations import BUILDS, SERVERS
 from tests.support.lua_connections import connections
 from tests.support.lua_queue import Queue
 from tests.support.timetable import Timetable
-
-REAL = ("valkey", "redis", "redis8")
-BUILDS = ("functions", "scripts")
 
 
 def _queue(request: pytest.FixtureRequest, server: str, build: str) -> Iterator[Queue]:
@@ -24,13 +22,13 @@ def _queue(request: pytest.FixtureRequest, server: str, build: str) -> Iterator[
         text.unlink(*keys)
 
 
-@pytest.fixture(params=[(server, build) for server in (*REAL, "fakeredis") for build in BUILDS], ids="-".join)
+@pytest.fixture(params=[(server, build) for server in (*SERVERS, "fakeredis") for build in BUILDS], ids="-".join)
 def queue(request: pytest.FixtureRequest) -> Iterator[Queue]:
     """A queue on each server, under each build."""
     yield from _queue(request, *request.param)
 
 
-@pytest.fixture(params=[(server, build) for server in REAL for build in BUILDS], ids="-".join)
+@pytest.fixture(params=[(server, build) for server in SERVERS for build in BUILDS], ids="-".join)
 def real_queue(request: pytest.FixtureRequest) -> Iterator[Queue]:
     """The same on real servers only."""
     yield from _queue(request, *request.param)
