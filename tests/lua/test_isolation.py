@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -53,6 +55,53 @@ def garble_held(queue: Queue, task_id: str) -> None:
     queue.redis.hset(queue.keys.task(task_id), mapping={"conditions": conditions(after={"ids": ["p"]}), "bound": "p"})
 
 
+@contextlib.contextmanager
+def stranger(queue: Queue, *keys: str) -> Iterator[Queue]:
+    """The queue as a Redis user sees it who may touch these keys only."""
+    user, options = queue.namespace, queue.raw.connection_pool.connection_kwargs
+    rules = (f"~{queue.key(key)}" for key in keys)
+    queue.redis.execute_command("ACL", "SETUSER", user, "reset", "on", ">pw", "+@all", *rules)
+    with redis.Redis(host=options["host"], port=options["port"], username=user, password="pw", protocol=2) as raw:
+        yield replace(queue, raw=raw)
+    queue.redis.acl_deluser(user)
+
+
+def test_enqueue_makes_no_task_with_conditions_for_whom_the_agenda_is_closed(real_queue: Queue) -> None:
+    with stranger(real_queue, "[^a]*") as queue:
+        assert queue.enqueue(("plain", NOW + 5, {})) == ["created"]
+        with pytest.raises(redis.RedisError, match=r"NOPERM|permission|access"):
+            queue.plan("a", {"cancel_on": ["x"]}, due=NOW + 5)
+
+    assert real_queue.places() == {"due": {"plain": NOW + 5}}
+    assert real_queue.task("a") == {}
+
+
+@pytest.mark.parametrize(
+    ("due", "limit", "moved", "next_due"),
+    [
+        ({"denied": 1, "good": 2}, 100, ["good"], 50),
+        ({"good": 1, "denied": 2, "behind": 3}, 3, ["good"], 5),  # not all were looked at, and the call got on
+        ({"denied": 1, "denied.too": 2}, 2, [], 50),  # the same again would get no further
+    ],
+    ids=["all", "some", "none"],
+)
+def test_promote_leaves_a_task_with_a_fact_that_it_may_not_read(
+    real_queue: Queue, due: dict[str, int], limit: int, moved: list[str], next_due: int
+) -> None:
+    for task_id, later in {**due, "later": 50}.items():
+        asked = {"conditions": conditions(unless={"fact": "x"})} if "denied" in task_id else {}
+        real_queue.enqueue((task_id, NOW + later, asked))
+
+    with stranger(real_queue, "[^f]*", "finished:*") as queue:
+        promoted = answer(queue, protocol.promote([queue.keys], mover="m", limit=limit), NOW + 5)
+
+    assert (promoted.moved, promoted.queues[0].next_due) == (len(moved), NOW + next_due)
+    assert [task_id for task_id in due if state(real_queue, task_id) == "ready"] == moved
+    assert state(real_queue, "denied") is None
+    assert real_queue.events() == ["denied denied"]
+    assert real_queue.totals()["denied"] == sum("denied" in task_id for task_id in due)
+
+
 @pytest.mark.parametrize("garble", [garble_parents, garble_held])
 def test_promote_sets_one_aside_that_fails_in_any_way(real_queue: Queue, garble: Callable[[Queue, str], None]) -> None:
     queue = real_queue
@@ -67,6 +116,22 @@ def test_promote_sets_one_aside_that_fails_in_any_way(real_queue: Queue, garble:
     assert state(queue, "good") == "ready"
     assert state(queue, "bad") == "dead"
     assert queue.redis.hget(queue.keys.task("bad"), "reason") == "malformed"
+    assert "denied" not in queue.totals()
+
+
+def test_a_task_whose_verdict_has_no_place_waits_until_the_key_is_put_right(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.plan("a", {"unless": {"fact": "x"}}, due=NOW + 5)
+    queue.emit("x")
+    queue.redis.set(queue.key("finished:q"), "mine")
+
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        promote(queue, NOW + 5)
+
+    assert state(queue, "a") is None
+    queue.redis.delete(queue.key("finished:q"))
+    assert promote(queue, NOW + 5).moved == 1
+    assert state(queue, "a") == "skipped"
 
 
 def test_a_digest_whose_count_of_bytes_is_no_number_goes_on_merging(queue: Queue) -> None:
@@ -147,6 +212,21 @@ def test_claim_starts_nothing_of_a_queue_whose_leases_have_no_place(real_queue: 
     assert state(queue, "a") == "ready"
     queue.redis.delete(queue.key("running:q"))
     assert claim(queue) == ["a"]
+
+
+def test_a_task_has_ended_though_the_next_of_its_line_is_no_task(real_queue: Queue) -> None:
+    queue = real_queue
+    for task_id in ("a", "b"):
+        queue.plan(task_id, {"fifo": True}, key="k")
+    (started,) = queue.claim().tasks
+    queue.redis.delete(queue.keys.task("b"))
+    queue.redis.set(queue.keys.task("b"), "mine")
+
+    end = Settlement("q", "a", started.token, "complete")
+    assert answer(queue, protocol.settle(queue.cell, [end])) == ["completed"]
+
+    assert state(queue, "a") == "completed"
+    assert not queue.redis.exists(queue.key("running:q"))
 
 
 def test_one_item_of_an_inbox_that_fails_is_set_aside(real_queue: Queue) -> None:

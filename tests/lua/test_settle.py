@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from redsched.wire import protocol
-from tests.support.lua_queue import HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
+from redsched.wire.claims import Settlement
+from tests.support.lua_queue import DAY, HOUR, KEEP_DEAD, KEEP_FINISHED, LEASE, NOW, Queue
 from tests.support.settlements import LATER, RAN, end
 
 
@@ -271,3 +272,16 @@ def test_a_key_in_the_way_of_what_a_run_leaves_behind_goes(queue: Queue) -> None
     assert queue.settle(started, "retry", 5, "it broke", "line 1") == "scheduled"
 
     assert queue.outcome("a") == {"error": "it broke", "traceback": "line 1", "attempt:1": f"{NOW} retry w it broke"}
+
+
+def test_no_retry_waits_for_more_than_a_year(queue: Queue) -> None:
+    year = 365 * DAY
+    ids = [f"t{number}" for number in range(20)]
+    queue.enqueue(*((task_id, 0, {"retry": f"exponential {year} 1 {year} 1"}) for task_id in ids))
+    ends = [Settlement("q", one.id, one.token, "retry") for one in queue.claim(20).tasks]
+
+    assert queue.send(protocol.settle(queue.cell, ends)) == ["scheduled"] * 20
+
+    dues = queue.places()["due"].values()
+    assert max(dues) == NOW + year, "half of them, by their jitter, would wait for longer"
+    assert min(dues) < NOW + year
