@@ -10,14 +10,15 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up test campaign check build-number sync-client bench soak clean
+.PHONY: help demo up test campaign check fields build-number sync-client bench soak clean
 
 help:
 	@echo "make demo    a payment gateway's notifications, 20 s, on a server of its own (ARGS='--seconds 10')"
 	@echo "make up      Redis, API and worker in one process tree, kept in a data directory (ARGS='module:app')"
 	@echo "make test    every test that this machine has the servers for (ARGS='tests/unit -k name')"
 	@echo "make campaign  the long fault campaign, checkpointed: repeat it until nothing is left (ARGS='--only network')"
-	@echo "make check   ruff, mypy, and whether the Lua's build number and the sync client are those of their sources"
+	@echo "make check   ruff, mypy, and whether the Lua's build number and all that is made are those of their sources"
+	@echo "make fields  write what is made from the table of a task's fields, redsched/model/fields.py"
 	@echo "make build-number  give the Lua as it is now a number: a line of lua/BUILDS, to be committed with it"
 	@echo "make sync-client  make redsched/client/sync from redsched/client/aio; commit both together"
 	@echo "make bench   the figures of bench/README.md (ARGS='--only drain')"
@@ -42,6 +43,10 @@ check: $(VENV)/.installed-test
 	$(BIN)/mypy redsched $(wildcard bench) tools
 	$(BIN)/python -m redsched.wire.builds
 	$(BIN)/python -m tools.unasync --check
+	$(BIN)/python -m tools.task_fields --check
+
+fields: $(VENV)/.installed-test
+	@$(BIN)/python -m tools.task_fields
 
 build-number: $(VENV)/.installed
 	@$(BIN)/python -m redsched.wire.builds --record

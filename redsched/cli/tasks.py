@@ -9,6 +9,7 @@ import click
 
 from redsched.cli import parse, render
 from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation
+from redsched.cli.task_options import field_options
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -77,28 +78,10 @@ def task() -> None:
 @parse.due_options
 @click.option("--id", help="Makes adding idempotent: the same id again adds nothing.")
 @queue_option
-@click.option("--priority", type=click.Choice(["high", "normal", "low"]), default="normal", show_default=True)
-@click.option("--max-attempts", type=click.IntRange(min=1), help="Runs before it is dead. [default: 5]")
-@click.option(
-    "--retry",
-    metavar="POLICY",
-    callback=parse.retry,
-    help="5s,1m,1h or fixed:5s or exponential:5s:2:1h:0.2 (base, factor, max, jitter).",
-)
-@click.option("--timeout", metavar="DURATION", callback=parse.duration, help="Of one run. [default: 60s]")
-@click.option("--expires-at", metavar="TIME", callback=parse.coming, help="Never start it after this.")
-@click.option("--expires-in", metavar="DURATION", callback=parse.duration, help="Never start it later than this.")
-@click.option("--key", help="Ordering and concurrency key.")
-@click.option("--tag", "tags", multiple=True, help="May be repeated.")
-@click.option("--header", "headers", metavar="NAME=VALUE", multiple=True, callback=parse.pairs, help="May be repeated.")
-@click.option("--retention", metavar="DURATION", callback=parse.duration, help="How long it is kept when completed.")
-@click.option("--keep", is_flag=True, help="Keep the payload when completed.")
-@click.option("--request", help="Your own token: repeating the call with it gets the first answer.")
+@field_options
 @_condition_options
 @pass_invocation
-def add(
-    given: Invocation, /, type: str, due: int | None, delay: int | None, tags: tuple[str, ...], **fields: Any
-) -> None:
+def add(given: Invocation, /, type: str, due: int | None, delay: int | None, **fields: Any) -> None:
     """Add one task of TYPE, due now unless --at or --in says otherwise.
 
     redsched task add log --in 1h --unless payment.captured:order-42
@@ -109,9 +92,7 @@ def add(
     if fields["expires_at"] is not None and fields["expires_in"] is not None:
         raise click.UsageError("Give --expires-at or --expires-in, not both.")
     with given.client() as client:
-        answer = client.enqueue(
-            type, fields.pop("payload"), due=due, delay=delay, tags=list(tags) or None, conditions=conditions, **fields
-        )
+        answer = client.enqueue(type, fields.pop("payload"), due=due, delay=delay, conditions=conditions, **fields)
     if given.json:
         render.document(answer)
     else:

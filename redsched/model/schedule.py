@@ -6,7 +6,7 @@ Nothing is checked on creation; ``check`` does, and names the field.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ import msgspec
 
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidSchedule, SearchSpent
+from redsched.model.fields import FIELDS
 from redsched.model.refused import without_value
 from redsched.model.retry import policy_document, retry_wire
 from redsched.model.template import TaskTemplate
@@ -24,6 +25,7 @@ from redsched.schedule.slots import LONGEST_MS, Plan
 
 MAX_RUNS = 1_000_000_000
 MAX_TEXT = 1_000
+_DURATIONS = [field.name for field in FIELDS if field.in_template and field.kind in ("duration", "start_within")]
 _NAMED = re.compile(r"Object (contains unknown|missing required) field `([^`]*)`")
 
 
@@ -168,7 +170,6 @@ def _check_task(template: TaskTemplate) -> None:
     task = read("task.retry", template.task)
     if task.retry is not None:
         read("task.retry", retry_wire, task.retry)
-    durations: Iterable[str] = ("timeout", "expires_in", "retention")
-    for name in durations:
+    for name in _DURATIONS:
         if (value := getattr(template, name)) is not None:
             read(f"task.{name}", duration_ms, value)

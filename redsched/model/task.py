@@ -1,6 +1,7 @@
+# Made by `make fields` from redsched/model/fields.py; change that.
 """What a task is: ``Task`` is what a producer asks for, ``TaskView`` what is known of one.
 
-Nothing here is checked on creation; ``redsched.wire.codec`` checks a task where it is written.
+Nothing here is checked on creation; ``redsched.wire.field_words`` checks a task where it is written.
 """
 
 from __future__ import annotations

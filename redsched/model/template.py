@@ -1,3 +1,4 @@
+# Made by `make fields` from redsched/model/fields.py; change that.
 """The task that a schedule's run or a rule makes."""
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ class TaskTemplate(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkn
     def task(self, *, id: str | None = None, due: datetime | int | str | None = None) -> Task:
         """The task to enqueue; raises ValueError for a retry policy that is none."""
         return Task(
+            id=id,
+            due=due,
             type=self.type,
             payload=self.payload,
             queue=self.queue,
-            id=id,
-            due=due,
             priority=self.priority,
             max_attempts=self.max_attempts,
             retry=policy_of(self.retry),

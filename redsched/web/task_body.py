@@ -1,3 +1,4 @@
+# Made by `make fields` from redsched/model/fields.py; change that.
 """The body of a request that creates a task."""
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class TaskBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         if self.headers and trace.valid(own := self.headers.get("traceparent")):
             traceparent = own
         made = Task(
+            traceparent=traceparent,
             type=self.type,
             payload=self.payload,
             queue=self.queue,
@@ -59,7 +61,6 @@ class TaskBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             key=self.key,
             tags=self.tags,
             headers=self.headers,
-            traceparent=traceparent,
             retention=self.retention,
             keep=self.keep,
             request=self.request,

@@ -19,7 +19,7 @@ from redsched.wire.codec import LONGEST_MS, Word, json_bytes
 
 MAX_HEADERS_BYTES = 65_536
 MAX_CONDITIONS_BYTES = 65_536
-MAX_TAGS_BYTES = 4_096
+MAX_TEXTS_BYTES = 4_096
 
 
 def due_word(due: Any, delay: Any, index: int | None = None) -> Word:
@@ -74,14 +74,14 @@ def start_by_word(expires_at: Any, expires_in: Any, index: int | None) -> Word:
     return expires
 
 
-def tags_word(field: str, value: Any, index: int | None) -> bytes:
+def texts_word(field: str, value: Any, index: int | None) -> bytes:
     """A list of short texts as JSON; raises InvalidTask."""
     if not isinstance(value, Collection) or isinstance(value, str) or len(value) > MAX_TAGS:
         raise InvalidTask(field, f"must be a list of at most {MAX_TAGS} texts", index=index)
     for tag in value:
         if not isinstance(tag, str) or not 1 <= len(tag) <= 128:
             raise InvalidTask(field, f"{kind_and_length(tag)} must be a text of 1 to 128 characters", index=index)
-    return json_bytes(field, list(value), MAX_TAGS_BYTES, index)
+    return json_bytes(field, list(value), MAX_TEXTS_BYTES, index)
 
 
 def headers_word(field: str, value: Any, index: int | None) -> bytes:

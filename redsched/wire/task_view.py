@@ -1,3 +1,4 @@
+# Made by `make fields` from redsched/model/fields.py; change that.
 """What a task's hash and its outcome tell of it; fields that cannot be read are left out."""
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ def task_view(
     return TaskView(
         id=task_id,
         queue=queue,
-        state=text_of(found.get("state") or "scheduled"),  # type: ignore[arg-type]
         type=text_of(found.get("type") or ""),
         payload=json_value(found, "payload", stored),
+        state=text_of(found.get("state") or "scheduled"),  # type: ignore[arg-type]
         content_type=text(found, "content_type"),
         priority=text_of(found.get("priority") or "normal"),
         attempt=number(found, "attempt") or 0,

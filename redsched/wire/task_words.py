@@ -1,9 +1,10 @@
+# Made by `make fields` from redsched/model/fields.py; change that.
 """The fields of a task as words of the wire, beside its type, payload, queue, id and due time."""
 
 from __future__ import annotations
 
 from redsched.model.task import Task
-from redsched.wire.codec import LONGEST_MS, Word, check_id_like
+from redsched.wire.codec import Word, check_id_like
 from redsched.wire.field_words import (
     conditions_word,
     duration_word,
@@ -11,7 +12,7 @@ from redsched.wire.field_words import (
     priority_word,
     retry_word,
     start_by_word,
-    tags_word,
+    texts_word,
     whole_word,
 )
 
@@ -32,13 +33,13 @@ def option_words(task: Task, index: int | None) -> list[Word]:
     if task.key is not None:
         words += ("key", check_id_like("key", task.key, index))
     if task.tags:
-        words += ("tags", tags_word("tags", task.tags, index))
+        words += ("tags", texts_word("tags", task.tags, index))
     if task.headers:
         words += ("headers", headers_word("headers", task.headers, index))
     if task.traceparent is not None:
         words += ("traceparent", check_id_like("traceparent", task.traceparent, index))
     if task.retention is not None:
-        words += ("retention_ms", duration_word("retention", task.retention, 0, LONGEST_MS, index))
+        words += ("retention_ms", duration_word("retention", task.retention, 0, 31_536_000_000, index))
     if task.keep:
         words += ("keep", 1)
     if task.request is not None:

@@ -10,6 +10,7 @@ import msgspec
 from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask
 from redsched.model.explain import Told
+from redsched.model.fields import FIELDS
 from redsched.model.task import Changes, Task, TaskView
 from redsched.model.views import Page
 from redsched.model.vocabulary import MAX_BATCH
@@ -98,22 +99,21 @@ def reschedule(keys: QueueKeys, ids: Sequence[str], *, due: Any = None, delay: A
     return Call("reschedule", (keys.due,), (0, due_word(due, delay), *checked_ids(ids)), by_id(ids))
 
 
-UPDATABLE = frozenset(
-    ("payload", "priority", "max_attempts", "retry", "timeout", "expires_at", "expires_in", "key", "tags", "headers",
-     "retention", "keep", "conditions"))  # fmt: skip
-_CLEARED = {"timeout": "timeout_ms", "retention": "retention_ms", "expires_in": "expires_at"}
+_UPDATABLE = {field.name: field for field in FIELDS if field.updatable}
+UPDATABLE = frozenset(_UPDATABLE)
 
 
 def update(keys: QueueKeys, ids: Sequence[str], fields: Changes, *, max_payload: int) -> Call[dict[str, str]]:
     """Change fields of 1..1000 tasks that wait or are dead; None takes a field back to its default."""
     words: list[Word] = []
     for name, value in fields.items():
-        if name not in UPDATABLE:
+        field = _UPDATABLE.get(name)
+        if field is None:
             raise InvalidTask(name, "cannot be changed", code="unknown_field")
         if name == "payload":
             words += ("payload", json_bytes("payload", value, max_payload))
-        elif value is None or (name == "keep" and not value) or (name == "priority" and value == "normal"):
-            words += (_CLEARED.get(name, name), "")
+        elif value is None or (field.kind == "flag" and not value) or (field.kind == "choice" and value == "normal"):
+            words += (field.word, "")
         else:
             words += option_words(msgspec.structs.replace(Task(type="-"), **{name: value}), None)
     if not words:

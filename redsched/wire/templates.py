@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from redsched.model.errors import InvalidSchedule, InvalidTask
+from redsched.model.fields import FIELDS, Kind
 from redsched.model.retry import retry_of
 from redsched.model.template import TaskTemplate
 from redsched.model.vocabulary import DEFAULT_QUEUE
@@ -42,10 +43,10 @@ def template_of(fields: Mapping[str, Any], queue: str, *, written: bool = False)
     found: dict[str, Any] = {"type": texts.get("type", "")}
     if is_name(queue) and queue != DEFAULT_QUEUE:
         found["queue"] = queue
-    for name, at, read in _READ:
-        if at in texts:
+    for field, read in _READ:
+        if field.word in texts:
             with contextlib.suppress(ValueError):
-                found[name] = read(texts[at])
+                found[field.name] = read(texts[field.word])
     if written and found.get("payload") is not None:
         found["payload"] = raw_json(fields["payload"])
     return TaskTemplate(**found)
@@ -66,11 +67,18 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-_READ: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
-    ("payload", "payload", stored_json), ("priority", "priority", str), ("key", "key", str),
-    ("max_attempts", "max_attempts", _whole), ("timeout", "timeout_ms", _whole), ("retention", "retention_ms", _whole),
-    ("expires_in", "expires_at", lambda text: _whole(text.removeprefix("+"))), ("retry", "retry", _policy),
-    ("tags", "tags", _of(list[str])), ("headers", "headers", _of(dict[str, str])), ("keep", "keep", bool),
-    ("conditions", "conditions", _of(dict[str, Any])),
-)  # fmt: skip
-TEMPLATE_NAME = {at: name for name, at, _ in _READ} | {"type": "type"}  # field of a hash -> of a template
+_VALUE: dict[Kind, Callable[[str], Any]] = {
+    "json": stored_json,
+    "choice": str,
+    "token": str,
+    "whole": _whole,
+    "duration": _whole,
+    "start_within": lambda text: _whole(text.removeprefix("+")),
+    "retry": _policy,
+    "texts": _of(list[str]),
+    "headers": _of(dict[str, str]),
+    "flag": bool,
+    "conditions": _of(dict[str, Any]),
+}
+_READ = [(field, _VALUE[field.kind]) for field in FIELDS if field.in_template and field.kind != "name"]
+TEMPLATE_NAME = {field.word: field.name for field, _ in _READ} | {"type": "type"}  # field of a hash -> of a template

@@ -9,6 +9,8 @@ from typing import Any
 
 import redis
 
+from redsched.model.fields import FIELDS
+
 PLACES = ("due", "held", "running", "finished", "dead")
 PRIORITIES = ("high", "normal", "low")
 FINISHED = ("completed", "skipped", "expired", "cancelled")
@@ -25,6 +27,7 @@ TYPES = {
     "config": "hash", "sweeps": "zset",
 }  # fmt: skip
 TIED = ("listeners", "line", "digest", "items", "members", "parents", "children", "stopped", "agenda", "cursors")
+WORDS = {field.word for field in FIELDS if field.in_hash}
 TOKEN = re.compile(r"(\d+)\.[0-9a-f]+")
 
 
@@ -81,6 +84,8 @@ def assert_consistent(
         assert TYPES[name] in (kind, None), f"{key} is a {kind}"
         if name == "task":
             tasks[queue, task_id] = content
+            unknown = content.keys() - WORDS
+            assert not unknown, f"{key} has fields without a row in redsched/model/fields.py: {unknown}"
         elif name == "outcome":
             outcomes.add((queue, task_id))
         elif name in PLACES:

@@ -70,7 +70,7 @@ def imported_part(name: str) -> str | None:
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
     """Imports inside functions and for the type checker count, too: whoever reads one file has to know the other."""
-    tops = (PACKAGE, ROOT / "bench", ROOT / "tests")
+    tops = (PACKAGE, ROOT / "bench", ROOT / "tests", ROOT / "tools")
     files = {
         ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
         for top in tops
@@ -214,7 +214,7 @@ def test_no_file_is_longer_than_its_limit() -> None:
     assert LUA_FILES, "the Lua tree is not where it should be"
     too_long = {
         str(file.relative_to(ROOT)): lines
-        for files in (FILES, (ROOT / "bench").rglob("*.py"), (ROOT / "tests").rglob("*.py"), LUA_FILES)
+        for files in (FILES, LUA_FILES, *((ROOT / top).rglob("*.py") for top in ("bench", "tests", "tools")))
         for file in files
         if "node_modules" not in file.parts and (lines := len(file.read_text().splitlines())) > _longest(file)
     }

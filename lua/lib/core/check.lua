@@ -3,10 +3,12 @@
 -- USES  nothing
 
 check.PRIORITIES = {high = true, normal = true, low = true}
+-- ranges: made by `make fields` from redsched/model/fields.py
 local RANGES = {
-  max_attempts = {1, 1000}, timeout_ms = {1, 86400000}, retention_ms = {0, 31536000000},
-  expires_at = {1e11, 4e12}, attempt = {0, 1e6},
+  attempt = {0, 1000000}, max_attempts = {1, 1000}, timeout_ms = {1, 86400000},
+  expires_at = {100000000000, 4000000000000}, retention_ms = {0, 31536000000},
 }
+-- end of ranges
 
 function check.whole(value, low, high)
   if not string.find(value, '^%d+$') or #value > 15 then return nil end

@@ -1,12 +1,20 @@
 -- fields: which fields a producer may write, and whether a value can be stored in one.
 --
--- USES  clock, keys, check, retry, schema, conditions
+-- USES  clock, keys, check, retry, conditions
 
-fields.LONGEST = {
-  type = 100, payload = 16777216, content_type = 128, priority = 6, retry = 1600, key = 128, tags = 4096,
-  headers = 65536, traceparent = 128, request = 128, keep = 1, expires_at = 20, max_attempts = 4, timeout_ms = 8,
-  retention_ms = 11, conditions = schema.LONGEST,
+-- what a producer may write: made by `make fields` from redsched/model/fields.py
+fields.LONGEST = {                                      -- bytes
+  type = 100, payload = 16777216, content_type = 128, priority = 6, max_attempts = 4, retry = 1600, timeout_ms = 8,
+  expires_at = 20, key = 128, tags = 4096, headers = 65536, traceparent = 128, retention_ms = 11, keep = 1,
+  request = 128, conditions = 65536,
 }
+local CHECK = {                                         -- what else is checked of a value
+  type = 'name', priority = 'priority', max_attempts = 'number', retry = 'retry', timeout_ms = 'number',
+  expires_at = 'start_by', tags = 'array', headers = 'object', retention_ms = 'number', keep = 'flag',
+  conditions = 'conditions',
+}
+local WRITTEN = {'retry', 'tags', 'headers', 'retention_ms', 'keep'}   -- of these, what neither promote nor claim reads
+-- end of what a producer may write
 
 -- What is kept of a payload as it was submitted: conditions may rewrite the payload, and completion drops it. fakeredis has
 -- no sha1hex; there nothing is kept.
@@ -38,34 +46,34 @@ end
 function fields.usable(field, value, now)
   local longest = fields.LONGEST[field]
   if not longest then return nil, 'hold one that is unknown' end
-  if field == 'keep' and value ~= '1' and value ~= '0' then return nil, 'must be 1, or 0' end
+  local check_of = CHECK[field]
+  if check_of == 'flag' and value ~= '1' and value ~= '0' then return nil, 'must be 1, or 0' end
   if #value > longest then return nil, 'is too long' end
-  if field == 'payload' then return value end           -- first: each task has one
-  if field == 'type' then
+  if not check_of then return value end
+  if check_of == 'name' then
     if not keys.is_name(value) then return nil, 'must be 1 to 100 of [A-Za-z0-9._@+-]' end
-  elseif field == 'expires_at' then
+  elseif check_of == 'start_by' then
     local expires = fields.due_time(value, now)
     if not expires or expires == 0 then return nil, 'must be ms since the epoch or +ms' end
     return clock.text(expires)
-  elseif field == 'max_attempts' or field == 'timeout_ms' or field == 'retention_ms' then
+  elseif check_of == 'number' then
     if not check.field_number(field, value) then return nil, 'is no number in its range' end
-  elseif field == 'priority' then
+  elseif check_of == 'priority' then
     if not check.PRIORITIES[value] then return nil, 'must be high, normal or low' end
-  elseif field == 'conditions' then
+  elseif check_of == 'conditions' then
     local plan, why = conditions.of(value)
     if not plan then return nil, why end
-  elseif field == 'retry' then
+  elseif check_of == 'retry' then
     if not retry.delay(value, 1, value) then return nil, 'is no policy' end
-  elseif field == 'tags' then
+  elseif check_of == 'array' then
     if not holds_texts(value, '[') then return nil, 'must be a JSON array of texts' end
-  elseif field == 'headers' then
+  elseif check_of == 'object' then
     if not holds_texts(value, '{') then return nil, 'must be a JSON object of texts' end
   end
   return value
 end
 
 -- Whether the fields of a raw producer's task can be used that neither promote nor claim reads.
-local WRITTEN = {'retry', 'retention_ms', 'keep', 'tags', 'headers'}
 function fields.are_usable(q, id)
   for i, value in ipairs(redis.call('HMGET', q.task .. id, unpack(WRITTEN))) do
     if value and not fields.usable(WRITTEN[i], value, 0) then return false end
