@@ -94,6 +94,6 @@ def at_time(call: Call[T], now: int) -> Call[T]:
     names = scripts.header(call.verb).args
     if "now" not in names:
         return call
-    args = list(call.args)
-    args[names.index("now")] = now
+    args, at = list(call.args), names.index("now")
+    args[at : at + 1] = [now]  # also where it is the last word and was left out
     return msgspec.structs.replace(call, args=args)
