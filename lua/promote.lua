@@ -8,7 +8,7 @@
 -- REPLY  {now, acting, moved, next_due, next_lease, ...}  ms; 1 or 0; then three numbers per queue: ids that left due,
 --                         earliest due time left and earliest end of a lease (ms; -1: none)
 -- FLAGS  allow-oom
--- USES   budget, clock, keys, safe, stats, memory, endings, promote
+-- USES   budget, clock, keys, safe, stats, memory, endings, promote, lost_entries
 
 local LATEST = 25                                       -- ids looked at from the other end if the oldest are all bad
 local queues, limit, mover = keys.open_all(KEYS), math.min(tonumber(ARGV[2]), 500), ARGV[3]
@@ -19,12 +19,12 @@ memory.drain(queues[1])
 -- SET replaces a key of any type
 local acting, build = string.match(safe.call('GET', prefix .. 'mover') or '', '^(%S+) ?(%d*)$')
 local acts = not acting or acting == mover or (tonumber(build) or 0) < BUILD
-if acts then redis.call('SET', prefix .. 'mover', mover .. ' ' .. BUILD, 'PX', 1000) end
+if acts then redis.call('SET', prefix .. 'mover', mover .. ' ' .. BUILD, 'PX', '1000') end
 local reply = {now, acts and 1 or 0}
 
 local hungry = {}
 for i, q in ipairs(budget.in_turn(queues, now)) do
-  q.seen, q.ready_now, q.moved, q.left, q.trouble, q.cut = {}, 0, 0, 0, nil, false
+  q.seen, q.looked, q.ready_now, q.moved, q.left, q.trouble, q.cut = {}, false, 0, 0, 0, nil, false
   local part = math.ceil(limit / (#queues - i + 1))     -- a queue with many due ids does not keep the others waiting
   local work = budget.share(#queues - i + 1) and 0 or promote.judge_oldest(q, part, now)
   limit = limit - work
@@ -32,7 +32,7 @@ for i, q in ipairs(budget.in_turn(queues, now)) do
 end
 for i, q in ipairs(hungry) do
   if not budget.share(#hungry - i + 1) and limit > 0 then limit = limit - promote.judge_oldest(q, limit, now) end
-  if limit <= 0 and q.ready_now == 0 and next(q.seen) then   -- only bad ids so far: a good one may wait behind many of them
+  if limit <= 0 and q.ready_now == 0 and q.looked then   -- only bad ids so far: a good one may wait behind many of them
     promote.judge_page(q, redis.call('ZRANGE', q.due, now, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, LATEST, 'WITHSCORES'), LATEST, now)
   end
 end
@@ -41,7 +41,7 @@ for _, q in ipairs(queues) do
   stats.count(q, now, 'promoted', q.ready_now)
   endings.tell_quarantined(q, now)
   trouble = trouble or q.trouble
-  promote.recover_pending(q, now)
+  lost_entries.add_again(q, now)
   reply[#reply + 1] = q.moved
   reply[#reply + 1] = promote.next_due(q, now)
   reply[#reply + 1] = safe.earliest(q.running)

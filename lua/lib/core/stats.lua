@@ -3,6 +3,16 @@
 --
 -- USES  clock
 
+local numerals = {}                                     -- texts of small numbers, since converting one is slow
+
+local function numeral(n)
+  local known = numerals[n]
+  if known then return known end
+  known = clock.text(n)
+  if n <= 1000 then numerals[n] = known end
+  return known
+end
+
 local ENDS = {completed = true, skipped = true, expired = true, cancelled = true, dead = true}
 stats.LATENESS = {1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000, 60000, 3600000}
 stats.LATENESS.names = {}                               -- converting a number is slow
@@ -11,9 +21,9 @@ for i = 1, #stats.LATENESS do stats.LATENESS.names[i] = 'late_' .. stats.LATENES
 local function by_minute(q, now, field, n)
   local minute = math.floor(now / 60000)
   if q.minute ~= minute then q.minute, q.minute_key = minute, q.stats .. ':' .. string.format('%.0f', minute) end
-  local total = redis.pcall('HINCRBY', q.minute_key, field, n)
+  local total = redis.pcall('HINCRBY', q.minute_key, field, numeral(n))
   if total ~= n then return type(total) ~= 'number' end
-  redis.pcall('PEXPIRE', q.minute_key, 3600000)
+  redis.pcall('PEXPIRE', q.minute_key, '3600000')
   return true
 end
 
@@ -24,7 +34,7 @@ local function plan_sweep(q, at) redis.pcall('ZADD', q.prefix .. 'sweeps', 'LT',
 -- makes a note that the queue has something to remove; the sweep then finds out when.
 function stats.count(q, now, field, n)
   if n == 0 then return false end
-  redis.pcall('HINCRBY', q.stats, field, n)
+  redis.pcall('HINCRBY', q.stats, field, numeral(n))
   local first = by_minute(q, now, field, n)
   if first and ENDS[field] then plan_sweep(q, now + 10000) end
   return first
@@ -39,10 +49,17 @@ function stats.count_created(q, now, n)
   if stats.count(q, now, 'enqueued', n) then stats.add_queue(q) end
 end
 
+local above, up_to, bucket = 0, 0, ''                   -- the bucket of the last lateness, mostly that of the next as well
+
 -- The upper bound (ms) of the bucket that a lateness falls into, as a field name.
 function stats.lateness_bucket(late_ms)
+  if late_ms > above and late_ms <= up_to then return bucket end
+  above = -1e15
   for i = 1, #stats.LATENESS do
-    if late_ms <= stats.LATENESS[i] then return stats.LATENESS.names[i] end
+    up_to, bucket = stats.LATENESS[i], stats.LATENESS.names[i]
+    if late_ms <= up_to then return bucket end
+    above = up_to
   end
-  return 'late_more'
+  up_to, bucket = 1e15, 'late_more'
+  return bucket
 end

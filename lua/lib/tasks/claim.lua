@@ -1,15 +1,15 @@
--- claim: which entry of a stream is a task that may start, its start, and the memory of each consumer's last claim, by
--- which a call that is repeated after a lost reply starts nothing new.
+-- claim: which entry of a stream is a task that may start, and its start.
 --
 -- USES  clock, keys, check, safe, hash, stats, endings, conditions, facts, newer_version, digests, blocked, pauses
 -- USES  verdicts
 
-local FIELDS = {'state', 'entry', 'type', 'payload', 'attempt', 'max_attempts', 'timeout_ms', 'expires_at', 'due_at',
-  'headers', 'traceparent', 'content_type', 'retention_ms'}
+-- In the order of an answer, whose first four words take the place of what only the claim itself needs.
+claim.FIELDS = {'state', 'entry', 'attempt', 'due_at', 'type', 'payload', 'timeout_ms', 'headers', 'traceparent',
+  'content_type', 'max_attempts', 'expires_at', 'retention_ms'}
 
 -- Whether the tests of a ready task still hold, as they did when it became ready. If not, it is turned down as promote would
--- do it. The task of a digest gets its items as payload here.
-local function still_met(q, id, now, starting)
+-- do it. The task of a digest gets its items as payload here; then the digest is answered too.
+local function still_met(q, id, now, found)
   local f = blocked.read(q, id)
   local plan, newer = nil, false
   if f.conditions then plan, newer = conditions.known(f.conditions) end
@@ -23,117 +23,109 @@ local function still_met(q, id, now, starting)
   elseif plan and not facts.is_met(q.prefix, plan) then
     verdicts.turn_down(q, id, plan, f, now)
   else
-    if plan and plan.digest and not f.frozen then
-      starting[4], starting.digest = digests.payload(q, id, f, now)
-    end
-    return true
+    local digest = nil
+    if plan and plan.digest and not f.frozen then found[6], digest = digests.payload(q, id, f, now) end
+    return true, digest
   end
   return false
 end
 
--- The fields of a task that this entry may start; nil if the entry is stale or the task ends here. The id need not be
--- checked: one outside the grammar has no hash.
-function claim.startable(q, id, entry, now, asked)
+-- Make the answer out of a task's fields, in their table, since a new table is slow.
+function claim.answer_of(found, number, id, attempt, due_at)
+  found[1], found[2], found[3], found[4], found[13] = number, id, attempt, due_at, nil
+  if not (found[7] or found[8] or found[9] or found[10] or found[11] or found[12]) then found[7] = nil end
+  return found
+end
+
+-- The answer for the task that this entry may start, and the digest that it is the task of; nil if the entry is stale or the
+-- task ends here. number: its queue's. The id need not be checked: one outside the grammar has no hash.
+function claim.startable(q, number, id, entry, now, asked)
   local key = q.task .. id
-  local found = hash.of_reply(key, redis.pcall('HMGET', key, 'state', 'entry', 'type', 'payload', 'attempt', 'max_attempts', 'timeout_ms',
-    'expires_at', 'due_at', 'headers', 'traceparent', 'content_type', 'retention_ms'))   -- the same as FIELDS; unpack is slow
+  local found = hash.of_reply(key, redis.pcall('HMGET', key, 'state', 'entry', 'attempt', 'due_at', 'type', 'payload',
+    'timeout_ms', 'headers', 'traceparent', 'content_type', 'max_attempts', 'expires_at', 'retention_ms'))   -- FIELDS; unpack is slow
   if not found or found[1] ~= 'ready' or found[2] ~= entry then return nil end
   local attempt, most, expires, timeout = 0, 5, 4e12, 60000
-  if found[5] or found[6] or found[7] or found[8] then
-    attempt = check.number_or('attempt', found[5], attempt)
-    most = check.number_or('max_attempts', found[6], most)
-    expires = check.number_or('expires_at', found[8], expires)
+  if found[3] or found[11] or found[12] or found[7] then
+    attempt = check.number_or('attempt', found[3], attempt)
+    most = check.number_or('max_attempts', found[11], most)
+    expires = check.number_or('expires_at', found[12], expires)
     timeout = check.number_or('timeout_ms', found[7], timeout)
   end
-  if not (keys.is_name(found[3]) and found[4] and attempt and most and expires and timeout) then
+  if not (keys.is_name(found[5]) and found[6] and attempt and most and expires and timeout) then
     endings.dead(q, id, now, 'malformed')
   elseif expires <= now then
     endings.expire(q, id, now, found[13])
   elseif attempt >= most then
     endings.dead(q, id, now, 'attempts')
   else
-    found.attempt = attempt + 1
-    found.due_at = check.whole(found[9] or '', 1e11, 4e12) or now
-    local stop = pauses.by(q, found[3], id, now)
+    local due_at = check.whole(found[4] or '', 1e11, 4e12) or now
+    local stop, is_met, digest = q.stops ~= false and pauses.by(q, found[5], id, now), true, nil
     if stop then
-      pauses.hold(q, id, stop, clock.text(found.due_at), expires)
-    elseif not asked or still_met(q, id, now, found) then
-      return found
+      pauses.hold(q, id, stop, clock.text(due_at), expires)
+      return nil
     end
+    if asked then is_met, digest = still_met(q, id, now, found) end
+    if is_met then return claim.answer_of(found, number, id, attempt + 1, due_at), digest end
   end
 end
 
-local function claim_answer(number, id, found, attempt, due_at)
-  if not (found[7] or found[10] or found[11] or found[12] or found[6] or found[8]) then
-    return {number, id, attempt, due_at, found[3], found[4]}
+-- Put the tasks into running, where each stands with the end of its lease. If the key running of a queue is no set, the queue
+-- is stuck and none of its tasks starts. Answers how many tasks each queue has, by its number.
+local function enter_running(queues, answers, ends)
+  local leases, counts = {}, {}
+  for i = 1, #answers do
+    local number, id = answers[i][1], answers[i][2]
+    local list, n = leases[number], counts[number] or 0
+    if not list then
+      list = {}
+      leases[number] = list
+    end
+    list[2 * n + 1], list[2 * n + 2] = ends, id
+    counts[number] = n + 1
   end
-  return {number, id, attempt, due_at, found[3], found[4], found[7], found[10], found[11], found[12], found[6], found[8]}
+  for number, list in pairs(leases) do
+    queues[number].stuck = safe.call('ZADD', queues[number].running, unpack(list)) == nil
+  end
+  return counts
 end
 
--- Put the tasks into running with their leases, then write their hashes, and append one answer each to reply. If the key
--- running of a queue is no set, the queue is stuck and none of its tasks starts.
-function claim.begin(starts, now, lease, nonce, consumer, reply)
-  local leases, lateness, words, tokens = {}, {}, {}, {}
-  local stamp, ends = clock.text(now), clock.text(now + lease)   -- converting a number is slow
-  for _, start in ipairs(starts) do
-    local list = leases[start.q] or {}
-    leases[start.q] = list
-    list[#list + 1] = ends
-    list[#list + 1] = start.id
-  end
-  for q, list in pairs(leases) do q.stuck = safe.call('ZADD', q.running, unpack(list)) == nil end
-  for _, task in ipairs(starts) do
-    local q, word = task.q, words[task.attempt] or tostring(task.attempt)
-    local token = tokens[task.attempt] or word .. '.' .. nonce
-    words[task.attempt], tokens[task.attempt] = word, token
+-- Put the tasks into running with their leases, then write their hashes, and append their answers to reply. starting: of the
+-- digests that start with them, by the number of an answer.
+function claim.begin(queues, answers, starting, now, order, reply)
+  local stamp, nonce, consumer = clock.text(now), order.nonce, order.consumer   -- converting a number is slow
+  local counts, lateness, n = enter_running(queues, answers, clock.text(now + order.lease)), {}, #reply
+  local last, word, token = nil, nil, nil
+  for i = 1, #answers do
+    local answer, digest = answers[i], starting[i]
+    local number, id, attempt = answer[1], answer[2], answer[3]
+    local q = queues[number]
+    if attempt ~= last then                             -- mostly the same as the one before
+      last, word = attempt, tostring(attempt)
+      token = word .. '.' .. nonce
+    end
     if not q.stuck then
-      if task.digest ~= nil then
-        digests.start(q, task.id, task.digest, now)
-        redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', token,
-          'started_at', stamp, 'worker', consumer, 'payload', task[4], 'frozen', 1)
+      if digest ~= nil then
+        digests.start(q, id, digest, now)
+        redis.call('HSET', q.task .. id, 'state', 'running', 'attempt', word, 'token', token,
+          'started_at', stamp, 'worker', consumer, 'payload', answer[6], 'frozen', '1')
       else
-        redis.call('HSET', q.task .. task.id, 'state', 'running', 'attempt', word, 'token', token,
+        redis.call('HSET', q.task .. id, 'state', 'running', 'attempt', word, 'token', token,
           'started_at', stamp, 'worker', consumer)
       end
-      reply[#reply + 1] = claim_answer(task.number, task.id, task, task.attempt, task.due_at)
-      lateness[q] = lateness[q] or {}
-      local bucket = stats.lateness_bucket(now - task.due_at)
-      lateness[q][bucket] = (lateness[q][bucket] or 0) + 1
-    end
-  end
-  for q, buckets in pairs(lateness) do
-    stats.count(q, now, 'started', #leases[q] / 2)
-    for bucket, n in pairs(buckets) do stats.count(q, now, bucket, n) end
-  end
-end
-function claim.remember(key, nonce, starts, lease)
-  local line = {nonce}
-  for _, start in ipairs(starts) do line[#line + 1] = start.q.name .. '/' .. start.id end
-  redis.call('SET', key, table.concat(line, ' '), 'PX', lease)
-end
-
--- Append to reply what an earlier call with this nonce answered, of its tasks that still run; answers whether there was such
--- a call. Its worker has not seen them, so a task whose start-by has passed meanwhile has not started: it expires.
-function claim.repeated(key, nonce, queues, now, reply)
-  local line = safe.call('GET', key)
-  if not line or string.sub(line, 1, #nonce + 1) ~= nonce .. ' ' then return false end
-  local numbers = {}
-  for number, q in ipairs(queues) do numbers[q.name] = number end
-  for name, id in string.gmatch(string.sub(line, #nonce + 2), '([^ /]+)/(%S+)') do
-    local number = numbers[name]
-    local found = number and hash.read(queues[number].task .. id, unpack(FIELDS))
-    local token = found and redis.call('HGET', queues[number].task .. id, 'token')
-    if found and found[1] == 'running' and token == found[5] .. '.' .. nonce then
-      if (check.number_or('expires_at', found[8], 4e12) or 4e12) <= now then
-        endings.expire(queues[number], id, now, found[13], nil, 'attempt',
-          clock.text(math.max((tonumber(found[5]) or 1) - 1, 0)))
-        redis.call('ZREM', queues[number].running, id)
-      else
-        reply[#reply + 1] = claim_answer(number, id, found, tonumber(found[5]), check.whole(found[9] or '', 1e11, 4e12) or now)
+      n = n + 1
+      reply[n] = answer
+      local buckets, bucket = lateness[number], stats.lateness_bucket(now - answer[4])
+      if not buckets then
+        buckets = {}
+        lateness[number] = buckets
       end
+      buckets[bucket] = (buckets[bucket] or 0) + 1
     end
   end
-  return true
+  for number, buckets in pairs(lateness) do
+    stats.count(queues[number], now, 'started', counts[number])
+    for bucket, count in pairs(buckets) do stats.count(queues[number], now, bucket, count) end
+  end
 end
 
 -- Remove from the streams what a claim has looked at: all entries up to the last that was read, and those of its bells.

@@ -1,7 +1,7 @@
 -- claim_batch: start up to n ready tasks of several queues for a consumer: first those that a blocking read has delivered
 -- (bells), then those at the heads of the streams, high priority before normal before low.
 --
--- USES  budget, safe, errors, streams, isolation, claim
+-- USES  budget, safe, errors, streams, isolation, claim, last_claim
 
 local MOST_BYTES, MOST_LOOKS, A_PAGE = 1048576, 300, 100   -- of payloads, but for the last; units; entries read at once
 
@@ -21,24 +21,26 @@ end
 
 -- Answers the reply of the verb claim. The bells are args[first..last].
 function claim_batch.start(queues, now, order, args, first, last)
-  local want, nonce, lease = order.want, order.nonce, order.lease
-  local key, reply = queues[1].prefix .. 'claimed:' .. order.consumer, {now, 0}
-  if claim.repeated(key, nonce, queues, now, reply) then return reply end
-  local looks, starts, started, bytes, is_full = 2 * want + 64, {}, 0, 0, false
+  local want, key, reply = order.want, queues[1].prefix .. 'claimed:' .. order.consumer, {now, 0}
+  if last_claim.repeated(key, order.nonce, queues, now, reply) then return reply end
+  local looks, answers, starting, started, bytes, is_full = 2 * want + 64, {}, {}, 0, 0, false
+  local unspent = 0                                     -- units of plain tasks, told to the budget before it is asked
   local rung, read_to, home = {}, {}, {}                -- by stream: entries of bells; the last read from its head; its queue
 
   -- Answers whether the call starts no more: by number, payloads or its budget, which is not asked after each plain task.
   local function look(number, entry, id, asked)
-    looks = looks - 1
-    budget.call.units = budget.call.units + 1
-    local task = claim.startable(queues[number], id, entry, now, asked)
-    if task then
-      task.q, task.number, task.id = queues[number], number, id
+    looks, unspent = looks - 1, unspent + 1
+    local answer, digest = claim.startable(queues[number], number, id, entry, now, asked)
+    if answer then
       started = started + 1
-      starts[started] = task
-      bytes = bytes + #task[4]
+      answers[started], starting[started] = answer, digest
+      bytes = bytes + #answer[6]
     end
-    return started >= want or looks <= 0 or bytes >= MOST_BYTES or (asked or looks % 4 == 0) and budget.is_spent(MOST_LOOKS)
+    if started >= want or looks <= 0 or bytes >= MOST_BYTES then return true end
+    if unspent < 4 and not asked then return false end
+    budget.spend(unspent)
+    unspent = 0
+    return budget.is_spent(MOST_LOOKS)
   end
 
   local function leave_out(number, id, trouble)
@@ -78,8 +80,8 @@ function claim_batch.start(queues, now, order, args, first, last)
     end
   end
   if is_full then reply[2] = 1 end
-  if started > 0 then claim.begin(starts, now, lease, nonce, order.consumer, reply) end
+  if started > 0 then claim.begin(queues, answers, starting, now, order, reply) end
   claim.trim_streams(read_to, rung, home)
-  if started > 0 then claim.remember(key, nonce, starts, lease) end
+  if started > 0 then last_claim.remember(key, queues, answers, order) end
   return reply
 end

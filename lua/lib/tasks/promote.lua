@@ -19,7 +19,7 @@ function promote.judge(q, id, told, now)
   local found, why = hash.of_reply(key,
     redis.pcall('HMGET', key, 'state', 'type', 'priority', 'expires_at', 'conditions', 'created_at'))
   if usual and found and found[6] and not (found[1] or found[3] or found[4] or found[5]) and keys.is_name(found[2])
-      and not pauses.by(q, found[2], id, now) then      -- the short way
+      and (q.stops == false or not pauses.by(q, found[2], id, now)) then   -- the short way; false: nothing is paused
     redis.call('HSET', key, 'state', 'ready', 'entry', streams.add(q, id, 'normal'), 'due_at', told)
     return true, true
   end
@@ -72,32 +72,6 @@ function promote.judge(q, id, told, now)
   return true, true
 end
 
-local LOOK_EVERY = 500                                  -- ms: asking three streams is a third of what an idle call costs
-
--- Entries that were delivered but not claimed within a second: their reader is gone, or lost the reply. A library looks for them
--- twice a second; under a virtual clock, whose moments may all be one, each time.
-function promote.recover_pending(q, now)
-  local since = budget.call.at and q.recovered_at and now - q.recovered_at
-  if since and since >= 0 and since < LOOK_EVERY then return end
-  for _, priority in ipairs(streams.PRIORITIES) do
-    local stream = streams.of(q, priority)
-    local pending = redis.pcall('XPENDING', stream, 'workers', 'IDLE', 1000, '-', '+', 32)
-    for i, held in ipairs(pending.err and {} or pending) do
-      if i > 1 and budget.is_spent() then return end
-      budget.spend(1)
-      local entry = redis.call('XRANGE', stream, held[1], held[1])[1]
-      local id = entry and entry[2][2] or ''
-      local found = keys.is_id(id) and hash.read(q.task .. id, 'state', 'entry', 'conditions')
-      if found and found[1] == 'ready' and found[2] == priority .. '/' .. held[1] then
-        redis.call('HSET', q.task .. id, 'entry', streams.add(q, id, priority, found[3]))
-      end
-      redis.call('XDEL', stream, held[1])
-      redis.call('XACK', stream, 'workers', held[1])
-    end
-  end
-  q.recovered_at = now                                  -- not where it stopped before its end
-end
-
 local CONDITIONS_WEIGH = 8                              -- times the work of a task without conditions
 
 local function without(ids, some)
@@ -112,30 +86,50 @@ end
 -- aside. An id that this caller may not judge stays in due, and so do all if the fault is the queue's.
 function promote.judge_page(q, due, most, now)
   if #due == 0 then return 0 end
-  local left, before, planned, work = {}, q.planned, q.planned, 0
+  local left, n, planned, work, unspent, seen, stops = {}, 0, q.planned, 0, 0, q.seen, false
+  q.looked = true
+
+  local function spend()                                -- of the id that was looked at
+    local more = 1 + (CONDITIONS_WEIGH - 1) * (q.planned - planned)
+    planned, work, unspent = q.planned, work + more, unspent + more
+  end
+
   errors.for_each(#due, 2, function(i)
     local id, leaves, is_ready = due[i], false, false
-    if work >= most or i > 1 and budget.is_spent() then
+    if unspent >= 4 then                                -- the budget is not asked after each plain task
+      budget.spend(unspent)
+      unspent = 0
+      stops = budget.is_spent()
+    end
+    if stops or work >= most then
       q.cut = true
       return true
     end
     if q.released then q.released[id] = nil end         -- a release after this counts again
-    if not q.seen[id] then leaves, is_ready = promote.judge(q, id, due[i + 1], now) end
-    if leaves then left[#left + 1] = id end
+    if not seen[id] then leaves, is_ready = promote.judge(q, id, due[i + 1], now) end
+    if leaves then
+      n = n + 1
+      left[n] = id
+    else
+      seen[id] = true
+    end
     if is_ready then q.ready_now = q.ready_now + 1 end
-    q.seen[id] = true
-    budget.call.units = budget.call.units + 1 + (CONDITIONS_WEIGH - 1) * (q.planned - planned)
-    planned = q.planned
-    work = (i + 1) / 2 + (CONDITIONS_WEIGH - 1) * (q.planned - before)
+    spend()
   end, function(i, trouble)
     local fault = isolation.set_aside(q, due[i], now, trouble)
-    if fault == 'own' then left[#left + 1] = due[i] else q.left = q.left + 1 end
+    if fault == 'own' then
+      n = n + 1
+      left[n] = due[i]
+    else
+      q.left = q.left + 1
+    end
     if fault == 'denied' then isolation.tell_denied(q, due[i], now) end
     if fault == 'shared' or fault == 'everybody' then q.trouble = q.trouble or trouble end
-    q.seen[due[i]] = true
-    work = (i + 1) / 2 + (CONDITIONS_WEIGH - 1) * (q.planned - before)
+    seen[due[i]] = true
+    spend()
     return fault == 'everybody'
   end)
+  budget.spend(unspent)
   if q.released then left = without(left, q.released) end
   if #left > 0 then redis.call('ZREM', q.due, unpack(left)) end   -- after the rest: a stop half-way repeats, it never loses
   q.moved = q.moved + #left
