@@ -1,24 +1,28 @@
 """Which keys of a call have another Redis type than the contract says: asked for after Redis refused it for that.
 
-Redis does not name the key. The kinds of keys and their types are those of ``lua/lib/repair/key_rules.lua``.
+Redis does not name the key. The type of each kind of key is read from ``lua/lib/repair/key_rules.lua``.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
+from redsched.wire import scripts
 from redsched.wire.codec import text_of
 
-OF_QUEUE = {
-    "due": "zset", "held": "zset", "running": "zset", "finished": "zset", "dead": "zset", "quarantine": "zset",
-    "ready": "stream", "inbox": "stream", "stats": "hash", "config": "hash", "paused": "hash",
-}  # fmt: skip
-OF_CELL = {
-    "events": "stream", "meta": "hash", "queues": "set", "schedules": "zset", "calendars": "hash", "agenda": "zset",
-    "cursors": "hash", "rules": "hash", "sweeps": "zset",
-}  # fmt: skip
-_TYPES = {"zset": "sorted set"}
+OF_QUEUE = ("due", "held", "running", "finished", "dead", "quarantine", "ready", "inbox", "stats", "config", "paused")
+OF_CELL = ("events", "meta", "queues", "schedules", "calendars", "agenda", "cursors", "rules", "sweeps")
+_FOR_PEOPLE = {"zset": "sorted set"}
+
+
+@cache
+def types() -> dict[str, str]:
+    """The Redis type of each kind of key."""
+    table = scripts.text("lib/repair/key_rules.lua").partition("local TYPES = {")[2].partition("}")[0]
+    return dict(re.findall(r"(\w+) = '(\w+)'", table))
 
 
 def looked_at(keys: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -28,12 +32,16 @@ def looked_at(keys: Sequence[str]) -> dict[str, tuple[str, str]]:
         prefix, _, name = key.partition("}:")
         kind, _, queue = name.partition(":")
         prefix += "}:"
-        found |= {prefix + one: (f"the key {one!r}", wanted) for one, wanted in OF_CELL.items()}
+        found |= {prefix + one: (f"the key {one!r}", wanted) for one, wanted in _typed(OF_CELL)}
         if kind in OF_QUEUE:
-            for one, wanted in OF_QUEUE.items():
+            for one, wanted in _typed(OF_QUEUE):
                 for suffix in ("", ":high", ":low") if one == "ready" else ("",):
                     found[f"{prefix}{one}:{queue}{suffix}"] = (f"the key {one + suffix!r} of queue {queue!r}", wanted)
     return found
+
+
+def _typed(kinds: Sequence[str]) -> list[tuple[str, str]]:
+    return [(kind, types()[kind]) for kind in kinds]
 
 
 def told(looked_at: dict[str, tuple[str, str]], replies: Sequence[Any]) -> str:
@@ -42,5 +50,5 @@ def told(looked_at: dict[str, tuple[str, str]], replies: Sequence[Any]) -> str:
         if isinstance(reply, Exception):
             continue  # these credentials may not ask
         if (found := text_of(reply)) not in (wanted, "none"):
-            return f"{name} is a {_TYPES.get(found, found)} where a {_TYPES.get(wanted, wanted)} belongs"
+            return f"{name} is a {_FOR_PEOPLE.get(found, found)} where a {_FOR_PEOPLE.get(wanted, wanted)} belongs"
     return "a key has another type than the contract says"

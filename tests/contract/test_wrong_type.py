@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -27,10 +25,11 @@ def api(valkey_store: Store) -> Iterator[ApiServer]:
         yield server
 
 
-def test_the_types_are_those_of_the_lua() -> None:
-    text = (Path(__file__).parents[2] / "lua" / "lib" / "repair" / "key_rules.lua").read_text(encoding="utf-8")
-    table = dict(re.findall(r"(\w+) = '(\w+)'", text.partition("local TYPES = {")[2].partition("}")[0]))
-    assert {**wrong_type.OF_QUEUE, **wrong_type.OF_CELL}.items() <= table.items()
+def test_each_kind_of_key_that_is_asked_for_has_a_type_in_the_lua() -> None:
+    types = wrong_type.types()
+    assert {*wrong_type.OF_QUEUE, *wrong_type.OF_CELL} <= types.keys()
+    assert set(types.values()) == {"string", "hash", "set", "zset", "stream"}
+    assert (types["due"], types["ready"], types["meta"]) == ("zset", "stream", "hash")
 
 
 @pytest.mark.parametrize(
