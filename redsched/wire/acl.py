@@ -1,15 +1,13 @@
 """The rights of a Redis user by role, as ``ACL SETUSER`` lines: the least with which each role works.
 
-A script runs with the rights of who calls it, so the commands of a role are those in the text of the verbs that it may
-call. An ACL cannot look at arguments: it keeps a role to its queues' keys and to harmless commands, but what a role may
-write it may also write by hand. Who must not be trusted so far gets the inbox.
+A script runs with the rights of who calls it, so the commands of a role are those of the verbs that it may call. An ACL
+cannot look at arguments: it keeps a role to its queues' keys and to harmless commands, but what a role may write it may
+also write by hand. Who must not be trusted so far gets the inbox.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from functools import cache
 
 import msgspec
 
@@ -17,19 +15,14 @@ from redsched.wire import scripts
 from redsched.wire.cells import Cell
 from redsched.wire.codec import check_name
 from redsched.wire.keys import PRIORITIES, CellKeys, QueueKeys, queue_keys
+from redsched.wire.lua_commands import commands_of
 
 SECRET = "SECRET"  # stands in the lines where the password goes
 # what clients send to connect, redsched's own and others: a name, a database, a look at the version
 CONNECT = ("ping", "hello", "client|setname", "client|id", "select", "info")
-# a function at the top of a module, on one line or up to an end that stands at the margin
-_FUNCTION = re.compile(r"^(?:local )?function ([\w.]+)\((?:[^\n]* end *$|.*?^end *$)", re.MULTILINE | re.DOTALL)
-_CALLED = re.compile(r"\b[a-z_.]+\('([A-Z]{2,})'(?:, '([A-Z]+)')?")  # redis.call and what wraps it
-_NAMED = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(?:\.(\w+)|(\[))?")
-_TEXT = re.compile(r"'[^'\n]*'")
 # what enqueue calls for tasks with conditions only
 _OF_CONDITIONS = ("enqueue.create_with_conditions", "enqueue.repeat_planned", "endings.leave_links", "digests.leave")
 _OF_DOCTOR = ("inspect", "repair")
-_CONTAINERS = ("XGROUP", "XINFO")  # whose subcommands are granted one by one
 
 
 class Role(msgspec.Struct, frozen=True):
@@ -45,46 +38,6 @@ class Role(msgspec.Struct, frozen=True):
         """The ``ACL SETUSER`` command that makes this user, whatever it was before."""
         rules = [*self.keys, *(f"&{name}" for name in self.channels), *(f"+{name}" for name in self.commands)]
         return f"ACL SETUSER {user} reset on >{SECRET} -@all {' '.join(rules)}"
-
-
-@cache
-def _functions() -> dict[str, tuple[str, str]]:
-    """The functions of all modules by their whole names, such as ``links.enter``: the module and the text of each.
-
-    What a module keeps to itself has the module's name before its own as well: ``links.known_parents``.
-    """
-    found: dict[str, tuple[str, str]] = {}
-    for module, file in scripts.modules().items():
-        for function in _FUNCTION.finditer(scripts.source(file)):
-            name = function[1] if function[1].startswith(f"{module}.") else f"{module}.{function[1]}"
-            found[name] = (module, function[0])
-    return found
-
-
-def _called(text: str, module: str) -> set[str]:
-    """The functions that a text of this module may call: those that it names, and all of a table that it looks into."""
-    known, called = _functions(), set()
-    for first, second, looked_into in _NAMED.findall(_TEXT.sub("''", text)):
-        if looked_into:
-            called |= {name for name in known if name.startswith((f"{first}.", f"{module}.{first}."))}
-        called |= {f"{first}.{second}", f"{module}.{first}", f"{module}.{first}.{second}"} & known.keys()
-    return called
-
-
-@cache
-def commands_of(verb: str, without: tuple[str, ...] = ()) -> frozenset[str]:
-    """The commands that a verb's script can run, those of the functions it calls included, but for some."""
-    seen: set[str] = set(without)
-    pending = [(verb, scripts.source(f"{verb}.lua"))]
-    commands: set[str] = set()
-    while pending:
-        module, text = pending.pop()
-        for command, word in _CALLED.findall(text):
-            commands.add(f"{command}|{word}".lower() if command in _CONTAINERS else command.lower())
-        for name in _called(text, module) - seen:
-            seen.add(name)
-            pending.append(_functions()[name])
-    return frozenset(commands)
 
 
 def _commands(*verbs: str) -> set[str]:

@@ -12,7 +12,7 @@ import redis
 
 from redsched import Client
 from redsched.model.errors import StoreDenied
-from redsched.wire import acl, scripts
+from redsched.wire import acl, lua_commands, scripts
 from tests.support import servers
 from tests.support.acl_users import QUEUE, Users, denied
 from tests.support.calls import CALLS
@@ -132,8 +132,8 @@ def test_every_command_in_the_lua_is_a_literal_that_the_roles_are_made_of() -> N
         text = scripts.script(verb)
         others = re.findall(r"redis\.p?call\((?!')[^)]*\)?", text)
         assert [call for call in others if call != "redis.pcall(...)"] == [], verb  # a wrapper's, whose callers say it
-    assert {"zrem", "xgroup|create", "hset", "time"} <= acl.commands_of("promote")
-    assert {*acl._OF_CONDITIONS} <= acl._functions().keys(), "one has another name by now"
+    assert {"zrem", "xgroup|create", "hset", "time"} <= lua_commands.commands_of("promote")
+    assert {*acl._OF_CONDITIONS} <= lua_commands.functions().keys(), "one has another name by now"
 
 
 NAMESPACE_WIDE = {"reserve", "answer"}
