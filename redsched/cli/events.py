@@ -76,10 +76,7 @@ def put(given: Invocation, /, id: str, path: Path | None, **fields: Any) -> None
     made = _rule_of(id, path, fields)
     with given.client() as client:
         word = client.put_rule(made)
-    if given.json:
-        render.document({"id": id, "status": word})
-    else:
-        render.say(f"{word} {id}")
+    render.did(given, id, word)
 
 
 def _rule_of(id: str, path: Path | None, fields: dict[str, Any]) -> Rule:

@@ -8,6 +8,7 @@ import click
 
 from redsched.cli import (
     acl,
+    calendars,
     dead,
     demo,
     deploy,
@@ -119,7 +120,7 @@ for command in (
     run.api,
     tasks.task,
     schedules.schedule,
-    schedules.calendar,
+    calendars.calendar,
     queues.queue,
     events.emit,
     events.rule,

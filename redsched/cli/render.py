@@ -188,3 +188,11 @@ def depths(given: Invocation, stats: Sequence[QueueStats]) -> None:
             for queue in stats
         ),
     )
+
+
+def did(given: Invocation, id: str, word: str) -> None:
+    """What became of one thing."""
+    if given.json:
+        document({"id": id, "status": word})
+    else:
+        say(f"{word} {id}")

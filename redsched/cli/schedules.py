@@ -1,4 +1,4 @@
-"""``redsched schedule`` and ``redsched calendar``: recurring schedules. Each command is one call of the client."""
+"""``redsched schedule``: recurring schedules. Each command is one call of the client."""
 
 from __future__ import annotations
 
@@ -9,73 +9,15 @@ import click
 
 from redsched.cli import files, parse, render
 from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation
+from redsched.cli.schedule_definition import OVERLAPS, definition_of, time_options, times
 
 if TYPE_CHECKING:
-    from redsched.model.schedule import Schedule
     from redsched.schedule.definition import Run
-
-_OVERLAPS = click.Choice(["skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow_all"])
 
 
 def _overlap_option(command: Callable[..., Any]) -> Callable[..., Any]:
     text = "While a run has not ended. [default: the schedule's]"
-    return click.option("--overlap", type=_OVERLAPS, help=text)(command)
-
-
-def _time_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        click.option(
-            "--dst-fold",
-            type=click.Choice(["first", "last", "both"]),
-            default="first",
-            show_default=True,
-            help="A local time that comes twice.",
-        ),
-        click.option(
-            "--dst-gap",
-            type=click.Choice(["run_after", "skip", "run_at_shifted"]),
-            default="run_after",
-            show_default=True,
-            help="A local time that there is not.",
-        ),
-        click.option(
-            "--dialect",
-            type=click.Choice(["standard", "robfig"]),
-            default="standard",
-            show_default=True,
-            help="How cron expressions are read.",
-        ),
-        click.option(
-            "--exclude-calendar",
-            "calendars",
-            metavar="NAME",
-            multiple=True,
-            help="Leave out a stored calendar; may be repeated.",
-        ),
-        click.option(
-            "--exclude-date",
-            "dates",
-            metavar="DATE",
-            multiple=True,
-            help="Leave out 2027-12-25, or *-12-25 each year; may be repeated.",
-        ),
-        click.option("--end", metavar="TIME", callback=parse.latest, help="No slot after."),
-        click.option("--start", metavar="TIME", callback=parse.instant, help="No slot before; 0 is no limit."),
-        click.option("--tz", "time_zone", metavar="ZONE", default="UTC", show_default=True, help="IANA time zone."),
-    ):
-        command = option(command)
-    return command
-
-
-def _times(calendars: tuple[str, ...], dates: tuple[str, ...], **fields: Any) -> dict[str, Any]:
-    """The definition's fields that were given."""
-    if calendars or dates:
-        fields["exclude"] = {"dates": list(dates), "calendars": list(calendars)}
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in fields.items()
-        if value is not None and value is not False and value != ()
-    }
+    return click.option("--overlap", type=OVERLAPS, help=text)(command)
 
 
 @click.group(cls=Group)
@@ -168,14 +110,14 @@ def show(given: Invocation, id: str) -> None:
     callback=parse.duration,
     help="So long after each run ended, in whatever way.",
 )
-@_time_options
+@time_options
 @click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=parse.payload, help="Of each task.")
 @click.option("-q", "--queue", default="default", show_default=True, help="Queue of the tasks.")
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), default="normal", show_default=True)
 @click.option("--max-attempts", type=click.IntRange(min=1), help="Runs before a task is dead. [default: 5]")
 @click.option("--timeout", metavar="DURATION", callback=parse.duration, help="Of one run. [default: 60s]")
 @click.option("--expires-in", metavar="DURATION", callback=parse.duration, help="Never start a task later than this.")
-@click.option("--overlap", type=_OVERLAPS, default="skip", show_default=True, help="While a run has not ended.")
+@click.option("--overlap", type=OVERLAPS, default="skip", show_default=True, help="While a run has not ended.")
 @click.option(
     "--catch-up",
     type=click.Choice(["none", "latest", "all"]),
@@ -210,7 +152,7 @@ def set_(
     names = ("queue", "priority", "max_attempts", "timeout", "expires_in")
     task = {"type": type, "payload": payload}
     task |= {name: value for name in names if (value := fields.pop(name)) is not None}
-    definition = _definition({"id": id, "task": task, **_times(calendars, dates, **fields)})
+    definition = definition_of({"id": id, "task": task, **times(calendars, dates, **fields)})
     with given.client() as client:
         answer = client.schedules.put(definition, create_only=create_only)
     if given.json:
@@ -231,7 +173,7 @@ def apply(given: Invocation, /, file: str, prune: bool, dry_run: bool) -> None:
 
     All are checked before any is written.
     """
-    definitions = [_definition(one, at) for at, one in enumerate(files.schedules(file))]
+    definitions = [definition_of(one, at) for at, one in enumerate(files.schedules(file))]
     with given.client() as client:
         done = client.schedules.apply(definitions, prune=prune, dry_run=dry_run)
     if given.json:
@@ -252,7 +194,7 @@ def apply(given: Invocation, /, file: str, prune: bool, dry_run: bool) -> None:
 @click.argument("cron", metavar="[EXPR]", nargs=-1)
 @click.option("--every", metavar="DURATION", multiple=True, help="90s, or 1h/15m with a phase; may be repeated.")
 @click.option("--rrule", metavar="RULE", multiple=True, help="RFC 5545; may be repeated.")
-@_time_options
+@time_options
 @click.option("--from", "begin", metavar="TIME", callback=parse.instant, help="From then on. [default: now]")
 @click.option("-n", "--count", type=click.IntRange(1, 1000), default=10, show_default=True)
 @click.option("--id", "schedule_id", metavar="ID", default="preview", help="Its id: H and jitter depend on it.")
@@ -274,7 +216,7 @@ def preview(
     from redsched.model.schedule_views import run_document
     from redsched.schedule.slots import Plan
 
-    definition = _definition({"id": schedule_id, "task": {"type": "preview"}, **_times(calendars, dates, **fields)})
+    definition = definition_of({"id": schedule_id, "task": {"type": "preview"}, **times(calendars, dates, **fields)})
     if begin is not None and not calendars:
         runs = Plan(definition).preview(begin - 1, count)
     else:
@@ -296,7 +238,7 @@ def pause(given: Invocation, id: str, reason: str, until: int | None) -> None:
     """Make no runs until it is resumed; its slots meanwhile are counted as missed."""
     with given.client() as client:
         client.schedules.pause(id, reason=reason, until=until)
-    _did(given, id, "paused")
+    render.did(given, id, "paused")
 
 
 @schedule.command(short_help="Go on with a paused schedule.")
@@ -306,7 +248,7 @@ def resume(given: Invocation, id: str) -> None:
     """Go on with the next slot."""
     with given.client() as client:
         was = client.schedules.resume(id)
-    _did(given, id, "resumed" if was else "active")
+    render.did(given, id, "resumed" if was else "active")
 
 
 @schedule.command(short_help="Run a schedule's task now.")
@@ -361,62 +303,6 @@ def remove(given: Invocation, ids: tuple[str, ...]) -> None:
             render.say(f"{'removed' if was else 'no schedule'} {one}")
     if not all(gone.values()):
         raise Failure("Some were not there.", NOT_FOUND)
-
-
-@click.group(cls=Group)
-def calendar() -> None:
-    """Keep named lists of dates that schedules leave out."""
-
-
-@calendar.command("set", short_help="Keep a calendar.")
-@click.argument("name")
-@click.argument("dates", nargs=-1, required=True)
-@pass_invocation
-def set_calendar(given: Invocation, name: str, dates: tuple[str, ...]) -> None:
-    """Keep the dates of calendar NAME: 2027-12-25, or '*-12-25' for each year."""
-    with given.client() as client:
-        client.schedules.put_calendar(name, dates)
-    _did(given, name, "put")
-
-
-@calendar.command("ls", short_help="List calendars.")
-@pass_invocation
-def list_calendars(given: Invocation) -> None:
-    """List the calendars with their dates."""
-    with given.client() as client:
-        found = client.schedules.calendars()
-    if given.json:
-        render.document(found)
-    else:
-        render.table(given, ("calendar", "dates"), ((name, " ".join(dates)) for name, dates in sorted(found.items())))
-
-
-@calendar.command("rm", short_help="Remove a calendar.")
-@click.argument("name")
-@pass_invocation
-def remove_calendar(given: Invocation, name: str) -> None:
-    """Remove calendar NAME; schedules that name it leave nothing out by it."""
-    with given.client() as client:
-        if not client.schedules.drop_calendar(name):
-            raise Failure(f"No calendar {name}.", NOT_FOUND)
-    _did(given, name, "removed")
-
-
-def _definition(fields: dict[str, Any], index: int | None = None) -> Schedule:
-    from redsched.model.errors import InvalidSchedule
-    from redsched.model.schedule import schedule_of
-
-    try:
-        return schedule_of(fields)
-    except InvalidSchedule as error:
-        raise InvalidSchedule(error.field, error.problem, index=index, code=error.code) from None
-
-
-def _did(given: Invocation, id: str, word: str) -> None:
-    if given.json:
-        render.document({"id": id, "status": word})
-    else:
-        render.say(f"{word} {id}")
 
 
 def _runs(given: Invocation, runs: Sequence[Run]) -> None:
