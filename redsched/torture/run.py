@@ -23,9 +23,9 @@ from redsched.embedded import free_port
 from redsched.model.errors import RedschedError
 from redsched.settings import Settings
 from redsched.torture import checker, history, nemesis
-from redsched.torture.actors import Plan
 from redsched.torture.checker import Report, quantile
 from redsched.torture.nemesis import Fault
+from redsched.torture.plan import Plan
 from redsched.torture.stage import DRAIN_S, Stage
 
 QUEUES = ("q0", "q1", "q2", "q3")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import logging
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Self
@@ -15,14 +18,15 @@ import msgspec
 from redsched.client import Client
 from redsched.client.sync.transport import Transport
 from redsched.model.errors import RedschedError
-from redsched.torture import actors, history
-from redsched.torture.actors import Plan
+from redsched.observe import logs
+from redsched.torture import history, producers, services
 from redsched.torture.history import Event, Journal
+from redsched.torture.plan import Plan
 from redsched.wire.codec import text_of
 
 ROLES: dict[str, Callable[[str, Plan], None]] = {
-    "worker": actors.worker, "mover": actors.mover, "producer": actors.producer,
-    "http-producer": actors.http_producer, "api": actors.api,
+    "worker": services.worker, "mover": services.mover, "producer": producers.producer,
+    "http-producer": producers.http_producer, "api": services.api,
 }  # fmt: skip
 CAST = {"worker": 4, "mover": 2, "producer": 2, "http-producer": 1, "api": 1}
 DRAIN_S = 90.0
@@ -102,7 +106,7 @@ class Stage:
         if role in self.urls:
             settings = msgspec.structs.replace(plan.settings, redis_url=self.urls[role])
             plan = msgspec.structs.replace(plan, settings=settings)
-        self.children.append(Child(role, name, actors.fork(name, plan, self._roles[role])))
+        self.children.append(Child(role, name, fork(name, plan, self._roles[role])))
 
     def pick(self, chance: random.Random, roles: Sequence[str]) -> Child | None:
         """A process of these roles that runs; half of each role is always spared, so that somebody can recover."""
@@ -211,3 +215,30 @@ class Stage:
                 self.command("UNLINK", *keys)
             if cursor == b"0":
                 return
+
+
+def fork(name: str, plan: Plan, role: Callable[[str, Plan], None]) -> int:
+    """Start ``role`` in a process of its own, which ends with this one; answers its id."""
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the run, which ends us
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        log = os.open(plan.folder / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        logs.configure("warning", "text", sys.stderr)
+        random.seed()
+        role(name, plan)
+        code = 0
+    except BaseException:
+        logging.exception("%s failed", name)
+    finally:
+        os._exit(code)

@@ -17,7 +17,7 @@ import redis
 
 from redsched.observe.doctor import examine
 from redsched.settings import Settings
-from redsched.torture import actors
+from redsched.torture import services
 from redsched.torture.nemesis import Fault
 from redsched.torture.run import plan_for, trouble
 from redsched.torture.stage import DRAIN_S, Stage
@@ -35,7 +35,7 @@ from tests.campaign.scenario import Result, Tell
 from tests.support.consistency import assert_consistent
 
 CAST = {"worker": 6, "mover": 3, "producer": 3, "listener": 1}
-ROLES = {"worker": worker, "mover": actors.mover, "producer": producer, "listener": listener}
+ROLES = {"worker": worker, "mover": services.mover, "producer": producer, "listener": listener}
 EVERY_MS, LEASE_MS, RATE = 1_000, 2_000, 50.0
 STAYS = ("events", "stats", "meta", "queues", "sweeps", "mover", "ready", "calendars")  # and facts, which expire
 MONTH_MS = 31 * 86_400_000

@@ -16,9 +16,9 @@ import redis
 from redsched.engine.app import App
 from redsched.engine.context import Context
 from redsched.model.outcome import Reject, RetryLater, SnoozeFor
-from redsched.torture import actors
-from redsched.torture.actors import Plan
+from redsched.torture import services
 from redsched.torture.history import Journal
+from redsched.torture.plan import Plan
 from tests.campaign.planned_ledger import line
 
 KIND, PLAIN = "planned.run", "planned.plain"  # a coroutine; a function in a thread
@@ -75,7 +75,7 @@ def application(journal: Journal) -> App:
 
 def worker(name: str, plan: Plan) -> None:
     """A worker with its mover."""
-    actors.worker(name, plan, application)
+    services.worker(name, plan, application)
 
 
 def listener(name: str, plan: Plan) -> None:

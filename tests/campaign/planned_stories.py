@@ -10,7 +10,7 @@ from typing import Any
 
 from redsched import Again, Conditions, Digest, Every, Hold, Rule, Schedule, Task, TaskTemplate, Unique, WaitFor, fact
 from redsched.model.condition import After
-from redsched.torture.actors import Plan
+from redsched.torture.plan import Plan
 from tests.campaign.planned_app import KIND, PLAIN
 from tests.campaign.planned_ledger import Wish
 from tests.campaign.planned_work import Producer

@@ -17,8 +17,8 @@ import msgspec
 from redsched import Client, Task
 from redsched.model.enqueued import STORED, Enqueued
 from redsched.model.errors import InvalidTask, RedschedError, WorkflowIncomplete
-from redsched.torture.actors import Plan
 from redsched.torture.history import Journal
+from redsched.torture.plan import Plan
 from redsched.wire.ids import nonce
 from tests.campaign.planned_app import KIND
 from tests.campaign.planned_ledger import Wish, line

@@ -22,9 +22,10 @@ from redsched import Settings, Task
 from redsched.client.sync.transport import Transport
 from redsched.observe.doctor import examine
 from redsched.torture import history
-from redsched.torture.actors import KIND, server_ms
 from redsched.torture.checker import quantile
+from redsched.torture.handlers import KIND
 from redsched.torture.history import Event
+from redsched.torture.producers import server_ms
 from redsched.torture.run import QUEUES, plan_for, verdict
 from redsched.torture.stage import Child, Stage
 from tests.campaign.scenario import Result, Tell

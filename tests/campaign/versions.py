@@ -28,11 +28,12 @@ import sys
 from pathlib import Path
 import msgspec
 from redsched.settings import Settings
-from redsched.torture import actors
+from redsched.torture import services
+from redsched.torture.plan import Plan
 from redsched.wire import scripts
 assert scripts.BUILD == {build}, scripts.BUILD
-plan = actors.Plan(settings=Settings.load(), folder=Path(sys.argv[2]), rate=1.0)
-actors.{role}(sys.argv[1], plan)
+plan = Plan(settings=Settings.load(), folder=Path(sys.argv[2]), rate=1.0)
+services.{role}(sys.argv[1], plan)
 """
 
 
