@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.common import QUEUE
 from bench.ground import Act, Ground, case, refused
-from bench.worst_tasks import HEAVY, planned, tied
+from bench.seeds import HEAVY, planned, tied
 from redsched import Task
 from redsched.engine.mover.firing import parts
 from redsched.model.schedule import Schedule

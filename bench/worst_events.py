@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.common import QUEUE
 from bench.ground import Act, Ground, case
-from bench.worst_tasks import PAUSED, planned, tied, with_children
+from bench.seeds import PAUSED, planned, tied, with_children
 from redsched.model.events import Rule
 from redsched.model.template import TaskTemplate
 from redsched.wire import events, protocol

@@ -1,4 +1,4 @@
-"""The worst inputs of the verbs of a task's life: from enqueue to its end, and what producers do to it meanwhile."""
+"""The worst inputs of the verbs of a task's life, from enqueue to its end."""
 
 from __future__ import annotations
 
@@ -6,99 +6,26 @@ import json
 from typing import Any
 
 from bench.common import QUEUE
-from bench.ground import HOUR_MS, Act, Ground, case, refused
-from redsched import AsyncClient
-from redsched.engine.settlements import MOST, Settlements
+from bench.ground import Act, Ground, case
+from bench.seeds import (
+    BATCH,
+    HEAVY,
+    LEASE_MS,
+    due,
+    facts,
+    filled_in,
+    paused,
+    running,
+    settle,
+    tested,
+    tied,
+    with_children,
+    with_conditions,
+)
+from redsched.engine.settlements import MOST
 from redsched.engine.worker import MOST_CLAIMED
 from redsched.wire import protocol
 from redsched.wire.claims import Settlement
-
-FACT_BYTES = 60_000
-MEMBERS = 32  # of a plan: tests, late members; bindings of a rule
-LEASE_MS = 600_000
-BATCH = 250  # of a mover's promote
-PAUSED = 10_000
-HEAVY = "x" * 250_000  # a payload
-
-
-def tested(number: int) -> dict[str, Any]:
-    """As many tests as a plan may have, of a fact of its own; they hold."""
-    tests = [{"fact": f"f{number}", "field": f"m{at}", "equals": at} for at in range(MEMBERS)]
-    return {"only_if": {"all": tests}}
-
-
-def filled_in(number: int) -> dict[str, Any]:
-    """As many members as may be filled in, of a fact of its own."""
-    return {"late": {f"m{at}": {"fact": f"f{number}", "field": f"m{at}"} for at in range(MEMBERS)}}
-
-
-def tied(number: int) -> dict[str, Any]:
-    """All that a task can be entered in: 32 facts of its own, a line and a lock."""
-    return {
-        "cancel_on": [f"c{number}.{at}" for at in range(16)],
-        "wait_for": {"any": [f"w{number}.{at}" for at in range(16)]},
-        "fifo": True,
-        "unique": {"key": f"u{number}"},
-    }
-
-
-def facts(ground: Ground, count: int) -> None:
-    """Facts of 60 KB each, whose members hold for ``tested``."""
-    members = {f"m{at}": at for at in range(MEMBERS)}
-    text = json.dumps({"pad": "x" * FACT_BYTES, **members})
-    ground.pipe(("SET", ground.cell_keys.fact(f"f{number}"), text) for number in range(count))
-
-
-def planned(ground: Ground, count: int, plan: Any, **fields: Any) -> list[str]:
-    """Enqueued tasks with conditions."""
-    return ground.add([ground.later(conditions=plan(at), key=f"k{at}", **fields) for at in range(count)], 20)
-
-
-def due(ground: Ground, count: int, plan: Any, facts_there: int = 0) -> list[str]:
-    """Due tasks that promote judges for the first time."""
-    ids = [f"t{at}" for at in range(count)]
-    if facts_there:
-        facts(ground, facts_there)
-    key = ground.keys
-    ground.pipe(
-        ("HSET", key.task(one), "type", "t", "payload", "{}", "key", f"k{at}", "conditions", json.dumps(plan(at)))
-        for at, one in enumerate(ids)
-    )
-    ground.scores(key.due, ids, ground.now - 1)
-    return ids
-
-
-def running(ground: Ground, count: int, payload: Any = None, conditions: Any = None) -> list[Settlement]:
-    """Claims of one worker, to be settled as completed."""
-    ground.ready(count, payload, conditions)
-    claims: list[Settlement] = []
-    while len(claims) < count:
-        call = protocol.claim([ground.keys], consumer="bench", count=50, lease_ms=LEASE_MS)
-        found = call.read(ground.send(call)).tasks
-        if not found:
-            raise RuntimeError(f"{len(claims)} of {count} were claimed")
-        claims += (Settlement(QUEUE, one.id, one.token, "complete") for one in found)
-    return claims
-
-
-def settle(ground: Ground, ends: list[Settlement]) -> None:
-    """In the batches that a worker sends."""
-    waiting = Settlements(AsyncClient(settings=ground.client.settings))
-    waiting.extend(ends)
-    while batch := waiting.batch():
-        ground.send(protocol.settle(ground.cell, batch))
-        waiting.answered()
-
-
-def with_children(ground: Ground, ids: list[str], each: int = 1) -> None:
-    """Tasks that come after these."""
-    ground.add([ground.later(conditions={"after": {"ids": [one]}}) for one in ids for _ in range(each)], 200)
-
-
-def paused(ground: Ground) -> None:
-    """Keys that are paused, none of them a task's."""
-    ground.pipe(("HSET", ground.key(f"paused:{QUEUE}"), f"key:other{at}", "0 1800000000000 -") for at in range(PAUSED))
-
 
 # --- enqueue, ingest
 
@@ -289,19 +216,6 @@ def _(ground: Ground) -> Act:
     return lambda: ground.send(protocol.progress(ground.keys, end.task_id, end.token, "x" * 65_000))
 
 
-def with_conditions(ground: Ground) -> list[Settlement]:
-    """Claims of 1,000 tasks with a line, a lock and 16 facts each."""
-    ends: list[Settlement] = []
-    for at in range(1_000):
-        plan = tied(at)
-        del plan["wait_for"]
-        ground.add([ground.task(conditions=plan, key=f"k{at}")])
-        if at % 50 == 49:
-            call = protocol.claim([ground.keys], consumer="bench", count=50, lease_ms=LEASE_MS)
-            ends += (Settlement(QUEUE, one.id, one.token, "complete") for one in call.read(ground.send(call)).tasks)
-    return ends
-
-
 @case("settle", "as a worker sends 1,000 tasks with a line, a lock and 16 facts each")
 def _(ground: Ground) -> Act:
     ends = with_conditions(ground)
@@ -357,78 +271,3 @@ def _(ground: Ground) -> Act:
     ground.pipe(("HSET", ground.keys.task(one.decode()), "expires_at", ground.now - 1) for one in ids)
     ground.scores(ground.keys.index("running"), (one.decode() for one in ids))
     return lambda: ground.send(protocol.reap([ground.keys], limit=500))
-
-
-# --- what producers do to tasks
-
-
-@case("cancel", "1,000 tasks with 32 facts, a line and a lock each")
-def _(ground: Ground) -> Act:
-    ids = planned(ground, 1_000, tied)
-    return lambda: ground.client.cancel(ids, queue=QUEUE)
-
-
-@case("cancel", "1,000 of one line")
-def _(ground: Ground) -> Act:
-    ids = ground.add([ground.task(conditions={"fifo": True}, key="k") for _ in range(1_000)])
-    return lambda: ground.client.cancel(ids, queue=QUEUE)
-
-
-@case("reschedule", "1,000 ready tasks")
-def _(ground: Ground) -> Act:
-    ids = ground.ready(1_000)
-    return lambda: ground.client.reschedule(ids, queue=QUEUE, delay="1h")
-
-
-@case("update", "other conditions for 1,000 tasks with 32 facts, a line and a lock each")
-def _(ground: Ground) -> Act:
-    ids = planned(ground, 1_000, tied)
-    return lambda: ground.client.update(ids, queue=QUEUE, conditions=tied(-1))
-
-
-@case("update", "after 150 tasks that come after 500 others each, of one that has a child")
-def _(ground: Ground) -> Act:
-    first = ground.add([ground.later() for _ in range(500)], 500)
-    second = ground.add([ground.later(conditions={"after": {"ids": first}}) for _ in range(150)], 1)
-    (parent,) = ground.add([ground.later()])
-    with_children(ground, [parent])
-    plan: Any = {"after": {"ids": second}}
-    return refused(lambda: ground.send(protocol.update(ground.keys, [parent], {"conditions": plan}, max_payload=1)))
-
-
-@case("update", "a payload of 250 KB for 1,000 tasks")
-def _(ground: Ground) -> Act:
-    ids = ground.add([ground.later() for _ in range(1_000)], 500)
-    return lambda: ground.client.update(ids, queue=QUEUE, payload=HEAVY)
-
-
-@case("update", "1,000 ready tasks")
-def _(ground: Ground) -> Act:
-    ids = ground.ready(1_000)
-    return lambda: ground.client.update(ids, queue=QUEUE, priority="high")
-
-
-@case("revive", "1,000 dead tasks")
-def _(ground: Ground) -> Act:
-    ids = [f"t{at}" for at in range(1_000)]
-    ground.hashes(ids, state="dead")
-    ground.scores(ground.keys.index("dead"), ids, ground.now + HOUR_MS)
-    return lambda: ground.client.revive(ids, queue=QUEUE)
-
-
-@case("confirm", "1,000 tasks with 32 facts, a line and a lock each")
-def _(ground: Ground) -> Act:
-    ids = planned(ground, 1_000, lambda at: tied(at) | {"hold": {"token": "a", "within": HOUR_MS}})
-    return lambda: ground.client.confirm(ids, "a", queue=QUEUE)
-
-
-@case("confirm", "1,000 tasks with 32 facts, a line and a lock each, abandoned")
-def _(ground: Ground) -> Act:
-    ids = planned(ground, 1_000, lambda at: tied(at) | {"hold": {"token": "a", "within": HOUR_MS}})
-    return lambda: ground.client.abandon(ids, "a", queue=QUEUE)
-
-
-@case("follow", "a group of 1,000 tasks and one after them")
-def _(ground: Ground) -> Act:
-    tasks = [ground.later() for _ in range(1_000)]
-    return lambda: ground.client.group(tasks, then=ground.later())
