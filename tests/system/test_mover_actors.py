@@ -100,7 +100,7 @@ def test_one_that_stands_by_looks_at_what_was_written_when_it_takes_over(valkey_
 
         await settled(parts.promotions.step)
         assert not is_ready(valkey_store, "raw") and parts.promotions.calls == 0
-        parts.standing.is_told(True)
+        parts.standing.hear_acting(True)
         await settled(parts.promotions.step)
 
         assert is_ready(valkey_store, "raw")
@@ -208,11 +208,11 @@ def test_one_that_stands_by_reads_the_list_only_and_scans_when_it_takes_over(val
 
     async def act(client: AsyncClient) -> None:
         parts = Parts(client, acting=False)
-        parts.standing.is_told(False)
+        parts.standing.hear_acting(False)
         await parts.discovery.step()
         assert set(parts.queues) == {"listed"}
 
-        parts.standing.is_told(True)
+        parts.standing.hear_acting(True)
         await parts.discovery.step()
 
         assert set(parts.queues) == {"listed", "unlisted"}
@@ -228,9 +228,10 @@ def test_a_queue_that_is_listed_no_more_is_forgotten_only_if_writes_to_it_are_to
 
     async def act(client: AsyncClient) -> None:
         parts = Parts(client, acting=False, at_home=("home",))
-        parts.standing.is_told(False)
+        parts.standing.hear_acting(False)
         parts.standing.armed = armed
         parts.queues.learn(["gone", "waits"])
+        parts.promotions.written(["gone"])  # it learns of it again when it takes over
         parts.promotions.timers.set("waits", time.monotonic() + 3_600)
 
         await parts.discovery.step()

@@ -18,7 +18,7 @@ def test_those_who_wait_for_it_hear_of_each_time_that_it_takes_over_and_of_nothi
     standing.when_it_takes_over(lambda: taken.append("taken"))
 
     for acting in (True, False, False, True, True, False, True):
-        standing.is_told(acting)
+        standing.hear_acting(acting)
 
     assert taken == ["taken"] * 2
     assert standing.acting
@@ -31,11 +31,11 @@ def test_one_that_stands_by_leaves_the_acting_one_a_moment() -> None:
 def test_whoever_asks_whether_it_acts_waits_for_the_first_answer_but_not_for_ever() -> None:
     async def main() -> None:
         standing = Standing()
-        await standing.known(0.001)  # no answer comes
-        asking = asyncio.create_task(standing.known(3_600))
+        await standing.wait_for_answer(0.001)  # no answer comes
+        asking = asyncio.create_task(standing.wait_for_answer(3_600))
         await asyncio.sleep(0)
         assert not asking.done()
-        standing.is_told(False)
+        standing.hear_acting(False)
         await asking
 
     asyncio.run(asyncio.wait_for(main(), 20))

@@ -67,7 +67,7 @@ class Discovery:
             self._queues.keep(listed | self._promotions.busy)
         self._learn(listed)
         if self._queues:
-            await self._standing.known(ANSWERED_S)
+            await self._standing.wait_for_answer(ANSWERED_S)
         return await self._scan() if self._standing.acting else EVERY
 
     async def _listed(self) -> set[str]:

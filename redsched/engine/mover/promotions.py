@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from redsched.client import AsyncClient
 from redsched.engine.isolation import isolated_queues
@@ -62,9 +62,9 @@ class Promotions:
         self.loop.nudge()
 
     @property
-    def busy(self) -> set[str]:
-        """Queues that wait for something: their times, a look, the end of a refusal."""
-        return self._written.union(self.timers.queues, self._promotes.refusals.until)
+    def busy(self) -> Set[str]:
+        """Queues that are not to be forgotten: they have a timer, or are looked at next."""
+        return self.timers.queues | (self._written if self._standing.acting else set())
 
     async def step(self) -> float:
         """Look at the queues whose time has come; answers the seconds until the next one's."""
@@ -109,7 +109,7 @@ class Promotions:
     async def _promoted(self, queues: Iterable[QueueKeys], promoted: Promoted, asked: float) -> None:
         if self._standing.hear_clock(promoted.now, asked):
             self._reaps.hold_off()
-        self._standing.is_told(promoted.acting)
+        self._standing.hear_acting(promoted.acting)
         now = time.monotonic()
         overdue: list[QueueKeys] = []
         for keys, moved in zip(queues, promoted.queues, strict=True):

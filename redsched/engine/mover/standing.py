@@ -34,7 +34,7 @@ class Standing:
         """Call ``act`` each time that this mover becomes the acting one."""
         self._successors.append(act)
 
-    def is_told(self, acting: bool) -> None:
+    def hear_acting(self, acting: bool) -> None:
         """Redis said whether this mover acts."""
         self._answered.set()
         if self.acting != acting:
@@ -43,7 +43,7 @@ class Standing:
             for act in self._successors if acting else ():
                 act()
 
-    async def known(self, seconds: float) -> None:
+    async def wait_for_answer(self, seconds: float) -> None:
         """Wait until Redis has said once whether this mover acts, but no longer than so."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):  # wait_for may swallow a cancel
