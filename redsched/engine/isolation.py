@@ -110,8 +110,11 @@ class Isolation(Generic[Item]):
             RedschedError: Redis did not answer, or refused for a reason that concerns all; try all again.
         """
         refused = self.refusals.until
-        together = [item for item in items if self._name(item) not in refused]
-        alone = [item for item in items if self._name(item) in refused and not self.refusals.waits(self._name(item))]
+        together, alone = list(items), list[Item]()
+        if refused:
+            together = [item for item in items if self._name(item) not in refused]
+            over = self.refusals.over
+            alone = [item for item in items if self._name(item) in over]
         answers: list[tuple[Sequence[Item], T]] = []
         if together:
             try:
