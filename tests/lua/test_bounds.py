@@ -245,3 +245,30 @@ def test_a_search_for_a_circle_asks_once_of_each_of_many_parents_that_others_sha
 def commands(queue: Queue) -> int:
     """How many commands the server has carried out, those of scripts included."""
     return sum(stat["calls"] for stat in queue.redis.info("commandstats").values())
+
+
+def test_a_promote_without_budget_left_still_looks_at_one_bad_score_and_one_lost_entry(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.ready("lost")
+    ((_, ((entry, _),)),) = queue.redis.xreadgroup("workers", "dead-reader", {queue.keys.ready: ">"}, count=1)
+    queue.redis.execute_command("XCLAIM", queue.keys.ready, "workers", "dead-reader", 0, entry, "IDLE", 5_000)
+    asked = {"conditions": json.dumps({"unless": {"fact": "x"}, "cancel_on": [f"e{at}" for at in range(15)]})}
+    queue.enqueue(*((f"t{at}", NOW + 1, asked) for at in range(62)))
+    queue.emit("x")
+    queue.redis.zadd(queue.keys.due, {"timeless": 5e12})
+    queue.broken.add("timeless")
+
+    moved = queue.promote(limit=500, now=NOW + 2).moved
+
+    places = queue.places()
+    assert moved < 62 and places["due"], "the budget ends before the tasks"
+    assert places["quarantine"] == {"bad time:timeless": NOW + 2}
+    assert queue.pending() == 0
+    assert places["ready"] == {"normal": ["lost"]}
+
+
+def test_a_promote_counts_a_task_with_conditions_as_eight(queue: Queue) -> None:
+    asked = {"conditions": json.dumps({"unless": {"fact": "x"}})}
+    queue.enqueue(*((f"t{at}", NOW + 1, asked) for at in range(3)))
+
+    assert [queue.promote(limit=16, now=NOW + 1).moved for _ in range(2)] == [2, 1]
