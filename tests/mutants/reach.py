@@ -16,10 +16,9 @@ from typing import NamedTuple
 
 from redsched.wire import scripts
 from tests.mutants.rules import Mutant, files
-from tests.support.lua_builds import Line, Refused, changed, source
+from tests.support.lua_builds import Line, changed, source
 
 BITS = "mutants-reach"  # a key outside every namespace, where scripts without functions write their blocks
-DATABASES = range(16)
 _TOKEN = re.compile(r"--[^\n]*|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\"|[A-Za-z_]\w*")
 _OPENS = ("then", "do", "repeat", "function")
 _FUNCTION = (  # the blocks of the library since the last call
@@ -123,11 +122,11 @@ def reached(line: Line) -> set[int]:
         for function in library[5]:
             if function[1].endswith(b"_reached"):
                 found.update(line("FCALL", function[1], 0))
-    for database in DATABASES:
+    used = re.findall(rb"^db(\d+):", line("INFO", "keyspace"), re.MULTILINE)
+    for database in used:
         line("SELECT", database)
-        with contextlib.suppress(Refused):
-            bits = line("GET", BITS) or b""
-            found.update(8 * at + bit for at, byte in enumerate(bits) for bit in range(8) if byte & 128 >> bit)
-            line("DEL", BITS)
+        bits = line("GET", BITS) or b""
+        found.update(8 * at + bit for at, byte in enumerate(bits) for bit in range(8) if byte & 128 >> bit)
+        line("DEL", BITS)
     line("SELECT", 0)
     return found

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from redsched.embedded import EmbeddedServer
 from redsched.wire import scripts
 from tests.mutants import reach
-from tests.mutants.looks import COLLECTED, ROOT, Failures, Look, Stage, has_record, run_all, use
+from tests.mutants.looks import ROOT, Failures, Look, Stage, has_record, run_all, use
 from tests.mutants.rooms import BROKEN, Room, Say, Work
 from tests.mutants.rules import Mutant
 from tests.mutants.verdicts import Result
@@ -38,11 +38,25 @@ def _writing_down(part: list[Look], failures: Failures) -> Work:
     return work
 
 
-def _of_tree() -> str:
-    """The record holds for this Lua and these tests."""
-    folders = [*COLLECTED, *(ROOT / "tests" / name for name in ("support", "simulation", "oracles"))]
-    texts = [path.read_bytes() for folder in folders for path in sorted(folder.glob("*.py"))]
-    return hashlib.sha256(b"\0".join([scripts.digest().encode(), *texts])).hexdigest()
+def _digest(*texts: bytes) -> str:
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
+
+
+def _of_each(every: list[Look]) -> dict[str, str]:
+    """For each look, what its record holds for: the Lua, what tests share, and the file that the look is in."""
+    folders = [ROOT / "tests" / name for name in ("support", "simulation", "oracles")]
+    shared = [path.read_bytes() for folder in folders for path in sorted(folder.glob("*.py"))]
+    around = _digest(scripts.digest().encode(), *shared)
+    files = {look.item.path for look in every if look.item}
+    digests = {path: _digest(path.read_bytes()) for path in files}
+    return {look.name: around + (digests[look.item.path] if look.item else "") for look in every}
+
+
+def _write(path: Path, found: dict[str, list[Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(found))
+    fresh.replace(path)
 
 
 class Record:
@@ -54,17 +68,18 @@ class Record:
         self._blocks: dict[str, frozenset[int]] = {}
 
     def make(self, rooms: list[Room], path: Path, progress: Callable[[], Progress], failures: Failures) -> list[str]:
-        """Read it, or run all looks over the Lua that writes down its blocks; which of them failed."""
-        if path.exists() and (known := json.loads(path.read_text()))["of"] == _of_tree():
-            self._take(known["looks"])
-            return []
-        share = -(-len(self._every) // len(rooms))
+        """Read it, and run the looks that it lacks over the Lua that writes down its blocks; which of them failed."""
+        of = _of_each(self._every)
+        known = json.loads(path.read_text()) if path.exists() else {}
+        found: dict[str, list[Any]] = {name: one for name, one in known.items() if one[0] == of.get(name)}
+        todo = [look for look in self._every if look.name not in found]
+        share = -(-len(todo) // len(rooms)) or 1
         busy = []
-        for room, first in zip(rooms, range(0, len(self._every), share), strict=False):
+        for room, first in zip(rooms, range(0, len(todo), share), strict=False):
             room.limit_s = 120.0
-            room.begin(_writing_down(self._every[first : first + share], failures))
+            room.begin(_writing_down(todo[first : first + share], failures))
             busy.append(room)
-        found: dict[str, list[Any]] = {}
+        broken, written = [], time.monotonic()
         with progress() as bar:
             task = bar.add_task("recorded", total=len(self._every))
             while busy:
@@ -74,20 +89,23 @@ class Record:
                             busy.remove(room)
                         elif said[0] == BROKEN:
                             raise RuntimeError(f"the record was broken off: {said[1]}")
+                        elif said[3]:
+                            broken.append(f"{said[0]}: {said[3]}")
                         else:
-                            found[said[0]] = said[1:]
+                            found[said[0]] = [of[said[0]], *said[1:3]]
                 bar.update(task, completed=len(found), refresh=True)
-        broken = [f"{name}: {noticed}" for name, (_, _, noticed) in found.items() if noticed]
-        broken += [f"{look.name}: the process died" for look in self._every if look.name not in found][:1]
+                if time.monotonic() > written + 20:  # what is broken off goes on from here
+                    _write(path, found)
+                    written = time.monotonic()
         if not broken:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"of": _of_tree(), "looks": found}))
+            broken = [f"{look.name}: the process died" for look in self._every if look.name not in found][:1]
+        _write(path, found)
         self._take(found)
         return broken
 
     def _take(self, found: dict[str, list[Any]]) -> None:
-        self._seconds = {name: one[0] for name, one in found.items()}
-        self._blocks = {name: frozenset(one[1]) for name, one in found.items()}
+        self._seconds = {name: one[1] for name, one in found.items()}
+        self._blocks = {name: frozenset(one[2]) for name, one in found.items()}
 
     def named(self, names: set[str]) -> list[Look]:
         """The looks of these names."""

@@ -19,6 +19,8 @@ EQUIVALENT: dict[str, str] = {
     "lib/tasks/plain_tasks.lua compare > 1 and bytes": _LONG_WAY,
     "lib/tasks/plain_tasks.lua compare and bytes > submission.": _LONG_WAY,
     "lib/tasks/plain_tasks.lua compare > 0 and tasks": "a call without tasks names no queue",
+    "lib/tasks/sweep.lua compare 0 then at =": "what has a score of 0 was removed by the sweep that plans here",
+    "lib/tasks/sweep.lua compare > now then re": "the time that it is compared with has half a millisecond",
     "lib/tasks/settle.lua swap if run.crashes then redis.call | if run.asked and outcome ~= 'r": "no field is in both",
     "lib/tasks/settle.lua swap if kept == 'part' then redis.c | if kept == 'part' and bound th":
         "each removes other fields",
