@@ -49,6 +49,8 @@ def whole_word(field: str, value: Any, low: int, high: int, index: int | None) -
 
 def duration_word(field: str, value: Any, low: int, high: int, index: int | None) -> int:
     """A duration in its range, as ms; raises InvalidTask."""
+    if type(value) is int and low <= value <= high:  # the usual case; there is nothing to convert
+        return value
     milliseconds = int(_checked(field, duration_ms, value, index))
     if not low <= milliseconds <= high:
         raise InvalidTask(field, f"is outside {low}..{high} ms", index=index)

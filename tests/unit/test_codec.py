@@ -133,6 +133,8 @@ def test_a_time_that_can_be_misread_is_refused(due: Any, delay: Any) -> None:
         {"retry": []},
         {"retry": Exponential(jitter=2)},
         {"timeout": 0},
+        {"timeout": True},
+        {"timeout": 86_400_001},
         {"timeout": "2d"},
         {"expires_at": 5},
         {"expires_at": 0},
