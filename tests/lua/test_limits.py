@@ -230,3 +230,30 @@ def test_the_tasks_of_a_call_name_a_thousand_parents_together(real_queue: Queue)
     assert planned(real_queue, *[plan] * 10) == ["created"] * 10
     with pytest.raises(redis.ResponseError, match="RS_INVALID 11 conditions name more than 1000 tasks in one call"):
         planned(real_queue, *[plan] * 10, json.dumps({"after": {"ids": ["p0"]}}))
+
+
+def test_a_due_time_of_1973_is_one_and_an_earlier_one_is_not(queue: Queue) -> None:
+    assert queue.enqueue(("a", 10**11, {})) == ["created"]
+    with pytest.raises(redis.ResponseError, match="RS_INVALID 1 due"):
+        queue.enqueue(("b", 10**11 - 1, {}))
+
+
+def test_a_key_that_has_to_be_unique_has_at_most_128_letters(queue: Queue) -> None:
+    assert queue.plan("a", {"unique": {"key": "k" * 128}}) == "created"
+    with pytest.raises(redis.ResponseError, match="RS_INVALID 1 conditions"):
+        queue.plan("b", {"unique": {"key": "k" * 129}})
+
+
+def test_an_update_names_at_most_sixteen_fields(queue: Queue) -> None:
+    queue.seed("a", due=NOW + 5)
+
+    assert queue.run("update", [queue.keys.due], [NOW, 16, *["key", "k"] * 16, "a"]) == [b"updated"]
+    with pytest.raises(redis.ResponseError, match="RS_INVALID 1 n must be 1 to 16"):
+        queue.run("update", [queue.keys.due], [NOW, 17, *["key", "k"] * 17, "a"])
+
+
+def test_a_lease_that_ends_never_is_told_as_a_number_that_a_reply_can_hold(queue: Queue) -> None:
+    queue.broken.add("a")
+    queue.redis.zadd(queue.key("running:q"), {"a": 1e300})
+
+    assert queue.promote().queues[0].next_lease == 9 * 10**15
