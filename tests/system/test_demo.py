@@ -68,6 +68,7 @@ def test_a_task_that_vanishes_is_lost_and_named(tmp_path: Path) -> None:
     assert any(line.startswith("lost: reminder-12: ") for line in demo.lines)
 
 
+@pytest.mark.parametrize("real_store", ["redis", "valkey-scripts"], indirect=True)
 def test_on_the_users_redis_it_uses_a_scratch_namespace_and_removes_it(real_store: Store) -> None:
     assert real_store.url
     real_store.redis.set(real_store.key("mine"), "1")

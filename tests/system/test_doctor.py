@@ -319,11 +319,11 @@ def test_load_does_not_alarm_the_doctor(valkey_store: Store, tmp_path: Path) -> 
     tally = doctor_under_load.Tally()
 
     doctor_under_load.run(
-        valkey_store.url, tmp_path, 9, rate=200, pause=0.3, tally=tally, namespace=valkey_store.namespace
+        valkey_store.url, tmp_path, 6, rate=200, pause=0.3, tally=tally, namespace=valkey_store.namespace
     )
 
     assert tally.alarms == []
-    assert tally.looks >= 3 and tally.enqueued >= 500 and tally.tasks_looked_at > 100
+    assert tally.looks >= 2 and tally.enqueued >= 100 and tally.tasks_looked_at > 100
 
 
 def test_it_says_for_how_long_ids_live_where_a_cap_takes_them(real_store: Store) -> None:

@@ -20,7 +20,7 @@ from tests.support.api_server import ApiServer
 from tests.support.garbage import GOOD, HURT, Garbage, fields, keys
 from tests.support.servers import Store
 
-SECONDS = float(os.environ.get("REDSCHED_TEST_UNTRUSTED_SECONDS", "12"))  # of the random part
+SECONDS = float(os.environ.get("REDSCHED_TEST_UNTRUSTED_SECONDS", "8"))  # of the random part
 SEED = int(os.environ.get("REDSCHED_TEST_UNTRUSTED_SEED", "1"))
 PATIENCE = 30.0  # seconds that a good task may take on a busy machine; the figure to reach is one
 STRIKES = 6  # between two good tasks

@@ -151,6 +151,7 @@ def test_an_open_address_without_a_token_is_refused(tmp_path: Path) -> None:
     assert "Traceback" not in up.said()
 
 
+@pytest.mark.parametrize("real_store", ["redis8", "valkey-scripts"], indirect=True)
 def test_an_app_of_ones_own_runs_on_its_queues_and_the_users_redis(tmp_path: Path, real_store: Store) -> None:
     (tmp_path / "mine.py").write_text(
         "from redsched import App\napp = App(name='mine')\n"
