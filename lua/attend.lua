@@ -3,7 +3,8 @@
 --
 -- KEYS   agenda  zset  {namespace}:agenda
 -- ARGV   now     int   0: the server's clock; a virtual clock's ms where the deployment allows it
--- ARGV   limit   int   1..500: a task looked at alone counts as two, one of a crowd as one; a call ends sooner where they take long
+-- ARGV   limit   int   1..500: a task looked at alone counts as two, one of a crowd as one; a call ends sooner
+--                      where they take long
 -- ARGV   skip    int   may be missing: how many items at the head of the agenda are left out, as an earlier call could not
 --                      do them
 -- REPLY  {now, done, next, left}  ms; how much of the limit was used; when there is more to do, ms (0: at once; -1: nothing is

@@ -3,9 +3,9 @@
 -- KEYS   schedules    zset  {namespace}:schedules
 -- ARGV   now          int   0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   limit        int   1..500
--- REPLY  {now, next, calendars, schedule...}  next: when the earliest of the others is looked at (ms; -1: none); calendars: grows
---                           with each change of a calendar; each schedule {id, field, value, ...}; {id} where its hash is gone. A long
---                           payload is left out, and fewer are told where they are large: then next is now
+-- REPLY  {now, next, calendars, schedule...}  next: when the earliest of the others is looked at (ms; -1: none); calendars:
+--                           grows with each change of a calendar; each schedule {id, field, value, ...}; {id} where its hash is
+--                           gone. A long payload is left out, and fewer are told where they are large: then next is now
 -- FLAGS  no-writes
 -- USES   budget, clock, check, safe, schedules
 

@@ -3,12 +3,12 @@
 -- KEYS   due  zset    {namespace}:due:<queue>
 -- ARGV   now  int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   id   string  the task
--- REPLY  {now, fields, told...}  ms; its hash (field, value, ...; empty where there is none); then lists that begin with what they
---                     tell: {due, ms} · {held, ms} · {lease, ms} · {quarantined, reason} · {stop, what, until, since, reason} ·
---                     {fact, name, value or '', 1 where it is there} · {unless or only_if, 1 where it holds} ·
---                     {line, name, first, how many before it} · {parents, left, failed, first that failed, one that is left} ·
---                     {digest, other tasks in it so far, the one that they are merged into} · {newer, conditions} (only a newer redsched
---                     knows them all) · {ready, entries in the queue} · {running, how many} · {mover, 1 where one acts} · {event, ms, ...}
+-- REPLY  {now, fields, told...}  ms; its hash (field, value, ...; empty where there is none); then lists that begin with what
+--        they tell: {due, ms} · {held, ms} · {lease, ms} · {quarantined, reason} · {stop, what, until, since, reason} ·
+--        {fact, name, value or '', 1 where it is there} · {unless or only_if, 1 where it holds} · {line, name, first, how
+--        many before it} · {parents, left, failed, first that failed, one that is left} · {digest, other tasks in it so far,
+--        the one that they are merged into} · {newer, conditions} (only a newer redsched knows them all) · {ready, entries in
+--        the queue} · {running, how many} · {mover, 1 where one acts} · {event, ms, ...}
 -- FLAGS  no-writes
 -- USES   clock, keys, safe, hash, streams, conditions, facts, links, blocked, pauses
 

@@ -9,7 +9,8 @@
 --                            whose slots end by then are done with. It may end with ~<release of tzdata>/<local time of
 --                            the last slot that was made or counted>, which is kept in the field `last`
 -- REPLY  {word...}           tasks made or kept for later; or stale (somebody was faster) | early | paused | gone | later (the
---                            call took long enough without it): nothing was made. Of many slots some may be left: they are due again
+--                            call took long enough without it): nothing was made. Of many slots some may be left: they are
+--                            due again
 -- FLAGS  none
 -- USES   budget, clock, keys, check, stats, schedules, runs, fire, calendar_changes
 

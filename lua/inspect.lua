@@ -9,9 +9,10 @@
 -- ARGV   limit    int     1..500, most looked at; fewer where they take long
 -- ARGV   name...  words   1..500 ids, <priority>/<stream id>, or keys without their {namespace}: (see what). With a set:
 --                         brief: of its members only those that name no hash; the others are found by a SCAN of the hashes
--- REPLY  {now, cursor, looked, fault...}  cursor '' on the last page; of named keys: how many were judged, where not
---                         all were: or parts, that number, and what the cursor is to be for the next, after parts. Each fault {kind: task, entry, pending or key, name, broken rules,
---                         mark: what must stay the same for it to be the same fault, task id}
+-- REPLY  {now, cursor, looked, fault...}  cursor '' on the last page; of named keys: how many were judged, where not all were:
+--                         or parts, that number, and what the cursor is to be for the next, after parts. Each fault {kind:
+--                         task, entry, pending or key, name, broken rules, mark: what must stay the same for it to be the same
+--                         fault, task id}
 -- FLAGS  no-writes
 -- USES   budget, clock, keys, check, safe, pages, streams, task_view, inspect
 

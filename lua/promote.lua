@@ -33,7 +33,8 @@ end
 for i, q in ipairs(hungry) do
   if not budget.share(#hungry - i + 1) and limit > 0 then limit = limit - promote.judge_oldest(q, limit, now) end
   if limit <= 0 and q.ready_now == 0 and q.looked then   -- only bad ids so far: a good one may wait behind many of them
-    promote.judge_page(q, redis.call('ZRANGE', q.due, now, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, LATEST, 'WITHSCORES'), LATEST, now)
+    local latest = redis.call('ZRANGE', q.due, now, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, LATEST, 'WITHSCORES')
+    promote.judge_page(q, latest, LATEST, now)
   end
 end
 local trouble = nil

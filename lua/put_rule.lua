@@ -4,8 +4,8 @@
 -- ARGV   now    int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   id     string  a name
 -- ARGV   event  string  a name
--- ARGV   rule   string  JSON: queue, due (as enqueue takes it; now), id (of the task; <rule>:{id}), bind (member of the payload ->
---                       subject, event, id, data or data.<member>), fields (of the task). {subject}, {event} and {id} in the
+-- ARGV   rule   string  JSON: queue, due (as enqueue takes it; now), id (of the task; <rule>:{id}), bind (member of the payload
+--                       -> subject, event, id, data or data.<member>), fields (of the task). {subject}, {event} and {id} in the
 --                       id and in fields other than the payload stand for those of the event
 -- REPLY  word           created | updated | unchanged; error RS_INVALID 1 <field> <why>: nothing was written
 -- FLAGS  none

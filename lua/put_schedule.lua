@@ -53,8 +53,8 @@ local word, rev = s and 'updated' or 'created', (s and schedules.counter(s, 'rev
 if mode == 'dry' then return {word, rev, now} end
 
 if not s then
-  redis.call('UNLINK', q.prefix .. 'schedule:' .. id)
-  s = {id = id, key = q.prefix .. 'schedule:' .. id, prefix = q.prefix, f = {}, changed = {}, spec = {}, open = {}, buffer = {}, recent = {}}
+  s = schedules.blank(q.prefix, id)
+  redis.call('UNLINK', s.key)
   schedules.set(s, 'created_at', clock.text(now))
 end
 for name in pairs(s.f) do

@@ -2,13 +2,14 @@
 --
 -- KEYS   due      zset    {namespace}:due:<queue>
 -- ARGV   now      int     0: the server's clock; a virtual clock's ms where the deployment allows it
--- ARGV   fault... words   2 words each, 1..500 times: kind (task | entry | pending | key | queue) and its name, as inspect tells them
+-- ARGV   fault... words   2 words each, 1..500 times: kind (task | entry | pending | key | queue) and its name, as inspect
+--                         tells them
 -- REPLY  {word...}        for each, in order: well (nothing was wrong with it) · a task: the state that it has now, or
---                         quarantined · entry: dropped · pending: dropped · key: aside (moved to
---                         {namespace}:aside:<name>), kept (it no longer expires), grouped, dropped (no schedule has the id, no task
---                         the key, no item the cursor; no task listens), scheduled (it is looked at now), completed (the items of
---                         a digest), advanced (whose turn it is in a line goes on), reminded (the mover tells the children) or
---                         recounted · queue: listed
+--                         quarantined · entry: dropped · pending: dropped · key: aside (moved to {namespace}:aside:<name>),
+--                         kept (it no longer expires), grouped, dropped (no schedule has the id, no task the key, no item the
+--                         cursor; no task listens), scheduled (it is looked at now), completed (the items of a digest),
+--                         advanced (whose turn it is in a line goes on), reminded (the mover tells the children) or recounted ·
+--                         queue: listed
 -- FLAGS  none
 -- USES   clock, keys, safe, events, stats, streams, endings, task_view, repair_links, repair_task
 

@@ -1,6 +1,6 @@
 -- sweep: remove finished and dead tasks whose retention has ended, the oldest beyond a queue's caps (see limit), and consumers
--- that are gone. What goes by a cap is counted and told of; a finished id stays for ten minutes at least. Then note when each queue
--- has something to remove again, and forget those that are empty for a day.
+-- that are gone. What goes by a cap is counted and told of; a finished id stays for ten minutes at least. Then note when each
+-- queue has something to remove again, and forget those that are empty for a day.
 --
 -- KEYS   due...  zset  {namespace}:due:<queue>, 1..16 queues
 -- ARGV   now     int   0: the server's clock; a virtual clock's ms where the deployment allows it
@@ -25,23 +25,23 @@ local function sweep_page(q, name, wanted, young, ends)
   local due = redis.call('ZMSCORE', q.due, unpack(ids))
   local gone, leaving, n, evicted, kept, stopped = {}, {}, 0, 0, 0, false
   for i, id in ipairs(ids) do
-    stopped = i > 1 and budget.is_spent()
-    if stopped then break end
+    stopped = i > 1 and budget.is_spent(); if stopped then break end
     budget.call.units = budget.call.units + 1
     local key = q.task .. id
     local found = hash.of_reply(key, redis.pcall('HMGET', key, 'state', 'bound'))   -- an id outside the grammar has no task
     local over, bound = found and ends[found[1]], found and found[2]
-    local ended = over and i > in_time and (check.whole(redis.call('HGET', key, 'finished_at') or '', 1e11, 4e12) or 0)   -- removed because of the cap
+    local ended = over and i > in_time and (check.whole(redis.call('HGET', key, 'finished_at') or '', 1e11, 4e12) or 0)
     if over and due[i] then                             -- somebody put it into due: promote tells that, then it is removed
       redis.call('ZADD', set, 'XX', now + endings.KEEP_FINISHED, id)
     elseif ended and caps.is_young(name, ended, now) then
       young = young + 1
     else
       leaving[#leaving + 1] = id
-      if ended then evicted, kept = evicted + 1, ended > 0 and now - ended or kept end
+      if ended then evicted, kept = evicted + 1, ended > 0 and now - ended or kept end   -- it goes because of the cap
       if over then                                      -- a task that is live again only leaves the set
         local ok, trouble = true, nil                   -- it is removed even if a key that it is entered in cannot be used
-        if bound then ok, trouble = pcall(endings.forget, q, id, now, found[1], bound, gone) else endings.forget(q, id, now, found[1], bound, gone) end
+        if bound then ok, trouble = pcall(endings.forget, q, id, now, found[1], bound, gone)
+        else endings.forget(q, id, now, found[1], bound, gone) end
         if not ok and errors.cause(q, trouble) ~= 'own' then error(trouble, 0) end
         n = n + 1
       end

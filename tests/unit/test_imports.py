@@ -219,3 +219,13 @@ def test_no_file_is_longer_than_its_limit() -> None:
         if "node_modules" not in file.parts and (lines := len(file.read_text().splitlines())) > _longest(file)
     }
     assert too_long == {}
+
+
+def test_a_line_of_lua_fits_on_the_screen() -> None:
+    too_wide = [
+        f"{file.relative_to(ROOT)}:{number}"
+        for file in LUA_FILES
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > 130
+    ]
+    assert too_wide == []

@@ -6,7 +6,8 @@ local FACTS = schema.list_of(schema.is_fact, schema.MOST_FACTS)
 local MEMBER = {
   cancel_on = FACTS,
   wait_for = function(value)
-    local either = schema.object_of({all = FACTS, any = FACTS, within = schema.is_span, ['then'] = schema.one_of('run', 'expire')})
+    local end_of_wait = schema.one_of('run', 'expire')
+    local either = schema.object_of({all = FACTS, any = FACTS, within = schema.is_span, ['then'] = end_of_wait})
     return either(value) and (value.all == nil) ~= (value.any == nil)
   end,
   only_if = schema.is_test, unless = schema.is_test,

@@ -16,7 +16,9 @@ local is_texts = function(value)
   return true
 end
 local is_binding = function(value) return is_texts(value) and schema.has_at_most(value, schema.MOST_MEMBERS) end
-local is_rule = schema.object_of({queue = keys.is_name, due = is_text, id = is_text, bind = is_binding, fields = is_texts}, 'fields')
+local is_rule = schema.object_of({
+  queue = keys.is_name, due = is_text, id = is_text, bind = is_binding, fields = is_texts,
+}, 'fields')
 
 -- The template that a text holds; nil if it holds none.
 function rules.parse(text)

@@ -82,8 +82,10 @@ function schema.object_of(checks, ...)
   end
 end
 
-local is_comparison = schema.object_of({fact = schema.is_fact, field = schema.is_short, exists = schema.is_flag, equals = schema.is_plain,
-  ['in'] = schema.list_of(schema.is_plain, 64), less = is_number, greater = is_number}, 'fact')
+local is_comparison = schema.object_of({
+  fact = schema.is_fact, field = schema.is_short, exists = schema.is_flag, equals = schema.is_plain,
+  ['in'] = schema.list_of(schema.is_plain, 64), less = is_number, greater = is_number,
+}, 'fact')
 
 -- A comparison, or {all: [...]} or {any: [...]} of tests; at most four deep.
 function schema.is_test(value, depth)

@@ -30,10 +30,17 @@ function schedules.queue_of(s)
   return keys.is_name(s.f.queue) and s.f.queue or 'default'
 end
 
+-- A schedule of which nothing is stored.
+function schedules.blank(prefix, id)
+  local s = {id = id, key = prefix .. 'schedule:' .. id, prefix = prefix, f = {}, changed = {}, spec = {}, made = 0}
+  for _, name in ipairs(LISTS) do s[name] = {} end
+  return s
+end
+
 -- The schedule with its fields in f, its timing in spec and its lists; nil if there is none.
 function schedules.read(prefix, id)
   if not keys.is_name(id) then return nil end
-  local s = {id = id, key = prefix .. 'schedule:' .. id, prefix = prefix, f = {}, changed = {}, made = 0}
+  local s = schedules.blank(prefix, id)
   local flat = redis.pcall('HGETALL', s.key)
   if flat.err then
     if string.find(tostring(flat.err), 'WRONGTYPE', 1, true) then return nil end

@@ -42,7 +42,8 @@ end
 function claim.startable(q, number, id, entry, now, asked)
   local key = q.task .. id
   local found = hash.of_reply(key, redis.pcall('HMGET', key, 'state', 'entry', 'attempt', 'due_at', 'type', 'payload',
-    'timeout_ms', 'headers', 'traceparent', 'content_type', 'max_attempts', 'expires_at', 'retention_ms'))   -- FIELDS; unpack is slow
+    'timeout_ms', 'headers', 'traceparent', 'content_type', 'max_attempts', 'expires_at',
+    'retention_ms'))                                    -- FIELDS; unpack is slow
   if not found or found[1] ~= 'ready' or found[2] ~= entry then return nil end
   local attempt, most, expires, timeout = 0, 5, 4e12, 60000
   if found[3] or found[11] or found[12] or found[7] then
