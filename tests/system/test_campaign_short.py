@@ -89,10 +89,14 @@ def test_a_power_cut_takes_nothing_that_was_synced(tmp_path: Path) -> None:
         build("fsync", tmp_path)
     except NoCompiler:
         servers.missing("no C compiler for the fsync shim")
-    result = campaign(tmp_path / "results", "powercut", "valkey-always", 3)
+    for seconds in (3, 45):  # the first is enough, but on a machine that is busy with other things
+        result = campaign(tmp_path / f"{seconds}", "powercut", "valkey-always", seconds)
 
-    assert broken(result) == []
-    assert (result.lost_to_loss, result.figures["cuts"] > 1, result.submitted > 10) == (0, True, True)
+        assert broken(result) == []
+        assert result.lost_to_loss == 0
+        if result.figures["cuts"] > 1 and result.submitted > 10:
+            return
+    raise AssertionError("too few cuts or tasks")
 
 
 @pytest.mark.parametrize(("variant", "seconds"), [("valkey", 10), ("redis7-failover", 8)])
