@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from redsched.model.vocabulary import STATES
+
 TESTS = Path(__file__).parents[1]
 TEXT = (TESTS / "README.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (F\d+) \|.*\| (.*) \|$", TEXT, re.MULTILINE)
@@ -58,3 +60,33 @@ def test_the_page_about_the_architecture_names_files_that_are_there() -> None:
         if "count_type" not in name and not any((TESTS.parent / place / name).is_file() for place in places)
     ]
     assert not missing and len(named) > 25
+
+
+def test_the_page_about_the_architecture_names_functions_and_classes_that_are_there() -> None:
+    text = (TESTS.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:\w+/)+\w+\.py)` `(?:\w+\.)?(\w+)`", text)
+
+    missing = [
+        f"{file} {name}"
+        for file, name in named
+        if not re.search(rf"^ *(?:async )?(?:def|class) {name}\b", _source(file), re.MULTILINE)
+    ]
+    assert not missing and len(named) > 8
+
+
+def _source(file: str) -> str:
+    found = next(path for place in ("redsched", "") if (path := TESTS.parent / place / file).is_file())
+    return found.read_text(encoding="utf-8")
+
+
+def test_the_contract_says_what_its_words_mean() -> None:
+    text = (TESTS.parent / "lua" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| ([^|]+) \| ([^|]+) \|$", text.partition("\n## Words\n")[2].partition("\n## ")[0], re.MULTILINE
+    )
+    words = {word for row, _ in rows for word in row.split(", ")}
+
+    verbs = {"promote", "claim", "settle", "renew", "reap", "cancel", "sweep", "requeue", "revive", "release", "fire"}
+    outcomes = {"retry", "snooze", "return", "dead", "cancelled"}
+    assert {*STATES, *verbs, *outcomes} - words == set()
+    assert [word for word, meaning in rows[2:] if not re.match(r"[A-Z].*\.$", meaning)] == []
