@@ -9,6 +9,7 @@ _NO_TIME = "a score of 1 is no time, and its id was set aside before"
 _LAST_MS = "a key whose TTL is 0 is gone within that millisecond"
 _UNTOLD = "an enqueue that stops there was not acknowledged, and its repeat writes both"
 _MEMORY = "it bounds the memory of the server's Lua, and answers are the same"
+_READ = "it bounds what is read at once; no more of it is looked at"
 _LONG_WAY = "then the call goes the long way, which answers the same"
 EQUIVALENT: dict[str, str] = {
     "enqueue.lua compare and n > 1": "a task alone is put into due before its hash is written either way",
@@ -17,6 +18,7 @@ EQUIVALENT: dict[str, str] = {
     "lib/tasks/plain_tasks.lua compare and #request <= fields.LONG": _LONG_WAY,
     "lib/tasks/plain_tasks.lua compare or #payload > fields.LONG": _LONG_WAY,
     "lib/tasks/plain_tasks.lua compare > 1 and bytes": _LONG_WAY,
+    "lib/tasks/plain_tasks.lua compare > 1000 or #pa": _LONG_WAY,
     "lib/tasks/plain_tasks.lua compare and bytes > submission.": _LONG_WAY,
     "lib/tasks/plain_tasks.lua compare > 0 and tasks": "a call without tasks names no queue",
     "lib/tasks/sweep.lua compare 0 then at =": "what has a score of 0 was removed by the sweep that plans here",
@@ -30,6 +32,10 @@ EQUIVALENT: dict[str, str] = {
     "lib/tasks/promote.lua limit 'LIMIT', 0, 1": "only the first that is found is looked at",
     "lib/tasks/claim.lua swap redis.call('XTRIM', stream, 'M | redis.call('XDEL', stream, at)":
         "each removes other entries",
+    "promote.lua limit 'LIMIT', 0, LATEST": _READ,
+    "lib/tasks/promote.lua limit 'LIMIT', 0, left": _READ,
+    "lib/tasks/promote.lua compare left > 0 then": _EMPTY,
+    "lib/tasks/claim_batch.lua limit math.min(want - started, looks, A_PAGE)": _READ,
     "lib/tasks/claim_batch.lua limit math.min(tonumber(n), 1000)": "a call starts no more than 300 tasks anyway",
     "lib/tasks/claim_batch.lua compare > 0 then erro": "a walk over nothing does nothing",
     "lib/tasks/claim_batch.lua compare > 0 then clai": "a start of nothing writes nothing and answers nothing",
@@ -66,6 +72,8 @@ UNNOTICED: dict[str, str] = {
         "no step of an end is known to fail by the fault of the task itself; it is a guard",
     "lib/tasks/settle_batch.lua drop redis.call('HSET', q.task .. list.ids[i], 'state', 'complete":
         "the same",
+    "sweep.lua negate bound":
+        "no step of a removal is known to fail by the fault of the task itself; it is a guard",
     "lib/tasks/streams.lua compare consumer.idle > 3600000 the":
         "a consumer is idle in real time, and no test meets the very millisecond at which its hour is over",
 }  # fmt: skip
