@@ -285,3 +285,15 @@ def test_no_retry_waits_for_more_than_a_year(queue: Queue) -> None:
     dues = queue.places()["due"].values()
     assert max(dues) == NOW + year, "half of them, by their jitter, would wait for longer"
     assert min(dues) < NOW + year
+
+
+@pytest.mark.parametrize(("fields", "kept"), [({}, False), ({"keep": "1"}, True)], ids=["", "keep"])
+def test_a_completed_task_has_its_conditions_only_if_it_is_kept_whole(
+    queue: Queue, fields: dict[str, str], kept: bool
+) -> None:
+    queue.plan("a", {"unless": {"fact": "x"}}, **fields)
+    (started,) = queue.claim().tasks
+
+    assert queue.settle(started, "complete") == "completed"
+
+    assert ("conditions" in queue.task("a")) == kept
