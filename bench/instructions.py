@@ -91,6 +91,9 @@ def measure(options: Options, tick: Tick) -> Report:
                     for part, value in cost.items():
                         report.add(f"{what}: {part}", value, UNIT)
                     report.add(f"{what}: times the floor", cost["in all"] / floor["in all"], "x", better="less")
+                    in_one, plain = (life(count, batch, due_ms, in_one=True) for life in (verbs.life, verbs.floor))
+                    ratio = in_one["in all"] / plain["in all"]
+                    report.add(f"{what}, settled and claimed in one call: times the floor", ratio, "x", better="less")
                     report.add(f"plain commands, {what}: in all", floor["in all"], UNIT, floor=True)
                     tick(f"run {run}, {what}")
     return report

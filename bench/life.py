@@ -2,7 +2,8 @@
 
 The server's CPU as Linux counts it, reading the call and writing the answer included, in batches of 100 and of 10;
 the calls are redsched's own, over a bare connection, at times of our own choice. The floor is a Lua library that sends
-the same commands with no check, no answer for a lost reply, no lateness and no totals.
+the same commands with no check, no answer for a lost reply, no lateness and no totals. A busy worker settles and claims
+in one call, so that few tasks are running at a time; the floor of that does the same.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ def measure(options: Options, tick: Tick) -> Report:
                     verbs.life(batch * 10, batch, due_ms)  # warm
                     cost, floor = verbs.life(count, batch, due_ms), verbs.floor(count, batch, due_ms)
                     _add(report, what, cost, floor, target if due_ms else None)
+                    in_one = verbs.life(count, batch, due_ms, in_one=True)
+                    report.add(f"{what}: settle and claim in one call", in_one["settle and claim"], UNIT, better="less")
+                    ratio = in_one["in all"] / verbs.floor(count, batch, due_ms, in_one=True)["in all"]
+                    report.add(f"{what}, settled and claimed in one call: times the floor", ratio, "x", better="less")
                     tick(f"run {run}, {what}")
             report.add("a call that does nothing", verbs.nothing(count // 10), "us/call", floor=True)
     for batch in TARGETS:

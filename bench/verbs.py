@@ -50,10 +50,11 @@ class Verbs:
         for library in FLOOR:
             self._stage.wire.call("FUNCTION", "LOAD", "REPLACE", library.read_text(encoding="utf-8"))
 
-    def life(self, count: int, batch: int, due_ms: int = LATER) -> dict[str, float]:
+    def life(self, count: int, batch: int, due_ms: int = LATER, *, in_one: bool = False) -> dict[str, float]:
         """Microseconds of the server's CPU a task of each part of its life, and in all; nothing of them is left.
 
-        ``due_ms`` 0: due at once, so that nothing is promoted.
+        ``due_ms`` 0: due at once, so that nothing is promoted. ``in_one``: as a busy worker does it, which settles what
+        ended and claims the next in one call.
 
         Raises:
             RuntimeError: a part did not do all of its work.
@@ -70,19 +71,30 @@ class Verbs:
             claims.append([Settlement(QUEUE, started.id, started.token, "complete") for started in tasks])
             return len(tasks)
 
+        def settle_and_claim() -> int:
+            if not claims:
+                claim()
+            next_claim = protocol.claim([self.keys], consumer="bench", count=batch, lease_ms=LEASE_MS)
+            words, claimed = self.send(protocol.settle_and_claim(self._cell, claims.pop(), next_claim), LATER)
+            claims.append([Settlement(QUEUE, started.id, started.token, "complete") for started in claimed.tasks])
+            return words.count("completed")
+
+        worker: dict[str, Callable[[], int]] = {
+            "claim": claim,
+            "settle": lambda: self.send(protocol.settle(self._cell, claims.pop()), LATER).count("completed"),
+        }
         steps: dict[str, Callable[[], int]] = {
             "enqueue": lambda: len(self.send(enqueues.pop(), NOW)),
             "promote": lambda: self.send(protocol.promote([self.keys], mover="bench", limit=batch), LATER).moved,
-            "claim": claim,
-            "settle": lambda: self.send(protocol.settle(self._cell, claims.pop()), LATER).count("completed"),
+            **({"settle and claim": settle_and_claim} if in_one else worker),
             "sweep": lambda: self.send(protocol.sweep([self.keys], limit=batch), SWEPT).removed,
         }
         if not due_ms:
             del steps["promote"]
         return self._stage_cpu(steps, count, batch)
 
-    def floor(self, count: int, batch: int, due_ms: int = LATER) -> dict[str, float]:
-        """As ``life``, of the same commands with nothing checked."""
+    def floor(self, count: int, batch: int, due_ms: int = LATER, *, in_one: bool = False) -> dict[str, float]:
+        """As ``life``, of the same commands with nothing checked; ``in_one`` takes them in this order, in two calls."""
         self.load_floor()
         call = self._stage.wire.call
         batches: list[list[Any]] = []
@@ -98,12 +110,14 @@ class Verbs:
             ids.append([found[0] for found in tasks])
             return len(tasks)
 
+        def settle() -> int:
+            return int(call("FCALL", "floor_settle", 0, LATER, *ids.pop()))
+
         create = "floor_enqueue" if due_ms else "floor_enqueue_ready"
         steps: dict[str, Callable[[], int]] = {
             "enqueue": lambda: int(call("FCALL", create, 0, *batches.pop())),
             "promote": lambda: int(call("FCALL", "floor_promote", 0, LATER, batch)),
-            "claim": claim,
-            "settle": lambda: int(call("FCALL", "floor_settle", 0, LATER, *ids.pop())),
+            **({"settle and claim": lambda: claim() and settle()} if in_one else {"claim": claim, "settle": settle}),
             "sweep": lambda: int(call("FCALL", "floor_sweep", 0, SWEPT, batch)),
         }
         if not due_ms:
