@@ -65,13 +65,19 @@ def _missing_facts(told: Told) -> str:
 
 
 _ENDS = {
-    "unless": "it was not to run where there is {0}, and there was", "event": "the event {0} called it off",
-    "only_if": "it was to run only with {0}, which did not hold", "after": "of what it comes after: {0}",
-    "merged": "it became part of {0}", "duplicate": "{0} has the key that must be unique",
+    "unless": "it was not to run where there is {0}, and there was",
+    "event": "the event {0} called it off",
+    "only_if": "it was to run only with {0}, which did not hold",
+    "after": "of what it comes after: {0}",
+    "merged": "it became part of {0}",
+    "duplicate": "{0} has the key that must be unique",
     "replaced": "{0} took its place",
-}  # fmt: skip
-_DEATHS = {"attempts": "its attempts are spent", "lease": "its worker was lost in its last attempt",
-           "malformed": "a field of it cannot be used"}  # fmt: skip
+}
+_DEATHS = {
+    "attempts": "its attempts are spent",
+    "lease": "its worker was lost in its last attempt",
+    "malformed": "a field of it cannot be used",
+}
 
 
 def _reason(reason: str) -> str:

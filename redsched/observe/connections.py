@@ -21,15 +21,21 @@ MOST_HEAD = 65_536  # bytes of a request's head
 SWEEP_S = 1.0
 BACKLOG = 256  # connections that the kernel keeps until they are accepted
 REASONS = {
-    400: "Bad Request", 408: "Request Timeout", 431: "Request Header Fields Too Large", 503: "Service Unavailable",
-}  # fmt: skip
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
 PROBLEMS = {
     400: ("malformed_request", "The request is not HTTP", "the request cannot be read; nothing was done"),
     408: ("request_timeout", "The request did not arrive in time", "its head did not come in time; nothing was done"),
-    431: ("headers_too_large", "The head of the request is too large",
-          f"target and headers may have {MOST_HEAD} bytes; nothing was done"),
+    431: (
+        "headers_too_large",
+        "The head of the request is too large",
+        f"target and headers may have {MOST_HEAD} bytes; nothing was done",
+    ),
     503: ("too_many_connections", "Too many connections", "all connections are in use; nothing was done"),
-}  # fmt: skip
+}
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,8 +26,11 @@ MOST_DAYS = 1_000  # and days
 _DATE = re.compile(r"(?:[0-9]{4}|\*)-[0-9]{2}-[0-9]{2}", re.ASCII)
 _EPOCH = datetime(1970, 1, 1)
 _DAY, _MINUTE, _SECOND, _MILLISECOND = (
-    timedelta(days=1), timedelta(minutes=1), timedelta(seconds=1), timedelta(milliseconds=1)
-)  # fmt: skip
+    timedelta(days=1),
+    timedelta(minutes=1),
+    timedelta(seconds=1),
+    timedelta(milliseconds=1),
+)
 
 
 class Exclusion:

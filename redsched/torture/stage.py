@@ -25,9 +25,12 @@ from redsched.torture.plan import Plan
 from redsched.wire.codec import text_of
 
 ROLES: dict[str, Callable[[str, Plan], None]] = {
-    "worker": services.worker, "mover": services.mover, "producer": producers.producer,
-    "http-producer": producers.http_producer, "api": services.api,
-}  # fmt: skip
+    "worker": services.worker,
+    "mover": services.mover,
+    "producer": producers.producer,
+    "http-producer": producers.http_producer,
+    "api": services.api,
+}
 CAST = {"worker": 4, "mover": 2, "producer": 2, "http-producer": 1, "api": 1}
 DRAIN_S = 90.0
 

@@ -305,11 +305,14 @@ async def _goes_on() -> None:
 
 kept: list[Any] = []
 LEFT: dict[str, Callable[[], Any]] = {
-    "thread": _leave_a_thread, "process": _leave_a_process, "stubborn process": _leave_a_stubborn_process,
-    "executor": _leave_an_executor, "asyncio task": _leave_an_asyncio_task,
+    "thread": _leave_a_thread,
+    "process": _leave_a_process,
+    "stubborn process": _leave_a_stubborn_process,
+    "executor": _leave_an_executor,
+    "asyncio task": _leave_an_asyncio_task,
     "default executor": lambda: asyncio.get_running_loop().run_in_executor(None, time.sleep, 600),
     "exit function": lambda: atexit.register(time.sleep, 600),
-}  # fmt: skip
+}
 
 
 @app.task("leaves")

@@ -141,4 +141,4 @@ PROCESSES = (
     Fault("kill producer", 0.7, lambda stage, chance: nemesis.kill(stage, chance, ("producer",))),
     Fault("stop worker", 0.7, lambda stage, chance: nemesis.stop(stage, chance, nemesis.WORKERS)),
     Fault("disconnect", 1.5, nemesis.disconnect),
-)  # fmt: skip
+)

@@ -46,7 +46,7 @@ CAMPAIGN = (
     Part("versions", ("valkey", "redis7"), 1, 60),
     Part("planned", ("valkey", "redis7", "redis8", "valkey-scripts", "valkey-failover", "redis7-failover"), 2, 150),
     Part("clock", ("valkey-1", "valkey-60", "redis7-3600", "valkey-strobe", "redis7-strobe"), 1, 60),
-)  # fmt: skip
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

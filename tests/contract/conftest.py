@@ -15,8 +15,10 @@ from tests.support.clients import Connect, Face
 from tests.support.servers import RedisServer, Store
 
 START: dict[str, Callable[[Path], EmbeddedServer | RedisServer]] = {
-    "valkey": servers.start_valkey, "redis": servers.start_redis7, "redis8": servers.start_redis8,
-}  # fmt: skip
+    "valkey": servers.start_valkey,
+    "redis": servers.start_redis7,
+    "redis8": servers.start_redis8,
+}
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -44,15 +44,18 @@ MEMBERS: dict[str, tuple[dict[str, Any], Callable[[Queue], Any], str]] = {
     "a fact": ({"conditions": {"cancel_on": ["x"]}}, lambda q: q.redis.set(q.key("fact:x"), 1), "cancelled event x"),
     "unless": ({"conditions": {"unless": {"fact": "x"}}}, lambda q: q.emit("x"), "skipped unless x"),
     "only_if": (
-        {"conditions": {"only_if": {"fact": "x", "exists": False}}}, lambda q: q.emit("x"), "skipped only_if x",
+        {"conditions": {"only_if": {"fact": "x", "exists": False}}},
+        lambda q: q.emit("x"),
+        "skipped only_if x",
     ),
     "its start-by": ({"expires_at": NOW + 900}, lambda q: None, "expired"),
     "a bad plan": ({}, lambda q: q.redis.hset(q.keys.task("b"), "conditions", "{"), "dead malformed"),
     "another task": (
         {"conditions": {"unique": {"key": "u", "mode": "replace"}}},
-        lambda q: q.plan("z", {"unique": {"key": "u", "mode": "replace"}}, due=NOW + HOUR), "cancelled replaced by z",
+        lambda q: q.plan("z", {"unique": {"key": "u", "mode": "replace"}}, due=NOW + HOUR),
+        "cancelled replaced by z",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("why", MEMBERS)

@@ -275,7 +275,7 @@ REFUSED: list[tuple[str, list[Any], str]] = [
     ("number of fields in words", [1, "a", 0, "two", "type", "t", "payload", "{}"], "fields are not as many as said"),
     ("too many fields", [1, "a", 0, 33, *["key", "k"] * 33], "fields are not as many as said"),
     ("words that end early", [1, "a"], "due must be"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("bad", "why"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])

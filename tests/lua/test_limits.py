@@ -35,10 +35,13 @@ BEYOND: list[tuple[Given, str, str]] = [
     ({"unless": facts_asked(17), "only_if": facts_asked(16)}, "hold more than 32 tests", "conditions.unless"),
     ({"only_if": {"all": [facts_asked(32), {"fact": "g"}]}}, "hold more than 32 tests", "conditions.only_if"),
     ({"unless": {"any": [facts_asked(31)] * 32}}, "hold more than 32 tests", "conditions.unless"),
-    ({"only_if": {"fact": "f"}, "otherwise": {"again": 999}}, "hold a otherwise that cannot be used",
-     "conditions.otherwise.again"),
+    (
+        {"only_if": {"fact": "f"}, "otherwise": {"again": 999}},
+        "hold a otherwise that cannot be used",
+        "conditions.otherwise.again",
+    ),
     ({"late": {f"m{at}": {"fact": "f"} for at in range(33)}}, "hold a late that cannot be used", "conditions.late"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("conditions", WITHIN, ids=range(len(WITHIN)))
@@ -159,9 +162,12 @@ LONG_PLAN = json.dumps({"cancel_on": ["f{at}:" + "x" * 240] * 15})  # about 4 KB
 TOO_HEAVY: list[tuple[int, dict[str, str], str]] = [
     (9, {"payload": TWO_MIB}, "9 payload comes to more than 2 MiB with the others of the call"),
     (19, {"conditions": LONG_PLAN}, "19 conditions come to more than 64 KiB with the others of the call"),
-    (126, {"conditions": json.dumps({"cancel_on": [f"f{at}" for at in range(16)]})},
-     "126 conditions name more than 2000 facts with the others of the call"),
-]  # fmt: skip
+    (
+        126,
+        {"conditions": json.dumps({"cancel_on": [f"f{at}" for at in range(16)]})},
+        "126 conditions name more than 2000 facts with the others of the call",
+    ),
+]
 
 
 @pytest.mark.parametrize(("count", "fields", "why"), TOO_HEAVY, ids=["payload", "conditions", "facts"])

@@ -45,13 +45,15 @@ COUNTED = ("enqueued", "promoted", "started", "completed", "retried", "snoozed",
            "late_1", "late_10")  # fmt: skip
 BROKEN: dict[str, tuple[Callable[[Queue], None], set[str]]] = {
     "events at their last id, counters of words": (
-        lambda queue: (end_events(queue), count_to(queue, "many"))[0], set(TELLING[:3])
+        lambda queue: (end_events(queue), count_to(queue, "many"))[0],
+        set(TELLING[:3]),
     ),
     "events of a wrong type, full counters": (
-        lambda queue: (write_strings(queue, "events"), count_to(queue, FULL))[0], set(TELLING[:3])
+        lambda queue: (write_strings(queue, "events"), count_to(queue, FULL))[0],
+        set(TELLING[:3]),
     ),
     "all of a wrong type": (lambda queue: write_strings(queue, *TELLING), set(TELLING)),
-}  # fmt: skip
+}
 
 
 def call(queue: Queue, verb: str, *args: Any, now: int = NOW) -> Any:

@@ -22,9 +22,12 @@ LEASES = (1_000, 5_000, 30_000)
 DELAYS = (0, 1, 500, 1_000, 3_000, 20_000)
 
 _CHANGES: tuple[Changes, ...] = (
-    {"priority": "high"}, {"priority": None, "max_attempts": 2}, {"payload": {"n": 3}}, {"expires_in": 2_000},
+    {"priority": "high"},
+    {"priority": None, "max_attempts": 2},
+    {"payload": {"n": 3}},
+    {"expires_in": 2_000},
     {"expires_in": None},
-)  # fmt: skip
+)
 
 
 class Listen(Call[None], frozen=True):

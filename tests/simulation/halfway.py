@@ -150,15 +150,11 @@ SCENARIOS: dict[str, Callable[[Scene], Call[Any]]] = {
     "enqueue, now": lambda s: s.tasks(2, delay=0),
     "enqueue, past its start-by": lambda s: s.tasks(2, delay=0, expires_at=1_700_000_000_000),
     "promote": lambda s: s.after(s.due, protocol.promote([s.q], mover="m")),
-    "promote, past the start-by": lambda s: s.after(
-        lambda: s.late_for(s.due), protocol.promote([s.q], mover="m")
-    ),
+    "promote, past the start-by": lambda s: s.after(lambda: s.late_for(s.due), protocol.promote([s.q], mover="m")),
     "promote after a dead reader": Scene.left_by_a_reader,
     "claim": lambda s: s.after(s.ready, s.claim()),
     "claim with a bell": Scene.rung,
-    "claim, past the start-by": lambda s: s.after(
-        lambda: s.late_for(s.ready), s.claim()
-    ),
+    "claim, past the start-by": lambda s: s.after(lambda: s.late_for(s.ready), s.claim()),
     "claim again, past the start-by": lambda s: s.again(s.claim()),
     "settle: complete": lambda s: s.settled("complete", '"result"'),
     "settle: complete, kept for no time": lambda s: s.settled("complete", retention=0),
@@ -192,7 +188,7 @@ SCENARIOS: dict[str, Callable[[Scene], Call[Any]]] = {
     "renew": lambda s: protocol.renew(s.cell, s.running(), lease_ms=9_000),
     "renew of one that has begun": lambda s: protocol.renew(s.cell, [], begun=s.running(), lease_ms=9_000),
     "sweep": Scene.swept,
-}  # fmt: skip
+}
 
 
 def stops(line: Line, build: Build, name: str) -> int:

@@ -34,11 +34,14 @@ from tests.support.servers import Store, connect
 DATES = [f"2027-01-{day}" for day in range(15, 20)]
 LONG = 400 * 86_400_000
 TIMINGS: tuple[dict[str, Any], ...] = (
-    {"every": "7m"}, {"every": "30m/3m"}, {"every": "20m", "jitter": "5m"}, {"cron": "*/10 * * * *"},
+    {"every": "7m"},
+    {"every": "30m/3m"},
+    {"every": "20m", "jitter": "5m"},
+    {"cron": "*/10 * * * *"},
     {"cron": "5 * * * *", "time_zone": "Europe/Berlin", "exclude": Exclude(calendars=["c"])},
     {"cron": "0 */3 * * *", "exclude": Exclude(calendars=["c"], crons=["* 9-11 * * *"])},
     {"cron": ["0 12 * * *", "*/45 * * * *"], "time_zone": "America/New_York", "exclude": Exclude(calendars=["c"])},
-)  # fmt: skip
+)
 
 
 @dataclass

@@ -34,8 +34,11 @@ from tests.support.lua_builds import Build, Line, Refused, clear, text
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 STARTS = (  # 2027: hours before the clocks change in New York, in Berlin, on Lord Howe, and in Berlin, then New York
-    1_804_960_800_000, 1_806_170_400_000, 1_822_456_800_000, 1_824_919_200_000,
-)  # fmt: skip
+    1_804_960_800_000,
+    1_806_170_400_000,
+    1_822_456_800_000,
+    1_824_919_200_000,
+)
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe")
 CRONS = (
     "*/15 * * * *", "7 * * * *", "30 1 * * *", "30 2 * * *", "0 3,15 * * MON-FRI", "H H * * *", "0 0 L * *",

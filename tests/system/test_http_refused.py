@@ -20,8 +20,10 @@ CURSORS = (
     "z/1-1", "-", "+inf 1 2", "18446744073709551616", "9" * 400, "a%0d%0ab", "x" * 5_000,
 )  # fmt: skip
 LISTS = (
-    *(f"/v1/tasks?state={state}" for state in (*STATES, "finished", "quarantined")), "/v1/schedules?", "/v1/rules?",
-)  # fmt: skip
+    *(f"/v1/tasks?state={state}" for state in (*STATES, "finished", "quarantined")),
+    "/v1/schedules?",
+    "/v1/rules?",
+)
 NAMES = ("%20", "a%20b", "%00", "%ff", "☃", "-a", "x" * 101, "{rs}", "a%2Fb", "a%0Ab")
 
 

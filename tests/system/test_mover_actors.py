@@ -47,9 +47,15 @@ class Parts:
         self.schedules = Schedules(client, *shared)
         self.discovery = Discovery(client, self.queues, self.standing, self.promotions, self.inboxes, Silent())
         self.tracking = Tracking(
-            client, self.queues, self.standing, promotions=self.promotions, inboxes=self.inboxes,
-            schedules=self.schedules, wakeups=self.wakeups, discovery=self.discovery,
-        )  # fmt: skip
+            client,
+            self.queues,
+            self.standing,
+            promotions=self.promotions,
+            inboxes=self.inboxes,
+            schedules=self.schedules,
+            wakeups=self.wakeups,
+            discovery=self.discovery,
+        )
 
 
 def on(store: Store, act: Callable[[AsyncClient], Coroutine[Any, Any, None]]) -> None:

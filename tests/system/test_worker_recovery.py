@@ -13,8 +13,11 @@ from tests.support.servers import Store, connect, start_redis7, start_redis8, st
 from tests.support.workers import Site
 
 SERVERS = {
-    "valkey": start_valkey, "redis": start_redis7, "redis8": start_redis8, "valkey-scripts": start_without_functions,
-}  # fmt: skip
+    "valkey": start_valkey,
+    "redis": start_redis7,
+    "redis8": start_redis8,
+    "valkey-scripts": start_without_functions,
+}
 
 
 @pytest.fixture(scope="module", params=SERVERS)

@@ -229,3 +229,18 @@ def test_a_line_of_lua_fits_on_the_screen() -> None:
         if len(line) > 130
     ]
     assert too_wide == []
+
+
+def test_only_tables_that_are_data_keep_a_layout_of_their_own() -> None:
+    """Everything else is laid out by ``ruff format``."""
+    others = []
+    for folder in (PACKAGE, ROOT / "bench", ROOT / "tests", ROOT / "tools"):
+        for file in (file for file in folder.rglob("*.py") if "node_modules" not in file.parts):
+            text = file.read_text(encoding="utf-8")
+            marked = [number for number, line in enumerate(text.splitlines(), 1) if line.endswith("# fmt: skip")]
+            scopes = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Module | ast.ClassDef))
+            tables = {
+                one.end_lineno for scope in scopes for one in scope.body if isinstance(one, ast.Assign | ast.AnnAssign)
+            }
+            others += [f"{file.relative_to(ROOT)}:{number}" for number in marked if number not in tables]
+    assert others == []

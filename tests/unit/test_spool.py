@@ -71,9 +71,12 @@ def _folder_is_a_file(path: Path) -> None:
 
 
 IN_ITS_PLACE: dict[str, Callable[[Path], None]] = {
-    "a folder": Path.mkdir, "a pipe": os.mkfifo, "a device": lambda path: path.symlink_to("/dev/zero"),
-    "a file for its folder": _folder_is_a_file, "a sparse file": lambda path: os.truncate(_empty(path), 1 << 40),
-}  # fmt: skip
+    "a folder": Path.mkdir,
+    "a pipe": os.mkfifo,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a file for its folder": _folder_is_a_file,
+    "a sparse file": lambda path: os.truncate(_empty(path), 1 << 40),
+}
 
 
 def _empty(path: Path) -> Path:
