@@ -35,6 +35,7 @@ def test_a_child_runs_when_its_parents_have_completed_and_has_their_results(queu
 
     assert queue.places()["due"] == {"c": NOW + 1500}
     page = queue.send(protocol.kin(queue.keys, "c", "parents"))
+    assert page.next_cursor is None
     found = sorted((one.id, one.state, one.result) for one in page.items)
     assert found == [("a", "completed", 7), ("b", "completed", 7)]
     assert [one.id for one in queue.send(protocol.kin(queue.keys, "a", "children")).items] == ["c"]
@@ -256,6 +257,19 @@ def test_nothing_of_what_is_paused_starts_until_it_is_resumed(queue: Queue, what
 
     assert [(task.id, task.due_at) for task in tasks][:2] == [("ready", NOW), ("due", NOW + 1)]
     assert not queue.send(protocol.resume(queue.keys, what))
+    assert queue.events().count(f"resumed {what}") == 1
+
+
+def test_a_pause_without_an_end_that_follows_another_is_not_looked_at_for_ever(queue: Queue) -> None:
+    pause(queue)
+    queue.seed("a")
+    queue.promote()
+    queue.send(protocol.resume(queue.keys, "queue"))
+    pause(queue)
+
+    found = queue.attend(now=NOW + 1)
+
+    assert (found.next_look, queue.task("a")["blocked"]) == (None, "pause:queue")
 
 
 def test_a_pause_ends_by_itself(queue: Queue) -> None:
@@ -266,6 +280,7 @@ def test_a_pause_ends_by_itself(queue: Queue) -> None:
 
     queue.attend(now=NOW + HOUR)
 
+    assert queue.events().count("resumed queue") == 1
     assert settle_all(queue, now=NOW + HOUR) == ["a"]
 
 

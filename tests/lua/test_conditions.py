@@ -142,6 +142,11 @@ def test_a_task_that_must_not_run_yet_is_looked_at_again_and_skipped_in_the_end(
     queue.promote(now=NOW + 3000)
 
     assert queue.task("a")["reason"] == "only_if open"
+    assert queue.events() == [
+        f"deferred a due={NOW + 1000}",
+        f"deferred a due={NOW + 2000}",
+        "skipped a reason=only_if open",
+    ]
 
 
 @pytest.mark.parametrize(

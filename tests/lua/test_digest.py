@@ -9,6 +9,7 @@ import pytest
 
 from redsched.model.explain import explained
 from redsched.wire import protocol
+from tests.support.acts import update
 from tests.support.digests import CLOSED, cancel, ends, join, ready, runs, three, work
 from tests.support.lua_queue import HOUR, NOW, Queue
 
@@ -187,3 +188,12 @@ def test_a_task_of_a_digest_tells_what_it_waits_for(queue: Queue) -> None:
 
     assert [one.code for one in told] == ["due_later", "in_digest"]
     assert told[1].text == "c is held: it is one of 2 tasks that become b, when their digest closes."
+
+
+def test_the_bytes_of_a_digest_are_counted_anew_where_an_item_is_replaced(queue: Queue) -> None:
+    three(queue)
+
+    assert update(queue, ["b"], payload=json.dumps("b" * 50)) == ["updated"]
+
+    items = queue.redis.hgetall(queue.key(f"items:q:{queue.task('b')['into']}"))
+    assert int(items[":bytes"]) == sum(len(item) for name, item in items.items() if name[0] != ":") == 3 + 52 + 3

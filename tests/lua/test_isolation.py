@@ -16,7 +16,7 @@ from redsched.wire.call import Call
 from redsched.wire.claims import Settlement
 from redsched.wire.keys import CellKeys
 from redsched.wire.mover import Promoted
-from tests.support.lua_queue import LEASE, NOW, Queue
+from tests.support.lua_queue import HOUR, LEASE, NOW, Queue
 
 T = TypeVar("T")
 
@@ -226,6 +226,22 @@ def test_a_task_has_ended_though_the_next_of_its_line_is_no_task(real_queue: Que
     assert answer(queue, protocol.settle(queue.cell, [end])) == ["completed"]
 
     assert state(queue, "a") == "completed"
+    assert not queue.redis.exists(queue.key("running:q"))
+
+
+def test_a_lease_is_over_though_its_task_cannot_be_taken_back(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.plan("a", {"digest": {"key": "d", "grace": 1_000}})
+    promote(queue, NOW + 1_000)
+    call = protocol.claim([queue.keys], consumer="w", count=1, lease_ms=LEASE)
+    assert answer(queue, call, NOW + 1_000).tasks
+    items = queue.key(f"items:q:{queue.redis.hget(queue.keys.task('a'), 'into')}")
+    assert queue.redis.delete(items)
+    queue.redis.set(items, "mine")
+
+    reaped = answer(queue, protocol.reap([queue.keys]), NOW + HOUR).queues[0]
+
+    assert reaped.moved == 1
     assert not queue.redis.exists(queue.key("running:q"))
 
 

@@ -263,3 +263,20 @@ def test_a_lease_that_ends_never_is_told_as_a_number_that_a_reply_can_hold(queue
     queue.redis.zadd(queue.key("running:q"), {"a": 1e300})
 
     assert queue.promote().queues[0].next_lease == 9 * 10**15
+
+
+def test_a_look_at_rules_by_their_names_takes_a_thousand(queue: Queue) -> None:
+    queue.send(
+        events.put_rule(
+            CellKeys(queue.cell),
+            Rule(id="last", on="x", task=TaskTemplate(type="t", queue="q", payload={})),
+            max_payload=99,
+        )
+    )
+    names = [f"none{at}" for at in range(1_000)]
+
+    def found(*ids: str) -> int:
+        return len(queue.run("rules", [queue.key("rules")], ["", 10, *ids])) - 1
+
+    assert found(*names[1:], "last") == 1
+    assert found(*names, "last") == 0

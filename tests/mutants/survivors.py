@@ -12,6 +12,7 @@ _MEMORY = "it bounds the memory of the server's Lua, and answers are the same"
 _READ = "it bounds what is read at once; no more of it is looked at"
 _LONG_WAY = "then the call goes the long way, which answers the same"
 EQUIVALENT: dict[str, str] = {
+    "ingest.lua compare > 0 or q.is_s": "where nothing was taken, nothing is there",
     "enqueue.lua compare and n > 1": "a task alone is put into due before its hash is written either way",
     "promote.lua compare > 0 and budge": "a queue in which nothing was due has nothing due in its second turn",
     "promote.lua compare > 0 then limi": _EMPTY,
