@@ -280,3 +280,14 @@ def test_a_look_at_rules_by_their_names_takes_a_thousand(queue: Queue) -> None:
 
     assert found(*names[1:], "last") == 1
     assert found(*names, "last") == 0
+
+
+def test_an_event_has_at_most_a_hundred_rules(queue: Queue) -> None:
+    def put(number: int) -> str:
+        rule = Rule(id=f"r{number}", on="x", task=TaskTemplate(type="t", queue="q", payload={}))
+        return queue.send(events.put_rule(CellKeys(queue.cell), rule, max_payload=99))
+
+    assert {put(number) for number in range(100)} == {"created"}
+    with pytest.raises(redis.ResponseError, match="RS_INVALID 1 on has 100 rules already"):
+        put(100)
+    assert put(99) == "unchanged"

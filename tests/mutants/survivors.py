@@ -12,6 +12,11 @@ _MEMORY = "it bounds the memory of the server's Lua, and answers are the same"
 _READ = "it bounds what is read at once; no more of it is looked at"
 _LONG_WAY = "then the call goes the long way, which answers the same"
 EQUIVALENT: dict[str, str] = {
+    "paused.lua limit math.min(most, 1000)": "it is a hint of how much HSCAN looks at",
+    "reap.lua compare or limit <= 0": _EMPTY,
+    "lib/conditions/conditions.lua compare or #text > LONGEST_KNO": _MEMORY,
+    "lib/conditions/conditions.lua compare if plans_known >= MOST_KNOWN": _MEMORY,
+    "lib/core/json.lua compare < 300 then re": "the longer look at a text of 300 bytes says the same",
     "ingest.lua compare > 0 or q.is_s": "where nothing was taken, nothing is there",
     "enqueue.lua compare and n > 1": "a task alone is put into due before its hash is written either way",
     "promote.lua compare > 0 and budge": "a queue in which nothing was due has nothing due in its second turn",
@@ -75,6 +80,10 @@ UNNOTICED: dict[str, str] = {
         "the same",
     "sweep.lua negate bound":
         "no step of a removal is known to fail by the fault of the task itself; it is a guard",
+    "lib/core/budget.lua compare = held_for() > (current.lo":
+        "no test meets the very microsecond at which the stopwatch stops a call",
+    "lib/core/budget.lua negate parts > 1 or current.longest":
+        "it shares real time among the queues of a call, and tests do without the stopwatch",
     "lib/tasks/streams.lua compare consumer.idle > 3600000 the":
         "a consumer is idle in real time, and no test meets the very millisecond at which its hour is over",
 }  # fmt: skip
