@@ -34,7 +34,7 @@ BUGS = (
         "promote leaves due before the task is ready", "lib/tasks/promote.lua",
         _ENTRY + "  redis.call('HSET'", "  redis.call('ZREM', q.due, id)\n" + _ENTRY + "  redis.call('HSET'",
     ),
-    Bug("claim does not count the attempt", "lib/tasks/claim.lua", "= attempt + 1", "= math.max(attempt, 1)"),
+    Bug("claim does not count the attempt", "lib/tasks/claim.lua", "id, attempt + 1,", "id, math.max(attempt, 1),"),
     Bug("reap does not look at the lease", "reap.lua", "q.running, '-inf', now,", "q.running, '-inf', '+inf',"),
     Bug(
         "a repeated claim starts more", "lib/tasks/claim_batch.lua",
