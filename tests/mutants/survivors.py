@@ -34,7 +34,7 @@ EQUIVALENT: dict[str, str] = {
         "each removes other fields",
     "lib/tasks/submission.lua negate first[task.hash] ~= i":
         "then each task is looked up by itself, which is slower and answers the same",
-    "lib/tasks/promote.lua compare >= 0 and since": "what it leaves out for half a second it asks again within that ms",
+    "lib/tasks/lost_entries.lua compare >= 0 and since": "then it looks once more within that ms",
     "lib/tasks/promote.lua limit 'LIMIT', 0, 1": "only the first that is found is looked at",
     "lib/tasks/claim.lua swap redis.call('XTRIM', stream, 'M | redis.call('XDEL', stream, at)":
         "each removes other entries",
@@ -57,7 +57,7 @@ EQUIVALENT: dict[str, str] = {
         "an answer that stops there was not acknowledged, and its repeat writes both",
     "lib/tasks/promote.lua compare 1 or not st": _NO_TIME,
     "lib/tasks/promote.lua compare 1 and now o": _NO_TIME,
-    "lib/tasks/promote.lua swap redis.call('XDEL', stream, hel | redis.call('XACK', stream, 'wo": _READ_AGAIN,
+    "lib/tasks/lost_entries.lua swap redis.call('XDEL', stream, hel | redis.call('XACK', stream, 'wo": _READ_AGAIN,
     "lib/core/retry.lua limit math.min(#id, 40)":
         "an id has at most 128 letters, and the rest of them changes chance only",
     "lib/tasks/settle.lua limit math.min(run.unhandled, 4)": "from the fourth on the outer limit of 60 s decides",
@@ -70,7 +70,7 @@ EQUIVALENT: dict[str, str] = {
 }  # fmt: skip
 # these are no equivalents, and still no test notices them
 UNNOTICED: dict[str, str] = {
-    "lib/tasks/promote.lua compare and since < LOOK_EVERY":
+    "lib/tasks/lost_entries.lua compare and since < LOOK_EVERY":
         "no test meets the very ms of real time at which the half second is over",
     "lib/tasks/promote.lua limit math.min(tonumber(later[2]), 9e15)":
         "an id with such a score is set aside in the call that meets it, unless the caller may not",
