@@ -24,6 +24,7 @@ from redsched.wire.keys import queue_keys
 
 MOST_FAULTS = 10_000  # of one look
 MOST_QUEUES = 20_000  # whose sets and streams one look goes through
+NAMES = 1_000  # of keys, gathered before they are looked at: a page of SCAN holds few beside many keys of others
 _LASTING = (*SETS, "quarantine", "ready")
 _PLAIN = (b"queues", b"events", b"schedules", b"calendars", b"agenda", b"cursors", b"rules", b"sweeps")
 _OF_QUEUE = ("outcome", "stats", "inbox", "config", "line", "children", "parents", "items", "members", "unique",
@@ -203,11 +204,15 @@ class Walk:
         return any(looked.get(what) for what in (*SETS, *STREAMS))
 
     def _look_at_all_keys(self) -> None:
-        seen = False
-        for names in self._scan():
+        seen, names = False, list[bytes]()
+        for found in self._scan():
+            names += found
             seen = seen or bool(names)
             self._progress.tell(f"{self.tasks:,} tasks and {self.keys:,} other keys")
-            self._look_at_names(names)
+            if len(names) >= NAMES:
+                self._look_at_names(names)
+                names = []
+        self._look_at_names(names)
         if not self.scanned:
             self._look_for_places()
             self._look_at_names(
