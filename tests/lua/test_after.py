@@ -204,6 +204,18 @@ def test_a_held_task_that_runs_by_now_is_asked_to_stop_not_abandoned(queue: Queu
     assert confirm(queue, "abandon", now=NOW + 1_002) == "requested"
 
 
+def test_children_are_shown_in_pages(queue: Queue) -> None:
+    queue.plan("p", {}, due=NOW + HOUR)
+    for child in ("a", "b", "c"):
+        queue.plan(child, {"after": {"ids": ["p"]}})
+
+    first = queue.send(protocol.kin(queue.keys, "p", "children", limit=2))
+    rest = queue.send(protocol.kin(queue.keys, "p", "children", cursor=first.next_cursor, limit=2))
+
+    assert [[one.id for one in page.items] for page in (first, rest)] == [["a", "b"], ["c"]]
+    assert rest.next_cursor is None
+
+
 def test_a_task_that_nobody_confirms_expires_by_itself(queue: Queue) -> None:
     queue.plan("a", HOLD)
 

@@ -197,3 +197,17 @@ def test_the_bytes_of_a_digest_are_counted_anew_where_an_item_is_replaced(queue:
 
     items = queue.redis.hgetall(queue.key(f"items:q:{queue.task('b')['into']}"))
     assert int(items[":bytes"]) == sum(len(item) for name, item in items.items() if name[0] != ":") == 3 + 52 + 3
+
+
+def test_the_others_of_a_digest_end_as_soon_as_its_run_has_ended(queue: Queue) -> None:
+    three(queue)
+    ready(queue)
+    (started,) = queue.claim(now=CLOSED).tasks
+    for _ in range(3):
+        queue.attend(now=CLOSED)  # the look that the claim asked for
+    before = queue.task("b").get("state")
+
+    queue.settle(started, "complete", now=CLOSED)
+    queue.attend(now=CLOSED)
+
+    assert (before, queue.task("b")["state"]) == ("held", "skipped")

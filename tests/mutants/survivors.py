@@ -17,6 +17,7 @@ EQUIVALENT: dict[str, str] = {
     "lib/conditions/conditions.lua compare or #text > LONGEST_KNO": _MEMORY,
     "lib/conditions/conditions.lua compare if plans_known >= MOST_KNOWN": _MEMORY,
     "lib/core/json.lua compare < 300 then re": "the longer look at a text of 300 bytes says the same",
+    "lib/schedules/runs.lua limit math.min(due, now)": "a run is made once its time has come",
     "ingest.lua compare > 0 or q.is_s": "where nothing was taken, nothing is there",
     "enqueue.lua compare and n > 1": "a task alone is put into due before its hash is written either way",
     "promote.lua compare > 0 and budge": "a queue in which nothing was due has nothing due in its second turn",
