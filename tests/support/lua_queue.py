@@ -239,5 +239,6 @@ class Queue:
         return self.redis.xpending(self.keys.stream(priority), "workers")["pending"]
 
     def dump(self) -> dict[str, Any]:
-        """Every key of the namespace and what it holds."""
-        return {key: content for key, (_, content) in everything(self.redis, self.key("*")).items()}
+        """Every key of the namespace and what it holds, but for who moves: that ends after a second of real time."""
+        found = everything(self.redis, self.key("*"))
+        return {key: content for key, (_, content) in found.items() if key != self.key("mover")}

@@ -91,10 +91,14 @@ function settle.complete(q, id, stamp, kept, result, bound)
     return
   end
   if result ~= '' then outcomes.write(q.outcome .. id, 'result', result) end
-  if bound then endings.announce(q, id, 'completed', bound) end
-  if digests.has(bound) then digests.end_others(q, id) end
+  if bound then
+    endings.announce(q, id, 'completed', bound)
+    if digests.has(bound) then digests.end_others(q, id) end
+  end
   redis.call('HSET', key, 'state', 'completed', 'finished_at', stamp)
   if bound then endings.leave_links(q, id, tonumber(stamp), bound) end
-  if kept == 'part' then redis.call('HDEL', key, 'payload', 'headers', 'entry', 'worker', 'unhandled', 'begun', 'crashes') end
-  if kept == 'part' and bound then redis.call('HDEL', key, 'conditions', 'postponed') end
+  if kept == 'part' then
+    redis.call('HDEL', key, 'payload', 'headers', 'entry', 'worker', 'unhandled', 'begun', 'crashes')
+    if bound then redis.call('HDEL', key, 'conditions', 'postponed') end
+  end
 end

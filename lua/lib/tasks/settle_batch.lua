@@ -21,30 +21,37 @@ end
 -- Answers a word for each claim of args[first..last], as the verb settle's REPLY says.
 function settle_batch.apply(numbered, now, args, first, last)
   local stamp, usual = clock.text(now), clock.text(now + endings.KEEP_FINISHED)   -- converting a number is slow
-  local answers, done, seen = {}, {}, {}
+  local answers, done, seen, n = {}, {}, {}, 0
   for at = first, last, WORDS do
     local q, id, token, outcome = numbered[args[at]], args[at + 1], args[at + 2], args[at + 3]
     local key = q.task .. id
     -- an id outside the grammar has no task
     local found = hash.of_reply(key, redis.pcall('HMGET', key, 'state', 'token', 'retention_ms', 'keep', 'bound'))
-    local n = #answers + 1
+    n = n + 1
     if not found or found[2] ~= token then
       answers[n] = 'lost'
     elseif found[1] ~= 'running' or seen[key] then
       answers[n] = 'already'
     elseif outcome == 'complete' then
       seen[key] = true
-      local list = done[q] or {finished = {}, ids = {}, kept = {}, from = {}, bound = {}}
-      done[q] = list
+      local list = done[q]
+      if not list then
+        list = {n = 0, finished = {}, ids = {}, from = {}, kept = {}, bound = {}}
+        done[q] = list
+      end
       answers[n] = 'completed'
-      local keep = found[3] and check.field_number('retention_ms', found[3]) or endings.KEEP_FINISHED
-      if found[5] then keep = math.max(keep, endings.KEEP_LINKED) end
-      local i = #list.ids + 1
-      list.bound[i] = found[5]
-      list.ids[i], list.kept[i], list.from[i] = id, keep > 0 and (found[4] == '1' and 'whole' or 'part'), at
-      if keep > 0 then
-        list.finished[#list.finished + 1] = keep == endings.KEEP_FINISHED and usual or clock.text(now + keep)
-        list.finished[#list.finished + 1] = id
+      local i, ends, kept = list.n + 1, usual, 'part'
+      if found[3] or found[4] or found[5] then
+        local keep = found[3] and check.field_number('retention_ms', found[3]) or endings.KEEP_FINISHED
+        if found[5] then keep = math.max(keep, endings.KEEP_LINKED) end
+        ends, kept = keep > 0 and clock.text(now + keep), keep > 0 and (found[4] == '1' and 'whole' or 'part')
+        list.bound[i] = found[5]
+      end
+      list.n, list.ids[i], list.from[i], list.kept[i] = i, id, at, kept
+      if ends then
+        local finished = list.finished
+        local last = #finished
+        finished[last + 1], finished[last + 2] = ends, id
       end
     else
       answers[n] = settle.apply(q, id, now, outcome, args[at + 4], args[at + 5], args[at + 6])
@@ -54,14 +61,15 @@ function settle_batch.apply(numbered, now, args, first, last)
 
   for q, list in pairs(done) do
     if #list.finished > 0 then redis.call('ZADD', q.finished, unpack(list.finished)) end
-    errors.for_each(#list.ids, 1, function(i)
-      settle.complete(q, list.ids[i], stamp, list.kept[i], args[list.from[i] + 4], list.bound[i])
+    local ids, kept, from, bound = list.ids, list.kept, list.from, list.bound
+    errors.for_each(list.n, 1, function(i)
+      settle.complete(q, ids[i], stamp, kept[i], args[from[i] + 4], bound[i])
     end, function(i, trouble)                           -- its links cannot be left: it has ended all the same
       if errors.cause(q, trouble) ~= 'own' then error(trouble, 0) end
-      redis.call('HSET', q.task .. list.ids[i], 'state', 'completed', 'finished_at', stamp)
+      redis.call('HSET', q.task .. ids[i], 'state', 'completed', 'finished_at', stamp)
     end)
-    redis.call('ZREM', q.running, unpack(list.ids))
-    stats.count(q, now, 'completed', #list.ids)
+    redis.call('ZREM', q.running, unpack(ids))
+    stats.count(q, now, 'completed', list.n)
   end
   return answers
 end

@@ -1,0 +1,71 @@
+-- removal: take finished and dead tasks out of a queue, those whose retention has ended and the oldest beyond its caps.
+--
+-- USES  budget, check, hash, errors, caps, endings
+
+local A_PAGE = 128
+
+-- Remove a task that has ended, even if a key that it is entered in cannot be used. gone: keys that the caller unlinks.
+local function forget(q, id, now, state, bound, gone)
+  if not bound then return endings.forget(q, id, now, state, nil, gone) end
+  local ok, trouble = pcall(endings.forget, q, id, now, state, bound, gone)
+  if not ok and errors.cause(q, trouble) ~= 'own' then error(trouble, 0) end
+end
+
+-- When a task ended, ms; 0 if its hash does not say so.
+local function ended_at(key) return check.whole(redis.call('HGET', key, 'finished_at') or '', 1e11, 4e12) or 0 end
+
+-- ends: the states that may be removed. young: how many at the head of the set are too young for its cap. Answers how many
+-- ids there were, how many left the set, how many tasks were removed, how many are young, and whether it stopped early.
+local function sweep_page(q, now, name, wanted, young, ends)
+  local set, most = q[name], caps.of(q, 'most_' .. name)
+  local ids = redis.call('ZRANGE', set, '-inf', now, 'BYSCORE', 'LIMIT', 0, wanted)
+  local in_time, extra = #ids, math.min(redis.call('ZCARD', set) - most, wanted)
+  if extra > #ids then ids = redis.call('ZRANGE', set, young, young + extra - 1) end
+  if #ids == 0 then return 0, 0, 0, young, false end
+  local due = redis.call('ZMSCORE', q.due, unpack(ids))
+  local gone, leaving, left, n, evicted, kept, unspent, stopped, bound = {}, {}, 0, 0, 0, 0, 0, false, nil
+  for i, id in ipairs(ids) do
+    if unspent >= 4 or bound then                       -- the budget is not asked after each plain task
+      budget.spend(unspent)
+      unspent, stopped = 0, budget.is_spent()
+      if stopped then break end
+    end
+    unspent = unspent + 1
+    local key = q.task .. id
+    local found = hash.of_reply(key, redis.pcall('HMGET', key, 'state', 'bound'))   -- an id outside the grammar has no task
+    local over, ended = found and ends[found[1]], nil
+    bound = found and found[2]
+    if over and i > in_time then ended = ended_at(key) end   -- it goes because of the cap
+    if over and due[i] then                             -- somebody put it into due: promote tells that, then it is removed
+      redis.call('ZADD', set, 'XX', now + endings.KEEP_FINISHED, id)
+    elseif ended and caps.is_young(name, ended, now) then
+      young = young + 1
+    else
+      left = left + 1
+      leaving[left] = id
+      if ended then evicted, kept = evicted + 1, ended > 0 and now - ended or kept end
+      if over then                                      -- a task that is live again only leaves the set
+        forget(q, id, now, found[1], bound, gone)
+        n = n + 1
+      end
+    end
+  end
+  budget.spend(unspent)
+  if #gone > 0 then redis.call('UNLINK', unpack(gone)) end
+  if left > 0 then redis.call('ZREM', set, unpack(leaving)) end
+  caps.tell_evicted(q, now, name, evicted, kept)
+  return #ids, left, n, young, stopped
+end
+
+-- Sweep one set, finished or dead, as far as limit and the budget allow. Answers how many tasks were removed, and whether
+-- nothing that can be removed now is left.
+function removal.sweep_set(q, name, ends, limit, now)
+  local looked, left, removed, young, stopped = 0, 0, 0, 0, false
+  repeat
+    local wanted, before, found, gone, n = math.min(A_PAGE, limit - looked), young, nil, nil, nil
+    found, gone, n, young, stopped = sweep_page(q, now, name, wanted, young, ends)
+    looked, left, removed = looked + found, left + gone, removed + n
+    if not stopped and (found < wanted or gone == 0 and young == before) then return removed, true end
+  until looked >= limit or budget.is_spent()
+  return removed, left == 0 and not stopped
+end
