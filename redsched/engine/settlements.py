@@ -22,6 +22,7 @@ from redsched.model.errors import (
     StoreDenied,
     StoreFull,
     StoreReadOnly,
+    StoreRefused,
     StoreUnavailable,
 )
 from redsched.wire import protocol
@@ -35,6 +36,7 @@ MOST_BYTES = 524_288  # of results and errors in one call; a server may be set t
 UNANSWERED = 3  # times that one claim gets no answer of a server that answers others, before its texts are left out
 PING_S = 2.0
 ASIDE_S = 5.0  # seconds between looks at claims that these credentials may not settle
+APART_S = 60.0  # seconds until a refused call of both, a settle and a claim, is tried again
 LOST_S = 3_600.0  # seconds after which such a claim is given up: the longest lease is over
 _AWAY = (StoreUnavailable, StoreReadOnly, StoreFull)
 
@@ -52,6 +54,7 @@ class Settlements:
         self._aside: list[Settlement] = []  # these credentials may not settle them now
         self._denied: dict[str, float] = {}  # since when, by token and id
         self._look_at = 0.0
+        self._apart_until = 0.0  # the call of both was refused: an older library has no such verb, or it is not allowed
         self.alone = False  # the last call failed: the next one is sent by itself, so that its answer is its own
 
     def append(self, end: Settlement) -> None:
@@ -105,13 +108,15 @@ class Settlements:
             RedschedError: Redis is away; the same batch is to be sent later.
         """
         cell, transport = self._client.cell, self._client.transport
-        with_it = None if self.alone else claim()
+        with_it = None if self.alone or time.monotonic() < self._apart_until else claim()
         try:
             if with_it is not None:
                 return await transport.send(protocol.settle_and_claim(cell, self._batch, with_it))
             call = protocol.settle(cell, self._batch)
             return await transport.send(call, retry_for=0.0 if self.alone else None), None
         except RedschedError as error:
+            if with_it is not None and isinstance(error, StoreDenied | StoreRefused):
+                self._apart_until = time.monotonic() + APART_S
             if not await self._trouble(error):
                 raise
             return (), None

@@ -82,12 +82,13 @@ def load(mode: Mode, *, replace: bool = False) -> Generator[Command, Any, int]:
     there.
 
     ``replace``: another text of the same build is replaced too. By itself only a tree that somebody works on does that.
+    Who may not load works with an older library that is there, unless ``replace`` asks for its own.
 
     Yields commands; a driver sends the reply back or throws Refused.
     """
     if mode.functions:
         try:
-            build = yield from _load_library(replace or not scripts.is_released())
+            build = yield from _load_library(replace or not scripts.is_released(), older_will_do=not replace)
         except Refused as refused:
             if sort_error(str(refused)) is not Kind.NO_FUNCTIONS:
                 raise
@@ -119,7 +120,7 @@ def check_version() -> Generator[Command, Any, None]:
         raise Refused(f"this server is Redis {version[:20]}; redsched needs Redis 7.0, or Valkey 7.2, or later")
 
 
-def _load_library(replace: bool) -> Generator[Command, Any, int]:
+def _load_library(replace: bool, older_will_do: bool) -> Generator[Command, Any, int]:
     try:
         build, found = yield ("FCALL", scripts.PREFIX + "version", 0)
     except Refused as refused:
@@ -145,8 +146,9 @@ def _load_library(replace: bool) -> Generator[Command, Any, int]:
     try:
         yield ("FUNCTION", "LOAD", "REPLACE", scripts.library())
     except Refused as refused:
-        if build != scripts.BUILD or sort_error(str(refused)) is not Kind.DENIED:
-            raise  # another text of the same build will do for those who may not replace it
+        if sort_error(str(refused)) is not Kind.DENIED or build < (1 if older_will_do else scripts.BUILD):
+            raise
+        return int(build)  # inside a major it does what it did, and refuses what it does not know
     return scripts.BUILD
 
 

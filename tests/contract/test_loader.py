@@ -204,6 +204,22 @@ def test_a_user_who_may_only_call_functions_needs_them_to_be_installed(own_url: 
     assert connect(url).enqueue("t").status == "created"
 
 
+def test_a_user_who_may_only_call_functions_works_with_an_older_library(own_url: str, connect: Connect) -> None:
+    known = " unless = schema.is_test,"
+    older = library(scripts.BUILD - 1)
+    assert known in older
+    load(own_url, older.replace(known, ""))
+    client = connect(user(own_url, "+@all", "-function"))
+
+    assert client.enqueue("t").status == "created"
+    with pytest.raises(InvalidTask, match="nothing was written"):
+        client.enqueue("t", conditions={"unless": "paid:o"})
+    with pytest.raises(StoreDenied):
+        client.install()
+
+    assert loaded(own_url) == [scripts.BUILD - 1, "other"]
+
+
 def test_a_user_who_may_call_neither_is_denied(own_url: str, connect: Connect) -> None:
     with pytest.raises(StoreDenied, match="nothing was written"):
         connect(user(own_url, "+@all", "-fcall", "-function", "-evalsha", "-script")).enqueue("t")
