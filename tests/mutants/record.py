@@ -7,7 +7,7 @@ import json
 import select
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,24 @@ def _of_each(every: list[Look]) -> dict[str, str]:
     return {look.name: around + (digests[look.item.path] if look.item else "") for look in every}
 
 
+def _recorded(todo: list[Look], rooms: list[Room], failures: Failures) -> Iterator[list[Any]]:
+    """For each look its name, how long it took, the blocks to which it came, and what it noticed."""
+    share = -(-len(todo) // len(rooms)) or 1
+    busy = []
+    for room, first in zip(rooms, range(0, len(todo), share), strict=False):
+        room.begin(_writing_down(todo[first : first + share], failures))
+        busy.append(room)
+    while busy:
+        for room in select.select(busy, [], [], 120)[0]:
+            for said in room.said():
+                if said is None:
+                    busy.remove(room)
+                elif said[0] == BROKEN:
+                    raise RuntimeError(f"the record was broken off: {said[1]}")
+                else:
+                    yield said
+
+
 def _write(path: Path, found: dict[str, list[Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
@@ -68,40 +86,32 @@ class Record:
         self._blocks: dict[str, frozenset[int]] = {}
 
     def make(self, rooms: list[Room], path: Path, progress: Callable[[], Progress], failures: Failures) -> list[str]:
-        """Read it, and run the looks that it lacks over the Lua that writes down its blocks; which of them failed."""
+        """Read it, and run the looks that it lacks over the Lua that writes down its blocks; which of them failed.
+
+        A look that failed gets a second chance, since a busy machine may have failed it.
+        """
         of = _of_each(self._every)
         known = json.loads(path.read_text()) if path.exists() else {}
         found: dict[str, list[Any]] = {name: one for name, one in known.items() if one[0] == of.get(name)}
-        todo = [look for look in self._every if look.name not in found]
-        share = -(-len(todo) // len(rooms)) or 1
-        busy = []
-        for room, first in zip(rooms, range(0, len(todo), share), strict=False):
-            room.limit_s = 120.0
-            room.begin(_writing_down(todo[first : first + share], failures))
-            busy.append(room)
-        broken, written = [], time.monotonic()
-        with progress() as bar:
-            task = bar.add_task("recorded", total=len(self._every))
-            while busy:
-                for room in select.select(busy, [], [], 120)[0]:
-                    for said in room.said():
-                        if said is None:
-                            busy.remove(room)
-                        elif said[0] == BROKEN:
-                            raise RuntimeError(f"the record was broken off: {said[1]}")
-                        elif said[3]:
-                            broken.append(f"{said[0]}: {said[3]}")
-                        else:
-                            found[said[0]] = [of[said[0]], *said[1:3]]
-                bar.update(task, completed=len(found), refresh=True)
-                if time.monotonic() > written + 20:  # what is broken off goes on from here
-                    _write(path, found)
-                    written = time.monotonic()
-        if not broken:
-            broken = [f"{look.name}: the process died" for look in self._every if look.name not in found][:1]
-        _write(path, found)
+        broken: dict[str, str] = {}
+        for _ in range(2):
+            todo = [look for look in self._every if look.name not in found]
+            broken = {look.name: "the process died" for look in todo}
+            with progress() as bar:
+                task, written = bar.add_task("recorded", total=len(self._every)), time.monotonic()
+                for name, seconds, blocks, noticed in _recorded(todo, rooms, failures):
+                    if noticed:
+                        broken[name] = noticed
+                        continue
+                    found[name] = [of[name], seconds, blocks]
+                    del broken[name]
+                    bar.update(task, completed=len(found), refresh=True)
+                    if time.monotonic() > written + 20:  # what is broken off goes on from here
+                        _write(path, found)
+                        written = time.monotonic()
+            _write(path, found)
         self._take(found)
-        return broken
+        return [f"{name}: {noticed}" for name, noticed in broken.items()]
 
     def _take(self, found: dict[str, list[Any]]) -> None:
         self._seconds = {name: one[1] for name, one in found.items()}

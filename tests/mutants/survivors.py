@@ -10,6 +10,7 @@ _LAST_MS = "a key whose TTL is 0 is gone within that millisecond"
 _UNTOLD = "an enqueue that stops there was not acknowledged, and its repeat writes both"
 _MEMORY = "it bounds the memory of the server's Lua, and answers are the same"
 _READ = "it bounds what is read at once; no more of it is looked at"
+_EACH_FIFTH = "then the budget is asked after each fifth plain task, and both four and five divide it"
 _LONG_WAY = "then the call goes the long way, which answers the same"
 EQUIVALENT: dict[str, str] = {
     "paused.lua limit math.min(most, 1000)": "it is a hint of how much HSCAN looks at",
@@ -44,6 +45,8 @@ EQUIVALENT: dict[str, str] = {
     "lib/tasks/promote.lua compare left > 0 then": _EMPTY,
     "lib/tasks/claim_batch.lua limit math.min(want - started, looks, A_PAGE)": _READ,
     "lib/tasks/claim_batch.lua limit math.min(tonumber(n), 1000)": "a call starts no more than 300 tasks anyway",
+    "lib/tasks/claim_batch.lua compare 4 and not a": _EACH_FIFTH,
+    "lib/tasks/promote.lua compare unspent >= 4 then": _EACH_FIFTH,
     "lib/tasks/claim_batch.lua compare > 0 then erro": "a walk over nothing does nothing",
     "lib/tasks/claim_batch.lua compare > 0 then clai": "a start of nothing writes nothing and answers nothing",
     "lib/core/keys.lua compare >= 1000 then Q": _MEMORY,
