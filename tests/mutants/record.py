@@ -95,7 +95,8 @@ class Record:
         found: dict[str, list[Any]] = {name: one for name, one in known.items() if one[0] == of.get(name)}
         broken: dict[str, str] = {}
         for _ in range(2):
-            todo = [look for look in self._every if look.name not in found]
+            if not (todo := [look for look in self._every if look.name not in found]):
+                break
             broken = {look.name: "the process died" for look in todo}
             with progress() as bar:
                 task, written = bar.add_task("recorded", total=len(self._every)), time.monotonic()

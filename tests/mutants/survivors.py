@@ -32,7 +32,7 @@ EQUIVALENT: dict[str, str] = {
     "lib/tasks/sweep.lua compare 0 then at =": "what has a score of 0 was removed by the sweep that plans here",
     "lib/tasks/sweep.lua compare > now then re": "the time that it is compared with has half a millisecond",
     "lib/tasks/settle.lua swap if run.crashes then redis.call | if run.asked and outcome ~= 'r": "no field is in both",
-    "lib/tasks/settle.lua swap if kept == 'part' then redis.c | if kept == 'part' and bound th":
+    "lib/tasks/settle.lua swap redis.call('HDEL', key, 'paylo | if bound then redis.call('HDEL":
         "each removes other fields",
     "lib/tasks/submission.lua negate first[task.hash] ~= i":
         "then each task is looked up by itself, which is slower and answers the same",
@@ -47,6 +47,7 @@ EQUIVALENT: dict[str, str] = {
     "lib/tasks/claim_batch.lua limit math.min(tonumber(n), 1000)": "a call starts no more than 300 tasks anyway",
     "lib/tasks/claim_batch.lua compare 4 and not a": _EACH_FIFTH,
     "lib/tasks/promote.lua compare unspent >= 4 then": _EACH_FIFTH,
+    "lib/tasks/removal.lua compare >= 4 or bound": _EACH_FIFTH,
     "lib/tasks/claim_batch.lua compare > 0 then erro": "a walk over nothing does nothing",
     "lib/tasks/claim_batch.lua compare > 0 then clai": "a start of nothing writes nothing and answers nothing",
     "lib/core/keys.lua compare >= 1000 then Q": _MEMORY,
@@ -80,9 +81,9 @@ UNNOTICED: dict[str, str] = {
         "an id with such a score is set aside in the call that meets it, unless the caller may not",
     "lib/tasks/settle_batch.lua negate errors.cause(q, trouble) ~= 'own'":
         "no step of an end is known to fail by the fault of the task itself; it is a guard",
-    "lib/tasks/settle_batch.lua drop redis.call('HSET', q.task .. list.ids[i], 'state', 'complete":
+    "lib/tasks/settle_batch.lua drop redis.call('HSET', q.task .. ids[i], 'state', 'completed', '":
         "the same",
-    "sweep.lua negate bound":
+    "lib/tasks/removal.lua negate not bound":
         "no step of a removal is known to fail by the fault of the task itself; it is a guard",
     "lib/core/budget.lua compare = held_for() > (current.lo":
         "no test meets the very microsecond at which the stopwatch stops a call",
