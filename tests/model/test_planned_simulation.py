@@ -39,6 +39,13 @@ def test_no_seed_breaks_a_promise(line: Line, text: redis.Redis) -> None:
     assert runs > 5 * SEEDS, "the seeds must start tasks to prove anything"
 
 
+@pytest.mark.parametrize("seed", [1494, 1846])
+def test_a_task_ends_though_the_call_that_took_it_out_of_its_digest_stopped(
+    line: Line, text: redis.Redis, seed: int
+) -> None:
+    assert conditions.simulate(line, text, Build.load(line, "planned"), seed) > 0
+
+
 @pytest.mark.parametrize(("first", "bug"), BUGS, ids=lambda value: value.name if isinstance(value, Bug) else "")
 def test_a_planted_bug_is_found_within_20_seeds(line: Line, text: redis.Redis, first: int, bug: Bug) -> None:
     build = Build.load(line, "plannedbug", bug.changes())

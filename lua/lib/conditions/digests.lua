@@ -113,6 +113,10 @@ function digests.leave(q, id, now, is_dead)
   if starter and (is_dead or starter ~= id or not digests.is_unbegun(q, id)) then return end
   if starter then take_own(q, name, id) end
   if digests.first(q, name) == id then hand_over(q, name, id, now) end   -- first: if this stops half-way, it is repeated
+  if redis.call('ZSCORE', q.held, id) then              -- if this stops half-way, its hold ends now: it is judged anew
+    reminders.add(q.prefix, 'hold/' .. q.name, now)
+    redis.call('ZADD', q.held, 'XX', clock.text(now), id)
+  end
   digests.remove(q, name, id)
   if redis.call('ZCARD', q.digest_members .. name) == 0 then digests.drop(q, name) end
 end
