@@ -19,7 +19,6 @@ from redsched import Task
 
 TASKS, SPREAD = 20_000, 1_500
 QUEUES = 10_000
-Prepare = Callable[[], None]
 
 
 def measure(options: Options, tick: Tick) -> Report:

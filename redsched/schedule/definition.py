@@ -23,7 +23,6 @@ else:  # as JSON writes them
 Overlap = Literal["skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other", "allow_all"]
 CatchUp = Literal["none", "latest", "all"]
 OVERLAPS: tuple[Overlap, ...] = get_args(Overlap)
-CATCH_UPS: tuple[CatchUp, ...] = get_args(CatchUp)
 
 
 class Every(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):

@@ -97,6 +97,18 @@ def test_no_more_are_started_than_asked_for(queue: Queue) -> None:
     assert queue.places()["ready"] == {"normal": ["a2"]}
 
 
+def test_a_call_that_asks_for_no_task_starts_none_and_ends(queue: Queue) -> None:
+    assert ids(queue.claim(0)) == []
+    queue.ready("a")
+    ((_, ((at, _),)),) = queue.redis.xreadgroup("workers", "w", {queue.keys.ready: ">"}, count=1)
+    bell = Bell("q", f"normal/{at}", "a")
+
+    assert (ids(queue.claim(0)), ids(queue.claim(0, bells=[bell]))) == ([], [])
+
+    assert queue.task("a")["state"] == "ready"
+    assert ids(queue.claim(1, bells=[bell])) == ["a"]
+
+
 def test_a_queue_that_nobody_has_used_is_empty(queue: Queue) -> None:
     assert queue.claim() == Claimed(NOW, False, [])
 

@@ -138,6 +138,16 @@ def test_a_repeated_call_settles_nothing_again_and_answers_the_same_tasks(queue:
     assert queue.totals()["completed"] == 1
 
 
+def test_a_call_that_asks_for_no_task_settles_and_starts_none(queue: Queue) -> None:
+    queue.enqueue(("a", 0, {}), ("b", 0, {}))
+    (started,) = queue.claim(1).tasks
+
+    words, claimed = queue.send(both(queue, started, count=0))
+
+    assert (words, claimed.tasks) == (["completed"], [])
+    assert queue.task("b")["state"] == "ready"
+
+
 def both(queue: Queue, started: Started, *, count: int) -> Any:
     """A call that completes a claim and claims more."""
     ends = [Settlement(started.queue, started.id, started.token, "complete")]

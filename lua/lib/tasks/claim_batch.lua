@@ -19,10 +19,10 @@ function claim_batch.order(consumer, nonce, n, lease_ms)
   return {consumer = consumer, nonce = nonce, want = want, lease = lease}
 end
 
--- Answers the reply of the verb claim. The bells are args[first..last].
+-- Answers the reply of the verb claim. The bells are args[first..last]. A caller that asks for no task gets none.
 function claim_batch.start(queues, now, order, args, first, last)
   local want, key, reply = order.want, queues[1].prefix .. 'claimed:' .. order.consumer, {now, 0}
-  if last_claim.repeated(key, order.nonce, queues, now, reply) then return reply end
+  if want < 1 or last_claim.repeated(key, order.nonce, queues, now, reply) then return reply end
   local looks, answers, starting, started, bytes, is_full = 2 * want + 64, {}, {}, 0, 0, false
   local unspent = 0                                     -- units of plain tasks, told to the budget before it is asked
   local rung, read_to, home = {}, {}, {}                -- by stream: entries of bells; the last read from its head; its queue
