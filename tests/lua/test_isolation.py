@@ -214,6 +214,22 @@ def test_claim_starts_nothing_of_a_queue_whose_leases_have_no_place(real_queue: 
     assert claim(queue) == ["a"]
 
 
+def test_a_queue_whose_leases_have_a_place_again_drops_what_its_claims_look_at(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.ready("a")
+    queue.redis.set(queue.key("running:q"), "mine")
+    queue.broken.add("a")
+    assert claim(queue) == []
+    queue.redis.delete(queue.key("running:q"), queue.keys.task("a"))
+    queue.broken.add("ghost")
+    for _ in range(66):
+        queue.redis.xadd(queue.keys.ready, {"id": "ghost"})
+    queue.ready("b")
+
+    assert queue.claim(1).tasks == []
+    assert [task.id for task in queue.claim(1).tasks] == ["b"]
+
+
 def test_a_task_has_ended_though_the_next_of_its_line_is_no_task(real_queue: Queue) -> None:
     queue = real_queue
     for task_id in ("a", "b"):

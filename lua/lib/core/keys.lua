@@ -9,7 +9,7 @@ function keys.open(due)
   local known = QUEUES[due]
   if known then
     known.grouped, known.aside, known.stops, known.planned, known.released = {}, {}, nil, 0, nil
-    known.sound = nil
+    known.sound, known.stuck = nil, nil
     return known
   end
   local prefix, name = string.match(due or '', '^({[^{}]+}:)due:([A-Za-z0-9][A-Za-z0-9._@+-]*)$')
