@@ -2,7 +2,8 @@
 --
 -- USES  nothing
 
--- The same, given what HMGET answered, or its error: values.
+-- What HMGET answered of a key (values), if the key is a hash; else nil and why: 'missing' or 'wrong type'. Raises any other
+-- error of HMGET.
 function hash.of_reply(key, values)
   if values[1] or values[2] then return values end      -- the usual case first
   if values.err then
@@ -16,6 +17,7 @@ function hash.of_reply(key, values)
   return values
 end
 
+-- The same for some fields, which it reads.
 function hash.read(key, ...) return hash.of_reply(key, redis.pcall('HMGET', key, ...)) end
 
 -- A task without a state was written by a raw producer: it is scheduled.
