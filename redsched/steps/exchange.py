@@ -7,7 +7,7 @@ client drive the same one. Whether a call is repeated is decided here and nowher
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,6 +21,7 @@ from redsched.model.errors import (
     StoreRefused,
     StoreUnavailable,
 )
+from redsched.steps.outage import Outage
 from redsched.wire import scripts, wrong_type
 from redsched.wire.call import Call
 from redsched.wire.codec import Word, text_of
@@ -153,14 +154,16 @@ def _load_library(replace: bool, older_will_do: bool) -> Generator[Command, Any,
 
 
 def exchange(
-    call: Call[T], mode: Mode, *, retry_for: float, clock: Any
+    call: Call[T], mode: Mode, outage: Outage, *, retry_for: float, clock: Callable[[], float]
 ) -> Generator[Command | Chain | Load | float, Any, T]:
-    """Send one call until it has a definite answer, or ``retry_for`` seconds have passed by ``clock()``.
+    """Send one call until it has a definite answer, or ``retry_for`` seconds have passed by ``clock()``. ``outage``
+    hears whether Redis answers.
 
     Raises:
         RedschedError: what the answer means, or that none came.
     """
-    deadline = clock() + retry_for
+    asked = clock()
+    deadline = asked + retry_for
     pause, loads, unanswered, checked = FIRST_PAUSE, 0, "", False
     error: type[StoreError]
     while True:
@@ -173,16 +176,21 @@ def exchange(
                     raise reply[0]
             else:
                 reply = yield mode.command(call)
+            if outage.is_on:
+                outage.answered(clock())
             return read_answer(call, reply)
         except Unreached as trouble:
             problem, error = str(trouble), StoreUnavailable
         except Unanswered as trouble:
             problem, error, unanswered = str(trouble), StoreUnavailable, str(trouble)
             if not call.repeatable:
+                outage.failed(problem, asked=asked, now=clock())
                 raise OutcomeUnknown(call.verb, problem) from None
         except Refused as trouble:
             problem = str(trouble)
             kind = sort_error(problem)
+            if outage.is_on and kind not in (Kind.REPEAT, Kind.READ_ONLY):
+                outage.answered(clock())
             if kind is Kind.LOAD and loads < 3:
                 loads, mode.loaded = loads + 1, False
                 continue
@@ -203,13 +211,16 @@ def exchange(
                     raise StoreBroken(call.verb, problem, reads=only_reads(call.verb), broken=broken) from None
                 raise refusal(call.verb, problem) from None
             error = StoreReadOnly if kind is Kind.READ_ONLY else StoreUnavailable
-        left = deadline - clock()
+        now = clock()
+        outage.failed(problem, asked=asked, now=now)
+        left = deadline - now
         if left <= 0:
             if unanswered:
                 raise OutcomeUnknown(call.verb, unanswered)
             raise error(call.verb, problem, reads=only_reads(call.verb))
         yield min(pause * (0.5 + random.random()), left)
         pause = min(pause * 2, LONGEST_PAUSE)
+        asked = clock()
 
 
 def _broken(call: Call[Any]) -> Generator[Chain, Any, str]:

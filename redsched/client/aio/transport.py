@@ -25,6 +25,7 @@ from redsched.settings import Settings
 from redsched.steps import exchange
 from redsched.steps.conversation import next_call
 from redsched.steps.exchange import Chain, Command, Load, Mode
+from redsched.steps.outage import Outage
 from redsched.wire.call import Call
 from redsched.wire.redis_errors import Refused, Unanswered, Unreached
 
@@ -50,6 +51,7 @@ class AsyncTransport:
         self._spare: list[tuple[float, Any]] = []  # connections with their last use
         self._asking = 0  # how many wait for the pool: to those goes what is free
         self._lock = runtime.Lock()
+        self._outage = Outage()
         if self._own:
             self._pool = runtime.own_pool(self._settings, self._name)
         self._process = os.getpid()  # last: another thread of the child must not go on before
@@ -154,7 +156,8 @@ class AsyncTransport:
     async def send(self, call: Call[T], *, retry_for: float | None = None) -> T:
         """Send a call of ``wire.protocol``, repeating it as far as that is safe, for so many seconds."""
         patience = self._settings.retry_for_ms / 1_000 if retry_for is None else retry_for
-        return await self._run(exchange.exchange(call, self.mode, retry_for=patience, clock=time.monotonic))
+        steps = exchange.exchange(call, self.mode, self._outage, retry_for=patience, clock=time.monotonic)
+        return await self._run(steps)
 
     async def command(self, *words: Any, timeout: float | None = None) -> Any:
         """One plain command, sent once; raises Unreached, Unanswered or Refused (``steps.exchange``)."""
