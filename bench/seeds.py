@@ -8,7 +8,7 @@ from typing import Any
 from bench.common import QUEUE
 from bench.ground import Ground
 from redsched import AsyncClient
-from redsched.engine.settlements import Settlements
+from redsched.engine.worker.settlements import Settlements
 from redsched.wire import protocol
 from redsched.wire.claims import Settlement
 

@@ -22,8 +22,8 @@ from bench.seeds import (
     with_children,
     with_conditions,
 )
-from redsched.engine.settlements import MOST
-from redsched.engine.worker import MOST_CLAIMED
+from redsched.engine.worker.settlements import MOST
+from redsched.engine.worker.trips import MOST_CLAIMED
 from redsched.wire import protocol
 from redsched.wire.claims import Settlement
 

@@ -22,13 +22,20 @@ class Loop:
     """
 
     def __init__(
-        self, name: str, step: Callable[[], Awaitable[float | None]], *, observer: Observer, log: logging.Logger
+        self,
+        name: str,
+        step: Callable[[], Awaitable[float | None]],
+        *,
+        observer: Observer,
+        log: logging.Logger,
+        nudged: asyncio.Event | None = None,
     ) -> None:
+        """``nudged``: the event that ``nudge`` sets, where others are given it before the loop is made."""
         self.name = name
         self._step = step
         self._observer = observer
         self._log = log
-        self._nudged = asyncio.Event()
+        self._nudged = nudged or asyncio.Event()
         self.healthy = True
 
     def nudge(self) -> None:

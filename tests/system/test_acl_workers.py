@@ -65,7 +65,7 @@ async def _life(users: Users) -> Worker:
             assert (await client.quarantined(QUEUE)).items == []
             assert [stats.queue for stats in await client.stats([QUEUE])] == [QUEUE]
             assert mover.standing.armed, "CLIENT TRACKING is refused"
-        assert all(loop.healthy for loop in (mover.promotions.loop, mover.discovery.loop, worker._trips))
+        assert all(loop.healthy for loop in (mover.promotions.loop, mover.discovery.loop, worker._trips.loop))
     finally:
         worker.stop()
         mover.stop()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from redsched import Task
-from redsched.engine.held import FRESH
+from redsched.engine.worker.held import FRESH
 from tests.support.processes import Redsched
 from tests.support.workers import SHORT, Site, killed, site_on
 

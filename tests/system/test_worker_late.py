@@ -10,7 +10,7 @@ import pytest
 
 from redsched import App, AsyncClient, Settings, Worker
 from redsched.embedded import EmbeddedServer
-from redsched.engine.spool import Spool
+from redsched.engine.worker.spool import Spool
 
 app = App("late")
 running = asyncio.Event()

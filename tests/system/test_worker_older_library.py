@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from redsched import App, AsyncClient, Context, Settings, Task, Worker
-from redsched.engine import settlements
+from redsched.engine.worker import settlements
 from redsched.wire import scripts
 from tests.support.servers import connect, start_redis7, start_valkey
 

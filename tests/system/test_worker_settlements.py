@@ -14,8 +14,8 @@ import pytest
 import redis
 
 from redsched import App, AsyncClient, Client, Settings, Task, Worker
-from redsched.engine.settlements import MOST, MOST_BYTES, Settlements
-from redsched.engine.spool import Spool
+from redsched.engine.worker.settlements import MOST, MOST_BYTES, Settlements
+from redsched.engine.worker.spool import Spool
 from redsched.model.errors import RedschedError
 from redsched.wire import protocol
 from redsched.wire.claims import Settlement

@@ -11,8 +11,8 @@ import pytest
 from redsched import App
 from redsched.client import AsyncClient
 from redsched.engine.elapsed import elapsed
-from redsched.engine.held import TRUSTED, Held, NotBegun, Why
-from redsched.engine.runner import Runner
+from redsched.engine.worker.held import TRUSTED, Held, NotBegun, Why
+from redsched.engine.worker.runner import Runner
 from redsched.wire.claims import Started
 
 SERVER_MS = 1_800_000_000_000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from redsched.engine.spool import Spool
+from redsched.engine.worker.spool import Spool
 from redsched.settings import Settings
 from redsched.wire.claims import Settlement
 

@@ -9,11 +9,9 @@ import contextlib
 import contextvars
 import decimal
 import inspect
-import signal
 import sys
-import threading
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -22,12 +20,13 @@ from redsched.client import AsyncClient
 from redsched.engine import forks
 from redsched.engine.app import Handler, PayloadMismatch, TaskType
 from redsched.engine.context import Context
-from redsched.engine.ending import failure, frames_of, kind_of, name_of, not_run, settlement
-from redsched.engine.held import Held, NotBegun, Why, returned
-from redsched.model import trace
+from redsched.engine.ending import failure, kind_of, name_of, not_run, settlement
+from redsched.engine.worker.handler_calls import awaited, begin, call_plain, first_step, prepare
+from redsched.engine.worker.held import Held, NotBegun, Why, returned
+from redsched.engine.worker.teardown import is_of_a_person, is_torn_down
 from redsched.model.duration import duration_text
 from redsched.model.outcome import Cancelled, Completed, Dead, Outcome, OutcomeChosen, Retry
-from redsched.wire.claims import Settlement, Started
+from redsched.wire.claims import Settlement
 
 _DONE = Completed()
 _PLAIN = frozenset((bool, int, float, str, bytes, list, dict, tuple))
@@ -72,7 +71,7 @@ class Runner:
             if handler.is_async:
                 result = await self._coroutine(held, handler, own, began + limit / 1_000)
             else:
-                arguments = own.run(_prepare, handler, started, context)
+                arguments = own.run(prepare, handler, started, context)
                 result = await self._thread(held, partial(handler.function, **arguments), own, began + limit / 1_000)
             if result is None and not context.lease_lost:  # the short way of most runs
                 return "completed", Settlement(started.queue, started.id, started.token, "complete")
@@ -91,9 +90,9 @@ class Runner:
             outcome, kind = chosen, kind_of(chosen)
         except BaseException as error:
             its_class = type(error)  # isinstance would read an attribute of it
-            if issubclass(its_class, GeneratorExit) and _torn_down():
+            if issubclass(its_class, GeneratorExit) and is_torn_down():
                 raise
-            if issubclass(its_class, KeyboardInterrupt) and handler.is_async and _of_a_person(error):
+            if issubclass(its_class, KeyboardInterrupt) and handler.is_async and is_of_a_person(error):
                 raise
             if held.why is Why.SHUTDOWN:
                 return _stopped(held, limit)
@@ -114,7 +113,7 @@ class Runner:
         task = asyncio.current_task()
         references = sys.getrefcount(task)
         try:
-            coroutine, ended, found = own.run(_begin, held, handler)
+            coroutine, ended, found = own.run(begin, held, handler)
         finally:
             # more: the handler took hold of the task, perhaps to cancel it later
             held.suspended = sys.getrefcount(task) > references
@@ -157,7 +156,7 @@ class Runner:
     async def _thread(self, held: Held, call: Callable[[], Any], own: contextvars.Context, deadline: float) -> Any:
         timer = self._stoppable(held, deadline)
         try:
-            future = self._pool.submit(own.run, partial(_plain, held, call))
+            future = self._pool.submit(own.run, partial(call_plain, held, call))
             wrapped = asyncio.wrap_future(future)
             try:
                 result, problem = await asyncio.shield(wrapped)
@@ -170,8 +169,8 @@ class Runner:
             if problem is not None:
                 raise RuntimeError("the handler raised StopIteration") if type(problem) is StopIteration else problem
             if inspect.isawaitable(result):  # a decorator hid a coroutine function
-                coroutine, held.suspended = _awaited(result), True
-                ended, found = own.run(_first_step, coroutine)
+                coroutine, held.suspended = awaited(result), True
+                ended, found = own.run(first_step, coroutine)
                 return found if ended else await self._rest(coroutine, own, found)
             return result
         finally:
@@ -189,7 +188,7 @@ class Runner:
         Raises:
             GeneratorExit: Python itself closed them, because the loop has ended.
         """
-        if _torn_down():
+        if is_torn_down():
             raise error
         return "failed", settlement(held.started, failure(error), kind_of(error))
 
@@ -200,16 +199,6 @@ class Runner:
     def _let_go(self, future: Future[Any]) -> None:
         self.stragglers.discard(future)
         self._freed()
-
-
-def _prepare(handler: Handler, started: Started, context: Context | None) -> dict[str, Any]:
-    """What the handler is called with; its types may run code of their own."""
-    arguments = handler.arguments(started.payload, started.content_type)
-    if handler.context_name is not None:
-        arguments[handler.context_name] = context
-    if started.traceparent:
-        trace.begin(started.traceparent)
-    return arguments
 
 
 def _outcome(result: Any) -> Outcome:
@@ -228,78 +217,6 @@ def _chosen(outcome: Any) -> Outcome:
     if isinstance(outcome, Outcome):
         return outcome
     raise TypeError("the outcome of an OutcomeChosen is none of Completed, Retry, Snooze, Dead and Cancelled")
-
-
-def _begin(held: Held, handler: Handler) -> tuple[Coroutine[Any, Any, Any], bool, Any]:
-    """Call a coroutine function and take its first step: the coroutine, and what that step came to."""
-    arguments = _prepare(handler, held.started, held.context)
-    held.begin()
-    coroutine = handler.function(**arguments)
-    return coroutine, *_first_step(coroutine)
-
-
-def _first_step(coroutine: Coroutine[Any, Any, Any]) -> tuple[bool, Any]:
-    """Whether the coroutine has ended, and its result or what it waits for."""
-    error: BaseException | None = None
-    try:
-        return False, coroutine.send(None)
-    except StopIteration as end:
-        return True, end.value
-    except BaseException as problem:
-        error = problem
-        raise
-    finally:
-        if forks.here.in_child:
-            forks.end_child(error)
-        del error
-
-
-def _plain(held: Held, call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
-    """The result or the exception, as a value: a future cannot carry every exception as its own."""
-    result, problem = None, None
-    try:
-        held.begin()
-        result = call()
-    except BaseException as error:
-        problem = error
-    if forks.here.in_child:
-        forks.end_child(problem)
-    return result, problem
-
-
-async def _awaited(result: Awaitable[Any]) -> Any:
-    return await result
-
-
-class CutOff:
-    """Around all that a slot runs: the slot ends as usual where ``Runner.cut_off`` has told of its last run."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        return kind is GeneratorExit and not _torn_down()
-
-
-def _torn_down() -> bool:
-    """Whether no asyncio task runs any more, so that a coroutine which is closed is only cleared away."""
-    try:
-        return asyncio.current_task() is None
-    except RuntimeError:
-        return True
-
-
-def _of_a_person(error: BaseException) -> bool:
-    """Whether Ctrl-C raised it, in a program that leaves that to Python or to ``asyncio.run``; a ``redsched worker``
-    has a handler of its own that raises nothing."""
-    if forks.here.loop is not None:
-        return False
-    at = frames_of(error)
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    if at is not None and at.tb_frame.f_code is asyncio.Runner._on_sigint.__code__:  # type: ignore[attr-defined]
-        return True
-    on_main_thread = threading.current_thread() is threading.main_thread()
-    return on_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def _stopped(held: Held, limit: int) -> tuple[str, Settlement | None]:

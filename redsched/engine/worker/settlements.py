@@ -7,7 +7,6 @@ lease gives the task back.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections import deque
@@ -186,17 +185,6 @@ class Settlements:
         except Refused as refused:
             return sort_error(str(refused)) not in (Kind.REPEAT, Kind.READ_ONLY)
         return True
-
-
-async def tell_some(late: Settlements, stopping: asyncio.Event) -> float | None:
-    """A step of telling Redis what a worker before this one could not; None at its end."""
-    if stopping.is_set() or not late.batch():
-        return None
-    words, _ = await late.tell()
-    if words:
-        late.answered()
-        log.info("answers.told", extra={"n": len(words), "lost": words.count("lost")})
-    return 0.0
 
 
 def _key(end: Settlement) -> str:

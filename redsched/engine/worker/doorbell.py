@@ -11,29 +11,17 @@ from typing import Any
 
 from redsched.client import AsyncClient
 from redsched.engine.isolation import Refusals
+from redsched.engine.worker.groups import join
 from redsched.eventloop import own_task
-from redsched.model.errors import RedschedError, StoreError, StoreRefused
-from redsched.steps import queues as queue_steps
+from redsched.model.errors import RedschedError
 from redsched.wire.claims import Bell
 from redsched.wire.codec import text_of
 from redsched.wire.keys import GROUP, PRIORITIES, QueueKeys
-from redsched.wire.redis_errors import Refused, Unanswered, Unreached, refusal
+from redsched.wire.redis_errors import Refused, Unanswered, Unreached
 
 log = logging.getLogger("redsched.worker")
 BLOCK_MS = 10_000
 PATIENCE = 5.0  # seconds beyond BLOCK_MS after which the answer is taken for lost
-
-
-async def join(client: AsyncClient, queues: Sequence[QueueKeys], refusals: Refusals) -> None:
-    """Make the groups of queues; those that Redis refuses are left out and tried again later."""
-    problems = await client.transport.steps("join", queue_steps.join(queues, client.cell_keys))
-    for keys in queues:
-        problem = problems.get(keys.queue)
-        if problem is None:
-            refusals.accept(keys.queue)
-        else:
-            error = refusal("join", problem)
-            refusals.refuse(keys.queue, error if isinstance(error, StoreError) else StoreRefused("join", problem))
 
 
 class Doorbell:
@@ -92,12 +80,11 @@ class Doorbell:
 
     async def _wait(self) -> Any:
         """The answer of the blocking read, over the streams of those queues that Redis does not refuse."""
-        again = [keys for keys in self._queues if keys.queue in self._refusals.until]
-        if any(not self._refusals.waits(keys.queue) for keys in again):
-            await join(self._client, again, self._refusals)
+        if self._refusals.over:
+            refused = [keys for keys in self._queues if keys.queue in self._refusals.until]
+            await join(self._client, refused, self._refusals)
         streams = [name for name, (queue, _) in self._streams.items() if queue not in self._refusals.until]
-        soonest = min(self._refusals.until.values(), default=float("inf")) - time.monotonic()
-        block_ms = max(100, min(BLOCK_MS, int(min(soonest, BLOCK_MS) * 1_000)))
+        block_ms = max(100, int(min(self._refusals.soonest * 1_000, BLOCK_MS)))
         if not streams:
             await asyncio.sleep(block_ms / 1_000)
             return None

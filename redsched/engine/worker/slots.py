@@ -11,12 +11,13 @@ import logging
 from collections.abc import Callable, Mapping
 
 from redsched.engine.app import TaskType
-from redsched.engine.claims import Claims
 from redsched.engine.elapsed import elapsed
-from redsched.engine.held import about
-from redsched.engine.leases import MOST_ASKED, Leases
-from redsched.engine.run_metrics import RunMetrics
-from redsched.engine.runner import CutOff, Runner
+from redsched.engine.worker.claims import Claims
+from redsched.engine.worker.held import about
+from redsched.engine.worker.leases import MOST_ASKED, Leases
+from redsched.engine.worker.run_metrics import RunMetrics
+from redsched.engine.worker.runner import Runner
+from redsched.engine.worker.teardown import CutOff
 from redsched.eventloop import own_task
 from redsched.wire.claims import Settlement
 
@@ -46,7 +47,7 @@ class Slots:
         """``most``: runs at a time. ``end`` is told how a run ended, ``nudge`` that one ended without a settlement."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.ended = 0  # runs since somebody set this to 0
+        self.ended = 0  # runs, in all
         self.clock_offset = 0.0  # server ms less those of ``elapsed``
         self._types = types
         self._claims = claims
@@ -62,6 +63,14 @@ class Slots:
     def unfilled(self) -> int:
         """Slots that have yet to take a run."""
         return len(self.tasks) - (len(self._claims.held) - len(self._claims.waiting))
+
+    def room(self, ahead: int) -> int:
+        """How many more claims fit if so many are held ahead of those that run."""
+        return self._most + ahead - len(self._claims.held) - len(self._runner.stragglers)
+
+    def tell(self) -> None:
+        """Tell the observer of the runs since the last time."""
+        self._run_metrics.tell(self._most, len(self.tasks))
 
     def open(self) -> None:
         """Begin as many as there is something to run for."""

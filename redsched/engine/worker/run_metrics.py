@@ -28,8 +28,8 @@ class RunMetrics:
         """One run ended."""
         self._took[queue, type_, outcome].append(seconds)
 
-    def tell(self) -> None:
-        """Tell the observer, and begin anew."""
+    def tell(self, total: int, busy: int) -> None:
+        """Tell the observer, also how many slots are busy of how many, and begin anew."""
         late, again, took = self._late, self._again, self._took
         self._late, self._again, self._took = defaultdict(list), defaultdict(int), defaultdict(list)
         for (queue, type_), lateness in late.items():
@@ -38,3 +38,4 @@ class RunMetrics:
             self._observer.redelivered(queue, type_, n)
         for (queue, type_, outcome), seconds in took.items():
             self._observer.finished(queue, type_, outcome, seconds)
+        self._observer.slots(total, busy)

@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
-from redsched.engine.held import Held, Why, about, returned
+from redsched.engine.worker.held import Held, Why, about, returned
 from redsched.wire.claims import Settlement, Started
 
 log = logging.getLogger("redsched.worker")

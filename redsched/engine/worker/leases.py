@@ -10,11 +10,11 @@ import logging
 from collections.abc import Sequence
 
 from redsched.client import AsyncClient
-from redsched.engine.claims import Claims
 from redsched.engine.elapsed import elapsed
-from redsched.engine.held import FRESH, Held, Why
 from redsched.engine.loop import Loop, cancelled
 from redsched.engine.observer import Observer
+from redsched.engine.worker.claims import Claims
+from redsched.engine.worker.held import FRESH, Held, Why
 from redsched.eventloop import own_task
 from redsched.model.errors import RedschedError
 from redsched.model.vocabulary import MAX_BATCH
