@@ -19,6 +19,8 @@ EQUIVALENT: dict[str, str] = {
     "lib/conditions/conditions.lua compare if plans_known >= MOST_KNOWN": _MEMORY,
     "lib/core/json.lua compare < 300 then re": "the longer look at a text of 300 bytes says the same",
     "lib/schedules/runs.lua limit math.min(due, now)": "a run is made once its time has come",
+    "lib/core/stats.lua compare <= 1000 then n": _MEMORY,
+    "lib/core/stats.lua negate n <= 1000": _MEMORY,
     "ingest.lua compare > 0 or q.is_s": "where nothing was taken, nothing is there",
     "enqueue.lua compare and n > 1": "a task alone is put into due before its hash is written either way",
     "promote.lua compare > 0 and budge": "a queue in which nothing was due has nothing due in its second turn",
@@ -85,6 +87,9 @@ UNNOTICED: dict[str, str] = {
         "the same",
     "lib/tasks/removal.lua negate not bound":
         "no step of a removal is known to fail by the fault of the task itself; it is a guard",
+    "lib/core/stats.lua compare > above and l": "no test has a lateness on a bound after one in the bucket above",
+    "lib/core/stats.lua compare late_ms <= up_to then": "no test has a lateness that is exactly a bound",
+    "fire.lua compare > 0 and budge": "only the stopwatch can stop a call at its first item, and tests do without it",
     "lib/core/budget.lua compare = held_for() > (current.lo":
         "no test meets the very microsecond at which the stopwatch stops a call",
     "lib/core/budget.lua negate parts > 1 or current.longest":
