@@ -30,7 +30,7 @@ def line(valkey_server: EmbeddedServer) -> Iterator[Line]:
     connection.close()
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 5])  # without an outage, with scripts that stop, with outages
+@pytest.mark.parametrize("seed", [0, 1, 2, 5, 10])  # without an outage, with scripts that stop, with outages
 def test_every_slot_of_a_day_is_made_once_or_told_of(line: Line, seed: int) -> None:
     build = Build.load(line, "fires")
 

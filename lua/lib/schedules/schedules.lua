@@ -47,7 +47,7 @@ function schedules.read(prefix, id)
     error(flat)
   end
   if #flat == 0 then return nil end
-  for i = 1, #flat, 2 do s.f[flat[i]] = flat[i + 1] end
+  for i = 1, #flat, 2 do if flat[i + 1] ~= '' then s.f[flat[i]] = flat[i + 1] end end   -- an empty one is as good as removed
   s.spec = schedules.decoded(s.f.spec)
   for _, name in ipairs(LISTS) do s[name] = check.words(string.sub(s.f[name] or '', 1, 8000)) end
   return s
@@ -60,15 +60,18 @@ function schedules.set(s, name, value)
   s.f[name], s.changed[name] = value ~= '' and value or nil, value
 end
 
+-- Everything is in one write, what is removed as an empty text: a schedule that has lost its next slot and has not ended yet
+-- would begin anew, and one that has lost a run that waits, and not entered it as open, would start another beside it.
 function schedules.save(s)
   while #s.recent > schedules.REMEMBERED do table.remove(s.recent, 1) end
   for _, name in ipairs(LISTS) do schedules.set(s, name, table.concat(s[name], ' ')) end
   local gone, news = {}, {}
   for name, value in pairs(s.changed) do
-    if value == '' then gone[#gone + 1] = name else news[#news + 1], news[#news + 2] = name, value end
+    news[#news + 1], news[#news + 2] = name, value
+    if value == '' then gone[#gone + 1] = name end
   end
-  if #gone > 0 then redis.call('HDEL', s.key, unpack(gone)) end
   if #news > 0 then redis.call('HSET', s.key, unpack(news)) end
+  if #gone > 0 then redis.call('HDEL', s.key, unpack(gone)) end
   s.changed = {}
 end
 
