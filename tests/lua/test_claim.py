@@ -421,3 +421,17 @@ def test_the_last_read_takes_no_more_than_may_be_looked_at(queue: Queue) -> None
     assert queue.claim(10).more
 
     assert queue.redis.xlen(queue.keys.ready) == 6
+
+
+def test_a_lateness_counts_up_to_the_bound_of_its_bucket(queue: Queue) -> None:
+    counted: dict[str, int] = {}
+    lates = (0, 6, 5, 10, 11, 25, 26, 1, 3_600_000, 3_600_001, 60_000, 2)
+    buckets = ("1", "10", "5", "10", "25", "25", "50", "1", "3600000", "more", "60000", "2")
+    for number, (late, bucket) in enumerate(zip(lates, buckets, strict=True)):
+        queue.enqueue((f"a{number}", 0, {}), now=NOW - late)
+
+        assert len(queue.claim().tasks) == 1
+
+        counted[f"late_{bucket}"] = counted.get(f"late_{bucket}", 0) + 1
+        totals = queue.redis.hgetall(queue.key("stats:q"))
+        assert {name: int(n) for name, n in totals.items() if name.startswith("late_")} == counted
