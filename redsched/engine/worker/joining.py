@@ -42,16 +42,14 @@ class Joining:
         self._spool = spool
         self._stopping = stopping
         self._late = Settlements(client)
-        self._loops = [
-            Loop(name, step, observer=observer, log=log) for name, step in (("join", self.join), ("late", self.tell))
-        ]
+        self._joins = Loop("join", self.join, observer=observer, log=log)
+        self._tells = Loop("late", self.tell, observer=observer, log=log)
 
     async def run(self) -> None:
         """Until all is done."""
-        join, late = self._loops
-        await join.run()
+        await self._joins.run()
         self._late.extend(self._spool.take())
-        await late.run()
+        await self._tells.run()
         self._spool.keep(self._late.left())
         self._spool.told()
 
