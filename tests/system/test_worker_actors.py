@@ -264,6 +264,37 @@ def test_the_log_is_told_what_became_of_each_end_but_for_those_that_completed(
     on(valkey_store, tmp_path, act)
 
 
+def test_the_log_is_told_that_a_task_is_dead_though_the_answer_of_its_settle_was_lost(
+    valkey_store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def act(parts: Parts) -> None:
+        attempts = {"rejected": 5, "last": 1, "again": 5, "good": 5}
+        await parts.client.enqueue_many([Task(type="t", id=one, max_attempts=n) for one, n in attempts.items()])
+        keys = [queue_keys(parts.client.cell, "default")]
+        call = protocol.claim(keys, consumer=CONSUMER, count=9, lease_ms=30_000)
+        outcomes = {"rejected": "dead", "last": "retry", "again": "retry", "good": "complete"}
+        for run in (await parts.client.transport.send(call)).tasks:
+            outcome = outcomes[run.id]
+            end = Settlement("default", run.id, run.token, outcome)
+            parts.ends.add(end, {"retry": "failed", "complete": "completed"}.get(outcome, outcome))
+        assert parts.ends.has_batch()
+        await parts.client.transport.send(protocol.settle(parts.client.cell, parts.ends.left()))
+        caplog.clear()
+
+        await parts.ends.tell(lambda: None)
+
+        told = [(record.message, vars(record)["task_id"], vars(record)["state"]) for record in caplog.records]
+        assert sorted(told) == [
+            ("task.dead", "last", "dead"),
+            ("task.dead", "rejected", "dead"),
+            ("task.retried", "again", "scheduled"),
+        ]
+        errors = [vars(record)["task_id"] for record in caplog.records if record.levelno == logging.ERROR]
+        assert sorted(errors) == ["last", "rejected"]
+
+    on(valkey_store, tmp_path, act)
+
+
 # joining
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from redsched.client import AsyncClient
 from redsched.engine.worker.settlements import Settlements
+from redsched.model.errors import RedschedError
 from redsched.wire.call import Call
 from redsched.wire.claims import Claimed, Settlement
 
@@ -18,6 +21,7 @@ class Ends:
 
     def __init__(self, client: AsyncClient, nudge: Callable[[], None]) -> None:
         """``nudge`` is told that there is an end to send."""
+        self._client = client
         self._settlements = Settlements(client)
         self._nudge = nudge
         self._names: dict[str, str] = {}  # of outcomes for the log, by token and id; ``completed`` is not noted
@@ -46,8 +50,29 @@ class Ends:
         """
         words, claimed = await self._settlements.tell(claim)
         if words:
-            self._log(self._settlements.answered(), words)
+            ends = self._settlements.answered()
+            self._log(ends, await self._states(ends, words) if "already" in words else words)
         return claimed
+
+    async def _states(self, ends: Sequence[Settlement], words: Sequence[str]) -> Sequence[str]:
+        """The words, with the state of the task in place of ``already``: an earlier call ended the claim, and its
+        answer was lost. Where the state cannot be read, ``already`` stays."""
+        unknown: dict[str, list[str]] = defaultdict(list)
+        for end, word in zip(ends, words, strict=True):
+            if word == "already" and end.outcome != "complete":
+                unknown[end.queue].append(end.task_id)
+        found: dict[tuple[str, str], str] = {}
+        with contextlib.suppress(RedschedError):  # Redis knows of the ends; only the log lacks something
+            for queue, ids in unknown.items():
+                shown = await self._client.show(ids, queue=queue)
+                found |= {(queue, task_id): view.state for task_id, view in shown.items() if view is not None}
+
+        def state(end: Settlement, word: str) -> str:
+            if word != "already":
+                return word
+            return "completed" if end.outcome == "complete" else found.get((end.queue, end.task_id), word)
+
+        return [state(end, word) for end, word in zip(ends, words, strict=True)]
 
     def _log(self, ends: Sequence[Settlement], words: Sequence[str]) -> None:
         names = self._names
@@ -60,7 +85,7 @@ class Ends:
             told = {"queue": end.queue, "task_id": end.task_id, "token": end.token, "state": word}
             if word == "lost":
                 log.warning("task.lost", extra=told)
-            elif word == "dead":
+            elif word == "dead" or end.outcome == "dead":
                 log.error("task.dead", extra=told | {"outcome": name, "error": end.kind})
             elif end.outcome == "retry":
                 log.warning("task.retried", extra=told | {"outcome": name, "error": end.kind})
