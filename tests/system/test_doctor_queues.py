@@ -136,6 +136,7 @@ def test_what_is_broken_in_one_of_many_queues_is_told_of_that_one_and_mended(
         for n in range(200):
             store.redis.zadd(store.key("due:q015"), {f"ghost{n}": 1})
         store.redis.srem(store.key("queues"), "q017")
+        store.redis.set(store.key("inbox:q019"), "no stream")
         if not library and store.kind != "valkey-scripts":
             store.redis.execute_command("FUNCTION", "FLUSH")
 
@@ -150,5 +151,6 @@ def test_what_is_broken_in_one_of_many_queues_is_told_of_that_one_and_mended(
             ("q013", "task", "ghost", "missing"),
             *(("q015", "task", f"ghost{n}", "missing") for n in range(200)),
             ("q017", "queue", "", "unlisted"),
+            ("q019", "key", "inbox:q019", "key_type"),
         }
         assert examine(client, pause=0, repair=True).findings == []

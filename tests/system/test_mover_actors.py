@@ -366,6 +366,54 @@ def test_an_inbox_that_redis_refuses_is_tried_again_and_holds_up_no_other(valkey
     on(valkey_store, act)
 
 
+def test_an_inbox_whose_key_is_no_stream_is_told_once_and_again_when_it_is_one(
+    valkey_store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("redsched.engine.mover.inbox.LOOK_S", 0.0)
+    valkey_store.redis.set(valkey_store.key("inbox:bad"), "somebody else's")
+    letter = {"type": "t", "payload": "{}", "id": "letter"}
+    valkey_store.redis.xadd(valkey_store.key("inbox:good"), letter)
+
+    async def act(client: AsyncClient) -> None:
+        inboxes = Parts(client).inboxes
+        for _ in range(3):
+            inboxes.written(["bad", "good", "none"])
+            await inboxes.step()
+        (told,) = [vars(record) for record in caplog.records if record.levelno >= logging.WARNING]
+        assert (told["msg"], told["queue"]) == ("ingest.refused", "bad")
+        assert "the key 'inbox' of queue 'bad' is a string where a stream belongs" in told["error"]
+
+        valkey_store.redis.delete(valkey_store.key("inbox:bad"))
+        valkey_store.redis.xadd(valkey_store.key("inbox:bad"), letter)
+        inboxes.written(["bad"])
+        await inboxes.step()
+        assert valkey_store.redis.exists(valkey_store.key("task:bad:letter"))
+        assert [record.message for record in caplog.records if "ingest" in record.message][1:] == ["ingest.accepted"]
+
+    on(valkey_store, act)
+
+
+def test_the_type_of_an_inbox_in_which_nothing_is_found_is_asked_for_once_a_minute(
+    valkey_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def act(client: AsyncClient) -> None:
+        inboxes, asked = Parts(client).inboxes, list[str]()
+        steps = client.transport.steps
+
+        async def note(verb: str, conversation: Any) -> Any:
+            asked.append(verb)
+            return await steps(verb, conversation)
+
+        monkeypatch.setattr(client.transport, "steps", note)
+        for _ in range(5):
+            inboxes.written(["empty", "other"])
+            await inboxes.step()
+
+        assert asked == ["ingest"]
+
+    on(valkey_store, act)
+
+
 # isolation
 
 

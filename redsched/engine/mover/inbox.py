@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Iterable
 
 from redsched.client import AsyncClient
-from redsched.engine.isolation import isolated_queues
+from redsched.engine.isolation import Refusals, isolated_queues
 from redsched.engine.loop import Loop
 from redsched.engine.mover.known_queues import KnownQueues, Round
 from redsched.engine.mover.standing import Standing
 from redsched.engine.observer import Observer
-from redsched.wire import protocol
-from redsched.wire.codec import is_name
+from redsched.model.errors import StoreBroken
+from redsched.steps import doctor as doctor_steps
+from redsched.wire import protocol, wrong_type
+from redsched.wire.codec import is_name, text_of
 from redsched.wire.keys import QueueKeys, queue_keys
+from redsched.wire.redis_errors import Refused
 
 log = logging.getLogger("redsched.mover")
 QUEUES_A_CALL = 16
@@ -26,6 +31,7 @@ BATCH = 100  # entries one call takes at most
 DEBOUNCE = 0.003  # seconds in which entries gather
 IDLE = 60.0
 BLIND = 1.0  # seconds between looks without tracking
+LOOK_S = 60.0  # seconds between looks at the type of an inbox in which nothing was found
 
 
 class Inboxes:
@@ -36,6 +42,8 @@ class Inboxes:
         self._standing = standing
         self._ingests = isolated_queues("ingest", client.transport, observer)
         self._written: set[str] = set()  # queues whose inbox somebody wrote
+        self._foreign = Refusals("ingest", observer, log)  # queues with another program's key where their inbox belongs
+        self._look_at: dict[str, float] = {}  # from when on (monotonic) the type of an inbox is asked for again
         self._round = Round(queues)
         self.loop = Loop("ingest", self.step, observer=observer, log=log)
 
@@ -66,11 +74,32 @@ class Inboxes:
         except BaseException:
             self._written.update(keys.queue for keys in queues)
             raise
+        now, empty = time.monotonic(), list[str]()
         for inbox in (inbox for _, found in answers for inbox in found):
             if inbox.refused:
                 log.warning("inbox.refused", extra={"queue": inbox.queue, "n": inbox.refused})
             if inbox.left:
                 self._written.add(inbox.queue)
+            if inbox.created or inbox.refused or inbox.left:
+                self._foreign.accept(inbox.queue)
+            elif now >= self._look_at.get(inbox.queue, -math.inf):
+                self._look_at[inbox.queue] = now + LOOK_S
+                empty.append(inbox.queue)
+        if empty:
+            await self._look_at_types(empty)
+
+    async def _look_at_types(self, queues: list[str]) -> None:
+        """Tell the log of inboxes whose key is no stream: the script leaves them alone without a word."""
+        keys = [queue_keys(self._client.cell, queue).index("inbox") for queue in queues]
+        ask = doctor_steps.ask(*(("TYPE", key) for key in keys))
+        for queue, key, reply in zip(queues, keys, await self._client.transport.steps("ingest", ask), strict=True):
+            if isinstance(reply, Refused):
+                continue  # these credentials may not ask
+            if text_of(reply) in ("stream", "none"):
+                self._foreign.accept(queue)
+            elif queue not in self._foreign.until:
+                broken = wrong_type.told({key: (f"the key 'inbox' of queue {queue!r}", "stream")}, [reply])
+                self._foreign.refuse(queue, StoreBroken("ingest", broken, broken=broken))
 
     def _wait(self) -> float:
         """Until one that Redis refused is to be tried again, if there is any."""
