@@ -9,10 +9,12 @@ that is more than a word belongs in ``runtime.py``, which is written by hand on 
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
 import tempfile
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +29,7 @@ SUBSTITUTIONS = [
         (r"\basync (?=(?:def|with|for)\b)", ""),
         (r"\bawait ", ""),
         (r"\b__a(?=(?:enter|exit|iter|next)__)", "__"),
+        (r"\ba(?=(?:next|iter|close)\()", ""),
         (r"\bAsync(?=[A-Z])", ""),
         (r"\bredsched\.client\.aio\b", "redsched.client.sync"),
         (r"\bredis\.asyncio\.Redis\b", "redis.Redis"),
@@ -35,6 +38,8 @@ SUBSTITUTIONS = [
     )
 ]
 LEFT_OVER = re.compile(r"async|await|\baio\b|event loop", re.IGNORECASE)
+AWAIT = re.compile(r"\bawait\b")
+TEXTS = (tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING))
 
 
 class Unmakable(Exception):
@@ -46,13 +51,26 @@ def sources(client: Path) -> list[Path]:
     return [file for file in sorted((client / "aio").glob("*.py")) if file.name not in BY_HAND | ASYNC_ONLY]
 
 
+def texts_with_await(text: str) -> Iterator[tuple[int, str]]:
+    """The lines of strings and comments that say ``await``, with their numbers: code means the same without the word,
+    and a sentence does not."""
+    lines = text.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in TEXTS:
+            for at, part in enumerate(token.string.splitlines(), token.start[0]):
+                if AWAIT.search(part):
+                    yield at, lines[at - 1]
+
+
 def counterpart(source: Path) -> str:
     """The text of the counterpart of a source, not yet laid out.
 
     Raises:
-        Unmakable: a word of an event loop would be left in it.
+        Unmakable: a word of an event loop would be left in it, or taken from a sentence.
     """
     text = source.read_text(encoding="utf-8")
+    for number, line in texts_with_await(text):
+        raise Unmakable(f"{source}:{number}: without await a text says something else; reword: {line.strip()}")
     for pattern, replacement in SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
     for number, line in enumerate(text.splitlines(), 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import msgspec
 import pytest
 
 import redsched
+from redsched.cli import schedules
+from redsched.engine.app import App, TaskType
 from redsched.model.fields import FIELDS, Field
 from redsched.model.task import Changes, Options, Task, TaskView
 from redsched.model.template import TaskTemplate
@@ -17,11 +20,13 @@ from redsched.web.body_parts import ExpectBody
 from redsched.web.task_body import TaskBody
 from redsched.wire import tasks
 from redsched.wire.claims import Started
+from tools.task_fields import __main__ as command
 from tools.task_fields import documents, sources
 from tools.task_fields.__main__ import differing
 
 ROOT = Path(redsched.__file__).parents[1]
 LUA = ROOT / "lua"
+TEMPLATE = {field.name for field in FIELDS if field.in_template}
 WORDS = {field.word for field in FIELDS if field.in_hash}
 MADE = sorted(sources.sources() | documents.documents(ROOT))
 NOTE = Field(name="note", kind="token", longest=128, doc="a new field", option="--note")
@@ -42,6 +47,13 @@ def lua_list(path: str, begins: str) -> list[str]:
     _, found, rest = lua(path).partition(begins)
     assert found, f"{path} has no {begins}"
     return quoted(re.split(r"[})]", rest, maxsplit=1)[0])
+
+
+def copy_made(folder: Path) -> None:
+    """Every file of which something is made, in another folder."""
+    for name in MADE:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def test_what_is_made_from_the_table_is_as_it_says() -> None:
@@ -67,15 +79,34 @@ def test_a_number_that_is_in_the_table_only_is_missed_in_the_ranges_of_lua(monke
 
 @pytest.mark.parametrize("path", MADE)
 def test_a_field_that_is_in_one_place_only_is_noticed(path: str, tmp_path: Path) -> None:
-    for name in MADE:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    copy_made(tmp_path)
     text = (tmp_path / path).read_text(encoding="utf-8")
     made = text.lower().index("made by")  # in a README what is made begins there
     at = text.index("\n", text.index("max_attempts", made)) + 1
     (tmp_path / path).write_text(text[:at] + "note\n" + text[at:], encoding="utf-8")
 
     assert differing(tmp_path) == {path: text}
+
+
+@pytest.mark.parametrize("path", sorted(documents._PARTS))
+@pytest.mark.parametrize("gone", ["its mark", "all of it"])
+def test_a_file_without_a_place_for_what_is_made_is_named(
+    path: str, gone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy_made(tmp_path)
+    text = (tmp_path / path).read_text(encoding="utf-8")
+    if gone == "all of it":
+        (tmp_path / path).unlink()
+    else:
+        (tmp_path / path).write_text(text.replace("made by `make fields`", "made by hand"), encoding="utf-8")
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+
+    assert [command.main(words) for words in (["--check"], [])] == [1, 1]
+
+    told = capsys.readouterr()
+    missing = f"there is no file {path}" if gone == "all of it" else f"{path} has no part between "
+    assert [line.startswith(missing) for line in told.err.splitlines()] == [True, True]
+    assert told.out == ""
 
 
 def test_names_and_words_are_there_once() -> None:
@@ -94,6 +125,32 @@ def test_the_structures_have_the_fields_of_the_table() -> None:
     assert set(Changes.__annotations__) == tasks.UPDATABLE == {f.name for f in FIELDS if f.updatable}
     assert {name for name in Options.__annotations__ if name in given} == set(given) - {"type", "payload"}
     assert set(TaskView.__struct_fields__) >= {f.word for f in FIELDS if f.in_hash and f.kind != "word"}
+
+
+# ``redsched schedule set`` and ``App.task`` offer some fields of the tasks that they make. What they leave out is here.
+
+BY_FILE = "seldom given; `redsched schedule apply` takes it from a file"
+NOT_IN_SET = {name: BY_FILE for name in ("retry", "key", "tags", "headers", "retention", "keep", "conditions")}
+OF_ONE_TASK = "of one task, not of all of a type: an argument of `TaskType.task` and of `enqueue`"
+NOT_OF_A_TYPE = {name: OF_ONE_TASK for name in ("payload", "key", "tags", "headers", "conditions", "priority")} | {
+    "retention": "it has no default of a type yet; an argument of `TaskType.task`",
+    "keep": "it has no default of a type yet; an argument of `TaskType.task`",
+}
+
+
+def test_each_field_of_a_template_is_an_option_of_schedule_set_or_is_left_out_on_purpose() -> None:
+    offered = {parameter.name for parameter in schedules.set_.params}
+
+    assert (offered & TEMPLATE) | NOT_IN_SET.keys() == TEMPLATE
+    assert not offered & NOT_IN_SET.keys()
+
+
+def test_each_field_of_a_template_is_a_default_of_a_type_or_is_left_out_on_purpose() -> None:
+    offered = inspect.signature(App.task).parameters.keys() - {"self"} | {"type"}  # the first argument, by another name
+
+    assert (offered & TEMPLATE) | NOT_OF_A_TYPE.keys() == TEMPLATE
+    assert not offered & NOT_OF_A_TYPE.keys()
+    assert offered & TEMPLATE - {"type"} == {name.removesuffix("_ms") for name in TaskType.__struct_fields__} & TEMPLATE
 
 
 # What a worker reads of each task and the lists of the scripts are written by hand. They agree with the table.

@@ -64,6 +64,26 @@ def test_what_only_an_event_loop_has_is_refused_with_its_place(client: Path) -> 
         list(unasync.differences(client))
 
 
+@pytest.mark.parametrize("text", ['"""Do not await it twice."""', "# whoever may await it", '"await it"'])
+def test_a_sentence_that_says_await_is_refused_with_its_place(client: Path, text: str) -> None:
+    first = '"""The queues\n\nof a client.\n"""\n'
+    (client / "aio" / "queues.py").write_text(f"{first}{text}\n", encoding="utf-8")
+
+    with pytest.raises(unasync.Unmakable, match=r"queues\.py:5: ") as refused:
+        unasync.counterpart(client / "aio" / "queues.py")
+
+    assert str(refused.value).endswith(text)
+
+
+def test_what_walks_through_an_async_iterator_walks_through_a_plain_one(client: Path) -> None:
+    walk = "async def walk(pages):\n    rows = aiter(pages)\n    await anext(rows)\n    await rows.aclose()\n"
+    (client / "aio" / "queues.py").write_text(walk, encoding="utf-8")
+
+    _, _, made = unasync.counterpart(client / "aio" / "queues.py").partition("\n")
+
+    assert made == "def walk(pages):\n    rows = iter(pages)\n    next(rows)\n    rows.close()\n"
+
+
 def test_each_made_file_says_so_in_its_first_line() -> None:
     for source in unasync.sources(unasync.CLIENT):
         first = (unasync.CLIENT / "sync" / source.name).read_text(encoding="utf-8").partition("\n")[0]

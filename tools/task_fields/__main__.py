@@ -6,14 +6,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.task_fields.documents import documents
+from tools.task_fields.documents import MissingPart, documents
 from tools.task_fields.sources import sources
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def differing(root: Path) -> dict[str, str]:
-    """Path -> what it should hold, of each file that holds something else."""
+    """Path -> what it should hold, of each file that holds something else.
+
+    Raises:
+        MissingPart: a file has no place for what it should hold.
+    """
     made = sources() | documents(root)
     return {
         path: text
@@ -24,7 +28,11 @@ def differing(root: Path) -> dict[str, str]:
 
 def main(words: Sequence[str]) -> int:
     """Write or compare; answers the exit code."""
-    found = differing(ROOT)
+    try:
+        found = differing(ROOT)
+    except MissingPart as problem:
+        print(problem, file=sys.stderr)
+        return 1
     if "--check" in words:
         for path in found:
             print(f"{path} is not what redsched/model/fields.py says: run `make fields`", file=sys.stderr)

@@ -16,6 +16,10 @@ _EXPECT = "the task runs where an event does not come `within` that time; it tak
 READ_WHEN_DUE = ("type", "priority", "expires_at", "conditions", "max_attempts", "timeout_ms")
 
 
+class MissingPart(Exception):
+    """A file has no place for what is made."""
+
+
 def _plain(text: str) -> str:
     return re.sub(r"; see \[.*?\]\(.*?\)", "", text).replace("`", "")
 
@@ -125,17 +129,19 @@ def documents(root: Path) -> dict[str, str]:
     """Path -> text of each file, of which only the parts between two comments are made.
 
     Raises:
-        ValueError: a file lacks a part.
+        MissingPart: a file lacks one of its parts, or there is no such file.
     """
     made = {"redsched/web/task.schema.json": schema()}
     for path, ((opens, closes), parts) in _PARTS.items():
+        if not (root / path).is_file():
+            raise MissingPart(f"there is no file {path}")
         text = (root / path).read_text(encoding="utf-8")
         for name, make in parts.items():
             first, last = f"{opens}{name}: {FROM}{closes}\n", f"\n{opens}end of {name}{closes}"
             before, found, rest = text.partition(first)
             _, ended, after = rest.partition(last)
             if not found or not ended:
-                raise ValueError(f"{path} has no part between `{first.strip()}` and `{last.strip()}`")
+                raise MissingPart(f"{path} has no part between `{first.strip()}` and `{last.strip()}`")
             blank = "\n" if opens != "-- " else ""  # a table of Markdown stands between blank lines
             text = before + found + blank + make() + blank + ended + after
         made[path] = text
