@@ -48,7 +48,7 @@ def facts(ground: Ground, count: int) -> None:
     ground.pipe(("SET", ground.cell_keys.fact(f"f{number}"), text) for number in range(count))
 
 
-def planned(ground: Ground, count: int, plan: Any, **fields: Any) -> list[str]:
+def conditional(ground: Ground, count: int, plan: Any, **fields: Any) -> list[str]:
     """Enqueued tasks with conditions."""
     return ground.add([ground.later(conditions=plan(at), key=f"k{at}", **fields) for at in range(count)], 20)
 

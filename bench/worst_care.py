@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.common import QUEUE
 from bench.ground import Act, Ground, case, refused
-from bench.seeds import HEAVY, planned, tied
+from bench.seeds import HEAVY, conditional, tied
 from redsched import Task
 from redsched.engine.mover.firing import parts
 from redsched.model.schedule import Schedule
@@ -256,19 +256,19 @@ def _(ground: Ground) -> Act:
 
 @case("inspect", "500 tasks with 32 facts, a line and a lock each")
 def _(ground: Ground) -> Act:
-    ids = planned(ground, 500, tied)
+    ids = conditional(ground, 500, tied)
     return lambda: ground.send(doctor.inspect(ground.keys, "tasks", names=[one.encode() for one in ids]))
 
 
 @case("inspect", "500 members of a set")
 def _(ground: Ground) -> Act:
-    planned(ground, 500, tied)
+    conditional(ground, 500, tied)
     return lambda: ground.send(doctor.inspect(ground.keys, "held", limit=500))
 
 
 @case("repair", "500 tasks in no place, with 32 facts, a line and a lock each")
 def _(ground: Ground) -> Act:
-    ids = planned(ground, 500, tied)
+    ids = conditional(ground, 500, tied)
     ground.wire.call("DEL", ground.keys.index("held"), ground.keys.due)
 
     def repair() -> None:

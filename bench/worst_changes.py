@@ -6,13 +6,13 @@ from typing import Any
 
 from bench.common import QUEUE
 from bench.ground import HOUR_MS, Act, Ground, case, refused
-from bench.seeds import HEAVY, planned, tied, with_children
+from bench.seeds import HEAVY, conditional, tied, with_children
 from redsched.wire import protocol
 
 
 @case("cancel", "1,000 tasks with 32 facts, a line and a lock each")
 def _(ground: Ground) -> Act:
-    ids = planned(ground, 1_000, tied)
+    ids = conditional(ground, 1_000, tied)
     return lambda: ground.client.cancel(ids, queue=QUEUE)
 
 
@@ -30,7 +30,7 @@ def _(ground: Ground) -> Act:
 
 @case("update", "other conditions for 1,000 tasks with 32 facts, a line and a lock each")
 def _(ground: Ground) -> Act:
-    ids = planned(ground, 1_000, tied)
+    ids = conditional(ground, 1_000, tied)
     return lambda: ground.client.update(ids, queue=QUEUE, conditions=tied(-1))
 
 
@@ -66,13 +66,13 @@ def _(ground: Ground) -> Act:
 
 @case("confirm", "1,000 tasks with 32 facts, a line and a lock each")
 def _(ground: Ground) -> Act:
-    ids = planned(ground, 1_000, lambda at: tied(at) | {"hold": {"token": "a", "within": HOUR_MS}})
+    ids = conditional(ground, 1_000, lambda at: tied(at) | {"hold": {"token": "a", "within": HOUR_MS}})
     return lambda: ground.client.confirm(ids, "a", queue=QUEUE)
 
 
 @case("confirm", "1,000 tasks with 32 facts, a line and a lock each, abandoned")
 def _(ground: Ground) -> Act:
-    ids = planned(ground, 1_000, lambda at: tied(at) | {"hold": {"token": "a", "within": HOUR_MS}})
+    ids = conditional(ground, 1_000, lambda at: tied(at) | {"hold": {"token": "a", "within": HOUR_MS}})
     return lambda: ground.client.abandon(ids, "a", queue=QUEUE)
 
 

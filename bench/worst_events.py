@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.common import QUEUE
 from bench.ground import Act, Ground, case
-from bench.seeds import PAUSED, planned, tied, with_children
+from bench.seeds import PAUSED, conditional, tied, with_children
 from redsched.model.events import Rule
 from redsched.model.template import TaskTemplate
 from redsched.wire import events, protocol
@@ -27,7 +27,7 @@ def _(ground: Ground) -> Act:
 
 @case("emit", "32 listeners with a line, a lock and 16 facts each")
 def _(ground: Ground) -> Act:
-    planned(ground, 32, lambda at: tied(at) | {"wait_for": {"any": ["paid:a"]}})
+    conditional(ground, 32, lambda at: tied(at) | {"wait_for": {"any": ["paid:a"]}})
     return lambda: ground.client.emit("paid", "a")
 
 
@@ -46,7 +46,7 @@ def _(ground: Ground) -> Act:
 
 @case("attend", "500 listeners with 32 facts, a line and a lock each, limit 500")
 def _(ground: Ground) -> Act:
-    planned(ground, 500, lambda at: tied(at) | {"cancel_on": ["paid:a", *(f"c{at}.{n}" for n in range(15))]})
+    conditional(ground, 500, lambda at: tied(at) | {"cancel_on": ["paid:a", *(f"c{at}.{n}" for n in range(15))]})
     ground.client.emit("paid", "a")
     return lambda: ground.send(protocol.attend(ground.cell_keys, 500))
 

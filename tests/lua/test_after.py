@@ -273,6 +273,22 @@ def test_nothing_of_what_is_paused_starts_until_it_is_resumed(queue: Queue, what
     assert told == [f"paused {what} reason=maintenance", f"resumed {what}"]
 
 
+def test_a_task_that_goes_on_does_not_say_any_more_why_it_was_held(queue: Queue) -> None:
+    queue.plan("confirmed", {"hold": {"token": "t", "within": HOUR}}, due="+1000")
+    assert queue.task("confirmed")["delay_ms"] == "1000"
+    pause(queue)
+    queue.seed("aside")
+    queue.promote()
+    assert queue.task("aside")["blocked"] == "pause:queue"
+
+    queue.send(protocol.confirm(queue.keys, ["confirmed"], "t", action="confirm"))
+    queue.send(protocol.resume(queue.keys, "queue"))
+    queue.attend()
+
+    assert queue.places()["due"] == {"confirmed": NOW + 1000, "aside": NOW}
+    assert not (queue.task("confirmed") | queue.task("aside")).keys() & {"blocked", "delay_ms"}
+
+
 def test_a_pause_without_an_end_that_follows_another_is_not_looked_at_for_ever(queue: Queue) -> None:
     pause(queue)
     queue.seed("a")

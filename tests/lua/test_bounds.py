@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from redsched.wire import doctor, protocol, schedules
+from redsched.wire import doctor, protocol, schedules, scripts
 from redsched.wire.claims import Bell
 from redsched.wire.keys import CellKeys, queue_keys
 from tests.support.lua_queue import DAY, HOUR, NOW, Queue
@@ -272,3 +272,59 @@ def test_a_promote_counts_a_task_with_conditions_as_eight(queue: Queue) -> None:
     queue.enqueue(*((f"t{at}", NOW + 1, asked) for at in range(3)))
 
     assert [queue.promote(limit=16, now=NOW + 1).moved for _ in range(2)] == [2, 1]
+
+
+# The stopwatch: beside the units, a call that drains stops after 2.5 ms. Here it shows what a test says.
+
+WATCH = """local os, LOOKS = {}, 0
+function os.clock() LOOKS = LOOKS + 1 return LOOKS * STEP / 1e6 end
+"""
+WATCH_BY_TIME = """local os, server, LOOKS = {}, redis, 0
+local redis = setmetatable({call = function(command, ...)
+  if command ~= 'TIME' then return server.call(command, ...) end
+  LOOKS = LOOKS + 1
+  return {'1800000000', tostring(LOOKS * STEP)}
+end}, {__index = server})
+"""
+
+
+def by_the_watch(queue: Queue, verb: str, keys: list[str], *args: Any, step: int, watch: str = WATCH) -> Any:
+    """The reply of a verb under a stopwatch that goes on by so many microseconds whenever it is looked at."""
+    queue.redis.hdel(queue.key("meta"), "virtual_clock")  # with it nobody looks
+    text = watch.replace("STEP", str(step)) + scripts.script(verb)
+    return queue.raw.execute_command("EVAL", text, len(keys), *keys, 0, *args)
+
+
+def due_long_ago(queue: Queue, count: int = 300) -> None:
+    """So many tasks; the clock is the server's."""
+    for at in range(count):
+        queue.seed(f"t{at}", due=1_600_000_000_000 + at)
+
+
+def test_a_call_stops_at_the_first_look_at_the_stopwatch_that_is_past_its_time(real_queue: Queue) -> None:
+    moved = []
+    for step in (2_500, 2_501):
+        due_long_ago(real_queue)
+        moved.append(by_the_watch(real_queue, "promote", [real_queue.keys.due], 300, "m", step=step)[2])
+        real_queue.redis.delete(*real_queue.redis.keys(real_queue.key("*")))
+
+    assert moved[1] > 0
+    assert moved[0] - moved[1] == 16  # exactly 2.5 ms are not past it, so it goes on until the next look
+
+
+def test_queues_that_share_a_call_share_its_time(real_queue: Queue) -> None:
+    queues = [real_queue, real_queue.other("r")]
+    for queue in queues:
+        due_long_ago(queue)
+
+    reply = by_the_watch(real_queue, "promote", [queue.keys.due for queue in queues], 500, "m", step=200)
+
+    moved = [reply[2], reply[5]]
+    assert min(moved) > 50 and sum(moved) < 300
+
+
+def test_a_call_does_one_thing_however_late_the_stopwatch_says_that_it_is(real_queue: Queue) -> None:
+    nobody = (1, "nobody", "1", "0", "none", "", 0, "", 0)
+    fired = by_the_watch(real_queue, "fire", [real_queue.keys.due], *nobody, *nobody, step=3_000, watch=WATCH_BY_TIME)
+
+    assert fired == [b"gone", b"later"]

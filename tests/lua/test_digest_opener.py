@@ -109,6 +109,7 @@ def test_an_opener_that_is_claimed_and_never_begun_hands_over_too(queue: Queue, 
 
     assert runs(queue, now=CLOSED + 2 * HOUR) == {"b": ["b", "c"]}
     assert ends(queue, "a", "c") == [said, "skipped merged into b"]
+    assert queue.task("a")["payload"] == '"a"' and "frozen" not in queue.task("a")
 
 
 @pytest.mark.parametrize("told", ["begun", "failed"])

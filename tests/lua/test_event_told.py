@@ -59,6 +59,19 @@ def test_all_are_told_once_though_the_fact_expired_meanwhile(
     assert queue.redis.exists(queue.key("agenda")) == 0
 
 
+def test_listeners_are_told_by_a_call_that_has_spent_its_work_on_other_items_before(queue: Queue) -> None:
+    listeners(queue, {"cancel_on": ["x"]})
+    queue.emit("x")
+    others = {f"newer/{at}": -1.0 for at in range(10)}
+    queue.redis.zadd(queue.key("agenda"), others)
+
+    queue.attend(limit=len(others) + 1)
+    assert told(queue, "cancelled") == ["t000"]
+    work_off(queue)
+
+    assert told(queue, "cancelled") == [f"t{at:03}" for at in range(MANY)]
+
+
 def test_the_same_event_again_meanwhile_tells_those_who_came_in_between(queue: Queue) -> None:
     listeners(queue, {"cancel_on": ["x"]})
     queue.emit("x", ttl=1_000)

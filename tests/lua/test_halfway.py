@@ -217,6 +217,26 @@ def test_one_that_a_pause_set_aside_goes_on_wherever_a_cancel_stopped_for_good(q
         assert here.task("a")["state"] in ("ready", "cancelled")
 
 
+def cancelled_aside(queue: Queue) -> Call[Any]:
+    """The cancel of a plain task that is set aside by a pause; its caller dies."""
+    queue.enqueue(("a", NOW + 1, {}))
+    queue.send(protocol.pause(queue.keys, "queue", reason="", until=None))
+    queue.promote(now=NOW + 1)
+    return protocol.cancel(queue.keys, ["a"])
+
+
+def test_nothing_is_left_of_one_that_a_pause_set_aside_wherever_its_cancel_stopped_for_good(queue: Queue) -> None:
+    for here, _ in each_stop(queue, cancelled_aside):
+        here.send(protocol.resume(here.keys, "queue"))
+        attend(here)
+        here.promote(now=NOW + 1)
+        for started in here.claim(now=NOW + 1).tasks:
+            here.settle(started, "complete", now=NOW + 1)
+        here.send(protocol.sweep([here.keys]), now=NOW + 2 * HOUR)
+
+        assert (here.places(), here.task("a"), here.redis.exists(here.key("stopped:q:queue"))) == ({}, {}, 0)
+
+
 def revived_in_vain(queue: Queue) -> Call[Any]:
     """The revival of one whose unique key another has by now."""
     queue.plan("a", {"unique": {"key": "k"}, "cancel_on": ["x"]})

@@ -102,6 +102,16 @@ def test_promote_leaves_a_task_with_a_fact_that_it_may_not_read(
     assert real_queue.totals()["denied"] == sum("denied" in task_id for task_id in due)
 
 
+def test_promote_answers_a_time_that_fits_where_it_did_not_come_to_a_score_that_is_none(real_queue: Queue) -> None:
+    real_queue.enqueue(("denied", NOW + 1, {"conditions": conditions(unless={"fact": "x"})}))
+    real_queue.redis.zadd(real_queue.keys.due, {"timeless": 1e300})
+
+    with stranger(real_queue, "[^f]*", "finished:*") as queue:
+        promoted = answer(queue, protocol.promote([queue.keys], mover="m", limit=1), NOW + 1)
+
+    assert (promoted.moved, promoted.queues[0].next_due) == (0, 9 * 10**15)
+
+
 @pytest.mark.parametrize("garble", [garble_parents, garble_held])
 def test_promote_sets_one_aside_that_fails_in_any_way(real_queue: Queue, garble: Callable[[Queue, str], None]) -> None:
     queue = real_queue
@@ -243,6 +253,30 @@ def test_a_task_has_ended_though_the_next_of_its_line_is_no_task(real_queue: Que
 
     assert state(queue, "a") == "completed"
     assert not queue.redis.exists(queue.key("running:q"))
+
+
+def test_a_task_has_ended_though_it_does_not_say_any_more_in_whose_line_it_is(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.plan("a", {"fifo": True}, key="k")
+    queue.plan("b", {})
+    ends = [Settlement("q", run.id, run.token, "complete") for run in queue.claim().tasks]
+    queue.redis.hdel(queue.keys.task("a"), "key")
+
+    assert answer(queue, protocol.settle(queue.cell, ends)) == ["completed", "completed"]
+
+    assert (state(queue, "a"), state(queue, "b")) == ("completed", "completed")
+    assert not queue.redis.exists(queue.key("running:q"))
+
+
+def test_a_task_is_removed_though_it_does_not_say_any_more_in_whose_line_it_is(real_queue: Queue) -> None:
+    queue, fields = real_queue, {"type": "t", "state": "completed", "finished_at": NOW - HOUR}
+    queue.write("a", **fields, bound="p", conditions=conditions(fifo=True))
+    queue.write("b", **fields)
+    queue.redis.zadd(queue.keys.index("finished"), {"a": NOW - 1, "b": NOW - 1})
+
+    assert answer(queue, protocol.sweep([queue.keys])).removed == 2
+
+    assert (queue.task("a"), queue.task("b"), queue.places()) == ({}, {}, {})
 
 
 def test_a_lease_is_over_though_its_task_cannot_be_taken_back(real_queue: Queue) -> None:

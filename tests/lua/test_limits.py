@@ -201,7 +201,7 @@ def test_due_tasks_whose_conditions_read_much_are_left_to_promote(queue: Queue) 
     assert {json.loads(queue.task(f"t{at}")["payload"])["m"] for at in range(40)} == {*range(40)}
 
 
-def planned(queue: Queue, *plans: str) -> list[str]:
+def with_conditions(queue: Queue, *plans: str) -> list[str]:
     """Create tasks with these conditions, as texts, in one call."""
     return queue.enqueue(*((f"t{at}", NOW + 5, {"conditions": plan}) for at, plan in enumerate(plans)))
 
@@ -215,17 +215,17 @@ def padded(number: int, size: int) -> str:
 def test_the_tasks_of_a_call_name_two_thousand_facts_together(real_queue: Queue) -> None:
     plan = json.dumps({"cancel_on": [f"e{at}" for at in range(16)]})
 
-    assert planned(real_queue, *[plan] * 125) == ["created"] * 125
+    assert with_conditions(real_queue, *[plan] * 125) == ["created"] * 125
     with pytest.raises(redis.ResponseError, match="RS_INVALID 126 conditions name more than 2000 facts"):
-        planned(real_queue, *[plan] * 126)
+        with_conditions(real_queue, *[plan] * 126)
 
 
 def test_the_conditions_of_a_call_come_to_64_kib_together(real_queue: Queue) -> None:
     plans = [padded(at, 128 + 8_192) for at in range(8)]
 
-    assert planned(real_queue, *plans) == ["created"] * 8
+    assert with_conditions(real_queue, *plans) == ["created"] * 8
     with pytest.raises(redis.ResponseError, match="RS_INVALID 9 conditions come to more than 64 KiB"):
-        planned(real_queue, *plans, padded(8, 129))
+        with_conditions(real_queue, *plans, padded(8, 129))
 
 
 def test_the_tasks_of_a_call_name_a_thousand_parents_together(real_queue: Queue) -> None:
@@ -233,9 +233,9 @@ def test_the_tasks_of_a_call_name_a_thousand_parents_together(real_queue: Queue)
     real_queue.enqueue(*((parent, NOW + 5, {}) for parent in parents))
     plan = json.dumps({"after": {"ids": parents}})
 
-    assert planned(real_queue, *[plan] * 10) == ["created"] * 10
+    assert with_conditions(real_queue, *[plan] * 10) == ["created"] * 10
     with pytest.raises(redis.ResponseError, match="RS_INVALID 11 conditions name more than 1000 tasks in one call"):
-        planned(real_queue, *[plan] * 10, json.dumps({"after": {"ids": ["p0"]}}))
+        with_conditions(real_queue, *[plan] * 10, json.dumps({"after": {"ids": ["p0"]}}))
 
 
 def test_a_due_time_of_1973_is_one_and_an_earlier_one_is_not(queue: Queue) -> None:

@@ -22,7 +22,7 @@ from tests.support.lua_builds import Build, Line
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTED = [ROOT / "tests" / "lua", ROOT / "tests" / "model"]
-SEEDS, TOGETHER, PLANNED_SEEDS = 106, 5, 60
+SEEDS, TOGETHER, CONDITION_SEEDS = 106, 5, 60
 DB = 5
 # of the tests of the model: not those of the helpers, and not what the simulations' seeds look at already
 _MODEL = (
@@ -74,7 +74,7 @@ def looks(items: Sequence[pytest.Item]) -> list[Look]:
     made = [Look(_name(item), item) for item in items if _is_wanted(item)]
     for first in range(0, SEEDS, TOGETHER):
         made.append(Look(f"simulation {first}", run=_simulation(range(first, min(first + TOGETHER, SEEDS)))))
-    made += [Look(f"simulation of conditions {seed}", run=_planned(seed)) for seed in range(PLANNED_SEEDS)]
+    made += [Look(f"simulation of conditions {seed}", run=_conditions(seed)) for seed in range(CONDITION_SEEDS)]
     made += [Look(f"stopped half-way: {name}", run=_halfway(name)) for name in halfway.SCENARIOS]
     return made
 
@@ -100,7 +100,7 @@ def _simulation(seeds: range) -> Callable[[Stage], str | None]:
     return lambda stage: tasks.first_failure(stage.line, stage.build, iter(seeds))
 
 
-def _planned(seed: int) -> Callable[[Stage], str | None]:
+def _conditions(seed: int) -> Callable[[Stage], str | None]:
     return lambda stage: conditions.first_failure(stage.line, stage.text, stage.build, iter((seed,)))
 
 

@@ -21,6 +21,7 @@ EQUIVALENT: dict[str, str] = {
     "lib/schedules/runs.lua limit math.min(due, now)": "a run is made once its time has come",
     "lib/core/stats.lua compare <= 1000 then n": _MEMORY,
     "lib/core/stats.lua negate n <= 1000": _MEMORY,
+    "lib/core/stats.lua compare late_ms <= up_to then": "then the bucket is looked up, and it is the same",
     "ingest.lua compare > 0 or q.is_s": "where nothing was taken, nothing is there",
     "enqueue.lua compare and n > 1": "a task alone is put into due before its hash is written either way",
     "promote.lua compare > 0 and budge": "a queue in which nothing was due has nothing due in its second turn",
@@ -70,6 +71,9 @@ EQUIVALENT: dict[str, str] = {
     "lib/tasks/settle.lua limit math.min(run.unhandled, 4)": "from the fourth on the outer limit of 60 s decides",
     "lib/tasks/streams.lua swap redis.pcall('XDEL', stream, at | redis.pcall('XACK', stream, 'w": _READ_AGAIN,
     "lib/repair/task_view.lua compare .. id) >= 0": _LAST_MS,
+    "lib/repair/link_rules.lua compare 0 and not h": _LAST_MS,
+    "lib/tasks/settle_batch.lua drop redis.call('HSET', q.task .. ids[i], 'state', 'completed', '":
+        "a task fails by its own fault only after that was written",
     "lib/tasks/outcomes.lua compare attempt > HISTORY the": "no attempt has the number 0, so no line of one is there",
     "lib/repair/repair_task.lua swap endings.quarantine(q, id, now, | redis.call('HSET', key, 'state":
         "a repair that stops there leaves the id in due with a score that is no time, which the next look finds again",
@@ -79,21 +83,6 @@ EQUIVALENT: dict[str, str] = {
 UNNOTICED: dict[str, str] = {
     "lib/tasks/lost_entries.lua compare and since < LOOK_EVERY":
         "no test meets the very ms of real time at which the half second is over",
-    "lib/tasks/promote.lua limit math.min(tonumber(later[2]), 9e15)":
-        "an id with such a score is set aside in the call that meets it, unless the caller may not",
-    "lib/tasks/settle_batch.lua negate errors.cause(q, trouble) ~= 'own'":
-        "no step of an end is known to fail by the fault of the task itself; it is a guard",
-    "lib/tasks/settle_batch.lua drop redis.call('HSET', q.task .. ids[i], 'state', 'completed', '":
-        "the same",
-    "lib/tasks/removal.lua negate not bound":
-        "no step of a removal is known to fail by the fault of the task itself; it is a guard",
-    "lib/core/stats.lua compare > above and l": "no test has a lateness on a bound after one in the bucket above",
-    "lib/core/stats.lua compare late_ms <= up_to then": "no test has a lateness that is exactly a bound",
-    "fire.lua compare > 0 and budge": "only the stopwatch can stop a call at its first item, and tests do without it",
-    "lib/core/budget.lua compare = held_for() > (current.lo":
-        "no test meets the very microsecond at which the stopwatch stops a call",
-    "lib/core/budget.lua negate parts > 1 or current.longest":
-        "it shares real time among the queues of a call, and tests do without the stopwatch",
     "lib/tasks/streams.lua compare consumer.idle > 3600000 the":
         "a consumer is idle in real time, and no test meets the very millisecond at which its hour is over",
 }  # fmt: skip

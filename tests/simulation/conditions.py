@@ -371,7 +371,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer.start(Path(folder), appendfsync="no") as server:
         line, text = Line(server.port), redis.Redis(port=server.port, decode_responses=True, protocol=2)
         line("CONFIG", "SET", "appendonly", "no")
-        build, began, runs, failures = Build.load(line, "planned"), time.monotonic(), 0, []
+        build, began, runs, failures = Build.load(line, "conditions"), time.monotonic(), 0, []
         seeds = range(given.first, given.first + given.seeds) if given.seed is None else [given.seed]
         for seed in seeds:
             try:

@@ -177,9 +177,9 @@ def test_a_thousand_are_taken_and_one_more_is_413(api: ApiServer, valkey_store: 
 def test_a_batch_too_heavy_for_one_call_is_written_in_several(api: ApiServer) -> None:
     payload = "x" * 250_000
     heavy = [task(payload=payload) for _ in range(20)]
-    planned = [task(conditions={"cancel_on": [f"f{at}:{n}:" + "x" * 200 for n in range(15)]}) for at in range(60)]
+    conditional = [task(conditions={"cancel_on": [f"f{at}:{n}:" + "x" * 200 for n in range(15)]}) for at in range(60)]
 
-    answer = api.call("POST", BATCH, lines(*heavy, task(type="no type"), *planned), NDJSON).json
+    answer = api.call("POST", BATCH, lines(*heavy, task(type="no type"), *conditional), NDJSON).json
 
     statuses = [result["status"] for result in answer["results"]]
     assert statuses == ["created"] * 20 + ["invalid"] + ["created"] * 60

@@ -32,7 +32,7 @@ def text(valkey_server: EmbeddedServer) -> Iterator[redis.Redis]:
 
 
 def test_no_seed_breaks_a_promise(line: Line, text: redis.Redis) -> None:
-    build = Build.load(line, "planned")
+    build = Build.load(line, "conditions")
 
     runs = sum(conditions.simulate(line, text, build, seed) for seed in range(SEEDS))
 
@@ -43,12 +43,12 @@ def test_no_seed_breaks_a_promise(line: Line, text: redis.Redis) -> None:
 def test_a_task_ends_though_the_call_that_took_it_out_of_its_digest_stopped(
     line: Line, text: redis.Redis, seed: int
 ) -> None:
-    assert conditions.simulate(line, text, Build.load(line, "planned"), seed) > 0
+    assert conditions.simulate(line, text, Build.load(line, "conditions"), seed) > 0
 
 
 @pytest.mark.parametrize(("first", "bug"), BUGS, ids=lambda value: value.name if isinstance(value, Bug) else "")
 def test_a_planted_bug_is_found_within_20_seeds(line: Line, text: redis.Redis, first: int, bug: Bug) -> None:
-    build = Build.load(line, "plannedbug", bug.changes())
+    build = Build.load(line, "conditionbug", bug.changes())
 
     failure = conditions.first_failure(line, text, build, iter(range(first, first + 20)))
 

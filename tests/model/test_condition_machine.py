@@ -30,7 +30,7 @@ choices = st.randoms(use_true_random=False)
 numbers = itertools.count(50_000_000)
 
 
-class Planned(RuleBasedStateMachine):
+class Conditions(RuleBasedStateMachine):
     """One world; a rule an actor."""
 
     line: Line
@@ -116,8 +116,8 @@ def text(valkey_server: EmbeddedServer) -> Iterator[redis.Redis]:
 @pytest.mark.timeout(3_600)
 def test_any_order_of_calls_keeps_what_conditions_promise(valkey_server: EmbeddedServer, text: redis.Redis) -> None:
     line = Line(valkey_server.port, db=DB)
-    build = Build.load(line, "plannedmachine")
-    machine = type("Machine", (Planned,), {"line": line, "text": text, "build": build})
+    build = Build.load(line, "conditionmachine")
+    machine = type("Machine", (Conditions,), {"line": line, "text": text, "build": build})
     options = settings(
         max_examples=EXAMPLES,
         stateful_step_count=STEPS,
