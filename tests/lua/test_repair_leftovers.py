@@ -7,7 +7,7 @@ import json
 from redsched.wire import protocol
 from tests.support.acts import run
 from tests.support.lua_queue import HOUR, NOW, Queue
-from tests.support.repairs import faults, mends
+from tests.support.repairs import faults, mend, mends
 
 
 def test_a_listener_that_has_ended_or_asks_for_another_fact_is_taken_out(queue: Queue) -> None:
@@ -18,6 +18,19 @@ def test_a_listener_that_has_ended_or_asks_for_another_fact_is_taken_out(queue: 
     assert mends(queue, "key", "listeners:x:1", "stale_listener") == "dropped"
 
     assert queue.redis.zrange(queue.key("listeners:x:1"), 0, -1) == ["q/a"]
+
+
+def test_the_counts_of_a_minute_that_would_stay_for_ever_are_removed(queue: Queue) -> None:
+    minute, later = NOW // 60_000, NOW + HOUR
+    queue.ready("a")
+    assert queue.redis.persist(queue.key(f"stats:q:{minute}"))
+    assert faults(queue) == {("key", f"stats:q:{minute}", "no_ttl")}
+
+    assert mend(queue, ("key", f"stats:q:{minute}"), now=later) == ["dropped"]
+
+    assert faults(queue) == set()
+    assert queue.redis.exists(queue.key(f"stats:q:{minute}")) == 0
+    assert queue.totals()["promoted"] == 1
 
 
 def test_the_item_of_one_that_waits_in_a_digest_is_put_back(queue: Queue) -> None:

@@ -57,6 +57,8 @@ def _keys(raw: Raw) -> Broken:
             continue
         if first in LASTING and name in raw.expiring:
             found.add(("key", name, "key_ttl"))
+        if first == "stats" and name.count(":") > 1 and name not in raw.expiring:
+            found.add(("key", name, "no_ttl"))
         if first == "ready":
             if "workers" not in raw.groups[name]:
                 found.add(("key", name, "no_group"))

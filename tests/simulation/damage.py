@@ -131,6 +131,7 @@ class Damage:
             self.remove_member,
             self.remove_entry,
             self.expire,
+            self.persist,
             self.groups,
             self.delete_tie,
             self.untie,
@@ -336,6 +337,14 @@ class Damage:
         name = self._any_key()
         self._note("EXPIRE", name)
         self.redis.expire(self.queue.key(name), 3_000)
+
+    def persist(self) -> None:
+        """The counts of a minute lose their TTL."""
+        names = [name for name in self._names("stats") if name.count(":") > 1]
+        if names:
+            name = self.random.choice(names)
+            self._note("PERSIST", name)
+            self.redis.persist(self.queue.key(name))
 
     def groups(self) -> None:
         """Its group gone, another one, or moved over entries that nobody was given."""

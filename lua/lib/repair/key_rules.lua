@@ -53,6 +53,10 @@ function key_rules.faults(prefix, name)
   if found == 'none' then return name == 'meta' and {'epoch'} or {} end
   if TYPES[kind] and found ~= TYPES[kind] then return {'key_type'} end
   if LASTING[kind] and redis.call('PTTL', prefix .. name) >= 0 then broken[#broken + 1] = 'key_ttl' end
+  -- a call that stopped right after its first count of a minute
+  if kind == 'stats' and string.find(name, ':.+:') and redis.call('PTTL', prefix .. name) < 0 then
+    broken[#broken + 1] = 'no_ttl'
+  end
   if TYPES[kind] == 'stream' and is_used_up(prefix .. name, kind) then broken[#broken + 1] = 'used_up' end
   if kind == 'ready' then
     local workers, others = group_of(prefix .. name)

@@ -65,6 +65,9 @@ RULES: dict[str, Rule] = {
         "moves it aside to {namespace}:aside:<name>; ready tasks get other entries",
     ),
     "key_ttl": Rule("a lasting key has a TTL", "Redis would delete every id in it", "takes it away"),
+    "no_ttl": Rule(
+        "the counts of a minute have no TTL", "memory: they would stay for ever", "removes them", level="WARN",
+    ),
     "no_group": Rule("a ready stream has no group 'workers'", "a waiting worker is not woken", "makes it"),
     "foreign_group": Rule(
         "a ready stream has another group", "nobody reads it, or somebody takes what is not theirs",
