@@ -2,8 +2,8 @@
 
 LOST HUNG STUCK EARLY START-BY CANCELLED ASKED STALE DOUBLE AGAIN REAPED SPENT SLOW are judged here; conditions,
 keys, digests, families and schedules in ``condition_rules``. If a process was stopped between its last look at a task
-and the first line of its handler, the handler starts late through nobody's fault: one start of each pause may be so, and
-is counted.
+and the first line of its handler, the handler starts late through nobody's fault: one start of each pause may be so,
+and is counted.
 """
 
 from __future__ import annotations
