@@ -1,14 +1,13 @@
 """How durable an enqueue is when it is answered, and what may be believed of it.
 
 ``memory``: in the primary's memory, on its way to its AOF and replicas. ``fsync``: on the primary's disk.
-``replicas:n``: in the
-memory of n replicas besides. What is answered is never better than the truth:
+``replicas:n``: in the memory of n replicas besides. What is answered is never better than the truth:
 
 - ``fsync`` is reached where the server says ``appendonly yes`` and ``appendfsync always``: it then answers only after
-the fsync. WAITAOF is not asked: under ``everysec`` it was measured to answer before the fsync (redis/redis#13793),
-and writes that it had vouched for were lost in a power cut.
+  the fsync. WAITAOF is not asked: under ``everysec`` it was measured to answer before the fsync (redis/redis#13793),
+  and writes that it had vouched for were lost in a power cut.
 - ``replicas:n`` is what WAIT counts. A write of our own goes before it on the same connection, because WAIT vouches
-only for what its own connection wrote, and the enqueue may have been answered on another one.
+  only for what its own connection wrote, and the enqueue may have been answered on another one.
 """
 
 from __future__ import annotations

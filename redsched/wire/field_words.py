@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from redsched.model.condition import Conditions, wire_conditions
+from redsched.model.condition import Conditions
 from redsched.model.duration import CONFUSED_MS, confused, duration_ms, instant_ms, latest_ms
 from redsched.model.errors import InvalidTask
 from redsched.model.refused import kind_and_length
 from redsched.model.retry import retry_wire
 from redsched.model.vocabulary import MAX_TAGS, PRIORITIES
 from redsched.wire.codec import LONGEST_MS, Word, json_bytes
+from redsched.wire.condition_words import wire_conditions
 
 MAX_HEADERS_BYTES = 65_536
 MAX_CONDITIONS_BYTES = 65_536

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import redis
 
-from redsched.model.condition import Conditions, wire_conditions
+from redsched.model.condition import Conditions
 from redsched.model.errors import InvalidTask
 from redsched.model.events import Rule
 from redsched.model.template import TaskTemplate
 from redsched.wire import events
+from redsched.wire.condition_words import wire_conditions
 from redsched.wire.keys import CellKeys
 from tests.support.lua_queue import NOW, Queue
 

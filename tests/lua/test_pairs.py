@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from redsched.model.condition import MEMBERS, wire_conditions
+from redsched.model.condition import MEMBERS
 from redsched.model.errors import InvalidTask
 from redsched.wire import protocol
+from redsched.wire.condition_words import wire_conditions
 from tests.support.lua_queue import NOW, Queue
 
 README = Path(__file__).resolve().parents[2] / "lua" / "README.md"
