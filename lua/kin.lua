@@ -8,7 +8,7 @@
 -- REPLY  {cursor, task...}  cursor '' on the last page; each task {<queue>/<id>, state, type, result}: result JSON of a
 --                        parent that completed, '' where it left none or a long one; state gone where nothing is left of it
 -- FLAGS  no-writes
--- USES   budget, keys, safe, hash, notify
+-- USES   budget, clock, keys, safe, hash, notify
 
 local q, which, id, cursor = keys.open(KEYS[1]), ARGV[1], ARGV[2], ARGV[3]
 local limit = math.max(1, math.min(tonumber(ARGV[4]), 1000))
@@ -19,7 +19,7 @@ if which ~= 'parents' and which ~= 'children' then
   return redis.error_reply('RS_INVALID 1 which must be parents or children')
 end
 local A_PAGE, reply = 50, {''}
-budget.begin()
+clock.begin()
 if not keys.is_id(id) then return reply end
 
 local function tell(member, told)

@@ -10,7 +10,7 @@
 -- REPLY  {cursor, task...}  cursor '' on the last page; each task {id, score or stream entry, state, type, priority, attempt,
 --                        due_at, created_at, started_at, finished_at, expires_at, key, tags, worker, reason}
 -- FLAGS  no-writes
--- USES   budget, keys, hash, pages
+-- USES   budget, clock, keys, hash, pages
 
 local q, place, cursor, limit = keys.open(KEYS[1]), ARGV[1], ARGV[2], math.max(1, math.min(tonumber(ARGV[3]), 1000))
 local only_type, only_state = ARGV[4], ARGV[5]
@@ -19,7 +19,7 @@ local places = {due = q.due, held = q.held, running = q.running, finished = q.fi
 if not places[place] then return redis.error_reply('RS_INVALID 1 place is unknown') end
 
 local found, next_cursor, after
-budget.begin()
+clock.begin()
 if place == 'ready' then
   found, next_cursor = pages.of_streams(q, cursor, limit)
 else

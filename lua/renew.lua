@@ -11,7 +11,7 @@
 
 local queues = keys.open_all(KEYS)
 local now = clock.now(queues[1].prefix, ARGV[1])
-local lease = math.max(1000, math.min(tonumber(ARGV[2]), 3600000))
+local ends = clock.text(now + math.max(1000, math.min(tonumber(ARGV[2]), 3600000)))
 memory.drain(queues[1])
 
 local answers = {}
@@ -21,7 +21,7 @@ for at = 3, #ARGV, 3 do
   local begun = string.match(token, '^begun/(.+)$')
   if found and found[1] == 'running' and found[2] == (begun or token) then
     if begun then redis.call('HSET', q.task .. id, 'begun', begun) end
-    redis.call('ZADD', q.running, now + lease, id)
+    redis.call('ZADD', q.running, ends, id)
     answers[#answers + 1] = found[3] and 'cancel' or 'renewed'
   else
     answers[#answers + 1] = 'lost'

@@ -7,13 +7,13 @@
 -- REPLY  {cursor, rule...}  cursor '' on the last page; each rule {id, event, JSON as put_rule takes it}; a page may hold more
 --                        than limit, or fewer where they are large
 -- FLAGS  no-writes
--- USES   budget, safe
+-- USES   budget, clock, safe
 
 local rules_key, cursor, limit = KEYS[1], ARGV[1], math.max(1, math.min(tonumber(ARGV[2]), 1000))
 local prefix = string.match(rules_key, '^({[^{}]+}:)rules$')
 if not prefix then return redis.error_reply('RS_KEYS the key must be {namespace}:rules') end
 local A_PAGE, reply, found = 10, {''}, {}
-budget.begin()
+clock.begin()
 
 -- flat: names of rules and their events.
 local function tell(flat)

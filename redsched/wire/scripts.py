@@ -107,8 +107,15 @@ def linked(*verbs: str) -> tuple[str, ...]:
 
 def _modules_text(names: Sequence[str]) -> str:
     """The modules as Lua: their tables, then what fills each. A block hides what a module keeps to itself."""
-    tables = f"local {', '.join(names)} = {', '.join(['{}'] * len(names))}\n" if names else ""
+    tables = f"local {', '.join(names)} = {', '.join(map(_table, names))}\n" if names else ""
     return tables + "".join(f"do\n{text(modules()[name])}end\n" for name in names)
+
+
+def _table(module: str) -> str:
+    """A module's table with the names that it will hold: Lua makes room for them once, and not as it grows."""
+    lines = re.findall(rf"^(?:function )?({module}\.\w[^(=]*)[(=]", source(modules()[module]), re.MULTILINE)
+    held = {name for line in lines for name in re.findall(rf"\b{module}\.(\w+)", line)}
+    return f"{{{', '.join(f'{name} = false' for name in sorted(held))}}}"
 
 
 def _has_shape(name: str) -> bool:

@@ -99,8 +99,9 @@ def test_modules_that_use_each_other_are_refused(monkeypatch: pytest.MonkeyPatch
 def test_a_script_holds_the_modules_that_its_verb_reaches_and_no_other() -> None:
     for verb in scripts.verbs():
         loaded = scripts.linked(verb)
-        tables = f"local {', '.join(loaded)} = {', '.join(['{}'] * len(loaded))}"
-        assert not loaded or scripts.script(verb).splitlines()[1] == tables, verb
+        room = [", ".join(f"{name} = false" for name in sorted(shared(module))) for module in loaded]
+        tables = ", ".join(f"{{{names}}}" for names in room)
+        assert not loaded or scripts.script(verb).splitlines()[1] == f"local {', '.join(loaded)} = {tables}", verb
         reached = set(scripts.header(verb).uses) | ({scripts.ARGUMENTS} if scripts.header(verb).keys else set())
         while more := {other for module in reached for other in scripts.uses(module)} - reached:
             reached |= more

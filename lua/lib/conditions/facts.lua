@@ -1,21 +1,21 @@
 -- facts: what conditions are about: plain keys {namespace}:fact:<name>, which any client may set, count and remove.
 -- Each is read once a call. A fact may have any size, so reading is bounded: of a longer fact only its existence counts.
 --
--- USES  budget, safe, json, json_path
+-- USES  budget, clock, safe, json, json_path
 
 local ANYTHING = 'true'                                 -- the value of a fact of another type than text
 local LONGEST_FACT, LONGEST_SCALAR = 65536, 8192        -- bytes
 
 -- A fact. text: false if it is missing or too long; kind: missing, text or other (another type than text).
 local function read_fact(prefix, name)
-  budget.call.facts = budget.call.facts or {}
-  local known = budget.call.facts[name]
+  clock.call.facts = clock.call.facts or {}
+  local known = clock.call.facts[name]
   if known then return known end
   local key = prefix .. 'fact:' .. name
   local value = safe.call('GETRANGE', key, 0, LONGEST_FACT)
   known = {key = key, text = value and #value <= LONGEST_FACT and value, kind = value and 'text' or 'other', fields = {}}
   if value == '' and redis.call('EXISTS', key) == 0 then known.text, known.kind = false, 'missing' end
-  budget.call.facts[name] = known
+  clock.call.facts[name] = known
   budget.spend(0.25 + (known.text and #known.text / 8192 or 0))
   return known
 end
@@ -41,11 +41,11 @@ function facts.value(prefix, name, field)
 end
 
 local function is_fact_there(prefix, name)
-  budget.call.there = budget.call.there or {}
-  local there = budget.call.there[name]
+  clock.call.there = clock.call.there or {}
+  local there = clock.call.there[name]
   if there == nil then
     there = redis.call('EXISTS', prefix .. 'fact:' .. name) == 1
-    budget.call.there[name] = there
+    clock.call.there[name] = there
     budget.spend(0.25)
   end
   return there
@@ -53,11 +53,11 @@ end
 
 -- Call tell(...). Meanwhile the fact of an event counts as there, since it may expire before all listeners were told.
 function facts.while_it_happens(name, tell, ...)
-  local before = budget.call.there and budget.call.there[name]
-  budget.call.there = budget.call.there or {}
-  budget.call.there[name] = true
+  local before = clock.call.there and clock.call.there[name]
+  clock.call.there = clock.call.there or {}
+  clock.call.there[name] = true
   local ok, problem = pcall(tell, ...)
-  budget.call.there[name] = before
+  clock.call.there[name] = before
   if not ok then error(problem) end
 end
 

@@ -3,21 +3,16 @@
 -- stops by a stopwatch and answers that there is more. Under a virtual clock the stopwatch is off, so that tests and
 -- simulations repeat.
 --
--- USES  nothing
+-- USES  clock
 
 local LONGEST_HELD = 2500                               -- microseconds after which a call that drains stops
 local MOST_UNITS = 600                                  -- of a call that drains
-local current = {units = 0, looks = 0}                  -- a library lives on between calls
 local processor_time                                    -- os.clock, where the server has it; else false
-budget.call = current                                   -- the same, for those who keep something as long as the call lasts
 
--- at: the server's time in microseconds; nil under a virtual clock.
-function budget.begin(at)
-  current = {units = 0, looks = 0, at = at}
-  budget.call = current
+function budget.spend(units)
+  local call = clock.call
+  call.units = call.units + units
 end
-
-function budget.spend(units) current.units = current.units + units end
 
 -- Microseconds from a clock that advances within a script: TIME stands still on some servers, and others have no os.clock.
 local function microseconds()
@@ -32,39 +27,42 @@ end
 
 -- For how long the call has run. os.clock counts from no known time, so with it this begins at the first look.
 local function held_for()
-  if not current.at then return 0 end
+  local call = clock.call
+  if not call.at then return 0 end
   local now = microseconds()
-  current.since = current.since or (processor_time and now or current.at)
-  return now - current.since
+  call.since = call.since or (processor_time and now or call.at)
+  return now - call.since
 end
 
 -- Whether a call that drains has to stop: by its units, or by the stopwatch, which is read every 16 units. A call that has
 -- not spent anything goes on, so that each call does at least one thing.
 function budget.is_spent(most)
-  if current.units == 0 then return false end
-  if current.over or current.units >= (current.most or most or MOST_UNITS) then return true end
-  if current.units < current.looks then return false end
-  current.looks = current.units + 16
-  current.over = held_for() > (current.longest or LONGEST_HELD)
-  return current.over
+  local call = clock.call
+  if call.units == 0 then return false end
+  if call.over or call.units >= (call.most or most or MOST_UNITS) then return true end
+  if call.units < call.looks then return false end
+  call.looks = call.units + 16
+  call.over = held_for() > (call.longest or LONGEST_HELD)
+  return call.over
 end
 
 -- Give a part of a call its share of the units and the time that are left. parts: how many parts are still to come, this one
 -- included. Answers whether nothing is left.
 function budget.share(parts)
-  current.most = current.units + (MOST_UNITS - current.units) / parts
-  if parts > 1 or current.longest then
+  local call = clock.call
+  call.most = call.units + (MOST_UNITS - call.units) / parts
+  if parts > 1 or call.longest then
     local held = held_for()
-    current.longest = held + (LONGEST_HELD - held) / parts
+    call.longest = held + (LONGEST_HELD - held) / parts
   end
-  current.looks, current.over = current.units, false
+  call.looks, call.over = call.units, false
   return budget.is_spent()
 end
 
 -- The queues that share a call, in an order that changes from call to call if the stopwatch may stop it. So none waits for
 -- ever.
 function budget.in_turn(list, now)
-  if not current.at or #list < 2 then return list end
+  if not clock.call.at or #list < 2 then return list end
   local turned, first = {}, now % #list
   for i = 1, #list do turned[i] = list[(first + i - 1) % #list + 1] end
   return turned

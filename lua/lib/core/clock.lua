@@ -1,22 +1,38 @@
--- clock: what time it is, in ms since the epoch: the server's TIME, read once by each script.
--- A caller's own time is accepted only where meta says virtual_clock (tests, simulation).
+-- clock: what time it is, in ms since the epoch: the server's TIME, read once by each script; and what is kept as long as a
+-- call lasts. A caller's own time is accepted only where meta says virtual_clock (tests, simulation).
 --
--- USES  budget
+-- USES  nothing
+
+clock.call = {units = 0, looks = 0}                     -- what is kept; a library lives on between calls
+
+-- Forget what an earlier call kept. at: the server's time in microseconds; nil under a virtual clock.
+function clock.begin(at) clock.call = {units = 0, looks = 0, at = at} end
 
 function clock.now(prefix, given)
   if given and given ~= '' and given ~= '0' then
     if redis.call('HGET', prefix .. 'meta', 'virtual_clock') ~= '1' then
       error({err = 'RS_CLOCK this deployment has no virtual clock; pass 0 as now'})
     end
-    budget.begin()
+    clock.begin()
     return tonumber(given)
   end
   local time = redis.call('TIME')
   local seconds, microseconds = tonumber(time[1]), tonumber(time[2])
-  budget.begin(seconds * 1e6 + microseconds)
+  clock.begin(seconds * 1e6 + microseconds)
   return seconds * 1000 + math.floor(microseconds / 1000)
 end
 
-function clock.text(ms)
-  return string.format('%.0f', ms)
+local texts, last, last_text = {}, nil, nil             -- converting a number is slow, here and in Redis
+
+-- A whole number as text.
+function clock.text(n)
+  local known = n == last and last_text or texts[n]
+  if known then return known end
+  local text = string.format('%.0f', n)
+  if n > 1000 then
+    last, last_text = n, text
+  elseif n > 0 and n % 1 == 0 then
+    texts[n] = text
+  end
+  return text
 end

@@ -1,13 +1,13 @@
 -- json_path: members of JSON texts by their path, a.b. Each text is read once a call. What is read for one task is bounded;
 -- a member of a member counts again.
 --
--- USES  budget, json
+-- USES  budget, clock, json
 
 local MOST_JSON = 65536                                 -- bytes
 
 -- Start a new bound: what is read from here on is read for another task.
 function json_path.begin()
-  budget.call.json_left, budget.call.json_read = MOST_JSON, {}
+  clock.call.json_left, clock.call.json_read = MOST_JSON, {}
 end
 
 -- Member -> its JSON text; the last one if a name is there twice; nil if the text is no object. checked: the text is known
@@ -32,11 +32,11 @@ local function texts_inside(text, checked)
 end
 
 local function member_texts(text, checked)
-  budget.call.objects = budget.call.objects or {}
-  local known = budget.call.objects[text]
+  clock.call.objects = clock.call.objects or {}
+  local known = clock.call.objects[text]
   if known == nil then
     known = texts_inside(text, checked) or false
-    budget.call.objects[text] = known
+    clock.call.objects[text] = known
     budget.spend(#text / 128)
   end
   return known or nil
@@ -45,13 +45,13 @@ end
 -- The JSON text of a member, or of a member of a member (a.b); nil if there is none, or if more would be read than the bound
 -- allows.
 function json_path.find(text, path)
-  if not budget.call.json_left then json_path.begin() end
+  if not clock.call.json_left then json_path.begin() end
   local inside = false
   for name in string.gmatch(path, '[^.]+') do
-    if not budget.call.json_read[text] then
-      budget.call.json_read[text], budget.call.json_left = true, budget.call.json_left - #text
+    if not clock.call.json_read[text] then
+      clock.call.json_read[text], clock.call.json_left = true, clock.call.json_left - #text
     end
-    if budget.call.json_left < 0 then return nil end
+    if clock.call.json_left < 0 then return nil end
     text = (member_texts(text, inside) or {})[name]
     if not text then return nil end
     inside = true

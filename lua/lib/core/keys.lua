@@ -4,11 +4,28 @@
 -- USES  nothing
 
 local QUEUES, opened = {}, 0                            -- a library lives on between calls; a script begins anew
+local OF_MANY = ' task outcome parents children items digest_members line unique digest stopped '   -- an id or a name follows
+local OF_QUEUE = ' ready held running finished dead quarantine stats inbox paused config '
+
+-- A key of a queue, as the field of that name. A script makes those that it asks for, as most of its calls need few; a library
+-- makes all, once for many calls.
+local function make_key(q, field)
+  local asked = ' ' .. field .. ' '
+  local of_many = string.find(OF_MANY, asked, 1, true)
+  if not of_many and not string.find(OF_QUEUE, asked, 1, true) then return nil end
+  local key = q.prefix .. (field == 'digest_members' and 'members' or field) .. ':' .. q.name .. (of_many and ':' or '')
+  q[field] = key
+  return key
+end
+
+local function make_all(q)
+  for field in string.gmatch(OF_MANY .. OF_QUEUE, '%S+') do make_key(q, field) end
+end
 
 function keys.open(due)
   local known = QUEUES[due]
   if known then
-    known.grouped, known.aside, known.stops, known.planned, known.released = {}, {}, nil, 0, nil
+    known.grouped, known.aside, known.stops, known.planned, known.released = false, false, nil, 0, false
     known.sound, known.stuck = nil, nil
     return known
   end
@@ -18,31 +35,10 @@ function keys.open(due)
   end
   if opened >= 1000 then QUEUES, opened = {}, 0 end
   opened = opened + 1
-  QUEUES[due] = {
-    prefix = prefix, name = name, due = due,
-    task = prefix .. 'task:' .. name .. ':',
-    outcome = prefix .. 'outcome:' .. name .. ':',
-    ready = prefix .. 'ready:' .. name,
-    held = prefix .. 'held:' .. name,
-    running = prefix .. 'running:' .. name,
-    finished = prefix .. 'finished:' .. name,
-    dead = prefix .. 'dead:' .. name,
-    quarantine = prefix .. 'quarantine:' .. name,
-    stats = prefix .. 'stats:' .. name,
-    inbox = prefix .. 'inbox:' .. name,
-    parents = prefix .. 'parents:' .. name .. ':',
-    children = prefix .. 'children:' .. name .. ':',
-    items = prefix .. 'items:' .. name .. ':',
-    digest_members = prefix .. 'members:' .. name .. ':',
-    line = prefix .. 'line:' .. name .. ':',
-    unique = prefix .. 'unique:' .. name .. ':',
-    digest = prefix .. 'digest:' .. name .. ':',
-    paused = prefix .. 'paused:' .. name,
-    config = prefix .. 'config:' .. name,
-    stopped = prefix .. 'stopped:' .. name .. ':',
-    grouped = {}, aside = {}, planned = 0,
-  }
-  return QUEUES[due]
+  local q = {prefix = prefix, name = name, due = due, grouped = false, aside = false, planned = 0, released = false}
+  QUEUES[due] = q
+  if EVALSHA then setmetatable(q, {__index = make_key}) else make_all(q) end
+  return q
 end
 
 function keys.open_all(due_keys)

@@ -5,5 +5,5 @@
 -- USES  nothing
 
 function memory.drain(q)
-  if EVALSHA then redis.call('ZREMRANGEBYRANK', q.due, 1, 0) end
+  if EVALSHA then redis.call('ZREMRANGEBYRANK', q.due, '1', '0') end
 end

@@ -3,16 +3,6 @@
 --
 -- USES  clock
 
-local numerals = {}                                     -- texts of small numbers, since converting one is slow
-
-local function numeral(n)
-  local known = numerals[n]
-  if known then return known end
-  known = clock.text(n)
-  if n <= 1000 then numerals[n] = known end
-  return known
-end
-
 local ENDS = {completed = true, skipped = true, expired = true, cancelled = true, dead = true}
 stats.LATENESS = {1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 5000, 60000, 3600000}
 stats.LATENESS.names = {}                               -- converting a number is slow
@@ -20,8 +10,8 @@ for i = 1, #stats.LATENESS do stats.LATENESS.names[i] = 'late_' .. stats.LATENES
 
 local function by_minute(q, now, field, n)
   local minute = math.floor(now / 60000)
-  if q.minute ~= minute then q.minute, q.minute_key = minute, q.stats .. ':' .. string.format('%.0f', minute) end
-  local total = redis.pcall('HINCRBY', q.minute_key, field, numeral(n))
+  if q.minute ~= minute then q.minute, q.minute_key = minute, q.stats .. ':' .. clock.text(minute) end
+  local total = redis.pcall('HINCRBY', q.minute_key, field, clock.text(n))
   if total ~= n then return type(total) ~= 'number' end
   redis.pcall('PEXPIRE', q.minute_key, '3600000')
   return true
@@ -34,7 +24,7 @@ local function plan_sweep(q, at) redis.pcall('ZADD', q.prefix .. 'sweeps', 'LT',
 -- makes a note that the queue has something to remove; the sweep then finds out when.
 function stats.count(q, now, field, n)
   if n == 0 then return false end
-  redis.pcall('HINCRBY', q.stats, field, numeral(n))
+  redis.pcall('HINCRBY', q.stats, field, clock.text(n))
   local first = by_minute(q, now, field, n)
   if first and ENDS[field] then plan_sweep(q, now + 10000) end
   return first

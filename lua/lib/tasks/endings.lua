@@ -109,6 +109,7 @@ end
 function endings.quarantine(q, id, now, reason)
   local short = string.sub(id, 1, 128)
   redis.call('ZADD', q.quarantine, now, reason .. ':' .. short)
+  q.aside = q.aside or {}
   local first = q.aside[reason]
   if first then
     first.n = first.n + 1
@@ -121,7 +122,7 @@ end
 -- Tell what a call set aside: one event a reason, with its first id and how many more there were. Also keeps the
 -- quarantine's cap.
 function endings.tell_quarantined(q, now)
-  if #q.aside == 0 then return end
+  if not q.aside then return end
   local evicted = redis.call('ZREMRANGEBYRANK', q.quarantine, 0, -10001)
   local total = 0
   for _, reason in ipairs(q.aside) do
@@ -135,5 +136,5 @@ function endings.tell_quarantined(q, now)
   end
   stats.count(q, now, 'quarantined', total)
   caps.tell_evicted(q, now, 'quarantine', evicted, 0)
-  q.aside = {}
+  q.aside = false
 end

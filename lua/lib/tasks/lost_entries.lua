@@ -1,13 +1,13 @@
 -- lost_entries: entries of ready streams whose reader is gone.
 --
--- USES  budget, keys, hash, streams
+-- USES  budget, clock, keys, hash, streams
 
 local LOOK_EVERY = 500                                  -- ms: asking three streams is a third of what an idle call costs
 
 -- Entries that were delivered but not claimed within a second: their reader is gone, or lost the reply. A library looks for them
 -- twice a second; under a virtual clock, whose moments may all be one, each time.
 function lost_entries.add_again(q, now)
-  local since = budget.call.at and q.recovered_at and now - q.recovered_at
+  local since = clock.call.at and q.recovered_at and now - q.recovered_at
   if since and since >= 0 and since < LOOK_EVERY then return end
   for _, priority in ipairs(streams.PRIORITIES) do
     local stream = streams.of(q, priority)

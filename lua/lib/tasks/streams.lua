@@ -9,21 +9,30 @@ function streams.of(q, priority)
   return q.ready .. ':' .. priority
 end
 
-local function make_group(q, stream)
-  if q.grouped[stream] then return end
-  if redis.call('EXISTS', stream) == 0 then
+-- Add the first entry of a call, which makes the stream with its group if it is not there.
+local function add_first(q, stream, ...)
+  local entry = redis.call('XADD', stream, 'NOMKSTREAM', '*', ...)
+  if not entry then
     redis.call('XGROUP', 'CREATE', stream, 'workers', '0', 'MKSTREAM')
+    entry = redis.call('XADD', stream, '*', ...)
   end
+  q.grouped = q.grouped or {}
   q.grouped[stream] = true
+  return entry
 end
 
 -- Add an entry. The caller writes the answer into the field entry of the hash. asked: a claim asks the task's conditions
 -- once more.
 function streams.add(q, id, priority, asked)
-  local stream = streams.of(q, priority)
-  make_group(q, stream)
-  if asked then return priority .. '/' .. redis.call('XADD', stream, '*', 'id', id, 'if', '1') end
-  return priority .. '/' .. redis.call('XADD', stream, '*', 'id', id)
+  local stream, entry = streams.of(q, priority), nil
+  if not (q.grouped and q.grouped[stream]) then
+    if asked then entry = add_first(q, stream, 'id', id, 'if', '1') else entry = add_first(q, stream, 'id', id) end
+  elseif asked then
+    entry = redis.call('XADD', stream, '*', 'id', id, 'if', '1')
+  else
+    entry = redis.call('XADD', stream, '*', 'id', id)
+  end
+  return priority .. '/' .. entry
 end
 
 -- The priority and the stream id of an entry as a hash names it; nothing if the text names no entry.
