@@ -16,10 +16,13 @@ local prefix = queues[1].prefix
 local now = clock.now(prefix, ARGV[1])
 memory.drain(queues[1])
 
--- SET replaces a key of any type
-local acting, build = string.match(safe.call('GET', prefix .. 'mover') or '', '^(%S+) ?(%d*)$')
-local acts = not acting or acting == mover or (tonumber(build) or 0) < BUILD
-if acts then redis.call('SET', prefix .. 'mover', mover .. ' ' .. BUILD, 'PX', '1000') end
+local own, acts = mover .. ' ' .. clock.text(BUILD), true
+local told = safe.call('GET', prefix .. 'mover')
+if told and told ~= own then
+  local acting, build = string.match(told, '^(%S+) ?(%d*)$')
+  acts = not acting or acting == mover or (tonumber(build) or 0) < BUILD
+end
+if acts then redis.call('SET', prefix .. 'mover', own, 'PX', '1000') end   -- it replaces a key of any type
 local reply = {now, acts and 1 or 0}
 
 local hungry = {}

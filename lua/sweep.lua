@@ -22,7 +22,7 @@ for i, q in ipairs(budget.in_turn(queues, now)) do
   local finished, is_over = removal.sweep_set(q, 'finished', hash.FINISHED, limit, now)
   local dead, are_over = removal.sweep_set(q, 'dead', DEAD, limit, now)
   removed = removed + finished + dead
-  local consumers = streams.drop_idle_consumers(q)
-  if is_over and are_over then sweep.plan(q, now, consumers) else more = 1 end
+  -- as long as there is more, only tasks are removed: another call follows at once
+  if is_over and are_over then sweep.plan(q, now, streams.drop_idle_consumers(q)) else more = 1 end
 end
 return {removed, more}

@@ -423,6 +423,18 @@ def test_the_last_read_takes_no_more_than_may_be_looked_at(queue: Queue) -> None
     assert queue.redis.xlen(queue.keys.ready) == 6
 
 
+@pytest.mark.parametrize("number", [9, 999_999_999_999_999, 18_446_744_073_709_551_615])
+def test_what_was_read_leaves_its_stream_whatever_number_its_entry_has(queue: Queue, number: int) -> None:
+    queue.redis.xgroup_create(queue.keys.ready, "workers", "0", mkstream=True)
+    for task_id, entry in (("a", f"1-{number}"), ("b", "2-0")):
+        queue.write(task_id, **SEED, state="ready", entry=f"normal/{entry}", due_at=NOW)
+        queue.redis.xadd(queue.keys.ready, {"id": task_id}, id=entry)
+
+    assert ids(queue.claim(1)) == ["a"]
+
+    assert queue.places() == {"running": {"a": NOW + LEASE}, "ready": {"normal": ["b"]}}
+
+
 def test_a_lateness_counts_up_to_the_bound_of_its_bucket(queue: Queue) -> None:
     counted: dict[str, int] = {}
     lates = (0, 6, 5, 10, 11, 25, 26, 1, 3_600_000, 3_600_001, 60_000, 2)

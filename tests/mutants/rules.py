@@ -29,7 +29,7 @@ _COMPARISON = re.compile(r"(?<=[\w)\]'] )(<=|>=|<|>)(?= [\w('-])")
 _OTHER = {"<=": "<", "<": "<=", ">=": ">", ">": ">="}
 # may stand in any order with its neighbours: nothing reads what it tells
 _TOLD = re.compile(r"\s*(events\.tell|stats\.count|endings\.tell_quarantined)\(")
-_LIMIT = re.compile(r"'LIMIT', (0|seen), ([\w]+)")
+_LIMIT = re.compile(r"'LIMIT', ('0'|0|seen), (clock\.text\(\w+\)|\w+)")
 
 
 class Mutant(NamedTuple):

@@ -1,7 +1,7 @@
 -- caps: how many finished and dead tasks a queue keeps, whatever their retention. The queue's config says it. What is
 -- removed because of a cap is counted.
 --
--- USES  check, safe, events, stats
+-- USES  clock, check, safe, events, stats
 
 local NONE = 1e15                                       -- no set is as large as that
 caps.USUAL = {most_finished = 100000, most_dead = NONE}
@@ -9,14 +9,25 @@ caps.USUAL = {most_finished = 100000, most_dead = NONE}
 -- The cap that a text of the config means; nil if the text is no cap.
 function caps.parse(value) return value == 'none' and NONE or check.whole(value, 0, 1e12) end
 
-function caps.of(q, field)
-  local found = safe.call('HGET', q.config, field)
-  return found and caps.parse(found) or caps.USUAL[field]
+-- Read once a call.
+local function of(q)
+  local known = clock.call.caps or {}
+  clock.call.caps = known
+  if not known[q] then
+    local found = safe.call('HMGET', q.config, 'most_finished', 'most_dead') or {}
+    known[q] = {most_finished = found[1] and caps.parse(found[1]) or caps.USUAL.most_finished,
+      most_dead = found[2] and caps.parse(found[2]) or caps.USUAL.most_dead}
+  end
+  return known[q]
 end
 
-function caps.is_over(q)
-  return redis.call('ZCARD', q.finished) > caps.of(q, 'most_finished') or redis.call('ZCARD', q.dead) > caps.of(q, 'most_dead')
+-- How many tasks a set, finished or dead, has beyond its cap; 0 or less if it has none.
+function caps.beyond(q, name)
+  local most = of(q)['most_' .. name]
+  return most < NONE and redis.call('ZCARD', q[name]) - most or 0
 end
+
+function caps.is_over(q) return caps.beyond(q, 'finished') > 0 or caps.beyond(q, 'dead') > 0 end
 
 -- Whether a finished task is too young to be removed: clients repeat their calls, and its id must be known then.
 function caps.is_young(set, ended, now) return set == 'finished' and now - ended < 600000 end
@@ -30,6 +41,6 @@ end
 
 -- The cap as replies have it: -1 if there is none.
 function caps.for_reply(q, field)
-  local most = caps.of(q, field)
+  local most = of(q)[field]
   return most < NONE and most or -1
 end

@@ -12,7 +12,7 @@ end
 
 -- The earliest score of a set in whole ms, at least 0 and no more than a reply can hold; -1 if the set is empty.
 function safe.earliest(set)
-  local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
+  local first = redis.call('ZRANGE', set, '0', '0', 'WITHSCORES')   -- texts: Redis converts numbers slowly
   return first[2] and math.floor(math.max(0, math.min(tonumber(first[2]), 9e15))) or -1
 end
 

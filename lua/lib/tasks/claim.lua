@@ -101,7 +101,7 @@ function claim.begin(queues, answers, starting, now, order, reply)
     local number, id, attempt = answer[1], answer[2], answer[3]
     local q = queues[number]
     if attempt ~= last then                             -- mostly the same as the one before
-      last, word = attempt, tostring(attempt)
+      last, word = attempt, clock.text(attempt)
       token = word .. '.' .. nonce
     end
     if not q.stuck then
@@ -129,14 +129,22 @@ function claim.begin(queues, answers, starting, now, order, reply)
   end
 end
 
+-- Remove the entries of a stream up to one that is still there: by one command if the number in its id can be counted on.
+local function trim(stream, at)
+  local ms, n = string.match(at, '^(%d+)%-(%d+)$')
+  if #n <= 15 then
+    redis.call('XTRIM', stream, 'MINID', ms .. '-' .. clock.text(n + 1))
+  else
+    redis.call('XTRIM', stream, 'MINID', at)
+    redis.call('XDEL', stream, at)
+  end
+end
+
 -- Remove from the streams what a claim has looked at: all entries up to the last that was read, and those of its bells.
 -- home: the queue of each stream. A stuck queue keeps its entries.
 function claim.trim_streams(read_to, rung, home)
   for stream, at in pairs(read_to) do
-    if not home[stream].stuck then
-      redis.call('XTRIM', stream, 'MINID', at)
-      redis.call('XDEL', stream, at)
-    end
+    if not home[stream].stuck then trim(stream, at) end
   end
   for stream, bells in pairs(rung) do
     for at in pairs(home[stream].stuck and {} or bells) do

@@ -1,7 +1,7 @@
 -- claim_batch: start up to n ready tasks of several queues for a consumer: first those that a blocking read has delivered
 -- (bells), then those at the heads of the streams, high priority before normal before low.
 --
--- USES  budget, safe, errors, streams, isolation, claim, last_claim
+-- USES  budget, clock, safe, errors, streams, isolation, claim, last_claim
 
 local MOST_BYTES, MOST_LOOKS, A_PAGE = 1048576, 300, 100   -- of payloads, but for the last; units; entries read at once
 
@@ -67,7 +67,7 @@ function claim_batch.start(queues, now, order, args, first, last)
       local bells = rung[stream] or {}
       while not short and not is_full do
         local most = math.min(want - started, looks, A_PAGE)
-        local entries = safe.call('XRANGE', stream, from, '+', 'COUNT', most) or {}
+        local entries = safe.call('XRANGE', stream, from, '+', 'COUNT', clock.text(most)) or {}
         home[stream] = q
         if #entries > 0 then errors.for_each(#entries, 1, function(i)
           local at, values = entries[i][1], entries[i][2]

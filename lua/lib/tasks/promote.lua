@@ -136,17 +136,15 @@ function promote.judge_page(q, due, most, now)
   return work
 end
 
--- Judge the oldest ids, and those whose score is no time.
+local function judge_range(q, first, last, most, now)
+  local due = redis.call('ZRANGE', q.due, first, last, 'BYSCORE', 'LIMIT', '0', clock.text(most), 'WITHSCORES')
+  return promote.judge_page(q, due, most, now)
+end
+
+-- Judge the oldest ids, and those whose score is no time. Answers how much work it was.
 function promote.judge_oldest(q, most, now)
-  local work = 0
-  for _, range in ipairs({{'-inf', now}, {'(4000000000000', '+inf'}}) do
-    local left = most - work
-    if left > 0 then
-      local due = redis.call('ZRANGE', q.due, range[1], range[2], 'BYSCORE', 'LIMIT', 0, left, 'WITHSCORES')
-      work = work + promote.judge_page(q, due, left, now)
-    end
-  end
-  return work
+  local work = judge_range(q, '-inf', clock.text(now), most, now)
+  return work < most and work + judge_range(q, '(4000000000000', '+inf', most - work, now) or work
 end
 
 -- The earliest time at which there is more to do. Ids that stay in due although their time has come do not count, unless

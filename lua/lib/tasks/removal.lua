@@ -1,6 +1,6 @@
 -- removal: take finished and dead tasks out of a queue, those whose retention has ended and the oldest beyond its caps.
 --
--- USES  budget, check, hash, errors, caps, endings
+-- USES  budget, clock, check, hash, errors, caps, endings
 
 local A_PAGE = 128
 
@@ -17,9 +17,9 @@ local function ended_at(key) return check.whole(redis.call('HGET', key, 'finishe
 -- ends: the states that may be removed. young: how many at the head of the set are too young for its cap. Answers how many
 -- ids there were, how many left the set, how many tasks were removed, how many are young, and whether it stopped early.
 local function sweep_page(q, now, name, wanted, young, ends)
-  local set, most = q[name], caps.of(q, 'most_' .. name)
-  local ids = redis.call('ZRANGE', set, '-inf', now, 'BYSCORE', 'LIMIT', 0, wanted)
-  local in_time, extra = #ids, math.min(redis.call('ZCARD', set) - most, wanted)
+  local set = q[name]
+  local ids = redis.call('ZRANGE', set, '-inf', clock.text(now), 'BYSCORE', 'LIMIT', '0', clock.text(wanted))
+  local in_time, extra = #ids, math.min(caps.beyond(q, name), wanted)
   if extra > #ids then ids = redis.call('ZRANGE', set, young, young + extra - 1) end
   if #ids == 0 then return 0, 0, 0, young, false end
   local due = redis.call('ZMSCORE', q.due, unpack(ids))
