@@ -98,7 +98,7 @@ def _row(name: str, results: Sequence[Result]) -> tuple[str, ...]:
 
 
 def ledger_table(results: Sequence[Result]) -> str:
-    """What the ledger of the planned campaign proves, by variant."""
+    """What the ledger of the campaign of conditions proves, by variant."""
     columns = list(results[0].figures["judged"])
     rows = []
     for name, found in [*_by_variant(results), ("**all**", results)]:

@@ -44,7 +44,7 @@ CAMPAIGN = (
     Part("recovery", ("valkey", "redis7"), 1, 240),
     Part("resources", ("memory", "disk-always", "disk-everysec", "backlog"), 1, 45),
     Part("versions", ("valkey", "redis7"), 1, 60),
-    Part("planned", ("valkey", "redis7", "redis8", "valkey-scripts", "valkey-failover", "redis7-failover"), 2, 150),
+    Part("conditions", ("valkey", "redis7", "redis8", "valkey-scripts", "valkey-failover", "redis7-failover"), 2, 150),
     Part("clock", ("valkey-1", "valkey-60", "redis7-3600", "valkey-strobe", "redis7-strobe"), 1, 60),
 )
 

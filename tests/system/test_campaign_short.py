@@ -103,7 +103,7 @@ def test_a_power_cut_takes_nothing_that_was_synced(tmp_path: Path) -> None:
 def test_conditions_keys_and_digests_keep_their_promises_under_all_faults(
     variant: str, seconds: float, tmp_path: Path
 ) -> None:
-    result = campaign(tmp_path, "planned", variant, seconds)
+    result = campaign(tmp_path, "conditions", variant, seconds)
 
     assert broken(result) == []
     assert result.submitted > 0

@@ -21,7 +21,7 @@ def keep(folder: Path, **fields: object) -> None:
 @pytest.mark.parametrize(
     ("scenario", "figures", "gone", "kept"),
     [
-        ("planned", {"judged": {"lost": 0, "keys left": 3}}, "old ledger", "old table"),
+        ("conditions", {"judged": {"lost": 0, "keys left": 3}}, "old ledger", "old table"),
         ("network", {}, "old table", "old ledger"),
     ],
 )
@@ -41,7 +41,7 @@ def test_a_run_of_one_part_replaces_its_own_table_only(
 def test_a_broken_promise_stands_in_the_table(tmp_path: Path) -> None:
     target = tmp_path / "README.md"
     target.write_text(TEXT)
-    keep(tmp_path, scenario="planned", figures={"judged": {"lost": 2}}, problems=["LOST a", "LOST b"])
+    keep(tmp_path, scenario="conditions", figures={"judged": {"lost": 2}}, problems=["LOST a", "LOST b"])
 
     write_tables(tmp_path, target)
 

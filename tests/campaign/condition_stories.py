@@ -1,4 +1,4 @@
-"""Stories of the planned campaign: tasks with conditions, keys, digests or parents, and what happens around them."""
+"""Stories of the campaign of conditions: tasks with conditions, keys, digests or parents, and what happens."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from redsched import Again, Conditions, Digest, Every, Hold, Rule, Schedule, Task, TaskTemplate, Unique, WaitFor, fact
 from redsched.model.condition import After
 from redsched.torture.plan import Plan
-from tests.campaign.planned_app import KIND, PLAIN
-from tests.campaign.planned_ledger import Wish
-from tests.campaign.planned_work import Producer
+from tests.campaign.condition_app import KIND, PLAIN
+from tests.campaign.condition_ledger import Wish
+from tests.campaign.condition_work import Producer
 
 BELL = "bell"  # an event that a rule makes tasks of
 WORK: tuple[dict[str, Any], ...] = ({}, {}, {}, {"ms": 20}, {"ms": 300}, {"fail": 1}, {"snooze": 60}, {"ms": 1_500})

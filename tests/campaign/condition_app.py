@@ -1,5 +1,5 @@
-"""Who takes part in the planned campaign beside its producers: workers whose handlers write the ledger, and a listener
-that writes down the decisions that Redis tells of."""
+"""Who takes part in the campaign of conditions beside its producers: workers whose handlers write the ledger, and a
+listener that writes down the decisions that Redis tells of."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from redsched.model.outcome import Reject, RetryLater, SnoozeFor
 from redsched.torture import services
 from redsched.torture.history import Journal
 from redsched.torture.plan import Plan
-from tests.campaign.planned_ledger import line
+from tests.campaign.condition_ledger import line
 
-KIND, PLAIN = "planned.run", "planned.plain"  # a coroutine; a function in a thread
+KIND, PLAIN = "conditions.run", "conditions.plain"  # a coroutine; a function in a thread
 FIELDS = ("event", "id", "queue")
 
 
 def application(journal: Journal) -> App:
     """Handlers that write their start before anything else, then do what their payload says, then write their end."""
-    app = App("planned")
+    app = App("conditions")
 
     def start(ctx: Context, tags: list[str]) -> None:
         more = {"tags": tags} if tags else {}

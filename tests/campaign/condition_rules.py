@@ -1,4 +1,4 @@
-"""What the judge of the planned campaign holds against conditions, keys, digests, families, schedules and rules."""
+"""What the judge of the campaign holds against conditions, keys, digests, families, schedules and rules."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
 
-from tests.campaign.planned_judge import FINAL, RunJudge, Verdict
-from tests.campaign.planned_ledger import ENDS, NEVER, Act, Case, Run, Wish, World
-from tests.campaign.planned_stories import BELL
+from tests.campaign.condition_judge import FINAL, RunJudge, Verdict
+from tests.campaign.condition_ledger import ENDS, NEVER, Act, Case, Run, Wish, World
+from tests.campaign.condition_stories import BELL
 
 FAILED = frozenset(("cancelled", "expired", "skipped", "dead"))
 

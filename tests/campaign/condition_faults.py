@@ -1,4 +1,4 @@
-"""Faults of the planned campaign: of its processes, its connections and its server; and a primary with its replica."""
+"""Faults of the campaign of conditions: of its processes, its connections and its server. A primary with a replica."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The judge of the planned campaign: each run of each task against what was promised, from the ledger alone.
+"""The judge of the campaign of conditions: each run of each task against what was promised, from the ledger alone.
 
 LOST HUNG STUCK EARLY START-BY CANCELLED ASKED STALE DOUBLE AGAIN REAPED SPENT SLOW are judged here; conditions,
-keys, digests, families and schedules in ``planned_rules``. Where a process was stopped between its last look at a task
+keys, digests, families and schedules in ``condition_rules``. If a process was stopped between its last look at a task
 and the first line of its handler, the handler starts late through nobody's fault: one start of each pause may be so,
 and is counted.
 """
@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import msgspec
 
-from tests.campaign.planned_ledger import AGAIN, ENDS, FORGOTTEN_MS, NEVER, Act, Case, Run, World
+from tests.campaign.condition_ledger import AGAIN, ENDS, FORGOTTEN_MS, NEVER, Act, Case, Run, World
 
 SLACK_MS = 10.0  # from the last look at a task to the first line of its handler, on a busy machine
 QUIET_MS = 30_000.0  # nobody claimed anything for so long: what has not ended never will

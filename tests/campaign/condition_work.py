@@ -1,5 +1,6 @@
-"""The producer of the planned campaign: writes down each call before it leaves and after it was answered, repeats it
-until then. What it submits is in the stories (``planned_stories``), each a few tasks with what happens around them.
+"""The producer of the campaign of conditions: writes down each call before it leaves and after it was answered, and
+repeats it until then. What it submits is in the stories (``condition_stories``), each a few tasks with what happens
+around them.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from redsched.model.errors import InvalidTask, RedschedError, WorkflowIncomplete
 from redsched.torture.history import Journal
 from redsched.torture.plan import Plan
 from redsched.wire.ids import nonce
-from tests.campaign.planned_app import KIND
-from tests.campaign.planned_ledger import Wish, line
+from tests.campaign.condition_app import KIND
+from tests.campaign.condition_ledger import Wish, line
 
 LAST_S = 8.0  # after SIGTERM, for what was begun
 PAUSE_S = 0.03  # between repeats

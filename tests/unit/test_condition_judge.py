@@ -1,4 +1,4 @@
-"""The judge of the planned campaign finds each broken promise in a ledger that holds it, and no other."""
+"""The judge of the campaign of conditions finds each broken promise in a ledger that holds it, and no other."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from redsched.torture.history import Journal
-from tests.campaign.planned_ledger import Line, Wish, World
-from tests.campaign.planned_rules import verdict_of
+from tests.campaign.condition_ledger import Line, Wish, World
+from tests.campaign.condition_rules import verdict_of
 
 LEASE_MS = 2_000
 

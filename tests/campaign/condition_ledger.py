@@ -1,4 +1,4 @@
-"""The ledger of the planned campaign: what was asked for, what each process saw, and when, written outside Redis.
+"""The ledger of the campaign of conditions: what was asked for, what each process saw, and when, written outside Redis.
 
 A line is appended before the effect that it tells of and survives SIGKILL of its process. Every time here is in ms of
 the wall clock, which is the server's: all processes are of one machine.

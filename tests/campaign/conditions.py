@@ -25,12 +25,12 @@ from redsched.wire import protocol
 from redsched.wire.call import Call
 from redsched.wire.ids import nonce
 from redsched.wire.keys import queue_keys
-from tests.campaign.planned_app import listener, worker
-from tests.campaign.planned_faults import Deployment
-from tests.campaign.planned_judge import JUDGED, Verdict
-from tests.campaign.planned_ledger import NEVER, World, line, read
-from tests.campaign.planned_rules import verdict_of
-from tests.campaign.planned_stories import BELL, producer, rules, schedules
+from tests.campaign.condition_app import listener, worker
+from tests.campaign.condition_faults import Deployment
+from tests.campaign.condition_judge import JUDGED, Verdict
+from tests.campaign.condition_ledger import NEVER, World, line, read
+from tests.campaign.condition_rules import verdict_of
+from tests.campaign.condition_stories import BELL, producer, rules, schedules
 from tests.campaign.scenario import Result, Tell
 from tests.support.consistency import assert_consistent
 
