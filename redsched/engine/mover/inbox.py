@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Iterable
 
@@ -43,7 +42,8 @@ class Inboxes:
         self._ingests = isolated_queues("ingest", client.transport, observer)
         self._written: set[str] = set()  # queues whose inbox somebody wrote
         self._foreign = Refusals("ingest", observer, log)  # queues with another program's key where their inbox belongs
-        self._look_at: dict[str, float] = {}  # from when on (monotonic) the type of an inbox is asked for again
+        self._looked: set[str] = set()  # queues whose inbox's type was asked for in this minute
+        self._look_anew = 0.0  # when the next one begins (monotonic)
         self._round = Round(queues)
         self.loop = Loop("ingest", self.step, observer=observer, log=log)
 
@@ -74,7 +74,9 @@ class Inboxes:
         except BaseException:
             self._written.update(keys.queue for keys in queues)
             raise
-        now, empty = time.monotonic(), list[str]()
+        if (now := time.monotonic()) >= self._look_anew:
+            self._looked, self._look_anew = set(), now + LOOK_S
+        empty = []
         for inbox in (inbox for _, found in answers for inbox in found):
             if inbox.refused:
                 log.warning("inbox.refused", extra={"queue": inbox.queue, "n": inbox.refused})
@@ -82,8 +84,8 @@ class Inboxes:
                 self._written.add(inbox.queue)
             if inbox.created or inbox.refused or inbox.left:
                 self._foreign.accept(inbox.queue)
-            elif now >= self._look_at.get(inbox.queue, -math.inf):
-                self._look_at[inbox.queue] = now + LOOK_S
+            elif inbox.queue not in self._looked:
+                self._looked.add(inbox.queue)
                 empty.append(inbox.queue)
         if empty:
             await self._look_at_types(empty)
