@@ -23,6 +23,24 @@ LIBRARY = f"redsched{CONTRACT}"
 PREFIX = f"rs{CONTRACT}_"
 _BUILD_LINE = re.compile(r"^([1-9][0-9]{0,8}) ([0-9a-f]{16})$", re.MULTILINE)
 ARGUMENTS = "arguments"  # the module that looks at the words of each call before its verb begins
+# The globals that the Lua reads. A server keeps them behind a second table, where finding one takes as long as several
+# steps of Lua; so a library keeps them as locals.
+GLOBALS = (
+    "redis",
+    "string",
+    "math",
+    "table",
+    "cjson",
+    "ipairs",
+    "pairs",
+    "next",
+    "unpack",
+    "tonumber",
+    "tostring",
+    "type",
+    "pcall",
+    "error",
+)
 
 
 def _root() -> Traversable:
@@ -123,12 +141,22 @@ def _has_shape(name: str) -> bool:
     return bool(header(name).keys)
 
 
-def _body(verb: str) -> str:
+def _globals_text() -> str:
+    """Locals in place of the globals, and what fills them. A call does that: while a library is loaded, it has no
+    global but a ``redis`` of another kind.
+    """
+    names = ", ".join(GLOBALS)
+    found = f"local function found_globals() return {names} end\n"
+    return f"{found}local {names} = redis\nlocal function find_globals() {names} = found_globals() end\n"
+
+
+def _body(verb: str, first: str = "") -> str:
+    """A verb as a function, of which this line comes first."""
     shape = look = ""
     if _has_shape(verb):
         shape = f"local SHAPE = {header(verb).shape}\n"
         look = "local refused = arguments.check(KEYS, ARGV, SHAPE)\nif refused then return refused end\n"
-    return f"{shape}local function {verb}_verb(KEYS, ARGV)\n{look}do\n{text(f'{verb}.lua')}end\nend\n"
+    return f"{shape}local function {verb}_verb(KEYS, ARGV)\n{first}{look}do\n{text(f'{verb}.lua')}end\nend\n"
 
 
 @cache
@@ -171,11 +199,12 @@ def sha1(verb: str) -> str:
 def _registered(verb: str) -> str:
     flags = ", ".join(f"'{flag}'" for flag in header(verb).flags)
     register = f"function_name = '{PREFIX}{verb}', callback = {verb}_verb, flags = {{{flags}}}"
-    return f"do\n{_body(verb)}redis.register_function{{{register}}}\nend\n"
+    known = "if not string then find_globals() end\n"
+    return f"do\n{_body(verb, known)}redis.register_function{{{register}}}\nend\n"
 
 
 @cache
 def library() -> str:
     """All verbs as one function library, for FUNCTION LOAD."""
-    parts = [f"#!lua name={LIBRARY}\n", _constants(evalsha=False), _modules_text(linked(*verbs()))]
-    return "".join([*parts, *map(_registered, verbs())])
+    parts = [_globals_text(), _modules_text(linked(*verbs())), *map(_registered, verbs())]
+    return f"#!lua name={LIBRARY}\n{_constants(evalsha=False)}do\n{''.join(parts)}end\n"

@@ -11,7 +11,7 @@ import pytest
 from tests.support.acts import words
 from tests.support.lua_queue import NOW, Queue
 
-DUES = (0, NOW, NOW - 60_000, NOW + 5_000, "+0", "+90000", NOW + 7 * 86_400_000)
+DUES = (0, NOW, NOW - 60_000, NOW + 5_000, NOW + 5_000, "+0", "+90000", "+90000", NOW + 7 * 86_400_000, 0)
 LONG = {"priority": "normal"}  # what the short way leaves to the long way, and means the default
 
 
@@ -30,11 +30,12 @@ def written(queue: Queue, task_id: str) -> dict[str, Any]:
     return task | {"score": queue.redis.zscore(queue.key("due:q"), task_id)}
 
 
-@pytest.mark.parametrize("fields", [{}, {"request": "r1"}], ids=["", "request"])
-@pytest.mark.parametrize("n", [1, len(DUES)])
-def test_both_ways_write_the_same(queue: Queue, n: int, fields: dict[str, Any]) -> None:
-    short = [words(f"s{at}", due, **fields) for at, due in enumerate(DUES[-n:])]
-    long = [words(f"l{at}", due, **fields, **LONG) for at, due in enumerate(DUES[-n:])]
+@pytest.mark.parametrize("every", [None, 1, 2], ids=["no request", "a request each", "a request for every other"])
+@pytest.mark.parametrize("n", [1, 2, len(DUES)])
+def test_both_ways_write_the_same(queue: Queue, n: int, every: int | None) -> None:
+    fields = [{"request": f"r{at}"} if every and at % every == 0 else {} for at in range(n)]
+    short = [words(f"s{at}", due, **fields[at]) for at, due in enumerate(DUES[-n:])]
+    long = [words(f"l{at}", due, **fields[at], **LONG) for at, due in enumerate(DUES[-n:])]
 
     assert enqueue(queue, *short) == enqueue(queue, *long) == ["created"] * n
 
@@ -73,6 +74,7 @@ def test_a_call_that_is_not_all_new_and_plain_is_answered_task_by_task(
         (words("b", request="x" * 129), "2 request "),
         (words("b", number=2), "2 queue "),
         (words("b")[:-1], "2 fields "),
+        ([1, "b", NOW, 3, *words("b")[4:]], "2 fields "),
         ([1], "2 id "),
     ],
     ids=lambda value: value.strip() if isinstance(value, str) else "",

@@ -287,6 +287,18 @@ def test_a_score_that_is_no_time_is_set_aside_and_its_task_left_alone(queue: Que
     assert queue.events() == ["quarantined bad reason=bad time"]
 
 
+@pytest.mark.parametrize("limit", [1, 10])  # 1: the good one is found from the other end
+def test_a_time_in_seconds_that_is_as_long_as_one_in_ms_is_set_aside(queue: Queue, limit: int) -> None:
+    for number in range(2):
+        queue.write(f"bad{number}", due=NOW // 1_000 + number + 0.25, **SEED, created_at=NOW)
+        queue.broken.add(f"bad{number}")
+    queue.seed("good", created_at=NOW)
+
+    assert queue.promote(limit=limit).moved == 3
+
+    assert queue.places() == {"ready": {"normal": ["good"]}, "quarantine": {"bad time:bad0": NOW, "bad time:bad1": NOW}}
+
+
 def test_the_last_time_that_can_be_meant_waits(queue: Queue) -> None:
     queue.seed("a", due=4_000_000_000_000)
 

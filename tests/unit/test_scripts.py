@@ -35,6 +35,24 @@ def test_both_builds_hold_every_verb_and_know_which_one_they_are() -> None:
         assert not scripts.script(verb).startswith("#!"), "a shebang would be refused by some servers"
 
 
+def test_a_library_finds_the_globals_in_its_first_call_and_keeps_them() -> None:
+    lua = lupa.lua51.LuaRuntime()
+    lua.execute(
+        "verbs = {}; redis = {register_function = function(made) verbs[made.function_name] = made.callback end}"
+    )
+    lua.execute(scripts.library().partition("\n")[2])
+    refused = lua.execute(
+        "local pcall, enqueue = pcall, verbs.rs1_enqueue\n"
+        "return function() local _, problem = pcall(enqueue, {'no key'}, {'0'}) return problem.err end"
+    )
+    first = refused()
+
+    for name in scripts.GLOBALS:
+        lua.globals()[name] = None
+
+    assert first == refused() == "RS_KEYS each key must be {namespace}:due:<queue>"
+
+
 def test_a_verb_that_is_none_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         scripts.header("no_such_verb")

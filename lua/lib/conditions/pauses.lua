@@ -20,11 +20,16 @@ local function is_paused(q, what, now)
   return q.stops[what]
 end
 
+-- Whether anything of a queue is paused; asked once a call.
+function pauses.are_there(q)
+  if q.stops == nil then q.stops = redis.call('EXISTS', q.paused) == 1 and {} end
+  return q.stops ~= false
+end
+
 -- What pauses a task now; nil if nothing does. Thousands of keys may be paused, so each is looked up by its name, and
 -- nothing at all if nothing is paused.
 function pauses.by(q, type, id, now)
-  if q.stops == nil then q.stops = redis.call('EXISTS', q.paused) == 1 and {} end
-  if not q.stops then return nil end
+  if not pauses.are_there(q) then return nil end
   if is_paused(q, 'queue', now) then return 'queue' end
   if is_paused(q, 'type:' .. type, now) then return 'type:' .. type end
   local key = redis.call('HGET', q.task .. id, 'key')

@@ -57,5 +57,5 @@ function keys.is_name(value)
 end
 
 function keys.is_id(value)
-  return value and #value <= 128 and string.find(value, '^%w[%w._@+:-]*$') ~= nil
+  return value and #value <= 128 and string.find(value, '^%w[0-9a-zA-Z:._@+-]*$') ~= nil
 end

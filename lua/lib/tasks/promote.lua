@@ -1,7 +1,7 @@
 -- promote: look at what is due in a queue, in bounded pieces, and decide what becomes of each id.
 --
 -- USES  budget, clock, keys, check, safe, hash, errors, events, streams, endings, isolation, cancel, fields
--- USES  newer_version, pauses, decide
+-- USES  newer_version, pauses, plain_due, decide
 
 -- An id whose hash is missing is looked at twice. Half a millisecond in its score marks the second look.
 local SECOND_LOOK = 0.5
@@ -54,10 +54,8 @@ function promote.judge(q, id, told, now)
   local due_at = told                                   -- converting a number is slow
   if score < 1 or not string.find(told, '^%d+$') then due_at = clock.text(score < 1 and now or math.floor(score)) end
   local stop, asked = pauses.by(q, found[2], id, now), nil
-  if stop then
-    pauses.hold(q, id, stop, due_at, expires)
-    return true
-  elseif found[5] then
+  if stop then pauses.hold(q, id, stop, due_at, expires) return true end
+  if found[5] then
     local ok, leaves, again = pcall(decide.task, q, id, due_at, now)
     if not ok then                                      -- a key that its conditions name has a wrong type, say
       if errors.cause(q, leaves) ~= 'own' then error(leaves) end
@@ -86,20 +84,22 @@ end
 -- aside. An id that this caller may not judge stays in due, and so do all if the fault is the queue's.
 function promote.judge_page(q, due, most, now)
   if #due == 0 then return 0 end
-  local left, n, planned, work, unspent, seen, stops = {}, 0, q.planned, 0, 0, q.seen, false
-  q.looked = true
+  local left, planned, unspent, seen = {}, q.planned, 0, q.seen
+  local plain = plain_due.make_ready(q, due, left)
+  local n, work, stops = plain, plain, plain > 0 and budget.is_spent()
+  q.looked, q.ready_now = true, q.ready_now + plain
 
   local function spend()                                -- of the id that was looked at
     local more = 1 + (CONDITIONS_WEIGH - 1) * (q.planned - planned)
     planned, work, unspent = q.planned, work + more, unspent + more
   end
 
-  errors.for_each(#due, 2, function(i)
+  errors.for_each(#due - 2 * plain, 2, function(i)
+    i = i + 2 * plain
     local id, leaves, is_ready = due[i], false, false
     if unspent >= 4 then                                -- the budget is not asked after each plain task
       budget.spend(unspent)
-      unspent = 0
-      stops = budget.is_spent()
+      unspent, stops = 0, budget.is_spent()
     end
     if stops or work >= most then
       q.cut = true
@@ -116,6 +116,7 @@ function promote.judge_page(q, due, most, now)
     if is_ready then q.ready_now = q.ready_now + 1 end
     spend()
   end, function(i, trouble)
+    i = i + 2 * plain
     local fault = isolation.set_aside(q, due[i], now, trouble)
     if fault == 'own' then
       n = n + 1

@@ -21,10 +21,13 @@ local function add_first(q, stream, ...)
   return entry
 end
 
+-- Whether the stream of priority normal is known to have its group.
+function streams.is_open(q) return q.grouped and q.grouped[q.ready] end
+
 -- Add an entry. The caller writes the answer into the field entry of the hash. asked: a claim asks the task's conditions
 -- once more.
 function streams.add(q, id, priority, asked)
-  local stream, entry = streams.of(q, priority), nil
+  local stream, entry = priority == 'normal' and q.ready or streams.of(q, priority), nil   -- the usual one first
   if not (q.grouped and q.grouped[stream]) then
     if asked then entry = add_first(q, stream, 'id', id, 'if', '1') else entry = add_first(q, stream, 'id', id) end
   elseif asked then
