@@ -13,6 +13,7 @@ from redsched.wire.claims import Settlement
 from redsched.wire.keys import CellKeys
 from tests.support.halted import each_stop
 from tests.support.lua_queue import HOUR, NOW, Queue
+from tests.support.timetable import MINUTE, Timetable, decision, plain
 
 
 def ended(queue: Queue, task_id: str, outcome: str = "complete", **fields: str) -> None:
@@ -338,3 +339,19 @@ def test_one_that_was_called_off_is_in_no_run_wherever_the_end_of_a_claim_in_vai
             here.promote(now=late)
             found += here.claim(now=late).tasks
         assert [json.loads(started.payload)["items"] for started in found] == [["a", "c"]]
+
+
+def fire_of_a_slot(queue: Queue) -> Call[Any]:
+    """The slot of a schedule that starts no run beside another."""
+    Timetable(queue).planned(NOW, {"overlap": "skip"})
+    return Call("fire", [queue.keys.due], [0, *decision(queue, following=NOW + MINUTE, slots=[NOW])], plain)
+
+
+def test_no_run_starts_beside_another_wherever_the_call_that_made_it_stopped(queue: Queue) -> None:
+    for here, _ in each_stop(queue, fire_of_a_slot):
+        times = Timetable(here)
+        if times.hash().get("slot") == str(NOW):
+            times.fire(NOW + MINUTE, now=NOW + 30_000, missed=1, why="nobody looked for a while")
+        times.run(NOW + MINUTE)
+
+        assert len(times.tasks()) == 1

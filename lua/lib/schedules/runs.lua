@@ -4,6 +4,13 @@
 
 local MOST_OPEN = 100                                   -- runs that a schedule remembers as not ended
 
+-- Write which runs are open. It is written before the task of a run is made. If the call stops after the task, the next look may
+-- count the slot as missed; it must know of the run all the same, or it would start another beside it.
+local function write_open(s)
+  s.f.open = table.concat(s.open, ' ')
+  redis.call('HSET', s.key, 'open', s.f.open)
+end
+
 -- Make the task of a run; nil if its id is taken: a slot makes one task, ever. due: the planned time, ms.
 local function make_run(q, s, suffix, due, now, payload)
   local id, pairs_to_write, priority = s.id .. '@' .. suffix, {}, s.f['task:priority']
@@ -22,6 +29,8 @@ local function make_run(q, s, suffix, due, now, payload)
     end
   end
   local when = clock.text(math.min(due, now))
+  if #s.open > MOST_OPEN then table.remove(s.open, 1) end
+  if s.spec.overlap ~= 'allow_all' or s.spec.pause_on_failure then write_open(s) end
   if s.f['task:conditions'] then
     redis.call('ZADD', q.due, when, id)                 -- promote judges it
   else
@@ -29,7 +38,6 @@ local function make_run(q, s, suffix, due, now, payload)
     for _, word in ipairs({'state', 'ready', 'entry', entry, 'due_at', when}) do pairs_to_write[#pairs_to_write + 1] = word end
   end
   redis.call('HSET', key, 'created_at', clock.text(now), 'schedule', s.id, 'slot', suffix, unpack(pairs_to_write))
-  if #s.open > MOST_OPEN then table.remove(s.open, 1) end
   s.recent[#s.recent + 1] = suffix .. '/' .. clock.text(now)
   s.made = s.made + 1
   return id
