@@ -68,7 +68,7 @@ def due_schedules(keys: CellKeys, limit: int = 100) -> Call[Looked]:
     """Those to be looked at now, at most 1..500."""
 
     def read(reply: list[Any]) -> Looked:
-        found = [Stored(text_of(words[0]), pairs(words[1:])) for words in reply[3:]]
+        found = [_stored(words[0], words[1:]) for words in reply[3:]]
         return Looked(reply[0], None if reply[1] < 0 else reply[1], reply[2], found)
 
     return Call("due_schedules", (keys.schedules,), (0, limit), read)
@@ -133,11 +133,16 @@ def show_schedules(
     """Those named, or one page: the server's clock in ms, the next cursor, the schedules that are there."""
 
     def read(reply: list[Any]) -> tuple[int, str, list[Shown]]:
-        found = [Shown(Stored(text_of(words[0]), pairs(words[1])), _runs(words[2])) for words in reply[2:]]
+        found = [Shown(_stored(words[0], words[1]), _runs(words[2])) for words in reply[2:]]
         return reply[0], text_of(reply[1]).replace(" ", "~"), [one for one in found if one.stored.fields]
 
     words: list[Word] = [0, set_cursor(cursor), limit, *(check_name("id", one) for one in ids)]
     return Call("show_schedules", (keys.schedules,), words, read)
+
+
+def _stored(schedule_id: Any, flat: Sequence[Any]) -> Stored:
+    """An empty field is as good as removed, for Lua too: a call that stopped half-way may leave one."""
+    return Stored(text_of(schedule_id), {name: word for name, word in pairs(flat).items() if word})
 
 
 def _runs(words: Sequence[Any]) -> list[tuple[str, str, str, str]]:

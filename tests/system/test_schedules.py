@@ -330,3 +330,14 @@ def test_everything_is_in_its_place_after_all_this(stage: Stage) -> None:
     stage.advance(2 * MINUTE)
 
     assert_consistent(stage.store.redis, stage.store.namespace)
+
+
+def test_a_field_that_a_call_left_empty_is_as_good_as_removed(stage: Stage) -> None:
+    stage.put("1m", overlap="allow_all")
+    stage.advance(3 * MINUTE)
+    stage.store.redis.hset(stage.store.key("schedule:s"), mapping={"former": "", "task:conditions": ""})
+
+    stage.advance(3 * MINUTE)
+
+    assert stage.made() == [n * MINUTE for n in range(1, 7)]
+    assert stage.counters() == {"fired": 6}
