@@ -78,13 +78,21 @@ class Line:
             self("SELECT", db)
 
     def __call__(self, *words: Any) -> Any:
-        self._socket.sendall(hiredis.pack_command(words))
+        (reply,) = self.together(words)
+        if isinstance(reply, Refused):
+            raise reply
+        return reply
+
+    def together(self, *calls: Sequence[Any]) -> list[Any]:
+        """The replies to calls that are sent at once; a ``Refused`` among them is the error reply of its call."""
+        self._socket.sendall(b"".join(map(hiredis.pack_command, map(tuple, calls))))
+        return [self._reply() for _ in calls]
+
+    def _reply(self) -> Any:
         while True:
             reply = self._reader.gets()
             if reply is not False:
-                if isinstance(reply, hiredis.ReplyError):
-                    raise Refused(str(reply))
-                return reply
+                return Refused(str(reply)) if isinstance(reply, hiredis.ReplyError) else reply
             chunk = self._socket.recv(262_144)
             if not chunk:
                 raise ConnectionError("the server closed the connection")
