@@ -23,12 +23,12 @@ class Bug(NamedTuple):
 
 
 _ENTRY = "  local entry = streams.add(q, id, priority, asked)\n"
-_ZREM = "      redis.call('ZREM', q.running, id)\n"
-_SETTLE = "      answers[n] = settle.apply(q, id, now, outcome, args[at + 4], args[at + 5], args[at + 6])\n"
+_ZREM = "      redis.call('ZREM', own.running, id)\n"
+_SETTLE = "      answers[n] = settle.apply(own, id, now, outcome, args[at + 4], args[at + 5], args[at + 6])\n"
 BUGS = (
     Bug(
         "settle takes any token", "lib/tasks/settle_batch.lua",
-        "if not found or found[2] ~= token then", "if not found then",
+        "if found[2] ~= args[at + 2] then", "if not found[2] then",
     ),
     Bug(
         "promote leaves due before the task is ready", "lib/tasks/promote.lua",

@@ -83,6 +83,14 @@ function settle.apply(q, id, now, ...)
   return ok and word or 'dead'
 end
 
+-- Complete a task of which a part is kept, has no result, and that no other task is to learn of. What mostly is there is removed
+-- first: a field that is not there is then looked for among fewer.
+function settle.complete_plain(key, stamp)
+  local redis = redis                                   -- a global is slow to find
+  redis.call('HSET', key, 'state', 'completed', 'finished_at', stamp)
+  redis.call('HDEL', key, 'payload', 'entry', 'worker', 'headers', 'unhandled', 'begun', 'crashes')
+end
+
 -- Complete a task. kept: whole, part (without the fields that only its run needed) or false (nothing stays).
 function settle.complete(q, id, stamp, kept, result, bound)
   local key = q.task .. id
@@ -98,7 +106,7 @@ function settle.complete(q, id, stamp, kept, result, bound)
   redis.call('HSET', key, 'state', 'completed', 'finished_at', stamp)
   if bound then endings.leave_links(q, id, tonumber(stamp), bound) end
   if kept == 'part' then
-    redis.call('HDEL', key, 'payload', 'headers', 'entry', 'worker', 'unhandled', 'begun', 'crashes')
+    redis.call('HDEL', key, 'payload', 'entry', 'worker', 'headers', 'unhandled', 'begun', 'crashes')
     if bound then redis.call('HDEL', key, 'conditions', 'postponed') end
   end
 end
