@@ -4,9 +4,8 @@
 
 local A_PAGE = 128
 
--- Remove a task that has ended, even if a key that it is entered in cannot be used. gone: keys that the caller unlinks.
+-- Remove a task that others may learn of, even if a key that it is entered in cannot be used. gone: keys that the caller unlinks.
 local function forget(q, id, now, state, bound, gone)
-  if not bound then return endings.forget(q, id, now, state, nil, gone) end
   local ok, trouble = pcall(endings.forget, q, id, now, state, bound, gone)
   if not ok and errors.cause(q, trouble) ~= 'own' then error(trouble, 0) end
 end
@@ -24,17 +23,18 @@ local function sweep_page(q, now, name, wanted, young, ends)
   if #ids == 0 then return 0, 0, 0, young, false end
   local due = redis.call('ZMSCORE', q.due, unpack(ids))
   local gone, leaving, left, n, evicted, kept, unspent, stopped, bound = {}, {}, 0, 0, 0, 0, 0, false, nil
-  for i, id in ipairs(ids) do
+  for i = 1, #ids do
     if unspent >= 4 or bound then                       -- the budget is not asked after each plain task
       budget.spend(unspent)
       unspent, stopped = 0, budget.is_spent()
       if stopped then break end
     end
     unspent = unspent + 1
+    local id = ids[i]
     local key = q.task .. id
-    local found = hash.of_reply(key, redis.pcall('HMGET', key, 'state', 'bound'))   -- an id outside the grammar has no task
-    local over, ended = found and ends[found[1]], nil
-    bound = found and found[2]
+    local found = redis.pcall('HMGET', key, 'state', 'bound')   -- an id outside the grammar has no task
+    local over, ended = ends[found[1]], nil
+    bound = found[2]
     if over and i > in_time then ended = ended_at(key) end   -- it goes because of the cap
     if over and due[i] then                             -- somebody put it into due: promote tells that, then it is removed
       redis.call('ZADD', set, 'XX', now + endings.KEEP_FINISHED, id)
@@ -44,9 +44,14 @@ local function sweep_page(q, now, name, wanted, young, ends)
       left = left + 1
       leaving[left] = id
       if ended then evicted, kept = evicted + 1, ended > 0 and now - ended or kept end
-      if over then                                      -- a task that is live again only leaves the set
-        forget(q, id, now, found[1], bound, gone)
+      if over and bound then
         n = n + 1
+        forget(q, id, now, found[1], bound, gone)
+      elseif over then
+        n = n + 1
+        gone[#gone + 1], gone[#gone + 2] = key, q.outcome .. id
+      else                                              -- a task that is live again only leaves the set
+        hash.of_reply(key, found)                       -- raises what is no fault of this task
       end
     end
   end
