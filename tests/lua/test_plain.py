@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from redsched.wire.call import Call
 from tests.support.acts import words
 from tests.support.lua_queue import NOW, Queue
 
@@ -101,6 +102,69 @@ def test_a_call_that_is_new_and_plain_is_looked_up_once(real_queue: Queue) -> No
     enqueue(real_queue, words("a"), words("b", due=NOW + 5_000))
 
     assert lookups() == before + 1, "the long way looks them up again"
+
+
+RARE = {
+    "attempt": ("2", 3),
+    "timeout_ms": ("9", 9),
+    "headers": ('{"h":"1"}', b'{"h":"1"}'),
+    "traceparent": ("00-a-b-01", "00-a-b-01"),
+    "content_type": ("text/plain", "text/plain"),
+    "max_attempts": ("7", 7),
+    "expires_at": (str(NOW + 60_000), NOW + 60_000),
+}
+
+
+@pytest.mark.parametrize("missing", ["nothing", "created_at", "submitted", "request"])
+@pytest.mark.parametrize("rare", RARE)
+@pytest.mark.parametrize("asked", [{}, {"request": "r1"}], ids=["", "request"])
+def test_a_claim_overlooks_no_field_of_a_task_that_has_as_many_as_a_plain_one(
+    queue: Queue, asked: dict[str, Any], rare: str, missing: str
+) -> None:
+    enqueue(queue, words("first", 0, **asked), words("a", 0, **asked))
+    queue.redis.hdel(queue.keys.task("a"), missing)
+    queue.redis.hset(queue.keys.task("a"), rare, RARE[rare][0])
+
+    _, task = queue.claim().tasks
+
+    assert getattr(task, rare) == RARE[rare][1]
+
+
+@pytest.mark.parametrize("asked", [{}, {"request": "r1"}], ids=["", "request"])
+@pytest.mark.parametrize("missing", ["type", "payload"])
+def test_a_task_without_what_it_needs_is_malformed_though_it_has_as_many_fields_as_a_plain_one(
+    queue: Queue, asked: dict[str, Any], missing: str
+) -> None:
+    enqueue(queue, words("first", 0, **asked), words("a", 0, **asked), words("last", 0, **asked))
+    queue.redis.hdel(queue.keys.task("a"), missing)
+    queue.redis.hset(queue.keys.task("a"), "tags", "[]")
+
+    assert [task.id for task in queue.claim().tasks] == ["first", "last"]
+
+    assert queue.task("a")["reason"] == "malformed"
+
+
+def test_a_plain_task_whose_due_time_cannot_be_read_was_due_when_it_is_claimed(queue: Queue) -> None:
+    enqueue(queue, words("first", 0), words("a", 0))
+    queue.redis.hset(queue.keys.task("a"), "due_at", "soon")
+
+    assert [task.due_at for task in queue.claim(now=NOW + 5).tasks] == [NOW, NOW + 5]
+
+
+def test_a_claim_answers_when_each_plain_task_was_due_and_counts_how_late_it_is(queue: Queue) -> None:
+    dues = {"a": NOW - 60, "b": NOW - 60, "c": NOW - 3, "d": NOW - 60, "e": NOW - 3, "f": NOW - 4}
+    for task_id, due in dues.items():
+        queue.send(plain(queue, task_id), now=due)
+
+    assert {task.id: task.due_at for task in queue.claim().tasks} == dues
+
+    totals = queue.redis.hgetall(queue.key("stats:q"))
+    assert {field: n for field, n in totals.items() if field.startswith("late")} == {"late_100": "3", "late_5": "3"}
+
+
+def plain(queue: Queue, task_id: str) -> Call[Any]:
+    """The call that makes a task which is due at once."""
+    return Call("enqueue", [queue.keys.due], [0, *words(task_id, 0)], lambda reply: reply)
 
 
 def test_a_library_asks_the_streams_for_lost_entries_twice_a_second(real_queue: Queue) -> None:

@@ -17,8 +17,8 @@ WRITES = ("HSET", "HDEL", "HINCRBY", "ZADD", "ZREM", "ZREMRANGEBYRANK", "XADD", 
           "UNLINK", "PEXPIRE", "PERSIST", "RENAME", "XTRIM", "XCLAIM", "DEL", "HSETNX", "EXPIRE")  # fmt: skip
 HELPERS = ("events.tell", "stats.count", "by_minute", "outcomes.add_attempt", "outcomes.write", "streams.remove",
            "endings.cancel", "endings.expire", "endings.dead", "endings.finish", "endings.quarantine",
-           "endings.tell_quarantined", "last_claim.remember", "claim.begin", "look", "write_plain",
-           "enqueue.put_in_due", "settle.complete", "lost_entries.add_again", "memory.drain",
+           "endings.tell_quarantined", "last_claim.remember", "claim_start.begin", "look", "write_plain",
+           "enqueue.put_in_due", "settle.complete", "settle.complete_plain", "lost_entries.add_again", "memory.drain",
            "take_back", "removal.sweep_set", "sweep_consumers",
            "leave_sets")  # fmt: skip
 _CALLED = "|".join(map(re.escape, HELPERS))

@@ -49,11 +49,12 @@ EQUIVALENT: dict[str, str] = {
         "then each task is looked up by itself, which is slower and answers the same",
     "lib/tasks/lost_entries.lua compare >= 0 and since": "then it looks once more within that ms",
     "lib/tasks/promote.lua limit 'LIMIT', 0, 1": "only the first that is found is looked at",
-    "lib/tasks/claim.lua swap redis.call('XTRIM', stream, 'M | redis.call('XDEL', stream, at)":
+    "lib/tasks/claim_start.lua swap redis.call('XTRIM', stream, 'M | redis.call('XDEL', stream, at)":
         "each removes other entries",
     "promote.lua limit 'LIMIT', 0, LATEST": _READ,
     "lib/tasks/promote.lua limit 'LIMIT', '0', clock.text(most)": _READ,
     "lib/tasks/promote.lua compare < most and wo": _EMPTY,
+    "lib/tasks/claim.lua negate count == 7": _LONG_WAY,
     "lib/tasks/claim_batch.lua limit math.min(want - started, looks, A_PAGE)": _READ,
     "lib/tasks/claim_batch.lua limit math.min(tonumber(n), 1000)": "a call starts no more than 300 tasks anyway",
     "lib/tasks/claim_batch.lua compare 4 and not a": _EACH_FIFTH,
@@ -80,7 +81,7 @@ EQUIVALENT: dict[str, str] = {
     "lib/tasks/streams.lua swap redis.pcall('XDEL', stream, at | redis.pcall('XACK', stream, 'w": _READ_AGAIN,
     "lib/repair/task_view.lua compare .. id) >= 0": _LAST_MS,
     "lib/repair/link_rules.lua compare 0 and not h": _LAST_MS,
-    "lib/tasks/settle_batch.lua drop redis.call('HSET', q.task .. ids[i], 'state', 'completed', '":
+    "lib/tasks/settle_batch.lua drop redis.call('HSET', q.task .. others[i].id, 'state', 'complet":
         "a task fails by its own fault only after that was written",
     "lib/tasks/outcomes.lua compare attempt > HISTORY the": "no attempt has the number 0, so no line of one is there",
     "lib/repair/repair_task.lua swap endings.quarantine(q, id, now, | redis.call('HSET', key, 'state":

@@ -157,13 +157,15 @@ def test_each_field_of_a_template_is_a_default_of_a_type_or_is_left_out_on_purpo
 
 
 CLAIMED = lua_list("lib/tasks/claim.lua", "claim.FIELDS = {")
+PLAIN = [lua_list("lib/tasks/claim.lua", f"count == {n} then\n    found = redis.pcall('HMGET', key, ") for n in (7, 8)]
 PROMOTED = lua_list("lib/tasks/promote.lua", "redis.pcall('HMGET', key, ")
 
 
 def test_what_a_worker_reads_is_in_the_table() -> None:
     assert set(Started.__struct_fields__) <= WORDS | {"queue", "id"}
     assert set(CLAIMED) <= WORDS
-    assert lua_list("lib/tasks/claim.lua", "redis.pcall('HMGET', key, ") == CLAIMED
+    assert [len(fields) for fields in PLAIN] == [7, 8] and PLAIN[0] == PLAIN[1][:7] and set(PLAIN[1]) <= WORDS
+    assert lua_list("lib/tasks/claim.lua", "hash.of_reply(key, redis.pcall('HMGET', key, ") == CLAIMED
     assert list(Started.__struct_fields__[4:-1]) == CLAIMED[4:-1]  # in the order of an answer
 
 

@@ -1,7 +1,6 @@
--- claim: which entry of a stream is a task that may start, and its start.
+-- claim: which entry of a stream is a task that may start, and what is answered of it.
 --
--- USES  clock, keys, check, safe, hash, stats, endings, conditions, facts, newer_version, digests, blocked, pauses
--- USES  verdicts
+-- USES  clock, keys, check, hash, endings, conditions, facts, newer_version, digests, blocked, pauses, verdicts
 
 -- In the order of an answer, whose first four words take the place of what only the claim itself needs.
 claim.FIELDS = {'state', 'entry', 'attempt', 'due_at', 'type', 'payload', 'timeout_ms', 'headers', 'traceparent',
@@ -37,10 +36,39 @@ function claim.answer_of(found, number, id, attempt, due_at)
   return found
 end
 
+local due_text, due_ms, type_name = nil, nil, nil       -- of the last plain task: mostly those of the next as well
+
+-- The short way: the answer for a task that has none of the fields that only some tasks have, which the number of its fields
+-- proves, so that they need not be looked for. nil if it has others or does not start; startable then says what becomes of it.
+-- Nothing of its queue is paused.
+function claim.plain_answer(key, number, id, entry)
+  local found, count = nil, redis.pcall('HLEN', key)
+  if count == 7 then
+    found = redis.pcall('HMGET', key, 'state', 'entry', 'created_at', 'due_at', 'type', 'payload', 'submitted')
+  elseif count == 8 then
+    found = redis.pcall('HMGET', key, 'state', 'entry', 'created_at', 'due_at', 'type', 'payload', 'submitted', 'request')
+  else
+    return nil
+  end
+  if found[2] ~= entry or found[1] ~= 'ready' or not (found[3] and found[6] and found[7] and (found[8] or count == 7)) then
+    return nil
+  end
+  if found[5] ~= type_name then
+    if not keys.is_name(found[5]) then return nil end
+    type_name = found[5]
+  end
+  if found[4] ~= due_text then
+    due_ms = check.whole(found[4] or '', 1e11, 4e12)
+    due_text = due_ms and found[4]
+    if not due_ms then return nil end
+  end
+  found[1], found[2], found[3], found[4], found[7] = number, id, 1, due_ms, nil
+  return found
+end
+
 -- The answer for the task that this entry may start, and the digest that it is the task of; nil if the entry is stale or the
--- task ends here. number: its queue's. The id need not be checked: one outside the grammar has no hash.
-function claim.startable(q, number, id, entry, now, asked)
-  local key = q.task .. id
+-- task ends here. key: of its hash; number: its queue's. The id need not be checked: one outside the grammar has no hash.
+function claim.startable(q, key, number, id, entry, now, asked)
   local found = hash.of_reply(key, redis.pcall('HMGET', key, 'state', 'entry', 'attempt', 'due_at', 'type', 'payload',
     'timeout_ms', 'headers', 'traceparent', 'content_type', 'max_attempts', 'expires_at',
     'retention_ms'))                                    -- FIELDS; unpack is slow
@@ -67,89 +95,5 @@ function claim.startable(q, number, id, entry, now, asked)
     end
     if asked then is_met, digest = still_met(q, id, now, found) end
     if is_met then return claim.answer_of(found, number, id, attempt + 1, due_at), digest end
-  end
-end
-
--- Put the tasks into running, where each stands with the end of its lease. If the key running of a queue is no set, the queue
--- is stuck and none of its tasks starts. Answers how many tasks each queue has, by its number.
-local function enter_running(queues, answers, ends)
-  local leases, counts = {}, {}
-  for i = 1, #answers do
-    local number, id = answers[i][1], answers[i][2]
-    local list, n = leases[number], counts[number] or 0
-    if not list then
-      list = {}
-      leases[number] = list
-    end
-    list[2 * n + 1], list[2 * n + 2] = ends, id
-    counts[number] = n + 1
-  end
-  for number, list in pairs(leases) do
-    queues[number].stuck = safe.call('ZADD', queues[number].running, unpack(list)) == nil
-  end
-  return counts
-end
-
--- Put the tasks into running with their leases, then write their hashes, and append their answers to reply. starting: of the
--- digests that start with them, by the number of an answer.
-function claim.begin(queues, answers, starting, now, order, reply)
-  local stamp, nonce, consumer = clock.text(now), order.nonce, order.consumer   -- converting a number is slow
-  local counts, lateness, n = enter_running(queues, answers, clock.text(now + order.lease)), {}, #reply
-  local last, word, token = nil, nil, nil
-  for i = 1, #answers do
-    local answer, digest = answers[i], starting[i]
-    local number, id, attempt = answer[1], answer[2], answer[3]
-    local q = queues[number]
-    if attempt ~= last then                             -- mostly the same as the one before
-      last, word = attempt, clock.text(attempt)
-      token = word .. '.' .. nonce
-    end
-    if not q.stuck then
-      if digest ~= nil then
-        digests.start(q, id, digest, now)
-        redis.call('HSET', q.task .. id, 'state', 'running', 'attempt', word, 'token', token,
-          'started_at', stamp, 'worker', consumer, 'payload', answer[6], 'frozen', '1')
-      else
-        redis.call('HSET', q.task .. id, 'state', 'running', 'attempt', word, 'token', token,
-          'started_at', stamp, 'worker', consumer)
-      end
-      n = n + 1
-      reply[n] = answer
-      local buckets, bucket = lateness[number], stats.lateness_bucket(now - answer[4])
-      if not buckets then
-        buckets = {}
-        lateness[number] = buckets
-      end
-      buckets[bucket] = (buckets[bucket] or 0) + 1
-    end
-  end
-  for number, buckets in pairs(lateness) do
-    stats.count(queues[number], now, 'started', counts[number])
-    for bucket, count in pairs(buckets) do stats.count(queues[number], now, bucket, count) end
-  end
-end
-
--- Remove the entries of a stream up to one that is still there: by one command if the number in its id can be counted on.
-local function trim(stream, at)
-  local ms, n = string.match(at, '^(%d+)%-(%d+)$')
-  if #n <= 15 then
-    redis.call('XTRIM', stream, 'MINID', ms .. '-' .. clock.text(n + 1))
-  else
-    redis.call('XTRIM', stream, 'MINID', at)
-    redis.call('XDEL', stream, at)
-  end
-end
-
--- Remove from the streams what a claim has looked at: all entries up to the last that was read, and those of its bells.
--- home: the queue of each stream. A stuck queue keeps its entries.
-function claim.trim_streams(read_to, rung, home)
-  for stream, at in pairs(read_to) do
-    if not home[stream].stuck then trim(stream, at) end
-  end
-  for stream, bells in pairs(rung) do
-    for at in pairs(home[stream].stuck and {} or bells) do
-      safe.call('XDEL', stream, at)
-      safe.call('XACK', stream, 'workers', at)
-    end
   end
 end

@@ -86,7 +86,6 @@ end
 -- Complete a task of which a part is kept, has no result, and that no other task is to learn of. What mostly is there is removed
 -- first: a field that is not there is then looked for among fewer.
 function settle.complete_plain(key, stamp)
-  local redis = redis                                   -- a global is slow to find
   redis.call('HSET', key, 'state', 'completed', 'finished_at', stamp)
   redis.call('HDEL', key, 'payload', 'entry', 'worker', 'headers', 'unhandled', 'begun', 'crashes')
 end

@@ -47,7 +47,7 @@ end
 
 -- Answers a word for each claim of args[first..last], as the verb settle's REPLY says.
 function settle_batch.apply(numbered, now, args, first, last)
-  local redis, stamp, usual = redis, clock.text(now), clock.text(now + endings.KEEP_FINISHED)   -- converting a number is slow
+  local stamp, usual = clock.text(now), clock.text(now + endings.KEEP_FINISHED)   -- converting a number is slow
   local answers, done, seen, n = {}, {}, {}, 0
   local q, list, ids, finished, plain = nil, nil, nil, nil, nil   -- of the queue whose task was completed last
   for at = first, last, WORDS do
