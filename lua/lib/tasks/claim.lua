@@ -62,7 +62,7 @@ function claim.plain_answer(key, number, id, entry)
     due_text = due_ms and found[4]
     if not due_ms then return nil end
   end
-  found[1], found[2], found[3], found[4], found[7] = number, id, 1, due_ms, nil
+  found[1], found[2], found[3], found[4], found[7], found[8] = number, id, 1, due_ms, nil, nil
   return found
 end
 
