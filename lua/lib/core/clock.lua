@@ -8,20 +8,6 @@ clock.call = {units = 0, looks = 0}                     -- what is kept; a libra
 -- Forget what an earlier call kept. at: the server's time in microseconds; nil under a virtual clock.
 function clock.begin(at) clock.call = {units = 0, looks = 0, at = at} end
 
-function clock.now(prefix, given)
-  if given and given ~= '' and given ~= '0' then
-    if redis.call('HGET', prefix .. 'meta', 'virtual_clock') ~= '1' then
-      error({err = 'RS_CLOCK this deployment has no virtual clock; pass 0 as now'})
-    end
-    clock.begin()
-    return tonumber(given)
-  end
-  local time = redis.call('TIME')
-  local seconds, microseconds = tonumber(time[1]), tonumber(time[2])
-  clock.begin(seconds * 1e6 + microseconds)
-  return seconds * 1000 + math.floor(microseconds / 1000)
-end
-
 local texts, last, last_text = {}, nil, nil             -- converting a number is slow, here and in Redis
 
 -- A whole number as text.
@@ -35,4 +21,21 @@ function clock.text(n)
     texts[n] = text
   end
   return text
+end
+
+function clock.now(prefix, given)
+  if given and given ~= '' and given ~= '0' then
+    if redis.call('HGET', prefix .. 'meta', 'virtual_clock') ~= '1' then
+      error({err = 'RS_CLOCK this deployment has no virtual clock; pass 0 as now'})
+    end
+    clock.begin()
+    if string.byte(given) ~= 48 then last, last_text = tonumber(given), given end   -- 48: it begins with 0
+    return tonumber(given)
+  end
+  local time = redis.call('TIME')
+  local seconds, microseconds = time[1], time[2]
+  clock.begin(seconds * 1e6 + microseconds)
+  last_text = seconds .. string.sub('00000' .. microseconds, -6, -4)   -- most calls ask for it
+  last = tonumber(last_text)
+  return last
 end

@@ -9,7 +9,7 @@ local LOOK_EVERY = 500                                  -- ms: asking three stre
 function lost_entries.add_again(q, now)
   local since = clock.call.at and q.recovered_at and now - q.recovered_at
   if since and since >= 0 and since < LOOK_EVERY then return end
-  for _, priority in ipairs(streams.PRIORITIES) do
+  for _, priority in ipairs(streams.there(q)) do
     local stream = streams.of(q, priority)
     local pending = redis.pcall('XPENDING', stream, 'workers', 'IDLE', '1000', '-', '+', '32')
     for i, held in ipairs(pending.err and {} or pending) do

@@ -18,8 +18,9 @@ local function ended_at(key) return check.whole(redis.call('HGET', key, 'finishe
 local function sweep_page(q, now, name, wanted, young, ends)
   local set = q[name]
   local ids = redis.call('ZRANGE', set, '-inf', clock.text(now), 'BYSCORE', 'LIMIT', '0', clock.text(wanted))
-  local in_time, extra = #ids, math.min(caps.beyond(q, name), wanted)
-  if extra > #ids then ids = redis.call('ZRANGE', set, young, young + extra - 1) end
+  local in_time = #ids
+  local extra = in_time < wanted and math.min(caps.beyond(q, name), wanted) or 0   -- a full page leaves no room for others
+  if extra > in_time then ids = redis.call('ZRANGE', set, young, young + extra - 1) end
   if #ids == 0 then return 0, 0, 0, young, false end
   local due = redis.call('ZMSCORE', q.due, unpack(ids))
   local gone, leaving, left, n, evicted, kept, unspent, stopped, bound = {}, {}, 0, 0, 0, 0, 0, false, nil

@@ -9,6 +9,13 @@ function streams.of(q, priority)
   return q.ready .. ':' .. priority
 end
 
+-- The priorities whose streams may be there. A queue without workers has no stream but its usual one, if none of its tasks has
+-- a priority; an error is slower than to ask for them.
+function streams.there(q)
+  local others = redis.call('EXISTS', streams.of(q, 'high'), streams.of(q, 'low'))
+  return others > 0 and streams.PRIORITIES or {'normal'}
+end
+
 -- Add the first entry of a call, which makes the stream with its group if it is not there.
 local function add_first(q, stream, ...)
   local entry = redis.call('XADD', stream, 'NOMKSTREAM', '*', ...)
