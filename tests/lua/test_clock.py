@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redsched.wire import scripts
-from tests.support.lua_queue import NOW, Queue
+from tests.support.lua_queue import Queue
 
 # the module alone, on a server whose TIME is told
 CLOCK = f"""
@@ -26,9 +26,3 @@ def test_a_time_is_cut_to_its_millisecond(queue: Queue, microseconds: str) -> No
     told = queue.redis.eval(CLOCK, 0, microseconds)
 
     assert told == [str(ms), str(ms + 1), str(1_800_000_000_000_000 + int(microseconds)), f"{ms}.000"]
-
-
-def test_a_callers_time_is_written_as_the_number_that_it_is(queue: Queue) -> None:
-    queue.run("enqueue", [queue.keys.due], [f"00{NOW}", 1, "a", "0", 2, "type", "t", "payload", "{}"])
-
-    assert queue.task("a")["created_at"] == str(NOW)

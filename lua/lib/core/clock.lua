@@ -29,7 +29,6 @@ function clock.now(prefix, given)
       error({err = 'RS_CLOCK this deployment has no virtual clock; pass 0 as now'})
     end
     clock.begin()
-    if string.byte(given) ~= 48 then last, last_text = tonumber(given), given end   -- 48: it begins with 0
     return tonumber(given)
   end
   local time = redis.call('TIME')
