@@ -222,7 +222,7 @@ def _(ground: Ground) -> Act:
     return lambda: settle(ground, ends)
 
 
-@case("settle_and_claim", "64 such tasks end, 250 are claimed")
+@case("settle_and_claim", "250 such tasks, of which it ends 64; 250 are claimed")
 def _(ground: Ground) -> Act:
     ends = with_conditions(ground)[:MOST]
     ground.add([ground.task() for _ in range(MOST_CLAIMED)])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from redsched.client.aio.transport import AsyncTransport
+from redsched.engine.worker.settlements import LATER
 from redsched.settings import Settings
 from redsched.torture.history import Event, Journal
 from redsched.wire.call import Call
@@ -84,6 +85,7 @@ class RecordingTransport(AsyncTransport):
         self._journal.write_all(
             Event(now, "settle", phase="ok", sent=sent, word=word, id=task_id, token=token, asked=asked)
             for word, (task_id, token, asked) in zip(words, _settlements(call), strict=True)
+            if word != LATER
         )
 
 

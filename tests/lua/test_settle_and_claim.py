@@ -154,6 +154,31 @@ def both(queue: Queue, started: Started, *, count: int) -> Any:
     return protocol.settle_and_claim(queue.cell, ends, claim([queue.keys], NONCE, "w", count))
 
 
+@pytest.mark.parametrize("kind", ["bound", "snooze"])
+def test_claims_that_follow_64_which_take_long_are_left_for_the_next_call(queue: Queue, kind: str) -> None:
+    """A task that others wait for is entered in each of them: only so many of these may hold the server in one call."""
+    ids = [f"t{n:02}" for n in range(70)]
+    queue.enqueue(*((task_id, 0, {}) for task_id in ids))
+    if kind == "bound":
+        for task_id in ids:
+            assert queue.plan(f"after-{task_id}", {"after": {"ids": [task_id]}}) == "created"
+    running = queue.claim(70).tasks
+    ends = [
+        Settlement("q", one.id, one.token, "complete" if kind == "bound" else "snooze", "" if kind == "bound" else "9000")
+        for one in running
+    ]
+    call = protocol.settle_and_claim(queue.cell, ends, claim([queue.keys], NONCE, "w", 0))
+
+    words, _ = queue.send(call)
+    states = [queue.task(task_id)["state"] for task_id in ids]
+    again, _ = queue.send(call)
+
+    told = "completed" if kind == "bound" else "scheduled"
+    assert words == [told] * 64 + ["later"] * 6
+    assert states == [told] * 64 + ["running"] * 6
+    assert again == ["already"] * 64 + [told] * 6
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

@@ -140,8 +140,7 @@ async def tell_all(settlements: Settlements) -> list[str]:
                 await asyncio.sleep(0.01)
                 continue
             if words:
-                settlements.answered()
-                found += words
+                found += words[: len(settlements.answered(words))]
     return found
 
 
@@ -233,8 +232,60 @@ def test_a_call_is_bounded_in_bytes_and_in_claims(settings: Settings) -> None:
             while batch := settlements.batch():
                 assert sum(len(sent.first) for sent in batch) <= MOST_BYTES  # type: ignore[arg-type]
                 sizes.append(len(batch))
-                settlements.answered()
+                settlements.answered(["completed"] * len(batch))
 
             assert sizes[:2] == [8, 8] and sum(sizes) == 3_020 and max(sizes) == MOST
 
     asyncio.run(main())
+
+
+def test_a_call_settles_a_bounded_number_of_claims_that_take_long_and_the_next_ones_go_on_in_order(
+    settings: Settings,
+) -> None:
+    async def main() -> None:
+        async with claimed(settings, 200) as (client, tasks):
+            settlements = Settlements(client)
+            settlements.extend([end(started, "snooze" if n % 2 else "complete", "60000") for n, started in enumerate(tasks)])
+            told = list[Settlement]()
+            sizes = list[int]()
+
+            while settlements.batch():
+                words, _ = await settlements.tell()
+                answered = settlements.answered(words)
+                assert [*words[: len(answered)]] == [WORDS[one.outcome] for one in answered]
+                told += answered
+                sizes.append(len(answered))
+
+            assert [one.task_id for one in told] == [started.id for started in tasks]
+            assert sizes == [128, 72]
+
+    asyncio.run(main())
+
+
+WORDS = {"complete": "completed", "snooze": "scheduled"}
+
+
+def test_a_call_of_both_that_is_refused_leaves_no_more_to_one_settle_than_it_may_be_given(
+    settings: Settings, server: RedisServer
+) -> None:
+    """Settle carries out all that it is given: 64 claims that may each be entered in much are what one call may hold."""
+
+    async def main(connection: redis.Redis) -> list[int]:
+        async with claimed(settings, 200) as (client, tasks):
+            rules = ("-fcall", "+fcall|rs1_settle", "+fcall|rs1_show")
+            connection.execute_command("ACL", "SETUSER", "default", *rules)
+            settlements = Settlements(client)
+            settlements.extend([end(started, "complete") for started in tasks])
+            sizes = []
+            while settlements.batch():
+                words, _ = await settlements.tell()
+                if words:
+                    sizes.append(len(settlements.answered(words)))
+            assert {view.state for view in [await client.task(started.id) for started in tasks]} == {"completed"}
+            return sizes
+
+    with connect(server.url) as connection:
+        try:
+            assert asyncio.run(main(connection)) == [64, 64, 64, 8]
+        finally:
+            connection.execute_command("ACL", "SETUSER", "default", "+@all")

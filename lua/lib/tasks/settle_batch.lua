@@ -2,6 +2,7 @@
 --
 -- USES  clock, check, hash, errors, stats, endings, settle
 
+settle_batch.MOST_LONG = 64                             -- claims of one call that may be entered in much
 local WORDS = 7                                         -- of a claim: number of its queue, id, token, outcome and its three
 
 -- The queues by the words that give their numbers in args[first..last]; else nil and the error that says which claim is wrong.
@@ -45,12 +46,14 @@ local function complete_all(q, list, now, stamp)
   stats.count(q, now, 'completed', #list.ids)
 end
 
--- Answers a word for each claim of args[first..last], as the verb settle's REPLY says.
-function settle_batch.apply(numbered, now, args, first, last)
+-- Answers a word for each claim of args[first..last], as the verb settle's REPLY says. most: of the claims that take long;
+-- the word of each that follows them is later. nil: all are settled.
+function settle_batch.apply(numbered, now, args, first, last, most)
   local stamp, usual = clock.text(now), clock.text(now + endings.KEEP_FINISHED)   -- converting a number is slow
-  local answers, done, seen, n = {}, {}, {}, 0
+  local answers, done, seen, n, long = {}, {}, {}, 0, 0
   local q, list, ids, finished, plain = nil, nil, nil, nil, nil   -- of the queue whose task was completed last
   for at = first, last, WORDS do
+    if long == most then break end
     local own, id = numbered[args[at]], args[at + 1]
     local key, outcome = own.task .. id, args[at + 3]
     -- an id outside the grammar has no task
@@ -72,16 +75,19 @@ function settle_batch.apply(numbered, now, args, first, last)
       if found[3] or found[4] or found[5] or result ~= '' then
         local kept = nil
         ends, kept = kept_until(now, found)
+        if found[5] then long = long + 1 end
         list.others[#list.others + 1] = {id = id, kept = kept, result = result, bound = found[5]}
       else
         plain[#plain + 1] = key
       end
       if ends then finished[#finished + 1], finished[#finished + 2] = ends, id end
     else
+      long = long + 1
       answers[n] = settle.apply(own, id, now, outcome, args[at + 4], args[at + 5], args[at + 6])
       redis.call('ZREM', own.running, id)
     end
   end
+  for i = n + 1, (last - first + 1) / WORDS do answers[i] = 'later' end
   for of, tasks in pairs(done) do complete_all(of, tasks, now, stamp) end
   return answers
 end

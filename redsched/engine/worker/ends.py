@@ -46,11 +46,12 @@ class Ends:
         """Send the batch and, in the same call, a claim; answers the claim's answer.
 
         Raises:
-            RedschedError: Redis is away; the same batch is to be sent later.
+            RedschedError: Redis is away; the same claims are to be told of later.
         """
         words, claimed = await self._settlements.tell(claim)
         if words:
-            ends = self._settlements.answered()
+            ends = self._settlements.answered(words)
+            words = words[: len(ends)]
             self._log(ends, await self._states(ends, words) if "already" in words else words)
         return claimed
 

@@ -66,6 +66,6 @@ class Joining:
             return None
         words, _ = await self._late.tell()
         if words:
-            self._late.answered()
-            log.info("answers.told", extra={"n": len(words), "lost": words.count("lost")})
+            told = self._late.answered(words)
+            log.info("answers.told", extra={"n": len(told), "lost": words.count("lost")})
         return 0.0

@@ -27,16 +27,19 @@ from redsched.model.errors import (
 from redsched.wire import protocol
 from redsched.wire.call import Call
 from redsched.wire.claims import Claimed, Settlement
+from redsched.wire.keys import queue_keys
 from redsched.wire.redis_errors import Kind, Refused, Unanswered, Unreached, sort_error
 
 log = logging.getLogger("redsched.worker")
-MOST = 64  # claims of one call: each may be entered in much
+MOST = 250  # claims of one call that may answer ``later`` to some of them
+MOST_ALONE = 64  # claims of one settle, which carries out all: each may be entered in much
 MOST_BYTES = 524_288  # of results and errors in one call; a server may be set to close connections that send 1 MiB
 UNANSWERED = 3  # times that one claim gets no answer of a server that answers others, before its texts are left out
 PING_S = 2.0
 ASIDE_S = 5.0  # seconds between looks at claims that these credentials may not settle
 APART_S = 60.0  # seconds until a refused call of both, a settle and a claim, is tried again
 LOST_S = 3_600.0  # seconds after which such a claim is given up: the longest lease is over
+LATER = "later"  # the word of a claim of which nothing was written: tell of it again
 _AWAY = (StoreUnavailable, StoreReadOnly, StoreFull)
 
 
@@ -75,11 +78,13 @@ class Settlements:
         """What to send now: the batch that has no answer yet, or the next one."""
         if self._batch:
             return self._batch
-        if self._aside and time.monotonic() >= self._look_at:
+        now = time.monotonic()
+        if self._aside and now >= self._look_at:
             self._waiting.extend(self._aside)
             self._aside = []
+        most = min(self._most, MOST_ALONE) if self.alone or now < self._apart_until else self._most
         waiting, batch, size = self._waiting, self._batch, 0
-        while waiting and len(batch) < self._most:
+        while waiting and len(batch) < most:
             end = waiting[0]
             if end.first or end.outcome != "complete":
                 size += _size(end)
@@ -88,9 +93,13 @@ class Settlements:
             batch.append(waiting.popleft())
         return batch
 
-    def answered(self) -> Sequence[Settlement]:
-        """Redis has taken the batch: the next one takes its place. Answers it."""
+    def answered(self, words: Sequence[str]) -> Sequence[Settlement]:
+        """Redis has answered these words to the batch: the next one takes its place, and begins with those that it left
+        for later, which are the last. Answers the others."""
         told, self._batch = self._batch, []
+        if words[-1] == LATER:
+            told, left = told[: words.index(LATER)], told[words.index(LATER) :]
+            self._waiting.extendleft(reversed(left))
         self._most, self._unanswered, self.alone = min(MOST, self._most * 4), 0, False
         if self._denied or self._short:
             for end in told:
@@ -104,25 +113,36 @@ class Settlements:
         sent in another way, and the claim's answer.
 
         Raises:
-            RedschedError: Redis is away; the same batch is to be sent later.
+            RedschedError: Redis is away; the same claims are to be told of later.
         """
         cell, transport = self._client.cell, self._client.transport
-        with_it = None if self.alone or time.monotonic() < self._apart_until else claim()
+        apart = self.alone or time.monotonic() < self._apart_until
+        with_it = None if apart else claim()
+        is_alone = with_it is None and (apart or len(self._batch) <= MOST_ALONE)
         try:
-            if with_it is not None:
-                return await transport.send(protocol.settle_and_claim(cell, self._batch, with_it))
-            call = protocol.settle(cell, self._batch)
-            return await transport.send(call, retry_for=0.0 if self.alone else None), None
+            if is_alone:
+                call = protocol.settle(cell, self._batch)
+                return await transport.send(call, retry_for=0.0 if self.alone else None), None
+            claims = self._no_claim() if with_it is None else with_it
+            words, claimed = await transport.send(protocol.settle_and_claim(cell, self._batch, claims))
+            return words, None if with_it is None else claimed
         except RedschedError as error:
-            if with_it is not None and isinstance(error, StoreDenied | StoreRefused):
+            if not is_alone and isinstance(error, StoreDenied | StoreRefused):
                 self._apart_until = time.monotonic() + APART_S
             if not await self._trouble(error):
                 raise
             return (), None
 
+    def _no_claim(self) -> Call[Claimed]:
+        """A claim of no task: with it, more claims can be told of in one call than ``settle`` may be given."""
+        queue = queue_keys(self._client.cell, self._batch[0].queue)
+        return protocol.claim([queue], consumer="none", count=0, lease_ms=1_000)
+
     async def _trouble(self, error: RedschedError) -> bool:
         """The call with the batch failed. True: send what ``batch`` answers now. False: Redis is away, so wait."""
         first, self.alone = not self.alone, True
+        if len(self._batch) > MOST_ALONE:
+            self._put_back()
         if isinstance(error, _AWAY):
             return False
         if first:
