@@ -163,10 +163,8 @@ def test_claims_that_follow_64_which_take_long_are_left_for_the_next_call(queue:
         for task_id in ids:
             assert queue.plan(f"after-{task_id}", {"after": {"ids": [task_id]}}) == "created"
     running = queue.claim(70).tasks
-    ends = [
-        Settlement("q", one.id, one.token, "complete" if kind == "bound" else "snooze", "" if kind == "bound" else "9000")
-        for one in running
-    ]
+    outcome, first = ("complete", "") if kind == "bound" else ("snooze", "9000")
+    ends = [Settlement("q", one.id, one.token, outcome, first) for one in running]
     call = protocol.settle_and_claim(queue.cell, ends, claim([queue.keys], NONCE, "w", 0))
 
     words, _ = queue.send(call)

@@ -245,7 +245,8 @@ def test_a_call_settles_a_bounded_number_of_claims_that_take_long_and_the_next_o
     async def main() -> None:
         async with claimed(settings, 200) as (client, tasks):
             settlements = Settlements(client)
-            settlements.extend([end(started, "snooze" if n % 2 else "complete", "60000") for n, started in enumerate(tasks)])
+            outcomes = ("complete", "snooze") * 100
+            settlements.extend([end(*ended, "60000") for ended in zip(tasks, outcomes, strict=True)])
             told = list[Settlement]()
             sizes = list[int]()
 
@@ -268,7 +269,7 @@ WORDS = {"complete": "completed", "snooze": "scheduled"}
 def test_a_call_of_both_that_is_refused_leaves_no_more_to_one_settle_than_it_may_be_given(
     settings: Settings, server: RedisServer
 ) -> None:
-    """Settle carries out all that it is given: 64 claims that may each be entered in much are what one call may hold."""
+    """Settle carries out all that it is given, and each claim may be entered in much: so 64 are the most."""
 
     async def main(connection: redis.Redis) -> list[int]:
         async with claimed(settings, 200) as (client, tasks):
