@@ -7,8 +7,7 @@ from typing import Any
 
 from bench.common import QUEUE
 from bench.ground import Ground
-from redsched import AsyncClient
-from redsched.engine.worker.settlements import Settlements
+from redsched.engine.worker.settlements import MOST_ALONE
 from redsched.wire import protocol
 from redsched.wire.claims import Settlement
 
@@ -81,12 +80,9 @@ def running(ground: Ground, count: int, payload: Any = None, conditions: Any = N
 
 
 def settle(ground: Ground, ends: list[Settlement]) -> None:
-    """In the batches that a worker sends."""
-    waiting = Settlements(AsyncClient(settings=ground.client.settings))
-    waiting.extend(ends)
-    while batch := waiting.batch():
-        ground.send(protocol.settle(ground.cell, batch))
-        waiting.answered()
+    """As many in a call as a worker sends by ``settle``."""
+    for at in range(0, len(ends), MOST_ALONE):
+        ground.send(protocol.settle(ground.cell, ends[at : at + MOST_ALONE]))
 
 
 def with_children(ground: Ground, ids: list[str], each: int = 1) -> None:
