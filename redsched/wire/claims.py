@@ -21,7 +21,7 @@ from redsched.wire.keys import QueueKeys, queue_keys
 CLAIM_ARGS = 5  # words of a claim before its bells
 
 
-class Started(msgspec.Struct, frozen=True):
+class Started(msgspec.Struct, frozen=True, gc=False):
     """A task that this consumer now runs. Times in ms since the epoch."""
 
     queue: str
@@ -39,7 +39,7 @@ class Started(msgspec.Struct, frozen=True):
     token: str
 
 
-class Claimed(msgspec.Struct, frozen=True):
+class Claimed(msgspec.Struct, frozen=True, gc=False):
     """``now``: the server's clock, ms; ``more``: whether there may be more to claim at once."""
 
     now: int
@@ -47,7 +47,7 @@ class Claimed(msgspec.Struct, frozen=True):
     tasks: list[Started]
 
 
-class Bell(msgspec.Struct, frozen=True):
+class Bell(msgspec.Struct, frozen=True, gc=False):
     """An entry that a blocking read delivered and that the next claim starts."""
 
     queue: str
@@ -55,7 +55,7 @@ class Bell(msgspec.Struct, frozen=True):
     task_id: str
 
 
-class Settlement(msgspec.Struct, frozen=True):
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """How one claim ends: the outcome and its three words, as lua/settle.lua takes them. ``kind`` is not sent: it is
     what a log may say of the error, which may quote the payload."""
 

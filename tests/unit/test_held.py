@@ -10,10 +10,11 @@ import pytest
 
 from redsched import App
 from redsched.client import AsyncClient
+from redsched.engine.app import TaskType
 from redsched.engine.elapsed import elapsed
 from redsched.engine.worker.held import TRUSTED, Held, NotBegun, Why
 from redsched.engine.worker.runner import Runner
-from redsched.wire.claims import Started
+from redsched.wire.claims import Settlement, Started
 
 SERVER_MS = 1_800_000_000_000
 
@@ -98,15 +99,19 @@ class Ran:
         self.names.append("second")
 
 
+async def run(runner: Runner, claim: Held, task_type: TaskType) -> tuple[str, Settlement | None]:
+    return await runner.run(claim, task_type, asyncio.current_task())
+
+
 @pytest.mark.parametrize("cause", ["start-by", "lease", "cancel", "time limit"])
 def test_a_plain_function_that_waited_for_a_thread_is_looked_at_in_that_thread(cause: str) -> None:
     async def main() -> list[Any]:
         runner = Runner(1, AsyncClient.__new__(AsyncClient), lambda: None)
-        busy = asyncio.create_task(runner.run(held(), ran.app.tasks["first"]))
+        busy = asyncio.create_task(run(runner, held(), ran.app.tasks["first"]))
         while not ran.names:
             await asyncio.sleep(0.01)
         claim = held(expires_in_ms=200) if cause == "start-by" else held(lease_s=0.2 if cause == "lease" else 30)
-        waits = asyncio.create_task(runner.run(claim, ran.app.tasks["second"]))
+        waits = asyncio.create_task(run(runner, claim, ran.app.tasks["second"]))
         await asyncio.sleep(0.25)
         if cause in ("cancel", "time limit"):
             claim.stop(Why.CANCEL if cause == "cancel" else Why.TIMEOUT)

@@ -34,7 +34,6 @@ class Leases:
         self._claims = claims
         self._lease_ms = lease_ms
         self.beat = min(BEAT, lease_ms / 3_000)
-        self._unnamed: list[Held] = []  # what runs, or ran, and Redis was not told that it has begun
         self._timer: asyncio.TimerHandle | None = None
         self._confirming: asyncio.Task[None] | None = None
         self._renewals = Loop("renew", self._renew, observer=observer, log=log)
@@ -47,18 +46,17 @@ class Leases:
         if self._confirming is not None:
             await cancelled((self._confirming,))
 
-    def ran(self, held: Held) -> None:
+    def ran(self) -> None:
         """A run begins: if it lasts, Redis is told."""
-        self._unnamed.append(held)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TOLD_AFTER, self._look)
 
     def _look(self) -> None:
         self._timer = None
-        self._unnamed = [held for held in self._unnamed if held.key in self._claims.held and not held.named]
-        if self._unnamed:
+        unnamed = [held for held in self._claims.held.values() if held.context is not None and not held.named]
+        if unnamed:
             self._timer = asyncio.get_running_loop().call_later(TOLD_AFTER, self._look)
-            if any(map(_lasts, self._unnamed)):
+            if any(map(_lasts, unnamed)):
                 self._renewals.nudge()
 
     async def confirm(self) -> None:

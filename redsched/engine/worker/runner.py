@@ -51,8 +51,11 @@ class Runner:
         self.closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def run(self, held: Held, task_type: TaskType) -> tuple[str, Settlement | None]:
+    async def run(
+        self, held: Held, task_type: TaskType, slot: asyncio.Task[Any] | None
+    ) -> tuple[str, Settlement | None]:
         """Run the handler to its end or its time limit. Answers the outcome's name and how to settle the claim.
+        ``slot`` is the asyncio task that this is called in: to look it up for each run is slow.
 
         Whatever the handler does is the outcome of this one run. ``held.suspended`` tells afterwards whether the
         handler has seen the current asyncio task at more than one moment, or may hold it still: then no other run may
@@ -69,7 +72,7 @@ class Runner:
             if self._decimals is not None:  # set by the program itself, and what a copy holds is the same object
                 own.run(decimal.setcontext, self._decimals.copy())
             if handler.is_async:
-                result = await self._coroutine(held, handler, own, began + limit / 1_000)
+                result = await self._coroutine(held, handler, own, began + limit / 1_000, slot)
             else:
                 arguments = own.run(prepare, handler, started, context)
                 result = await self._thread(held, partial(handler.function, **arguments), own, began + limit / 1_000)
@@ -108,15 +111,21 @@ class Runner:
         except BaseException as error:  # an outcome that cannot be written, such as a negative delay
             return "failed", settlement(started, failure(error), kind_of(error))
 
-    async def _coroutine(self, held: Held, handler: Handler, own: contextvars.Context, deadline: float) -> Any:
+    async def _coroutine(
+        self,
+        held: Held,
+        handler: Handler,
+        own: contextvars.Context,
+        deadline: float,
+        slot: asyncio.Task[Any] | None,
+    ) -> Any:
         """The first step costs no timer, for nothing can stop it from outside."""
-        task = asyncio.current_task()
-        references = sys.getrefcount(task)
+        references = sys.getrefcount(slot)
         try:
             coroutine, ended, found = own.run(begin, held, handler)
         finally:
             # more: the handler took hold of the task, perhaps to cancel it later
-            held.suspended = sys.getrefcount(task) > references
+            held.suspended = sys.getrefcount(slot) > references
         if not ended:
             timer = self._stoppable(held, deadline)
             held.suspended = True
@@ -124,7 +133,7 @@ class Runner:
                 found = await self._rest(coroutine, own, found)
             finally:
                 timer.cancel()
-        if getattr(task, "_must_cancel", False):  # it would hit what this task does next
+        if getattr(slot, "_must_cancel", False):  # it would hit what this task does next
             held.suspended = True
             raise asyncio.CancelledError("the handler cancelled its own task")
         return found

@@ -31,7 +31,7 @@ from redsched.wire.keys import queue_keys
 from redsched.wire.redis_errors import Kind, Refused, Unanswered, Unreached, sort_error
 
 log = logging.getLogger("redsched.worker")
-MOST = 250  # claims of one call that may answer ``later`` to some of them
+MOST = 100  # claims of one call that may answer ``later`` to some; more leave the server idle for longer between calls
 MOST_ALONE = 64  # claims of one settle, which carries out all: each may be entered in much
 MOST_BYTES = 524_288  # of results and errors in one call; a server may be set to close connections that send 1 MiB
 UNANSWERED = 3  # times that one claim gets no answer of a server that answers others, before its texts are left out

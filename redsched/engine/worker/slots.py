@@ -86,16 +86,17 @@ class Slots:
 
     async def _slot(self) -> None:
         """Run what is in the buffer, one after the other."""
+        slot = asyncio.current_task()
         try:
             with CutOff():
-                await self._run_buffer()
+                await self._run_buffer(slot)
         finally:
             # here and not in a callback: whoever looks at the slots next must not count one that has ended
-            self.tasks.discard(asyncio.current_task())
+            self.tasks.discard(slot)
             if not self._runner.closed:
                 self.open()
 
-    async def _run_buffer(self) -> None:
+    async def _run_buffer(self, slot: asyncio.Task[None] | None) -> None:
         waiting, asked = self._claims.waiting, 0
         while waiting:
             held, began = waiting[0], elapsed()
@@ -106,9 +107,9 @@ class Slots:
             asked, started = 0, waiting.popleft().started
             late_ms = began * 1_000 + self.clock_offset - started.due_at
             self._run_metrics.started(started.queue, started.type, started.attempt, late_ms)
-            self._leases.ran(held)
+            self._leases.ran()
             try:
-                outcome, end = await self._runner.run(held, self._types[started.type])
+                outcome, end = await self._runner.run(held, self._types[started.type], slot)
             except GeneratorExit as error:
                 outcome, end = self._runner.cut_off(held, error)
             now = elapsed()
