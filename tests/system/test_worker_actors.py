@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -19,6 +20,7 @@ from redsched.engine.worker.claims import Claims
 from redsched.engine.worker.doorbell import Doorbell
 from redsched.engine.worker.ends import Ends
 from redsched.engine.worker.groups import join
+from redsched.engine.worker.held import Held
 from redsched.engine.worker.joining import Joining
 from redsched.engine.worker.leases import Leases
 from redsched.engine.worker.run_metrics import RunMetrics
@@ -168,6 +170,23 @@ def test_a_trip_claims_what_fits_and_the_next_one_waits_until_something_ends(rea
         assert sorted([await parts.state(f"g{n}") for n in range(3)]) == ["completed", "completed", "running"]
 
     on(real_store, tmp_path, act)
+
+
+def test_nothing_is_kept_of_a_run_that_has_ended(valkey_store: Store, tmp_path: Path) -> None:
+    """A busy worker ends thousands of runs in the 50 ms after which it looks for those that last."""
+
+    async def act(parts: Parts) -> None:
+        parts.gate.set()  # the handlers never wait
+        await parts.client.enqueue_many(gated(200))
+        while parts.slots.ended < 150:
+            await parts.trips.step()
+            await asyncio.sleep(0)
+
+        kept = sum(type(found) is Held for found in gc.get_objects())
+        assert kept <= len(parts.claims.held) + len(parts.slots.tasks)  # each slot's last one
+
+    gc.collect()  # what other tests have left
+    on(valkey_store, tmp_path, act)
 
 
 def test_a_worker_that_finds_nothing_listens_and_what_comes_begins_a_trip(real_store: Store, tmp_path: Path) -> None:

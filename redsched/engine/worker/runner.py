@@ -72,7 +72,12 @@ class Runner:
             if self._decimals is not None:  # set by the program itself, and what a copy holds is the same object
                 own.run(decimal.setcontext, self._decimals.copy())
             if handler.is_async:
-                result = await self._coroutine(held, handler, own, began + limit / 1_000, slot)
+                coroutine, ended, result = _begun(held, handler, own, slot)
+                if not ended:
+                    result = await self._ended(held, coroutine, own, result, began + limit / 1_000)
+                if getattr(slot, "_must_cancel", False):  # it would hit what the slot does next
+                    held.suspended = True
+                    raise asyncio.CancelledError("the handler cancelled its own task")
             else:
                 arguments = own.run(prepare, handler, started, context)
                 result = await self._thread(held, partial(handler.function, **arguments), own, began + limit / 1_000)
@@ -111,32 +116,21 @@ class Runner:
         except BaseException as error:  # an outcome that cannot be written, such as a negative delay
             return "failed", settlement(started, failure(error), kind_of(error))
 
-    async def _coroutine(
+    async def _ended(
         self,
         held: Held,
-        handler: Handler,
+        coroutine: Coroutine[Any, Any, Any],
         own: contextvars.Context,
+        waits_for: Any,
         deadline: float,
-        slot: asyncio.Task[Any] | None,
     ) -> Any:
-        """The first step costs no timer, for nothing can stop it from outside."""
-        references = sys.getrefcount(slot)
+        """Go on with a coroutine that waits, to its end or its time limit."""
+        timer = self._stoppable(held, deadline)
+        held.suspended = True
         try:
-            coroutine, ended, found = own.run(begin, held, handler)
+            return await self._rest(coroutine, own, waits_for)
         finally:
-            # more: the handler took hold of the task, perhaps to cancel it later
-            held.suspended = sys.getrefcount(slot) > references
-        if not ended:
-            timer = self._stoppable(held, deadline)
-            held.suspended = True
-            try:
-                found = await self._rest(coroutine, own, found)
-            finally:
-                timer.cancel()
-        if getattr(slot, "_must_cancel", False):  # it would hit what this task does next
-            held.suspended = True
-            raise asyncio.CancelledError("the handler cancelled its own task")
-        return found
+            timer.cancel()
 
     @types.coroutine
     def _rest(
@@ -208,6 +202,18 @@ class Runner:
     def _let_go(self, future: Future[Any]) -> None:
         self.stragglers.discard(future)
         self._freed()
+
+
+def _begun(
+    held: Held, handler: Handler, own: contextvars.Context, slot: asyncio.Task[Any] | None
+) -> tuple[Coroutine[Any, Any, Any], bool, Any]:
+    """Take the first step of a coroutine. It costs no timer, for nothing can stop it from outside."""
+    references = sys.getrefcount(slot)
+    try:
+        return own.run(begin, held, handler)
+    finally:
+        # more: the handler took hold of the slot's task, perhaps to cancel it later
+        held.suspended = sys.getrefcount(slot) > references
 
 
 def _outcome(result: Any) -> Outcome:
