@@ -30,7 +30,7 @@ from redsched.wire.keys import QueueKeys, queue_keys
 TASKS = 20_000
 READ_BATCH = 500
 LEASE_MS = 30_000
-SHARE = 0.6  # of the floor that a worker should reach
+SHARE = 0.82  # of the floor that a worker should reach
 
 
 class Drained(NamedTuple):
