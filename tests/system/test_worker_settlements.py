@@ -18,7 +18,7 @@ from redsched.engine.worker.settlements import MOST, MOST_BYTES, Settlements
 from redsched.engine.worker.spool import Spool
 from redsched.model.errors import RedschedError
 from redsched.wire import protocol
-from redsched.wire.claims import Settlement
+from redsched.wire.claims import Settlement, Started
 from redsched.wire.keys import queue_keys
 from tests.support.servers import RedisServer, connect, start_redis7, start_valkey
 
@@ -115,13 +115,16 @@ def test_what_a_former_worker_could_not_tell_does_not_hold_up_the_next(settings:
 
 
 @asynccontextmanager
-async def claimed(settings: Settings, count: int, queue: str = "default") -> AsyncIterator[tuple[AsyncClient, Any]]:
+async def claimed(settings: Settings, count: int, queue: str = "default") -> AsyncIterator[tuple[AsyncClient, list[Started]]]:
     """A client, and so many tasks that it runs."""
     async with AsyncClient(settings=settings) as client:
         await client.enqueue_many([Task(type="t", queue=queue, max_attempts=3) for _ in range(count)])
         keys = [queue_keys(client.cell, queue)]
-        call = protocol.claim(keys, consumer="c", count=count, lease_ms=30_000)
-        yield client, (await client.transport.send(call)).tasks
+        tasks: list[Started] = []
+        while len(tasks) < count:  # a call stops early on a server that is slow
+            call = protocol.claim(keys, consumer="c", count=count - len(tasks), lease_ms=30_000)
+            tasks += (await client.transport.send(call)).tasks
+        yield client, tasks
 
 
 def end(started: Any, outcome: str, first: Any = "", error: str = "", traceback: str = "") -> Settlement:
