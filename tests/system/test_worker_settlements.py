@@ -115,7 +115,9 @@ def test_what_a_former_worker_could_not_tell_does_not_hold_up_the_next(settings:
 
 
 @asynccontextmanager
-async def claimed(settings: Settings, count: int, queue: str = "default") -> AsyncIterator[tuple[AsyncClient, list[Started]]]:
+async def claimed(
+    settings: Settings, count: int, queue: str = "default"
+) -> AsyncIterator[tuple[AsyncClient, list[Started]]]:
     """A client, and so many tasks that it runs."""
     async with AsyncClient(settings=settings) as client:
         await client.enqueue_many([Task(type="t", queue=queue, max_attempts=3) for _ in range(count)])
