@@ -183,3 +183,14 @@ def test_a_library_asks_the_streams_for_lost_entries_twice_a_second(real_queue: 
     assert promote() == 1  # no task has a priority: there is no other stream
     assert quick[0] == 1
     assert (sum(quick) < 10) == (queue.build == "functions")  # a script remembers nothing
+
+
+def test_entries_whose_numbers_are_too_long_for_a_double_leave_the_stream_like_others(queue: Queue) -> None:
+    queue.broken.add("ghost")
+    queue.redis.xgroup_create(queue.keys.ready, "workers", "0", mkstream=True)
+    for number in (9_007_199_254_740_993, 9_007_199_254_740_994):
+        queue.redis.xadd(queue.keys.ready, {"id": "ghost"}, id=f"{NOW}-{number}")
+
+    assert queue.claim(5).tasks == []
+
+    assert queue.redis.xlen(queue.keys.ready) == 0
