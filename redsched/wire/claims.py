@@ -69,6 +69,12 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     kind: str = ""
 
 
+def claim_key(queue: str, task_id: str, token: str) -> str:
+    """Names a claim among all of a worker's. All tasks of one call may have the same token, and two of them the same
+    id: in two queues."""
+    return f"{queue}/{task_id}/{token}"
+
+
 def claim(
     queues: Sequence[QueueKeys], *, consumer: str, count: int, lease_ms: int, bells: Sequence[Bell] = ()
 ) -> Call[Claimed]:

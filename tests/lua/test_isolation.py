@@ -66,6 +66,14 @@ def stranger(queue: Queue, *keys: str) -> Iterator[Queue]:
     queue.redis.acl_deluser(user)
 
 
+def test_a_mover_needs_no_right_to_streams_of_priorities_that_no_task_has(real_queue: Queue) -> None:
+    real_queue.seed("a")
+    with stranger(real_queue, "[^r]*", "running:q", "ready:q") as queue:
+        queue.run("promote", [queue.keys.due], [NOW, 10, "mover"])
+
+    assert list(real_queue.places()) == ["ready"]
+
+
 def test_enqueue_makes_no_task_with_conditions_for_whom_the_agenda_is_closed(real_queue: Queue) -> None:
     with stranger(real_queue, "[^a]*") as queue:
         assert queue.enqueue(("plain", NOW + 5, {})) == ["created"]

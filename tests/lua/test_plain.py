@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from redsched.wire import protocol
 from redsched.wire.call import Call
 from tests.support.acts import words
-from tests.support.lua_queue import NOW, Queue
+from tests.support.lua_queue import LEASE, NOW, Queue
 
 DUES = (0, NOW, NOW - 60_000, NOW + 5_000, NOW + 5_000, "+0", "+90000", "+90000", NOW + 7 * 86_400_000, 0)
 LONG = {"priority": "normal"}  # what the short way leaves to the long way, and means the default
@@ -194,3 +195,13 @@ def test_entries_whose_numbers_are_too_long_for_a_double_leave_the_stream_like_o
     assert queue.claim(5).tasks == []
 
     assert queue.redis.xlen(queue.keys.ready) == 0
+
+
+def test_a_queue_that_keys_name_twice_is_served_once(queue: Queue) -> None:
+    for task_id in ("a", "b"):
+        queue.ready(task_id)
+    call = protocol.claim([queue.keys, queue.keys], consumer="w", count=5, lease_ms=LEASE)
+
+    assert [found.id for found in queue.send(call).tasks] == ["a", "b"]
+
+    assert sorted(queue.places()["running"]) == ["a", "b"]

@@ -172,6 +172,19 @@ def test_a_trip_claims_what_fits_and_the_next_one_waits_until_something_ends(rea
     on(real_store, tmp_path, act)
 
 
+def test_one_id_in_two_queues_is_two_claims_though_both_have_one_token(real_store: Store, tmp_path: Path) -> None:
+    async def act(parts: Parts) -> None:
+        await parts.client.enqueue_many(gated(1, "a") + gated(1, "b"))
+
+        await parts.trips.step()
+
+        held = [found.started for found in parts.claims.held.values()]
+        assert [(found.queue, found.id) for found in held] == [("a", "g0"), ("b", "g0")]
+        assert held[0].token == held[1].token
+
+    on(real_store, tmp_path, act, "a", "b")
+
+
 def test_nothing_is_kept_of_a_run_that_has_ended(valkey_store: Store, tmp_path: Path) -> None:
     """A busy worker ends thousands of runs in the 50 ms after which it looks for those that last."""
 

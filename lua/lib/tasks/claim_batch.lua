@@ -71,7 +71,8 @@ function claim_batch.start(queues, now, order, args, first, last)
   for _, priority in ipairs(streams.PRIORITIES) do
     local before = priority .. '/'
     for number, q in ipairs(queues) do
-      local stream, from, short, reached = streams.of(q, priority), '-', false, nil
+      local stream, from, reached = streams.of(q, priority), '-', nil
+      local short = read_to[stream] ~= nil              -- KEYS may name a queue twice: it is read once
       local bells = rung[stream] or {}
       while not short and not is_full do
         local most = math.min(want - started, looks, A_PAGE)

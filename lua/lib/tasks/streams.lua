@@ -12,8 +12,8 @@ end
 -- The priorities whose streams may be there. A queue without workers has no stream but its usual one, if none of its tasks has
 -- a priority; an error is slower than to ask for them.
 function streams.there(q)
-  local others = redis.call('EXISTS', streams.of(q, 'high'), streams.of(q, 'low'))
-  return others > 0 and streams.PRIORITIES or {'normal'}
+  local others = redis.pcall('EXISTS', streams.of(q, 'high'), streams.of(q, 'low'))
+  return others == 0 and {'normal'} or streams.PRIORITIES   -- also where a user may not ask
 end
 
 -- Add the first entry of a call, which makes the stream with its group if it is not there.

@@ -11,7 +11,7 @@ from redsched.client import AsyncClient
 from redsched.engine.worker.settlements import Settlements
 from redsched.model.errors import RedschedError
 from redsched.wire.call import Call
-from redsched.wire.claims import Claimed, Settlement
+from redsched.wire.claims import Claimed, Settlement, claim_key
 
 log = logging.getLogger("redsched.worker")
 
@@ -24,7 +24,7 @@ class Ends:
         self._client = client
         self._settlements = Settlements(client)
         self._nudge = nudge
-        self._names: dict[str, str] = {}  # of outcomes for the log, by token and id; ``completed`` is not noted
+        self._names: dict[str, str] = {}  # of outcomes for the log, by claim; ``completed`` is not noted
         self.append = self._settlements.append  # tell Redis of this one too, with the next call that is sent anyway
         self.left = self._settlements.left
 
@@ -35,7 +35,7 @@ class Ends:
         """A run ended, with an outcome of this name: tell Redis with the next round trip."""
         self._settlements.append(end)
         if name != "completed":
-            self._names[end.token + end.task_id] = name
+            self._names[claim_key(end.queue, end.task_id, end.token)] = name
         self._nudge()
 
     def has_batch(self) -> bool:
@@ -80,7 +80,7 @@ class Ends:
         for end, word in zip(ends, words, strict=True):
             if word == "completed" and not names:
                 continue
-            name = names.pop(end.token + end.task_id, end.outcome)
+            name = names.pop(claim_key(end.queue, end.task_id, end.token), end.outcome)
             if word == "completed":
                 continue
             told = {"queue": end.queue, "task_id": end.task_id, "token": end.token, "state": word}

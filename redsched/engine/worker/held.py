@@ -12,7 +12,7 @@ import math
 
 from redsched.engine.context import Context
 from redsched.engine.elapsed import elapsed
-from redsched.wire.claims import Settlement, Started
+from redsched.wire.claims import Settlement, Started, claim_key
 
 FRESH = 0.25  # seconds for which an answer of Redis tells whether a claim that waits may still start
 TRUSTED = 10.0  # seconds for which one answer tells the server's clock: it may be set meanwhile
@@ -40,7 +40,7 @@ class Held:
     def __init__(self, started: Started, *, sent: float, server_ms: int, lease_s: float) -> None:
         """``sent``: when the claim was sent that Redis answered at ``server_ms`` of its own clock."""
         self.started = started
-        self.key = started.token + started.id
+        self.key = claim_key(started.queue, started.id, started.token)
         self.renewed_at = sent
         self.lease_until = sent + lease_s
         self.fresh_until = sent + FRESH  # after that Redis is asked before it starts

@@ -53,7 +53,11 @@ class Leases:
 
     def _look(self) -> None:
         self._timer = None
-        unnamed = [held for held in self._claims.held.values() if held.context is not None and not held.named]
+        unnamed = [
+            held
+            for held in self._claims.held.values()
+            if held.context is not None and held.why is None and not held.named
+        ]
         if unnamed:
             self._timer = asyncio.get_running_loop().call_later(TOLD_AFTER, self._look)
             if any(map(_lasts, unnamed)):

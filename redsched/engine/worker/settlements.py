@@ -26,7 +26,7 @@ from redsched.model.errors import (
 )
 from redsched.wire import protocol
 from redsched.wire.call import Call
-from redsched.wire.claims import Claimed, Settlement
+from redsched.wire.claims import Claimed, Settlement, claim_key
 from redsched.wire.keys import queue_keys
 from redsched.wire.redis_errors import Kind, Refused, Unanswered, Unreached, sort_error
 
@@ -52,9 +52,9 @@ class Settlements:
         self._batch: list[Settlement] = []
         self._most = MOST
         self._unanswered = 0  # times in a row, of a batch of one
-        self._short: set[str] = set()  # tokens of claims that are settled without their texts
+        self._short: set[str] = set()  # claims that are settled without their texts
         self._aside: list[Settlement] = []  # these credentials may not settle them now
-        self._denied: dict[str, float] = {}  # since when, by token and id
+        self._denied: dict[str, float] = {}  # since when, by claim
         self._look_at = 0.0
         self._apart_until = 0.0  # the call of both was refused: an older library has no such verb, or it is not allowed
         self.alone = False  # the last call failed: the next one is sent by itself, so that its answer is its own
@@ -208,7 +208,7 @@ class Settlements:
 
 
 def _key(end: Settlement) -> str:
-    return end.token + end.task_id
+    return claim_key(end.queue, end.task_id, end.token)
 
 
 def _size(end: Settlement) -> int:
