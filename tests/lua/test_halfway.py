@@ -355,3 +355,19 @@ def test_no_run_starts_beside_another_wherever_the_call_that_made_it_stopped(que
         times.run(NOW + MINUTE)
 
         assert len(times.tasks()) == 1
+
+
+@pytest.mark.parametrize("overlap", ["skip", "buffer_one", "buffer_all", "cancel_other", "terminate_other"])
+def test_a_slot_whose_task_was_made_is_not_in_its_own_way(queue: Queue, overlap: str) -> None:
+    def scene(here: Queue) -> Call[Any]:
+        Timetable(here).planned(NOW, {"overlap": overlap})
+        return Call("fire", [here.keys.due], [0, *decision(here, following=NOW + MINUTE, slots=[NOW])], plain)
+
+    for here, _ in each_stop(queue, scene):
+        times = Timetable(here)
+        if times.hash().get("slot") == str(NOW):
+            times.fire(NOW + MINUTE, now=NOW, slots=[NOW])
+
+        assert times.tasks() == {f"s@{NOW}": "ready"}
+        assert not {"buffer", "skipped", "dropped"} & times.hash().keys()
+        assert times.redis.hget(here.keys.task(f"s@{NOW}"), "cancel_requested") is None

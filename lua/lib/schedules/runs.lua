@@ -83,6 +83,9 @@ end
 function runs.admit(q, s, suffix, due, now, policy, payload)
   local waits = suffix .. '/' .. clock.text(due)
   if policy ~= 'allow_all' and (#s.open > 0 or #s.buffer > 0) then
+    for _, open in ipairs(s.open) do
+      if open == suffix then return nil end             -- made by a call that stopped half-way: it waits for no other run
+    end
     if policy == 'skip' then return schedules.tell_slots(q, s, 'skipped', 1, 'overlap', suffix) end
     if policy == 'cancel_other' or policy == 'terminate_other' then
       for _, open in ipairs(s.open) do cancel.task(q, s.id .. '@' .. open, now, 'overlap', policy == 'terminate_other') end
