@@ -341,6 +341,20 @@ def test_one_that_was_called_off_is_in_no_run_wherever_the_end_of_a_claim_in_vai
         assert [json.loads(started.payload)["items"] for started in found] == [["a", "c"]]
 
 
+def test_a_plain_task_keeps_its_payload_until_it_has_ended(queue: Queue) -> None:
+    def scene(here: Queue) -> Call[Any]:
+        started = here.running("a", payload='{"n":1}')
+        return protocol.settle(here.cell, [Settlement("q", started.id, started.token, "complete")])
+
+    for here, call in each_stop(queue, scene):
+        task = here.task("a")
+        assert task["state"] == "completed" or task["payload"] == '{"n":1}'
+
+        here.send(call)
+
+        assert here.task("a")["state"] == "completed"
+
+
 def fire_of_a_slot(queue: Queue) -> Call[Any]:
     """The slot of a schedule that starts no run beside another."""
     Timetable(queue).planned(NOW, {"overlap": "skip"})

@@ -55,6 +55,8 @@ EQUIVALENT: dict[str, str] = {
     "lib/tasks/promote.lua limit 'LIMIT', '0', clock.text(most)": _READ,
     "lib/tasks/promote.lua compare < most and wo": _EMPTY,
     "lib/tasks/claim.lua negate count == 7": _LONG_WAY,
+    "lib/tasks/claim_start.lua compare #n <= 15 then": "both ways remove an entry of 15 digits",
+    "lib/tasks/removal.lua compare in_time < wanted and": "a page that is full has no room for others",
     "lib/tasks/claim_batch.lua limit math.min(want - started, looks, A_PAGE)": _READ,
     "lib/tasks/claim_batch.lua limit math.min(tonumber(n), 1000)": "a call starts no more than 300 tasks anyway",
     "lib/tasks/claim_batch.lua compare 4 and not a": _EACH_FIFTH,
