@@ -54,9 +54,14 @@ class Colour(enum.Enum):
     RED = "red"
 
 
-@app.task("paint")
+@app.task("paint", unknown="refuse")
 async def paint(colour: Colour) -> None:
     """Takes few values."""
+
+
+@app.task("paint.any")
+async def paint_any(colour: Colour) -> None:
+    """Takes few values, and leaves out what else there is."""
 
 
 @app.task("choose")
@@ -112,6 +117,7 @@ def test_the_logs_of_a_worker_say_where_and_of_what_kind_and_no_value(valkey_sto
     tasks += [
         Task(type="paint", payload={"colour": PAYLOAD}, id="value"),
         Task(type="paint", payload={"colour": "red", PAYLOAD: 1}, id="key"),
+        Task(type="paint.any", payload={"colour": "red", PAYLOAD: 1}, id="other-key"),
         Task(type="take", payload={"a": 1, "b": {PAYLOAD: PAYLOAD}}, id="typed"),
     ]
     with valkey_store.client() as client:
@@ -125,6 +131,7 @@ def test_the_logs_of_a_worker_say_where_and_of_what_kind_and_no_value(valkey_sto
     for kind in (
         "Invalid enum value - at `$.colour`",
         "Object contains unknown field - at `$`",
+        "task.unknown_fields",
         "Expected `int`, got `object` - at `$.b`",
         "Reject",
         "RetryLater",

@@ -16,7 +16,8 @@ import msgspec
 import pytest
 
 from redsched import App, Context, Exponential, InvalidSchedule, InvalidSetting, InvalidTask, Task
-from redsched.engine.app import Handler, PayloadMismatch
+from redsched.engine.handler import Handler
+from redsched.engine.payload_types import PayloadMismatch
 
 
 class Address(msgspec.Struct):
@@ -90,7 +91,7 @@ def test_further_fields_go_to_a_keyword_catch_all_and_nowhere_else() -> None:
     def closed_handler(a: int) -> None: ...
 
     assert arguments(open_handler, '{"a":1,"b":{"c":[2]}}') == {"a": 1, "b": {"c": [2]}}
-    assert refusal(closed_handler, '{"a":1,"b":2}') == "Object contains unknown field `b`"
+    assert arguments(closed_handler, '{"a":1,"b":2}') == {"a": 1}
 
 
 def test_the_context_is_found_by_its_annotation_whatever_its_name_and_place() -> None:
@@ -99,7 +100,7 @@ def test_the_context_is_found_by_its_annotation_whatever_its_name_and_place() ->
     assert Handler(handler).context_name == "run"
     assert arguments(handler, '{"a":1}') == {"a": 1}
     assert arguments(handler, "1") == {"a": 1}
-    assert refusal(handler, '{"a":1,"run":{}}') == "Object contains unknown field `run`"
+    assert arguments(handler, '{"a":1,"run":{}}') == {"a": 1}
 
 
 def test_nested_types_are_decoded_and_their_faults_have_a_path() -> None:
@@ -155,7 +156,7 @@ def test_parameters_without_a_name_or_without_an_end_are_refused_at_registration
     def nameless(value: int, /) -> None: ...
 
     for function in (endless, nameless):
-        with pytest.raises(TypeError, match="cannot be given by its name"):
+        with pytest.raises(TypeError, match=r"parameter 'values?' cannot be given by its name"):
             Handler(function)
 
 

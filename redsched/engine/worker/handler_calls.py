@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from redsched.engine import forks
-from redsched.engine.app import Handler
 from redsched.engine.context import Context
+from redsched.engine.handler import Handler
 from redsched.engine.worker.held import Held
 from redsched.model import trace
 from redsched.wire.claims import Started

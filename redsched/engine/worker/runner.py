@@ -18,9 +18,11 @@ from typing import Any
 
 from redsched.client import AsyncClient
 from redsched.engine import forks
-from redsched.engine.app import Handler, PayloadMismatch, TaskType
+from redsched.engine.app import TaskType
 from redsched.engine.context import Context
 from redsched.engine.ending import failure, kind_of, name_of, not_run, settlement
+from redsched.engine.handler import Handler
+from redsched.engine.payload_types import PayloadMismatch
 from redsched.engine.worker.handler_calls import awaited, begin, call_plain, first_step, prepare
 from redsched.engine.worker.held import Held, NotBegun, Why, returned
 from redsched.engine.worker.teardown import is_of_a_person, is_torn_down
