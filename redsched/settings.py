@@ -1,7 +1,7 @@
-"""Every setting of a process, read once from the environment (``REDSCHED_*``) and then passed on.
+"""Every setting of a process, gathered once and then passed on.
 
-A command-line flag wins over the environment, which wins over the default. Secrets may come from a file:
-``REDSCHED_API_TOKEN_FILE`` names one that holds the token.
+A command-line flag wins over the environment (``REDSCHED_*``), which wins over ``redsched.toml``, which wins over the
+default. Secrets may come from a file: ``REDSCHED_API_TOKEN_FILE`` names one that holds the token.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from redsched.model.duration import duration_ms
+from redsched.configuration.environment import from_environment, unknown_variables
+from redsched.configuration.file import SettingsFile
+from redsched.configuration.given import Given, from_value
+from redsched.configuration.table import CONFIG, PREFIX, About, hidden, rows_of
 from redsched.model.errors import InvalidSetting
 from redsched.model.vocabulary import DEFAULT_QUEUE, MAX_PAYLOAD_BYTES
-from redsched.redis_url import problem_of
+from redsched.redis_url import masked_url, problem_of
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 _TOKEN = re.compile(r"[^\s\x00-\x1f\x7f]{6,}")
@@ -28,38 +31,140 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of one process. Immutable; build another with ``msgspec.structs.replace``."""
 
-    redis_url: str = DEFAULT_REDIS_URL  # redis://, rediss:// or unix://
-    redis_ca: str = ""  # file of the authorities that may have signed a rediss:// server; empty: the system's
-    redis_cert: str = ""  # file of the client certificate shown to a rediss:// server
-    redis_key: str = ""  # file of its private key
-    redis_insecure: bool = False  # allows ssl_cert_reqs=none in the URL: anybody may pose as the server
-    namespace: str = "rs"  # the hash tag of cell 0
-    queues: tuple[str, ...] = (DEFAULT_QUEUE,)  # queues a worker serves, in order
-    concurrency: int = 16  # tasks one worker runs at a time
-    prefetch: int = 500  # most tasks a worker holds beside those that run; it takes fewer while they are slow
-    lease_ms: int = 30_000  # how long a claim lasts without renewal
-    shutdown_grace_ms: int = 25_000  # how long running tasks may go on after SIGTERM
-    max_payload_bytes: int = MAX_PAYLOAD_BYTES
-    redis_timeout_ms: int = 5_000  # how long one answer of Redis may take
-    durability: str = "memory"  # of an enqueue that names none: memory, fsync or replicas:n
-    durability_wait_ms: int = 1_000  # how long replicas may take to acknowledge
-    retry_for_ms: int = 10_000  # how long a call is repeated while Redis is away
-    api_host: str = "127.0.0.1"
-    api_port: int = 8787
-    api_token: str = ""  # bearer token, 6 characters at least; without one only loopback may be bound
-    api_allowed_hosts: tuple[str, ...] = ()  # names, or name:port, that Host may have beside loopback; * is any
-    api_max_connections: int = 1_000  # at once; fewer where that leaves the process less than 128 files
-    api_max_connections_a_peer: int = 250  # of one address; more where all come through a proxy
-    api_head_timeout_ms: int = 10_000  # how long target and headers of a request may take
-    idempotency_ttl_ms: int = 86_400_000  # how long an answer is kept for repeats with its Idempotency-Key
-    max_body_bytes: int = 33_554_432  # of one HTTP request
-    metrics_host: str = "127.0.0.1"  # of a worker or mover
-    metrics_port: int = 0  # of a worker or mover; 0 serves none
-    metrics_token: str = ""  # bearer token of /metrics; without one a worker's may be on loopback only
-    log_level: str = "info"
-    log_format: str = "auto"  # auto | text | json; auto is text on a terminal
-    data_dir: str = ""  # of the embedded server; empty: $XDG_DATA_HOME/redsched
-    demo_ledger: str = ""  # file in which the demo's handlers note every run
+    redis_url: Annotated[
+        str,
+        About("Redis to use: redis://, rediss:// or unix://", "client", mask=masked_url, also="REDIS_URL"),
+    ] = DEFAULT_REDIS_URL
+    redis_ca: Annotated[
+        str,
+        About(
+            "file of the authorities that may have signed the certificate of a rediss:// server",
+            "client",
+            without="those of the system",
+        ),
+    ] = ""
+    redis_cert: Annotated[str, About("file of the client certificate shown to a rediss:// server", "client")] = ""
+    redis_key: Annotated[str, About("file of the private key of that certificate", "client")] = ""
+    redis_insecure: Annotated[
+        bool, About("allows ssl_cert_reqs=none in the URL: anybody may pose as the server", "client")
+    ] = False
+    namespace: Annotated[str, About("prefix (hash tag) of every key", "client acl")] = "rs"
+    queues: Annotated[
+        tuple[str, ...],
+        About(
+            "queues that a worker serves, in order; a mover looks at them first",
+            "worker mover",
+            without="those of the app, else default",
+        ),
+    ] = (DEFAULT_QUEUE,)
+    concurrency: Annotated[int, About("tasks that one worker runs at a time", "worker", "tasks", 1, 10_000)] = 16
+    prefetch: Annotated[
+        int,
+        About(
+            "most tasks that a worker holds beside those that run; it takes fewer while they are slow",
+            "worker",
+            "tasks",
+            0,
+            1_000,
+        ),
+    ] = 500
+    lease_ms: Annotated[
+        int, About("how long a claim lasts without renewal", "worker mover", low=1_000, high=3_600_000)
+    ] = 30_000
+    shutdown_grace_ms: Annotated[
+        int,
+        About("how long what runs may go on after SIGTERM", "worker mover api", low=0, high=86_400_000),
+    ] = 25_000
+    max_payload_bytes: Annotated[
+        int, About("most bytes of the payload of one task", "enqueue schedule", "bytes", 1, 16_777_216)
+    ] = MAX_PAYLOAD_BYTES
+    redis_timeout_ms: Annotated[
+        int, About("how long one answer of Redis may take", "client", low=100, high=600_000)
+    ] = 5_000
+    durability: Annotated[
+        str, About("durability of an enqueue that names none: memory, fsync or replicas:n", "enqueue")
+    ] = "memory"
+    durability_wait_ms: Annotated[
+        int, About("how long replicas may take to acknowledge", "enqueue", low=1, high=600_000)
+    ] = 1_000
+    retry_for_ms: Annotated[
+        int, About("how long a call is repeated while Redis is away", "client", low=0, high=600_000)
+    ] = 10_000
+    api_host: Annotated[str, About("address of the HTTP interface; one beyond loopback needs a token", "api")] = (
+        "127.0.0.1"
+    )
+    api_port: Annotated[int, About("port of the HTTP interface; 0 takes a free one", "api", "", 0, 65_535)] = 8787
+    api_token: Annotated[
+        str,
+        About(
+            "bearer token of the HTTP interface, 6 characters at least; without one only loopback may be bound",
+            "api",
+            mask=hidden,
+        ),
+    ] = ""
+    api_allowed_hosts: Annotated[
+        tuple[str, ...],
+        About("names, or name:port, that the header Host may have beside loopback; * is any", "api"),
+    ] = ()
+    api_max_connections: Annotated[
+        int,
+        About(
+            "most connections at once; fewer where that leaves the process less than 128 files",
+            "api",
+            "connections",
+            1,
+            1_000_000,
+        ),
+    ] = 1_000
+    api_max_connections_a_peer: Annotated[
+        int,
+        About(
+            "most connections of one address; give more where all come through a proxy",
+            "api",
+            "connections",
+            1,
+            1_000_000,
+        ),
+    ] = 250
+    api_head_timeout_ms: Annotated[
+        int, About("how long target and headers of a request may take", "api", low=100, high=600_000)
+    ] = 10_000
+    idempotency_ttl_ms: Annotated[
+        int,
+        About("how long an answer is kept for repeats with its Idempotency-Key", "api", low=1_000, high=2_592_000_000),
+    ] = 86_400_000
+    max_body_bytes: Annotated[
+        int, About("most bytes of the body of one HTTP request", "api", "bytes", 1_024, 1_073_741_824)
+    ] = 33_554_432
+    metrics_host: Annotated[str, About("address of the metrics of a worker or mover", "worker mover")] = "127.0.0.1"
+    metrics_port: Annotated[
+        int, About("port of the metrics of a worker or mover; 0 serves none", "worker mover", "", 0, 65_535)
+    ] = 0
+    metrics_token: Annotated[
+        str,
+        About(
+            "bearer token of /metrics; without one those of a worker may be on loopback only",
+            "worker mover api",
+            mask=hidden,
+        ),
+    ] = ""
+    log_level: Annotated[
+        str,
+        About("how much is logged", "worker mover api", choices=("debug", "info", "warning", "error")),
+    ] = "info"
+    log_format: Annotated[
+        str,
+        About("how it is logged; auto is text on a terminal", "worker mover api", choices=("auto", "text", "json")),
+    ] = "auto"
+    data_dir: Annotated[
+        str,
+        About(
+            "directory of the embedded server, and of answers that a worker keeps while Redis is away",
+            "worker up",
+            without="$XDG_DATA_HOME/redsched, else ~/.local/share/redsched",
+        ),
+    ] = ""
+    demo_ledger: Annotated[str, About("file in which the handlers of the demo note every run", "demo")] = ""
 
     def __post_init__(self) -> None:
         """Check every range; raises InvalidSetting."""
@@ -87,69 +192,92 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for queue in self.queues:
             _check("queues", NAME.fullmatch(queue) is not None, f"{queue!r} is no name")
             _check("queues", self.queues.count(queue) == 1, f"{queue!r} is named twice")
-        for name, low, high in (
-            ("concurrency", 1, 10_000),
-            ("prefetch", 0, 1_000),
-            ("lease_ms", 1_000, 3_600_000),
-            ("shutdown_grace_ms", 0, 86_400_000),
-            ("max_payload_bytes", 1, 16_777_216),
-            ("redis_timeout_ms", 100, 600_000),
-            ("retry_for_ms", 0, 600_000),
-            ("api_port", 0, 65_535),
-            ("durability_wait_ms", 1, 600_000),
-            ("idempotency_ttl_ms", 1_000, 2_592_000_000),
-            ("max_body_bytes", 1_024, 1_073_741_824),
-            ("metrics_port", 0, 65_535),
-            ("api_max_connections", 1, 1_000_000),
-            ("api_max_connections_a_peer", 1, 1_000_000),
-            ("api_head_timeout_ms", 100, 600_000),
-        ):
-            value = getattr(self, name)
-            _check(name, low <= value <= high, f"{value} is outside {low}..{high}")
+        for row in TABLE.values():
+            problem = row.problem_of(getattr(self, row.name))
+            _check(row.name, not problem, problem)
         _check(
             "durability",
             re.fullmatch(r"memory|fsync|replicas:[1-9][0-9]?", self.durability) is not None,
             f"{self.durability!r} is not memory, fsync or replicas:n (n of 1..99)",
         )
-        _check(
-            "log_level",
-            self.log_level in ("debug", "info", "warning", "error"),
-            f"{self.log_level!r} is not one of debug, info, warning, error",
-        )
-        _check(
-            "log_format",
-            self.log_format in ("auto", "text", "json"),
-            f"{self.log_format!r} is not one of auto, text, json",
-        )
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, **flags: Any) -> Settings:
-        """Flags that are not None, over the environment, over the defaults.
+    def load(cls, environ: Mapping[str, str] | None = None, *, config: str | None = None, **flags: Any) -> Settings:
+        """Flags that are not None, over the environment, over the file of settings, over the defaults.
+
+        The file is ``config``, else the one that ``REDSCHED_CONFIG`` names, else ``redsched.toml`` in the working
+        directory where it is there.
 
         Raises:
-            InvalidSetting: names the variable or flag and what is wrong with it.
+            InvalidSetting: names the flag, the variable or the line of the file, and what is wrong with it.
         """
-        found = _from_environment(os.environ if environ is None else environ)
-        found.update({name: value for name, value in flags.items() if value is not None})
-        kinds = {field.name: field.type for field in msgspec.structs.fields(cls)}
-        for name, value in found.items():
-            if name not in kinds:
-                raise InvalidSetting(name, "there is no such setting")
+        return Configuration(environ, config, flags).settings()
+
+
+TABLE = rows_of(Settings)
+
+
+class Configuration:
+    """What was given for each setting, and where. ``problems`` is what stands in the way of using it."""
+
+    def __init__(self, environ: Mapping[str, str] | None, config: str | None, flags: Mapping[str, Any]) -> None:
+        found = os.environ if environ is None else environ
+        self.given: dict[str, Given] = {}
+        self.problems: list[InvalidSetting] = []
+        self.warnings = unknown_variables(TABLE.values(), found)
+        self.file = ""
+        flagged = {name: value for name, value in flags.items() if value is not None}
+        self.problems += [InvalidSetting(name, "there is no such setting") for name in flagged if name not in TABLE]
+        try:
+            file = SettingsFile.find(config or found.get(CONFIG, ""))
+        except InvalidSetting as error:
+            self.problems.append(error)
+            return
+        self.file = file.path
+        self.problems += file.unknown(TABLE)
+        for name, row in TABLE.items():
             try:
-                found[name] = msgspec.convert(value, kinds[name], strict=False)
-            except msgspec.ValidationError as error:
-                raise InvalidSetting(name, f"{value!r}: {error}") from None
-        return cls(**found)
+                given = file.given(row)  # read even where something else wins: a mistake in it is told at once
+                if name in flagged:
+                    given = Given(from_value(row, flagged[name], name), name, "flag")
+                else:
+                    given = from_environment(row, found) or given
+            except InvalidSetting as error:
+                self.problems.append(error)
+                continue
+            if given is not None:
+                self.given[name] = given
 
+    def settings(self) -> Settings:
+        """The settings themselves.
 
-def is_given(name: str, environ: Mapping[str, str] | None = None) -> bool:
-    """Whether the environment names this setting."""
-    return bool(_lookup(os.environ if environ is None else environ, name))
+        Raises:
+            InvalidSetting: the first of the problems; or settings that do not go together.
+        """
+        if self.problems:
+            raise self.problems[0]
+        try:
+            return Settings(**{name: given.value for name, given in self.given.items()})
+        except InvalidSetting as error:
+            given = self.given.get(error.setting)
+            raise InvalidSetting(given.place if given else error.setting, error.problem) from None
 
+    def all_problems(self) -> list[str]:
+        """Everything that is wrong: each value that cannot be used, or else what does not go together."""
+        problems = self.problems
+        try:
+            self.settings()
+        except InvalidSetting as error:
+            problems = problems or [error]
+        return [f"{problem.setting}: {problem.problem}" for problem in problems]
 
-def redis_url_given(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether the user named a Redis in the environment: such a URL always wins over the embedded server."""
-    return is_given("redis_url", environ)
+    def is_given(self, name: str) -> bool:
+        """Whether a flag, the environment or the file gives this setting."""
+        return name in self.given
+
+    def source(self, name: str) -> str:
+        """Where the value of a setting comes from, for people."""
+        return self.given[name].source if name in self.given else "default"
 
 
 def default_data_dir(environ: Mapping[str, str] | None = None) -> str:
@@ -161,10 +289,10 @@ def default_data_dir(environ: Mapping[str, str] | None = None) -> str:
 def child_environment(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment in which a child process loads exactly these settings; secrets stay off its command line."""
     found = os.environ if environ is None else environ
-    child = {name: value for name, value in found.items() if not name.startswith("REDSCHED_")}
-    for field in msgspec.structs.fields(Settings):
-        value = getattr(settings, field.name)
-        child[f"REDSCHED_{field.name.upper()}"] = ",".join(value) if isinstance(value, tuple) else str(value)
+    child = {name: value for name, value in found.items() if not name.startswith(PREFIX)}
+    for name, row in TABLE.items():
+        child[row.variables[0]] = row.text(getattr(settings, name))
+    child[CONFIG] = os.devnull  # a file without settings: redsched.toml would give what is empty here
     return child
 
 
@@ -178,42 +306,3 @@ def _unverified(url: str) -> bool:
 def _check(setting: str, ok: bool, problem: str) -> None:
     if not ok:
         raise InvalidSetting(setting, problem)
-
-
-def _lookup(environ: Mapping[str, str], name: str) -> str:
-    variable = f"REDSCHED_{name.upper()}"
-    if path := environ.get(variable + "_FILE"):
-        try:
-            with open(path, encoding="utf-8") as file:
-                found = file.read().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidSetting(variable + "_FILE", f"cannot be read: {error}") from None
-        if not found:
-            raise InvalidSetting(variable + "_FILE", "is empty")
-        return found
-    if name == "redis_url":
-        return environ.get(variable) or environ.get("REDIS_URL", "")
-    return environ.get(variable, "")
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for field in msgspec.structs.fields(Settings):
-        # REDSCHED_LEASE=30s and REDSCHED_LEASE_MS=30000 are the same setting
-        name = field.name
-        text = _lookup(environ, name)
-        if not text and name.endswith("_ms"):
-            name = name.removesuffix("_ms")
-            text = _lookup(environ, name)
-        if not text:
-            continue
-        if field.name.endswith("_ms"):
-            try:
-                found[field.name] = duration_ms(text)
-            except ValueError as error:
-                raise InvalidSetting(f"REDSCHED_{name.upper()}", str(error)) from None
-        elif isinstance(field.default, tuple):
-            found[field.name] = tuple(part.strip() for part in text.split(",") if part.strip())
-        else:
-            found[field.name] = text
-    return found

@@ -15,7 +15,7 @@ def acl() -> None:
     """Make Redis users with the least rights."""
 
 
-@acl.command("print")
+@acl.command("print", reads=("acl",))
 @click.option(
     "-q",
     "--queue",

@@ -27,9 +27,15 @@ if TYPE_CHECKING:
 PATIENCE_S = 15.0  # how long after the last due time a task may still be on its way
 MOODS = {"good": "green", "bad": "red", "quiet": "dim", "": ""}
 INTERRUPTED = 130
+REPLACED = ("queues", "concurrency", "api_host", "api_port", "api_token", "metrics_port", "log_format")
 
 
-@click.command(cls=Command, short_help="See a few hundred tasks run on time, with nothing installed.")
+@click.command(
+    cls=Command,
+    reads=("client", "enqueue", "worker", "api"),
+    replaces=REPLACED,
+    short_help="See a few hundred tasks run on time, with nothing installed.",
+)
 @click.option("--seconds", type=click.FloatRange(4, 3600), default=20, show_default=True, help="How long it runs.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the HTTP interface; 0 takes a free one.")
 @click.option("--keep/--no-keep", default=None, help="Go on serving afterwards. [default: on a terminal]")
@@ -125,7 +131,7 @@ def _redis(given: Invocation, settings: Settings, folder: Path) -> Iterator[tupl
     from redsched.demo.resp import Resp
     from redsched.embedded import EmbeddedServer
 
-    if not given.redis_given():
+    if not given.is_given("redis_url"):
         with EmbeddedServer.start(folder / "redis") as server:
             yield msgspec.structs.replace(settings, redis_url=server.url, namespace="demo"), server.description
         return

@@ -32,7 +32,7 @@ def lua() -> None:
     """Read the Lua that redsched runs inside Redis."""
 
 
-@lua.command()
+@lua.command(reads=())
 @click.argument("verb")
 @click.option(
     "--form",
@@ -53,7 +53,7 @@ def show(verb: str, form: str) -> None:
         click.echo(scripts.library() if form == "function" else scripts.script(verb))
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, reads=())
 @pass_invocation
 def version(given: Invocation) -> None:
     """Print the version."""

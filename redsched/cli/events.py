@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from redsched.cli import files, parse, render
-from redsched.cli.invocation import NOT_FOUND, Failure, Group, Invocation, pass_invocation
+from redsched.cli.invocation import NOT_FOUND, Command, Failure, Group, Invocation, pass_invocation
 
 if TYPE_CHECKING:
     from redsched.model.events import Rule
 
 
-@click.command(short_help="Record that something happened.")
+@click.command(cls=Command, short_help="Record that something happened.")
 @click.argument("event")
 @click.argument("subject", default="")
 @click.option("-d", "--data", metavar="JSON|@FILE|-", callback=parse.payload, help="For conditions and payloads.")

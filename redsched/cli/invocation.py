@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from redsched.cli import setting_help
+
 if TYPE_CHECKING:
     from redsched.client import Client
-    from redsched.settings import Settings
+    from redsched.settings import Configuration, Settings
 
 OK, FAILURE, USAGE, NOT_FOUND, CONFLICT, UNREACHABLE = range(6)
 ONE_CALL_RETRIES_MS = 1_000  # a person waits: a one-shot command gives up on an absent Redis sooner than a process
@@ -28,33 +30,47 @@ class Failure(Exception):
 
 
 class Invocation:
-    """The global options as given; ``None`` leaves a setting to the environment."""
+    """The global options as given; ``None`` leaves a setting to the environment and the file of settings."""
 
     def __init__(self) -> None:
-        self.redis: str | None = None
+        self.redis_url: str | None = None
         self.namespace: str | None = None
+        self.config: str | None = None
         self.output = "table"
         self.no_color = False
         self.verbose = False
+        self._warned = False
 
     @property
     def json(self) -> bool:
         """Whether one JSON document is wanted instead of text for people."""
         return self.output == "json"
 
-    def settings(self, **flags: Any) -> Settings:
-        """The settings of this invocation; a flag that is None does not count."""
-        from redsched.settings import Settings
+    def configuration(self, **flags: Any) -> Configuration:
+        """What was given for each setting, and where; a flag that is None does not count."""
+        from redsched.settings import Configuration
 
         if self.verbose:
             flags.setdefault("log_level", "debug")
-        return Settings.load(redis_url=self.redis, namespace=self.namespace, **flags)
+        given = {"redis_url": self.redis_url, "namespace": self.namespace, **flags}
+        return Configuration(None, self.config, given)
 
-    def redis_given(self) -> bool:
-        """Whether the user named a Redis, by flag or environment."""
-        from redsched.settings import redis_url_given
+    def settings(self, **flags: Any) -> Settings:
+        """The settings of this invocation. Says once, on stderr, which variables are probably misspelt."""
+        configuration = self.configuration(**flags)
+        if not self._warned:
+            self.warn(configuration)
+        return configuration.settings()
 
-        return bool(self.redis) or redis_url_given()
+    def warn(self, configuration: Configuration) -> None:
+        """Say on stderr which variables are probably misspelt."""
+        self._warned = True
+        for warning in configuration.warnings:
+            click.echo(f"Warning: {warning}", err=True)
+
+    def is_given(self, name: str) -> bool:
+        """Whether a global option, the environment or the file of settings gives this setting."""
+        return self.configuration().is_given(name)
 
     @contextmanager
     def client(self) -> Iterator[Client]:
@@ -79,12 +95,12 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
     """Fresh options for one command; they change the shared ``Invocation`` instead of the command's arguments."""
     return [
         click.Option(
-            ["-r", "--redis"],
+            ["-r", "--redis", "redis_url"],
             metavar="URL",
             expose_value=False,
             callback=_remember,
             hidden=hidden,
-            help="Redis to use: redis://, rediss:// or unix://. [env: REDSCHED_REDIS_URL, REDIS_URL]",
+            help="Redis to use: redis://, rediss:// or unix://.",
         ),
         click.Option(
             ["--namespace"],
@@ -92,7 +108,15 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
             expose_value=False,
             callback=_remember,
             hidden=hidden,
-            help="Prefix (hash tag) of every key. [default: rs; env: REDSCHED_NAMESPACE]",
+            help="Prefix (hash tag) of every key.",
+        ),
+        click.Option(
+            ["--config"],
+            metavar="FILE",
+            expose_value=False,
+            callback=_remember,
+            hidden=hidden,
+            help="File of settings. [env: REDSCHED_CONFIG; default: redsched.toml, where it is there]",
         ),
         click.Option(
             ["-o", "--output"],
@@ -122,11 +146,25 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
 
 
 class Command(click.Command):
-    """A command that takes the global options as well, without listing them in its help."""
+    """A command that takes the global options as well, without listing them in its help.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    It ``reads`` the settings that the table has for these words, but for those that it ``replaces`` itself. Its help
+    lists them.
+    """
+
+    def __init__(
+        self, *args: Any, reads: tuple[str, ...] = ("client",), replaces: tuple[str, ...] = (), **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(global_options(hidden=True))
+        self.reads = reads
+        self.replaces = replaces
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options, then the settings that have none."""
+        rows = setting_help.rows_read(self.reads, self.replaces)
+        setting_help.write_options(self, ctx, formatter, rows)
+        setting_help.write_settings(self, ctx, formatter, rows)
 
 
 class Group(click.Group):

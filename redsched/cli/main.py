@@ -9,6 +9,7 @@ import click
 from redsched.cli import (
     acl,
     calendars,
+    config,
     dead,
     demo,
     deploy,
@@ -19,6 +20,7 @@ from redsched.cli import (
     render,
     run,
     schedules,
+    setting_help,
     tasks,
     torture,
     up,
@@ -53,6 +55,11 @@ EXIT_CODES: dict[type[RedschedError], int] = {
 class Root(invocation.Group):
     """Turns what redsched raises into a line for people and an exit code."""
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The global options, with the settings that they give, then the commands."""
+        setting_help.write_options(self, ctx, formatter, setting_help.rows_read(("client",)))
+        self.format_commands(ctx, formatter)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
@@ -79,7 +86,7 @@ def _message(error: RedschedError, given: Invocation) -> str:
         return str(error)
     from redsched.redis_url import masked_url
 
-    url = masked_url(given.settings().redis_url)
+    url = masked_url(given.configuration().settings().redis_url)
     return f"Cannot reach {url} ({_reason(error.problem)}).\nStart one, set REDSCHED_REDIS_URL, or run: redsched demo"
 
 
@@ -132,5 +139,6 @@ for command in (
     dead.dead,
     dead.quarantine,
     acl.acl,
+    config.config,
 ):
     main.add_command(command)

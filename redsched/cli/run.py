@@ -17,7 +17,7 @@ from redsched.cli.invocation import Command, Invocation, pass_invocation
 if TYPE_CHECKING:
     from redsched.engine.app import App
     from redsched.observe.metrics import PrometheusObserver
-    from redsched.settings import Settings
+    from redsched.settings import Configuration, Settings
 
 
 def _metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,30 +28,30 @@ def _metrics_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-@click.command(cls=Command, short_help="Run the tasks of an application.")
+@click.command(cls=Command, reads=("client", "enqueue", "worker"), short_help="Run the tasks of an application.")
 @click.argument("app", metavar="MODULE:APP")
 @click.option(
     "-q",
     "--queues",
     metavar="A,B",
     callback=parse.names,
-    help="Queues to serve, in order. [default: those that the app declares]",
+    help="Queues to serve, in order.",
 )
-@click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Tasks run at a time. [default: 16]")
+@click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Tasks run at a time.")
 @click.option("--prefetch", type=click.IntRange(min=0), help="Most tasks held beside those that run.")
 @click.option(
     "--lease",
     "lease_ms",
     metavar="DURATION",
     callback=parse.duration,
-    help="How long a claim lasts without renewal. [default: 30s]",
+    help="How long a claim lasts without renewal.",
 )
 @click.option(
     "--grace",
     "shutdown_grace_ms",
     metavar="DURATION",
     callback=parse.duration,
-    help="How long running tasks may go on after SIGTERM. [default: 25s]",
+    help="How long running tasks may go on after SIGTERM.",
 )
 @click.option(
     "-n",
@@ -87,16 +87,17 @@ def worker(
     from redsched.engine.app import App
     from redsched.engine.worker import Worker
 
-    settings = given.settings(**flags)
+    configuration = given.configuration(**flags)
+    settings = configuration.settings()
     loaded = App.load(app)
-    settings = msgspec.structs.replace(settings, queues=queues_of(loaded, settings, flags["queues"]))
+    settings = msgspec.structs.replace(settings, queues=queues_of(loaded, configuration))
     if processes > 1 and (settings.metrics_port or 0) + processes - 1 > 65_535:
         raise click.BadParameter(
             f"{settings.metrics_port} leaves no ports for {processes} processes: worker i serves on port + i; "
             "nothing was started",
             param_hint="--metrics-port",
         )
-    observer = _observe(settings)
+    observer = _observe(configuration)
     if burst or processes > 1:
         _check_redis(settings, may_be_away=not burst)
     log = logging.getLogger("redsched.worker")
@@ -129,7 +130,7 @@ def _reporter(pipe: int | None) -> Callable[[str], None]:
     return report
 
 
-@click.command(cls=Command, short_help="Promote due tasks; run none.")
+@click.command(cls=Command, reads=("client", "mover"), short_help="Promote due tasks; run none.")
 @click.option("-q", "--queues", metavar="A,B", callback=parse.names, help="Look at these first; it finds the others.")
 @_metrics_option
 @pass_invocation
@@ -138,45 +139,47 @@ def mover(given: Invocation, /, **flags: Any) -> None:
     from redsched.cli import process
     from redsched.engine.mover import Mover
 
-    settings = given.settings(**flags)
-    observer = _observe(settings)
+    configuration = given.configuration(**flags)
+    settings = configuration.settings()
+    observer = _observe(configuration)
     logging.getLogger("redsched.mover").info("mover.starting", extra=_about(settings))
     process.run(settings, observer, lambda: Mover(settings, observer=observer, at_home=settings.queues))
 
 
-@click.command(cls=Command)
-@click.option("--host", "api_host", help="Address; one beyond loopback needs a token. [default: 127.0.0.1]")
-@click.option("--port", "api_port", type=click.IntRange(0, 65535), help="[default: 8787]")
+@click.command(cls=Command, reads=("client", "enqueue", "api"))
+@click.option("--host", "api_host", help="Address; one beyond loopback needs a token.")
+@click.option("--port", "api_port", type=click.IntRange(0, 65535), help="Port; 0 takes a free one.")
 @pass_invocation
 def api(given: Invocation, /, **flags: Any) -> None:
     """Serve the HTTP interface."""
     from redsched.web import server
 
-    settings = given.settings(**flags)
-    _configure_logs(settings)
-    server.run(settings)
+    configuration = given.configuration(**flags)
+    _configure_logs(configuration)
+    server.run(configuration.settings())
 
 
-def queues_of(app: App, settings: Settings, flag: tuple[str, ...] | None) -> tuple[str, ...]:
+def queues_of(app: App, configuration: Configuration) -> tuple[str, ...]:
     """The queues a worker serves: as given, else every queue that the application's types declare."""
-    from redsched.settings import is_given
-
-    if flag is not None or is_given("queues"):
-        return settings.queues
-    return app.queues or settings.queues
+    queues = configuration.settings().queues
+    return queues if configuration.is_given("queues") else app.queues or queues
 
 
-def _configure_logs(settings: Settings) -> None:
+def _configure_logs(configuration: Configuration) -> None:
+    """Set up the logs, and log which variables are probably misspelt."""
     from redsched.observe import logs
 
+    settings = configuration.settings()
     logs.configure(settings.log_level, settings.log_format, sys.stderr)
+    for warning in configuration.warnings:
+        logging.getLogger("redsched.settings").warning("setting.unknown", extra={"problem": warning})
 
 
-def _observe(settings: Settings) -> PrometheusObserver:
+def _observe(configuration: Configuration) -> PrometheusObserver:
     """Logs and metrics of this process."""
     from redsched.observe import metrics
 
-    _configure_logs(settings)
+    _configure_logs(configuration)
     return metrics.PrometheusObserver()
 
 

@@ -97,7 +97,7 @@ def show(given: Invocation, id: str) -> None:
         )
 
 
-@schedule.command("set", short_help="Create or replace a schedule.")
+@schedule.command("set", reads=("client", "schedule"), short_help="Create or replace a schedule.")
 @click.argument("id")
 @click.argument("type")
 @click.option("--cron", metavar="EXPR", multiple=True, help="'0 9 L * *', '@daily', '@every 5m'; may be repeated.")
@@ -163,7 +163,7 @@ def set_(
         raise Failure(f"Schedule {id} exists; nothing was written.", CONFLICT)
 
 
-@schedule.command(short_help="Set all schedules of a file.")
+@schedule.command(reads=("client", "schedule"), short_help="Set all schedules of a file.")
 @click.option("-f", "--file", "file", metavar="FILE", required=True, help=".toml with [[schedule]] tables, or .json.")
 @click.option("--prune", is_flag=True, help="Remove every schedule that is not in the file.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
@@ -251,7 +251,7 @@ def resume(given: Invocation, id: str) -> None:
     render.did(given, id, "resumed" if was else "active")
 
 
-@schedule.command(short_help="Run a schedule's task now.")
+@schedule.command(reads=("client", "schedule"), short_help="Run a schedule's task now.")
 @click.argument("id")
 @click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=parse.payload, help="In place of the schedule's.")
 @_overlap_option

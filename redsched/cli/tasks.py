@@ -66,7 +66,7 @@ def task() -> None:
     """Add, inspect and change tasks."""
 
 
-@task.command(short_help="Add one task.")
+@task.command(reads=("client", "enqueue"), short_help="Add one task.")
 @click.argument("type")
 @click.option(
     "-p",

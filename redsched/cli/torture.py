@@ -13,7 +13,7 @@ from redsched.cli.invocation import Command, Invocation, pass_invocation
 SHOWN = 20
 
 
-@click.command(cls=Command, short_help="Try hard to lose a task on this Redis.")
+@click.command(cls=Command, reads=("client", "enqueue"), short_help="Try hard to lose a task on this Redis.")
 @click.option("--minutes", type=click.FloatRange(0.05, 600), default=2.0, show_default=True, help="How long.")
 @click.option("--seed", type=int, help="Of the faults. [default: by chance, and told]")
 @click.option(

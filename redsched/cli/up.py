@@ -19,19 +19,26 @@ if TYPE_CHECKING:
 BUILTIN = "redsched.builtin:app"
 
 
-@click.command(cls=Command, short_help="Run everything: Redis, HTTP interface, mover, worker.")
+@click.command(
+    cls=Command,
+    reads=("client", "enqueue", "worker", "api", "up"),
+    short_help="Run everything: Redis, HTTP interface, mover, worker.",
+)
 @click.argument("app", required=False, metavar="[MODULE:APP]")
-@click.option("--host", "api_host", help="Address of the HTTP interface. [default: 127.0.0.1]")
-@click.option("--port", "api_port", type=click.IntRange(0, 65535), help="Its port; 0 takes a free one. [default: 8787]")
+@click.option("--host", "api_host", help="Address of the HTTP interface.")
+@click.option(
+    "--port",
+    "api_port",
+    type=click.IntRange(0, 65535),
+    help="Its port; 0 takes a free one.",
+)
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False),
-    help="Where the embedded server keeps its data. [default: ~/.local/share/redsched]",
+    help="Where the embedded server keeps its data.",
 )
-@click.option(
-    "-q", "--queues", metavar="A,B", callback=parse.names, help="Queues to serve. [default: those of the app]"
-)
-@click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Tasks run at a time. [default: 16]")
+@click.option("-q", "--queues", metavar="A,B", callback=parse.names, help="Queues to serve.")
+@click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Tasks run at a time.")
 @pass_invocation
 def up(given: Invocation, /, app: str | None, **flags: Any) -> None:
     """Run everything: Redis, HTTP interface, mover and worker. Without an app it runs the types log, sleep and fail.
@@ -47,7 +54,7 @@ def up(given: Invocation, /, app: str | None, **flags: Any) -> None:
 
     loaded = App.load(app or BUILTIN)
     settings = given.settings(**flags)
-    settings = msgspec.structs.replace(settings, queues=queues_of(loaded, settings, flags["queues"]))
+    settings = msgspec.structs.replace(settings, queues=queues_of(loaded, given.configuration(**flags)))
     if settings.api_port == 0:
         settings = msgspec.structs.replace(settings, api_port=free_port())
     supervisor.require_port(settings.api_host, settings.api_port)
@@ -74,7 +81,7 @@ def _redis(given: Invocation, settings: Settings) -> Iterator[EmbeddedServer | N
     from redsched.model.errors import InvalidSetting
     from redsched.settings import default_data_dir
 
-    if given.redis_given():
+    if given.is_given("redis_url"):
         with given.client() as client:
             client.ping()
         yield None

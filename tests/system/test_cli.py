@@ -310,3 +310,23 @@ def test_a_process_that_does_not_wait_for_redis_says_so_and_ends(arguments: tupl
         assert process.wait() == 5, process.said()
     assert f"Cannot reach {url} (connection refused)." in process.errors
     assert "Traceback" not in process.said()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begun"),
+    [
+        (("worker", "redsched.builtin:app"), "redis.waiting"),
+        (("worker", "redsched.builtin:app", "-n", "2"), "redis.waiting"),
+        (("mover",), "redis.waiting"),
+        (("api", "--port", "0"), "api.listening"),
+    ],
+)
+def test_a_process_logs_a_misspelt_variable_once(arguments: tuple[str, ...], begun: str) -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    environ = {"REDSCHED_REDIS_URL": url, "REDSCHED_LEESE": "9s", "REDSCHED_LOG_FORMAT": "json"}
+    with Redsched(*arguments, env=environ) as process:
+        process.wait_for_error(begun)
+        [line] = [line for line in process.errors if "LEESE" in line]
+    told = json.loads(line)
+    assert told["event"] == "setting.unknown"
+    assert told["problem"].endswith("did you mean REDSCHED_LEASE?")

@@ -20,7 +20,7 @@ from redsched.demo.ledger import Ledger, account, noted, percentile
 from redsched.embedded import free_port
 from redsched.model import errors
 from redsched.model.retry import Explicit, Exponential, Fixed
-from redsched.settings import Settings, child_environment, default_data_dir, is_given
+from redsched.settings import Settings, child_environment, default_data_dir
 
 HEAVY = ("redis", "starlette", "uvicorn", "rich", "prometheus_client", "asyncio")
 
@@ -179,8 +179,6 @@ def test_a_child_loads_exactly_the_settings_of_its_parent() -> None:
 def test_data_live_in_the_users_data_directory() -> None:
     assert default_data_dir({"XDG_DATA_HOME": "/data"}) == "/data/redsched"
     assert default_data_dir({}) == os.path.expanduser("~/.local/share/redsched")
-    assert is_given("queues", {"REDSCHED_QUEUES": "a"})
-    assert not is_given("queues", {})
 
 
 def test_a_port_in_use_is_refused_with_the_option_to_change() -> None:

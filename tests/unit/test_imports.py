@@ -15,11 +15,12 @@ PACKAGE = ROOT / "redsched"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LUA_FILES = sorted((ROOT / "lua").rglob("*.lua"))
 
-BELOW = {"model", "schedule", "settings", "redis_url", "wire", "steps", "client"}
+BELOW = {"model", "schedule", "configuration", "settings", "redis_url", "wire", "steps", "client"}
 MAY_IMPORT: dict[str, set[str]] = {
     "model": {"model", "schedule"},
     "schedule": {"model", "schedule"},
-    "settings": {"model", "redis_url"},
+    "configuration": {"model", "configuration"},
+    "settings": {"model", "configuration", "redis_url"},
     "redis_url": set(),
     "wire": {"model", "schedule", "wire"},
     "steps": {"model", "schedule", "settings", "wire", "steps"},

@@ -12,7 +12,7 @@ import redis.asyncio
 from redsched.client import AsyncClient, Client
 from redsched.model.errors import InvalidSetting
 from redsched.redis_url import address, masked_url
-from redsched.settings import Settings, child_environment, default_data_dir, redis_url_given
+from redsched.settings import Configuration, Settings, child_environment, default_data_dir
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -38,8 +38,8 @@ def test_queues_are_separated_by_commas() -> None:
 def test_redis_url_is_the_fallback_of_redsched_redis_url() -> None:
     assert Settings.load({"REDIS_URL": "redis://a"}).redis_url == "redis://a"
     assert Settings.load({"REDIS_URL": "redis://a", "REDSCHED_REDIS_URL": "redis://b"}).redis_url == "redis://b"
-    assert not redis_url_given({})
-    assert redis_url_given({"REDIS_URL": "redis://a"})
+    assert not Configuration({}, None, {}).is_given("redis_url")
+    assert Configuration({"REDIS_URL": "redis://a"}, None, {}).is_given("redis_url")
 
 
 def test_a_secret_is_read_from_the_file_that_is_named(tmp_path: Path) -> None:
@@ -64,18 +64,18 @@ def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path, content: byt
     [
         ({"REDSCHED_LEASE": "soon"}, "REDSCHED_LEASE"),
         ({"REDSCHED_LEASE_MS": "soon"}, "REDSCHED_LEASE_MS"),
-        ({"REDSCHED_LEASE": "10ms"}, "lease_ms"),
-        ({"REDSCHED_CONCURRENCY": "many"}, "concurrency"),
-        ({"REDSCHED_CONCURRENCY": "0"}, "concurrency"),
-        ({"REDSCHED_API_PORT": "65536"}, "api_port"),
-        ({"REDSCHED_REDIS_URL": "localhost:6379"}, "redis_url"),
-        ({"REDSCHED_NAMESPACE": "a{b}"}, "namespace"),
-        ({"REDSCHED_NAMESPACE": "rs\n"}, "namespace"),
-        ({"REDSCHED_QUEUES": ","}, "queues"),
-        ({"REDSCHED_QUEUES": "a b"}, "queues"),
-        ({"REDSCHED_QUEUES": "a,a"}, "queues"),
-        ({"REDSCHED_LOG_LEVEL": "loud"}, "log_level"),
-        ({"REDSCHED_LOG_FORMAT": "xml"}, "log_format"),
+        ({"REDSCHED_LEASE": "10ms"}, "REDSCHED_LEASE"),
+        ({"REDSCHED_CONCURRENCY": "many"}, "REDSCHED_CONCURRENCY"),
+        ({"REDSCHED_CONCURRENCY": "0"}, "REDSCHED_CONCURRENCY"),
+        ({"REDSCHED_API_PORT": "65536"}, "REDSCHED_API_PORT"),
+        ({"REDSCHED_REDIS_URL": "localhost:6379"}, "REDSCHED_REDIS_URL"),
+        ({"REDSCHED_NAMESPACE": "a{b}"}, "REDSCHED_NAMESPACE"),
+        ({"REDSCHED_NAMESPACE": "rs\n"}, "REDSCHED_NAMESPACE"),
+        ({"REDSCHED_QUEUES": ","}, "REDSCHED_QUEUES"),
+        ({"REDSCHED_QUEUES": "a b"}, "REDSCHED_QUEUES"),
+        ({"REDSCHED_QUEUES": "a,a"}, "REDSCHED_QUEUES"),
+        ({"REDSCHED_LOG_LEVEL": "loud"}, "REDSCHED_LOG_LEVEL"),
+        ({"REDSCHED_LOG_FORMAT": "xml"}, "REDSCHED_LOG_FORMAT"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(environ: dict[str, str], setting: str) -> None:
@@ -145,7 +145,7 @@ def test_a_masked_url_shows_no_password(url: str, shown: str) -> None:
 def test_a_url_that_cannot_be_used_says_why_before_anything_connects(url: str, said: str) -> None:
     with pytest.raises(InvalidSetting) as raised:
         Settings.load({"REDSCHED_REDIS_URL": url})
-    assert raised.value.setting == "redis_url" and said in raised.value.problem
+    assert raised.value.setting == "REDSCHED_REDIS_URL" and said in raised.value.problem
     assert "cret" not in str(raised.value)
 
 

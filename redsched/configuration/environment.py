@@ -1,0 +1,61 @@
+"""Settings from environment variables, and secrets from the files that variables name.
+
+An empty variable counts as none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from redsched.configuration.given import Given, from_text
+from redsched.configuration.table import CONFIG, PREFIX, Row, meant
+from redsched.model.errors import InvalidSetting
+
+_OF_TESTS = "REDSCHED_TEST_"  # what the tests of redsched itself read
+
+
+def from_environment(row: Row, environ: Mapping[str, str]) -> Given | None:
+    """What the environment gives for one setting; None where it gives nothing.
+
+    Raises:
+        InvalidSetting: names the variable; or both where two of them give the setting.
+    """
+    given = [name for name in (*row.variables, row.secret_file) if environ.get(name)]
+    if len(given) > 1:
+        raise InvalidSetting(" and ".join(given), "are both given; give one of them")
+    if not given and environ.get(row.about.also):
+        given = [row.about.also]
+    if not given:
+        return None
+    [name] = given
+    if name == row.secret_file:
+        return Given(from_text(row, _secret(name, environ[name]), name), name, f"file {environ[name]} ({name})")
+    return Given(from_text(row, environ[name], name), name, f"environment variable {name}")
+
+
+def unknown_variables(rows: Iterable[Row], environ: Mapping[str, str]) -> list[str]:
+    """A warning for each ``REDSCHED_...`` that is no setting, with the name that was probably meant."""
+    known = {CONFIG}.union(*((*row.variables, row.secret_file) for row in rows)) - {""}
+    bare = {name.removeprefix(PREFIX): name for name in known}
+    return [
+        f"{name if name.isprintable() else ascii(name)} is not a setting and has no effect{_meant(name, bare)}"
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in known and not name.startswith(_OF_TESTS)
+    ]
+
+
+def _meant(name: str, bare: Mapping[str, str]) -> str:
+    found = meant(name.removeprefix(PREFIX), bare)  # the prefix, common to all, would make every name near
+    return found.replace("did you mean ", f"did you mean {PREFIX}")
+
+
+def _secret(variable: str, path: str) -> str:
+    """The content of the file, without one line break at its end."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = file.read().removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting(variable, f"cannot be read: {error}") from None
+    if not found:
+        raise InvalidSetting(variable, f"{path} is empty")
+    return found
