@@ -58,10 +58,12 @@ class EmbeddedServer:
         self._lock = lock
 
     @classmethod
-    def start(cls, data_dir: Path, *, port: int = 0, appendfsync: AppendFsync = "everysec") -> EmbeddedServer:
+    def start(
+        cls, data_dir: Path, *, port: int = 0, appendfsync: AppendFsync = "everysec", first_port: int = 0
+    ) -> EmbeddedServer:
         """Start a server over ``data_dir`` and return when it answers and has read its data.
 
-        ``port`` 0 takes a free one.
+        ``port`` 0 takes ``first_port`` if that is free, else another free one.
 
         Raises:
             InvalidSetting: no server binary, the directory or the port is in use, or the server did not start.
@@ -71,7 +73,7 @@ class EmbeddedServer:
         lock = _lock(data_dir)
         server = cls(data_dir, port, appendfsync, binary, lock)
         try:
-            server._spawn_on(port)
+            server._spawn_on(port, first_port)
         except BaseException:
             server._unlock()
             raise
@@ -122,10 +124,10 @@ class EmbeddedServer:
     ) -> None:
         self.stop()
 
-    def _spawn_on(self, port: int) -> None:
+    def _spawn_on(self, port: int, first_port: int) -> None:
         """Free ports are a race: another process may take the one just found, so a lost one is replaced."""
         for attempt in range(5):
-            self.port = port or free_port()
+            self.port = port or (first_port if attempt == 0 else 0) or free_port()
             try:
                 self._spawn()
                 return

@@ -30,7 +30,7 @@ BUILTIN = "redsched.builtin:app"
     "--port",
     "api_port",
     type=click.IntRange(0, 65535),
-    help="Its port; 0 takes a free one.",
+    help="Its port; 0 takes a free one, and the same one at the next start.",
 )
 @click.option(
     "--data-dir",
@@ -47,7 +47,7 @@ def up(given: Invocation, /, app: str | None, **flags: Any) -> None:
     """
     import msgspec
 
-    from redsched.cli import supervisor, up_banner
+    from redsched.cli import supervisor, up_banner, up_ports
     from redsched.cli.run import queues_of
     from redsched.embedded import free_port
     from redsched.engine.app import App
@@ -55,12 +55,12 @@ def up(given: Invocation, /, app: str | None, **flags: Any) -> None:
     loaded = App.load(app or BUILTIN)
     settings = given.settings(**flags)
     settings = msgspec.structs.replace(settings, queues=queues_of(loaded, given.configuration(**flags)))
-    if settings.api_port == 0:
-        settings = msgspec.structs.replace(settings, api_port=free_port())
     supervisor.require_port(settings.api_host, settings.api_port)
     with supervisor.Signals() as signals, _redis(given, settings) as server:
         if server is not None:
-            settings = msgspec.structs.replace(settings, redis_url=server.url)
+            settings = up_ports.kept(settings, server)
+        elif settings.api_port == 0:
+            settings = msgspec.structs.replace(settings, api_port=free_port())
         system = System(settings, app or BUILTIN, signals, server)
         try:
             if system.start():
@@ -77,6 +77,7 @@ def _redis(given: Invocation, settings: Settings) -> Iterator[EmbeddedServer | N
     """The embedded server, or None where the user named one, which must answer."""
     from pathlib import Path
 
+    from redsched.cli import up_ports
     from redsched.embedded import EmbeddedServer
     from redsched.model.errors import InvalidSetting
     from redsched.settings import default_data_dir
@@ -87,7 +88,8 @@ def _redis(given: Invocation, settings: Settings) -> Iterator[EmbeddedServer | N
         yield None
         return
     try:
-        server = EmbeddedServer.start(Path(settings.data_dir or default_data_dir()))
+        folder = Path(settings.data_dir or default_data_dir()).expanduser()
+        server = EmbeddedServer.start(folder, first_port=up_ports.read(folder).redis)
     except InvalidSetting as error:
         if error.setting != "data_dir":
             raise

@@ -44,10 +44,19 @@ def show(given: Invocation, settings: Settings, app: App, server: EmbeddedServer
         ("Worker", f"{', '.join(sorted(app.tasks))}   (queues {', '.join(settings.queues)})"),
     ):
         console.print(f"  {name:<8}{value}", soft_wrap=True)
+    if server is not None:
+        console.print("\nLead redsched in another terminal to this Redis, which keeps its address:\n", soft_wrap=True)
+        console.print(f"  {export(settings)}", style="cyan", soft_wrap=True)
     console.print("\nTry one of these in another terminal:\n", soft_wrap=True)
     for command in commands(settings, app):
         console.print(f"  {command}\n", style="cyan", soft_wrap=True)
     console.print("Stop with Ctrl-C.\n", soft_wrap=True)
+
+
+def export(settings: Settings) -> str:
+    """The line by which a shell leads every command of redsched to this server."""
+    named = "" if settings.namespace == "rs" else f" REDSCHED_NAMESPACE={settings.namespace}"
+    return f"export REDSCHED_REDIS_URL={settings.redis_url}{named}"
 
 
 def commands(settings: Settings, app: App) -> list[str]:

@@ -7,9 +7,11 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -85,6 +87,42 @@ def test_tasks_are_still_there_after_a_stop(tmp_path: Path) -> None:
         second.wait_for("Stop with Ctrl-C")
         with Client(redis_url(second)) as client:
             assert client.task("later").state == "scheduled"
+
+
+def addresses(up: Redsched) -> tuple[str, str]:
+    """Of its Redis and of its HTTP interface."""
+    up.wait_for("Stop with Ctrl-C")
+    return redis_url(up), up.wait_for("  HTTP").split()[1]
+
+
+def test_its_ports_stay_the_same_from_one_start_to_the_next_and_it_prints_the_line_to_paste(tmp_path: Path) -> None:
+    arguments = ("up", "--port", "0", "--data-dir", str(tmp_path / "data"))
+    with Redsched(*arguments) as first:
+        before = addresses(first)
+        first.send(signal.SIGTERM)
+        assert first.wait() == 0
+    with Redsched(*arguments, "--namespace", "pay") as second:
+        assert addresses(second) == before
+        line = second.wait_for("export REDSCHED_").strip()
+        assert line == f"export REDSCHED_REDIS_URL={before[0]} REDSCHED_NAMESPACE=pay"
+        command = f"{line}; {sys.executable} -m redsched queue ls -o json"
+        listed = subprocess.run(["bash", "-c", command], capture_output=True, env=environment(), timeout=60)
+        assert listed.returncode == 0, listed.stderr
+
+
+def test_a_kept_port_that_another_program_has_taken_is_replaced(tmp_path: Path) -> None:
+    arguments = ("up", "--port", "0", "--data-dir", str(tmp_path / "data"))
+    with socket.socket() as redis, socket.socket() as api:
+        for taken in (redis, api):
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+        ports = {"redis": redis.getsockname()[1], "api": api.getsockname()[1]}
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "ports.json").write_text(json.dumps(ports))
+        with Redsched(*arguments) as up:
+            found = [urlsplit(address).port for address in addresses(up)]
+    assert json.loads((tmp_path / "data" / "ports.json").read_text()) == dict(zip(ports, found, strict=True))
+    assert not set(found) & set(ports.values())
 
 
 def test_a_child_that_dies_is_started_again_and_the_message_says_so(up: Redsched) -> None:
