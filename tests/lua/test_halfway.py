@@ -385,3 +385,27 @@ def test_a_slot_whose_task_was_made_is_not_in_its_own_way(queue: Queue, overlap:
         assert times.tasks() == {f"s@{NOW}": "ready"}
         assert not {"buffer", "skipped", "dropped"} & times.hash().keys()
         assert times.redis.hget(here.keys.task(f"s@{NOW}"), "cancel_requested") is None
+
+
+def test_a_run_that_waited_and_was_made_does_not_wait_on(queue: Queue) -> None:
+    """Nobody looks at a schedule while it is paused, and its tasks are removed meanwhile."""
+
+    def scene(here: Queue) -> Call[Any]:
+        times = Timetable(here)
+        times.planned(NOW, {"overlap": "buffer_one"})
+        times.run(NOW, NOW + MINUTE)
+        times.run(NOW + MINUTE, NOW + 2 * MINUTE)
+        times.end(now=NOW + MINUTE)
+        here.now = NOW + MINUTE + 1
+        return Call("fire", [here.keys.due], [0, *decision(here)], plain)
+
+    made = f"s@{NOW + MINUTE}"
+    for here, _ in each_stop(queue, scene):
+        times = Timetable(here)
+        was_made = made in times.tasks()
+        times.call("pause_schedule", "s", "", 0, now=here.now)
+        times.remove(made)
+        times.call("resume_schedule", "s", now=here.now + 1)
+        times.fire(NOW + HOUR, now=here.now + 1)
+
+        assert (made in times.tasks()) is not was_made

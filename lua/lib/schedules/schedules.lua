@@ -37,6 +37,15 @@ function schedules.blank(prefix, id)
   return s
 end
 
+-- A run that waits is open as well if the call that started it stopped half-way. If its task is there, it waits no more: later
+-- the task may be over and gone, and the slot would be made again.
+local function leave_made(s)
+  local waits = string.match(s.buffer[1] or '', '^(.+)/%d+$')
+  if not waits or waits ~= s.open[#s.open] then return end
+  local task = s.prefix .. 'task:' .. schedules.queue_of(s) .. ':' .. s.id .. '@' .. waits
+  if redis.call('EXISTS', task) == 1 then table.remove(s.buffer, 1) end
+end
+
 -- The schedule with its fields in f, its timing in spec and its lists; nil if there is none.
 function schedules.read(prefix, id)
   if not keys.is_name(id) then return nil end
@@ -50,6 +59,7 @@ function schedules.read(prefix, id)
   for i = 1, #flat, 2 do if flat[i + 1] ~= '' then s.f[flat[i]] = flat[i + 1] end end   -- an empty one is as good as removed
   s.spec = schedules.decoded(s.f.spec)
   for _, name in ipairs(LISTS) do s[name] = check.words(string.sub(s.f[name] or '', 1, 8000)) end
+  leave_made(s)
   return s
 end
 
