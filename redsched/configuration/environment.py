@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from redsched.configuration.given import Given, from_text
-from redsched.configuration.table import CONFIG, PREFIX, Row, meant
+from redsched.configuration.table import CONFIG, PREFIX, Row, suggestion
 from redsched.model.errors import InvalidSetting
 
 _OF_TESTS = "REDSCHED_TEST_"  # what the tests of redsched itself read
@@ -35,18 +35,16 @@ def from_environment(row: Row, environ: Mapping[str, str]) -> Given | None:
 
 def unknown_variables(rows: Iterable[Row], environ: Mapping[str, str]) -> list[str]:
     """A warning for each ``REDSCHED_...`` that is no setting, with the name that was probably meant."""
-    known = {CONFIG}.union(*((*row.variables, row.secret_file) for row in rows)) - {""}
-    bare = {name.removeprefix(PREFIX): name for name in known}
+    known = sorted({CONFIG}.union(*((*row.variables, row.secret_file) for row in rows)) - {""})
+    prefixed = [name for name in environ if name.startswith(PREFIX) and not name.startswith(_OF_TESTS)]
     return [
-        f"{name if name.isprintable() else ascii(name)} is not a setting and has no effect{_meant(name, bare)}"
-        for name in sorted(environ)
-        if name.startswith(PREFIX) and name not in known and not name.startswith(_OF_TESTS)
+        f"{_printable(name)} is not a setting and has no effect{suggestion(name, known, PREFIX)}"
+        for name in sorted(set(prefixed) - set(known))
     ]
 
 
-def _meant(name: str, bare: Mapping[str, str]) -> str:
-    found = meant(name.removeprefix(PREFIX), bare)  # the prefix, common to all, would make every name near
-    return found.replace("did you mean ", f"did you mean {PREFIX}")
+def _printable(name: str) -> str:
+    return name if name.isprintable() else ascii(name)
 
 
 def _secret(variable: str, path: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from redsched.configuration.given import Given, from_value
-from redsched.configuration.table import Row, meant
+from redsched.configuration.table import Row, suggestion
 from redsched.model.errors import InvalidSetting
 
 USUAL = "redsched.toml"  # in the working directory
@@ -53,7 +53,7 @@ class SettingsFile:
         """An error for each key that is no setting, with the name that was probably meant."""
         known = [name for row in rows.values() for name in row.names]
         return [
-            InvalidSetting(f"{self._at(key)}: {key}", f"there is no such setting{meant(key.lower(), known)}")
+            InvalidSetting(f"{self._at(key)}: {key}", f"there is no such setting{suggestion(key.lower(), known)}")
             for key in self._values
             if key not in known
         ]

@@ -118,12 +118,15 @@ def hidden(text: str) -> str:
     return "***" if text else ""
 
 
-def meant(name: str, known: Iterable[str]) -> str:
-    """``; did you mean ...?`` with the nearest known name; empty where none is near."""
+def suggestion(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """``; did you mean ...?`` with the nearest known name; empty where none is near.
+
+    A ``prefix`` that all have in common is not compared: it would make every name near.
+    """
     from difflib import get_close_matches
 
-    found = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]}?" if found else ""
+    found = get_close_matches(name.removeprefix(prefix), [one.removeprefix(prefix) for one in known], n=1, cutoff=0.6)
+    return f"; did you mean {prefix}{found[0]}?" if found else ""
 
 
 def _duration(milliseconds: int) -> str:

@@ -175,12 +175,14 @@ def test_a_secret_that_is_given_twice_is_an_error_that_names_both_variables(writ
         ("REDSCHED_API_TOKEN_FLE", "; did you mean REDSCHED_API_TOKEN_FILE?"),
         ("REDSCHED_CONFIGURATION", "; did you mean REDSCHED_CONFIG?"),
         ("REDSCHED_XYZ", ""),
+        ("REDSCHED_\x1b[2J", ""),
     ],
 )
 def test_a_variable_that_is_no_setting_is_a_warning_with_the_nearest_name(write: Write, name: str, said: str) -> None:
     found = Configuration({name: "1"}, None, {})
 
-    assert found.warnings == [f"{name} is not a setting and has no effect{said}"]
+    shown = name if name.isprintable() else "'REDSCHED_\\x1b[2J'"
+    assert found.warnings == [f"{shown} is not a setting and has no effect{said}"]
     assert found.settings() == Settings()
 
 
