@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 
-from redsched.model.condition import MEMBERS, Conditions, Hold, fact_name
+from redsched.model.condition import Hold, fact_name
 from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask, TaskConflict, TaskNotFound
+from redsched.model.new_task import new_task
+from redsched.model.refused import kind_and_length
 from redsched.model.task import Changes, Options, Task, TaskView
 from redsched.model.views import QueueStats
 from redsched.settings import Settings
@@ -22,6 +24,7 @@ from redsched.wire.durability import with_durability
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
 
 Duration = timedelta | int | str
+Durability = str  # memory, fsync or replicas:n
 
 
 def id_list(ids: str | Sequence[str]) -> Sequence[str]:
@@ -64,17 +67,27 @@ class Verbs:
 
     @staticmethod
     def _task(type_: str, payload: Any, options: Options) -> Task:
-        try:
-            return Task(type=type_, payload=payload, **options)  # type: ignore[misc]
-        except TypeError:
-            plain = {name: value for name, value in options.items() if name not in MEMBERS}
-            if len(plain) < len(options) and "conditions" not in plain:
-                found = {name: value for name, value in options.items() if name in MEMBERS}
-                given = Conditions(**found)  # type: ignore[arg-type]
-                return Verbs._task(type_, payload, {**plain, "conditions": given})  # type: ignore[typeddict-item]
-            known = {field.name for field in msgspec.structs.fields(Task)}
-            unknown = ", ".join(sorted(options.keys() - known))
-            raise InvalidTask(unknown or "task", "is no field of a task", code="unknown_field") from None
+        return new_task(type_, payload, options)
+
+    @staticmethod
+    def _submitted(given: Sequence[Any], options: dict[str, Any]) -> tuple[Task, Durability | None]:
+        """What the arguments of ``enqueue`` say: the task, and how durable it is to be."""
+        first, *rest = given or (options.pop("type", None),)
+        if isinstance(first, str):
+            durability = options.pop("durability", None)
+            payload = rest.pop(0) if rest else options.pop("payload", None)
+            if rest:
+                raise InvalidTask("payload", "is one value; give the fields of the task by their names")
+            return new_task(first, payload, options), durability
+        if isinstance(first, Task):
+            durability = options.pop("durability", None)
+            if rest or options:
+                problem = "enqueue takes a Task as it is, with durability at most; give the rest to the Task"
+                raise InvalidTask(next(iter(options), "payload"), problem)
+            return first, durability
+        if callable(make := getattr(first, "task", None)):
+            return make(*rest, **options), None
+        raise InvalidTask("type", f"{kind_and_length(first)} is no type's name, Task or function of @app.task")
 
     def _expected(self, event: str, subject: str, within: Duration, type_: str, payload: Any, options: Options) -> Task:
         """The task that runs unless the event comes first."""

@@ -7,13 +7,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, get_args
+from typing import Any, get_args
 
 import msgspec
 
 from redsched.engine.handler import Handler, Unknown
+from redsched.engine.submission import Register, Submission, attach
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidSchedule, InvalidSetting, InvalidTask
+from redsched.model.new_task import new_task
 from redsched.model.refused import kind_and_length
 from redsched.model.retry import RetryPolicy
 from redsched.model.schedule import Schedule, check, plain
@@ -23,8 +25,6 @@ from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.wire.codec import check_name
 from redsched.wire.task_words import option_words
 
-P = ParamSpec("P")
-R = TypeVar("R")
 DEFAULT_TIMEOUT_MS = 60_000
 
 
@@ -41,13 +41,17 @@ class TaskType(msgspec.Struct, frozen=True, kw_only=True):
     schedule: Schedule | None = None
 
     def task(self, payload: Any = None, **options: Any) -> Task:
-        """A task of this type with its defaults; ``options`` are the fields of ``Task`` and win over them."""
+        """A task of this type with its defaults; ``options`` are the fields of ``Task`` and win over them.
+
+        Raises:
+            InvalidTask: an option is no field of ``Task``.
+        """
         own: dict[str, Any] = {"queue": self.queue, "max_attempts": self.max_attempts, "retry": self.retry}
         if self.timeout_ms != DEFAULT_TIMEOUT_MS:
             own["timeout"] = self.timeout_ms
         if "expires_at" not in options:
             own["expires_in"] = self.expires_in
-        return Task(type=self.name, payload=payload, **(own | options))
+        return new_task(self.name, payload, own | options)
 
 
 class App:
@@ -76,11 +80,15 @@ class App:
         time_zone: str = "UTC",
         schedule: Mapping[str, Any] | None = None,
         unknown: Unknown = "ignore",
-    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """Register a function as the handler of a type; it stays a plain function.
+    ) -> Register:
+        """Register a function as the handler of a type; it stays the function that it was.
 
-        ``timeout`` is the time limit of a run whose task names none. The other options are defaults of
-        ``TaskType.task``.
+        It also makes tasks of its type: ``function.task(...)`` takes the handler's arguments without its context, and
+        so does ``client.enqueue(function, ...)``; ``function.options(delay="5m")`` stands for the function with fields
+        of ``Task``. A type checker checks the arguments; put the ``Context`` first, or it cannot leave it out.
+
+        ``timeout`` is the time limit of a run whose task names none. The other options are defaults of tasks that are
+        made so, and of ``TaskType.task``.
 
         With ``cron``, ``every`` or ``schedule`` (further fields of ``Schedule``, its ``id`` and the ``payload`` of its
         tasks among them) each worker that starts puts a schedule of this type, by the type's name.
@@ -106,10 +114,11 @@ class App:
 
         carried = _schedule(sample, queue, {"cron": cron, "every": every, "time_zone": time_zone, **(schedule or {})})
 
-        def register(function: Callable[P, R]) -> Callable[P, R]:
-            self.tasks[name] = TaskType(
+        def register(function: Callable[..., Any]) -> Any:
+            handler = Handler(function, name, unknown)
+            made = self.tasks[name] = TaskType(
                 name=name,
-                handler=Handler(function, name, unknown),
+                handler=handler,
                 queue=queue,
                 max_attempts=max_attempts,
                 retry=retry,
@@ -117,6 +126,7 @@ class App:
                 expires_in=expires_in,
                 schedule=carried,
             )
+            attach(function, Submission(function, handler.context_name, made.task, name))
             return function
 
         return register

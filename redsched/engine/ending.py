@@ -15,12 +15,10 @@ import types
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any
 
-import msgspec
-
 from redsched.model.duration import duration_ms, duration_text
 from redsched.model.outcome import Cancelled, Completed, Dead, Outcome, Retry, Snooze
 from redsched.wire.claims import Settlement, Started
-from redsched.wire.codec import LONGEST_MS, cut
+from redsched.wire.codec import LONGEST_MS, cut, json_encoder
 
 log = logging.getLogger("redsched.worker")
 MAX_RESULT_BYTES = 65_536
@@ -77,8 +75,8 @@ def settlement(started: Started, outcome: Outcome, kind: str = "") -> Settlement
 def _result(started: Started, result: Any) -> bytes:
     about: dict[str, Any] = {"queue": started.queue, "task_id": started.id}
     try:
-        text = msgspec.json.encode(result)
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        text = json_encoder.encode(result)
+    except (TypeError, ValueError, NotImplementedError, RecursionError, OverflowError) as error:
         log.warning("task.result_dropped", extra=about | {"error": kind_of(error)})
         return b""
     if len(text) > MAX_RESULT_BYTES:

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from redsched.model.errors import InvalidTask
+
 Duration = timedelta | int | str
 Mode = Literal["reject", "replace", "debounce", "keep_last"]
 Release = Literal["start", "end", "ttl"]
@@ -168,3 +170,18 @@ class Conditions(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 MEMBERS = frozenset(field.name for field in msgspec.structs.fields(Conditions))
+
+
+def gather(task: Any) -> None:
+    """Move the members of ``Conditions`` that a new task was given into its ``conditions``.
+
+    Raises:
+        InvalidTask: it has ``conditions`` as well.
+    """
+    found = {name: getattr(task, name) for name in MEMBERS}
+    given = {name: value for name, value in found.items() if value is not None and (value or name != "fifo")}
+    if task.conditions is not None:
+        raise InvalidTask("conditions", f"has to say {min(given)} too; give conditions or its members, not both")
+    for name in given:
+        setattr(task, name, False if name == "fifo" else None)
+    task.conditions = Conditions(**given)

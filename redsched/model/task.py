@@ -12,13 +12,13 @@ from typing import Any, Literal, TypedDict
 
 import msgspec
 
-from redsched.model.condition import After, Again, Conditions, Digest, Hold, Source, Test, Unique, WaitFor
+from redsched.model.condition import After, Again, Conditions, Digest, Hold, Source, Test, Unique, WaitFor, gather
 from redsched.model.outcome import Attempt
 from redsched.model.retry import RetryPolicy
 from redsched.model.vocabulary import DEFAULT_QUEUE, Priority, State
 
 
-class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Task(msgspec.Struct, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
     """A task to enqueue. Only ``type`` is required.
 
     ``payload`` is anything that JSON can hold: an object becomes the handler's keyword arguments, any other
@@ -26,7 +26,8 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``delay``, not both; neither means now. ``expires_at``/``expires_in`` is the start-by: past it the task never
     starts. ``id`` (1..128 of ``[A-Za-z0-9._@+:-]``) makes enqueue idempotent; without one redsched makes one.
     ``request`` is the caller's own token: a repeated call with it is answered as the first one was.
-    ``conditions``: what it waits for, hangs on, comes after or is merged with.
+    ``conditions``: what it waits for, hangs on, comes after or is merged with. Its members may be given one by one in
+    its place, ``Task(type="remind", unless="paid:42")``, and are then read in ``conditions``.
     """
 
     type: str
@@ -49,6 +50,34 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     keep: bool = False
     request: str | None = None
     conditions: Conditions | Mapping[str, Any] | None = None
+    wait_for: WaitFor | str | Sequence[str] | Mapping[str, Any] | None = None
+    unless: Test | None = None
+    only_if: Test | None = None
+    otherwise: Literal["skip"] | Again | Mapping[str, Any] | None = None
+    cancel_on: str | Sequence[str] | None = None
+    late: Mapping[str, Source] | None = None
+    fifo: bool = False
+    unique: Unique | str | Mapping[str, Any] | None = None
+    digest: Digest | str | Mapping[str, Any] | None = None
+    hold: Hold | Mapping[str, Any] | None = None
+    after: After | str | Sequence[str] | Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InvalidTask: ``conditions`` and its members are both given."""
+        if (
+            self.wait_for is not None
+            or self.unless is not None
+            or self.only_if is not None
+            or self.otherwise is not None
+            or self.cancel_on is not None
+            or self.late is not None
+            or self.fifo
+            or self.unique is not None
+            or self.digest is not None
+            or self.hold is not None
+            or self.after is not None
+        ):
+            gather(self)
 
 
 class Changes(TypedDict, total=False):

@@ -24,7 +24,16 @@ LONGEST_MS = 31_536_000_000  # a year: delays, retention
 MAX_REASON_BYTES = 200  # of a cancel or a pause: what Redis keeps
 
 Word = str | bytes | int
-_json = msgspec.json.Encoder()
+
+
+def _of_model(value: Any) -> Any:
+    """What JSON holds of a pydantic model; pydantic itself is not imported here."""
+    if (serializer := getattr(type(value), "__pydantic_serializer__", None)) is not None:
+        return serializer.to_python(value, mode="json", by_alias=True)
+    raise NotImplementedError(f"Encoding objects of type {type(value).__qualname__} is unsupported")
+
+
+json_encoder = msgspec.json.Encoder(enc_hook=_of_model)
 
 
 def is_name(value: str) -> bool:
@@ -62,10 +71,10 @@ def check_id(value: Any, index: int | None = None) -> str:
 def json_bytes(field: str, value: Any, most: int, index: int | None = None) -> bytes:
     """The value as JSON; raises InvalidTask where JSON cannot hold it or it is longer than ``most`` bytes."""
     try:
-        text = _json.encode(value)
+        text = json_encoder.encode(value)
         if len(text) <= most:
             check_value(value, text)
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+    except (TypeError, ValueError, NotImplementedError, RecursionError, OverflowError) as error:
         raise InvalidTask(field, f"cannot be written as JSON: {error}", index=index) from None
     if len(text) > most:
         raise InvalidTask(

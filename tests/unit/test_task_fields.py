@@ -13,6 +13,7 @@ import pytest
 import redsched
 from redsched.cli import schedules
 from redsched.engine.app import App, TaskType
+from redsched.model.condition import Conditions
 from redsched.model.fields import FIELDS, Field
 from redsched.model.task import Changes, Options, Task, TaskView
 from redsched.model.template import TaskTemplate
@@ -119,7 +120,7 @@ def test_names_and_words_are_there_once() -> None:
 def test_the_structures_have_the_fields_of_the_table() -> None:
     given = [field.name for field in FIELDS if field.in_task]
 
-    assert list(Task.__struct_fields__) == given
+    assert list(Task.__struct_fields__) == given + list(Conditions.__struct_fields__)
     assert list(TaskBody.__struct_fields__) == [f.name for f in FIELDS if f.in_body] + ["expect"]
     assert list(TaskTemplate.__struct_fields__) == [f.name for f in FIELDS if f.in_template]
     assert set(Changes.__annotations__) == tasks.UPDATABLE == {f.name for f in FIELDS if f.updatable}

@@ -33,6 +33,12 @@ def _passed(fields: list[Field]) -> str:
 def _task() -> str:
     given = [field for field in FIELDS if field.in_task]
     fields = [_line(field, KINDS[field.kind].task, _given(field)) for field in given]
+    fields += [
+        f"    {name}: {kind} = {'False' if kind == 'bool' else 'None'}"
+        for name, kind in Conditions.__annotations__.items()
+    ]
+    members = Conditions.__annotations__.items()
+    some = " or ".join(f"self.{name}" if kind == "bool" else f"self.{name} is not None" for name, kind in members)
     changes = [
         f"    {field.name}: {KINDS[field.kind].task}{' | None' if field.kind == 'choice' else ''}"
         for field in given
@@ -45,7 +51,7 @@ def _task() -> str:
     view = [
         f"    {field.word}: {KINDS[field.kind].view}" + (f"  # {field.note}" if field.note else "") for field in ordered
     ]
-    parts = {"fields": fields, "changes": changes, "options": options, "view": view}
+    parts = {"some": [some], "fields": fields, "changes": changes, "options": options, "view": view}
     return _TASK.format(**{name: "\n".join(lines) for name, lines in parts.items()})
 
 
@@ -62,13 +68,13 @@ from typing import Any, Literal, TypedDict
 
 import msgspec
 
-from redsched.model.condition import After, Again, Conditions, Digest, Hold, Source, Test, Unique, WaitFor
+from redsched.model.condition import After, Again, Conditions, Digest, Hold, Source, Test, Unique, WaitFor, gather
 from redsched.model.outcome import Attempt
 from redsched.model.retry import RetryPolicy
 from redsched.model.vocabulary import DEFAULT_QUEUE, Priority, State
 
 
-class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Task(msgspec.Struct, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
     """A task to enqueue. Only ``type`` is required.
 
     ``payload`` is anything that JSON can hold: an object becomes the handler's keyword arguments, any other
@@ -76,10 +82,16 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``delay``, not both; neither means now. ``expires_at``/``expires_in`` is the start-by: past it the task never
     starts. ``id`` (1..128 of ``[A-Za-z0-9._@+:-]``) makes enqueue idempotent; without one redsched makes one.
     ``request`` is the caller's own token: a repeated call with it is answered as the first one was.
-    ``conditions``: what it waits for, hangs on, comes after or is merged with.
+    ``conditions``: what it waits for, hangs on, comes after or is merged with. Its members may be given one by one in
+    its place, ``Task(type="remind", unless="paid:42")``, and are then read in ``conditions``.
     """
 
 {fields}
+
+    def __post_init__(self) -> None:
+        """Raises InvalidTask: ``conditions`` and its members are both given."""
+        if {some}:
+            gather(self)
 
 
 class Changes(TypedDict, total=False):

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, overload
 
-from redsched.client.requests import Verbs, found_in, id_list, single
+from redsched.client.requests import Durability, Verbs, found_in, id_list, single
 from redsched.client.sync.transport import Transport
 from redsched.model.enqueued import Enqueued
 from redsched.model.errors import TaskNotFound
 from redsched.model.explain import Explanation, explained
+from redsched.model.submittable import Given, Submittable
 from redsched.model.task import Changes, Options, Task, TaskView
 from redsched.model.views import Page
 from redsched.steps import batches
@@ -23,13 +24,27 @@ class Tasks(Verbs):
 
     transport: Transport
 
+    @overload
     def enqueue(
-        self, type: str, payload: Any = None, *, durability: str | None = None, **options: Unpack[Options]
-    ) -> Enqueued:
-        """Create one task; ``options`` are the fields of ``Task``.
+        self, type: str, payload: Any = None, *, durability: Durability | None = None, **options: Unpack[Options]
+    ) -> Enqueued: ...
 
-        ``durability``: ``memory``, ``fsync`` or ``replicas:n``; None: what the settings say. The answer tells what
-        was reached.
+    @overload
+    def enqueue(self, type: Task, /, *, durability: Durability | None = None) -> Enqueued: ...
+
+    @overload
+    def enqueue(self, type: Submittable[Given], /, *args: Given.args, **kwargs: Given.kwargs) -> Enqueued: ...
+
+    def enqueue(self, *args: Any, **options: Any) -> Enqueued:  # type: ignore[misc] # mypy reads no ParamSpec here
+        """Create one task: ``enqueue("otp.send", {"phone": ...}, delay="5m")``, a ``Task``, or ``enqueue(send_otp,
+        phone=...)``.
+
+        After a type's name come the payload and the fields of ``Task``. A function of ``@app.task`` comes with its own
+        arguments; ``send_otp.options(delay="5m")`` in its place says the fields of the task, and what is not said is as
+        the decorator says.
+
+        ``durability``, after a name or a ``Task``: ``memory``, ``fsync`` or ``replicas:n``; None: what the settings
+        say. The answer tells what was reached.
 
         Raises:
             NotDurable: stored, but not as durably as asked.
@@ -38,9 +53,10 @@ class Tasks(Verbs):
             StoreError: Redis refused; nothing was written.
             OutcomeUnknown: no answer came; repeat with the same id or request.
         """
-        return single(self.enqueue_many([self._task(type, payload, options)], durability=durability))
+        task, durability = self._submitted(args, options)
+        return single(self.enqueue_many([task], durability=durability))
 
-    def enqueue_many(self, tasks: Sequence[Task], *, durability: str | None = None) -> builtins.list[Enqueued]:
+    def enqueue_many(self, tasks: Sequence[Task], *, durability: Durability | None = None) -> builtins.list[Enqueued]:
         """Create 1..1000 tasks in one atomic call; a conflict is a status here, not an error.
 
         Raises:
