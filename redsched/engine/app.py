@@ -36,7 +36,7 @@ class TaskType(msgspec.Struct, frozen=True, kw_only=True):
     queue: str = DEFAULT_QUEUE
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     max_attempts: int | None = None
-    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | None = None
+    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None = None
     expires_in: timedelta | int | str | None = None
     schedule: Schedule | None = None
 
@@ -73,7 +73,7 @@ class App:
         queue: str = DEFAULT_QUEUE,
         timeout: timedelta | int | str | None = None,
         max_attempts: int | None = None,
-        retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | None = None,
+        retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None = None,
         expires_in: timedelta | int | str | None = None,
         cron: str | Sequence[str] = (),
         every: timedelta | int | str | None = None,

@@ -21,14 +21,14 @@ class Retry(msgspec.Struct, frozen=True):
     """Run again: after ``delay``, or after what the task's retry policy says. Uses up an attempt."""
 
     error: str = ""
-    delay: timedelta | None = None
+    delay: timedelta | str | None = None
     traceback: str = ""
 
 
 class Snooze(msgspec.Struct, frozen=True):
     """Run again after ``delay``; gives the attempt back."""
 
-    delay: timedelta
+    delay: timedelta | str
 
 
 class Dead(msgspec.Struct, frozen=True):
@@ -67,7 +67,7 @@ class OutcomeChosen(Exception):
 class RetryLater(OutcomeChosen):
     """Raise to retry with a delay of its own; ``None`` leaves it to the task's retry policy."""
 
-    def __init__(self, error: str = "", *, delay: timedelta | None = None) -> None:
+    def __init__(self, error: str = "", *, delay: timedelta | str | None = None) -> None:
         super().__init__(error)
         self.outcome = Retry(error=error, delay=delay)
 
@@ -75,7 +75,7 @@ class RetryLater(OutcomeChosen):
 class SnoozeFor(OutcomeChosen):
     """Raise to run again after ``delay`` without using up the attempt."""
 
-    def __init__(self, delay: timedelta) -> None:
+    def __init__(self, delay: timedelta | str) -> None:
         super().__init__(f"snoozed for {delay}")
         self.outcome = Snooze(delay=delay)
 

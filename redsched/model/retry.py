@@ -66,7 +66,9 @@ class Explicit(msgspec.Struct, frozen=True, tag="list"):
 
 
 RetryPolicy = Fixed | Exponential | Explicit
-RetryGiven = RetryPolicy | Sequence[timedelta | int | str] | timedelta | None  # what a task's field ``retry`` may be
+RetryGiven = (
+    RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None
+)  # what a task's field ``retry`` may be
 
 
 def retry_of(line: str) -> RetryPolicy:
@@ -85,7 +87,7 @@ def retry_of(line: str) -> RetryPolicy:
     raise ValueError(f"{kind_and_length(line)} is no retry policy")
 
 
-def retry_wire(value: RetryPolicy | Sequence[timedelta | int | str] | timedelta) -> str:
+def retry_wire(value: RetryPolicy | Sequence[timedelta | int | str] | timedelta | str) -> str:
     """The wire form; a plain duration means ``Fixed``, a list means ``Explicit``.
 
     Raises:
@@ -93,11 +95,11 @@ def retry_wire(value: RetryPolicy | Sequence[timedelta | int | str] | timedelta)
     """
     if isinstance(value, Fixed | Exponential | Explicit):
         return value.wire()
-    if isinstance(value, timedelta):
+    if isinstance(value, timedelta | str):
         return Fixed(value).wire()
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
         return Explicit(value).wire()
-    raise ValueError("must be Fixed, Exponential, a list of delays or one delay")
+    raise ValueError("must be Fixed, Exponential, a list of delays, or one delay such as 5s or timedelta(seconds=5)")
 
 
 def policy_of(value: RetryGiven | Mapping[str, Any]) -> RetryGiven:

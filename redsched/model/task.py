@@ -38,7 +38,7 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True, repr_omit_defaults=
     delay: timedelta | int | str | None = None
     priority: Priority = "normal"
     max_attempts: int | None = None
-    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | None = None
+    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None = None
     timeout: timedelta | int | str | None = None
     expires_at: datetime | int | str | None = None
     expires_in: timedelta | int | str | None = None
@@ -86,7 +86,7 @@ class Changes(TypedDict, total=False):
     payload: Any
     priority: Priority | None
     max_attempts: int | None
-    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | None
+    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None
     timeout: timedelta | int | str | None
     expires_at: datetime | int | str | None
     expires_in: timedelta | int | str | None
@@ -107,7 +107,7 @@ class Options(TypedDict, total=False):
     delay: timedelta | int | str | None
     priority: Priority
     max_attempts: int | None
-    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | None
+    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None
     timeout: timedelta | int | str | None
     expires_at: datetime | int | str | None
     expires_in: timedelta | int | str | None

@@ -16,10 +16,10 @@ from redsched.model.vocabulary import DEFAULT_QUEUE, Priority
 from redsched.schedule.definition import Duration
 
 if TYPE_CHECKING:
-    Retry = RetryPolicy | Sequence[timedelta | int | str] | timedelta | Mapping[str, Any] | None
+    Retry = RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | Mapping[str, Any] | None
     Conditioned = Conditions | Mapping[str, Any] | None
 else:  # as JSON writes them
-    Retry = dict[str, Any] | list[int | str] | None
+    Retry = dict[str, Any] | list[int | str] | str | None
     Conditioned = dict[str, Any] | None
 
 

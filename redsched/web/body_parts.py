@@ -66,9 +66,9 @@ class ExpectBody(msgspec.Struct, forbid_unknown_fields=True):
         return msgspec.structs.replace(task, delay=self.within, conditions=conditions)
 
 
-RetryBody = FixedBody | ExponentialBody | ListBody | list[int | str]
+RetryBody = FixedBody | ExponentialBody | ListBody | list[int | str] | str
 
 
-def policy_of(given: RetryBody | None) -> RetryPolicy | list[int | str] | None:
-    """The retry policy that a body asks for; a list of delays stays one."""
-    return given if given is None or isinstance(given, list) else given.policy()
+def policy_of(given: RetryBody | None) -> RetryPolicy | list[int | str] | str | None:
+    """The retry policy that a body asks for; one delay or a list of delays stays what it is."""
+    return given if given is None or isinstance(given, list | str) else given.policy()

@@ -75,6 +75,7 @@ def test_every_option_has_its_word() -> None:
         (Explicit([1, "2s", timedelta(minutes=1)]), "list 1 2000 60000"),
         ([10, 20], "list 10 20"),
         (timedelta(seconds=3), "fixed 3000"),
+        ("5s", "fixed 5000"),
     ],
 )
 def test_a_policy_is_one_line(policy: Any, line: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from redsched import Cancelled, Completed, Dead, Retry
+from redsched import Cancelled, Completed, Dead, Retry, RetryLater, SnoozeFor
 from redsched.engine.ending import failure, settlement
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Started
@@ -121,3 +121,10 @@ def test_the_reason_of_a_cancel_or_a_pause_is_cut_before_it_is_sent() -> None:
 
     for call in calls:
         assert max(len(_bytes(word)) for word in call.args if not isinstance(word, int)) in range(190, 201)
+
+
+def test_a_delay_that_a_handler_chooses_may_be_text() -> None:
+    for delay in ("5s", timedelta(seconds=5)):
+        assert settlement(STARTED, Retry(delay=delay)).first == 5_000
+        assert settlement(STARTED, RetryLater(delay=delay).outcome).first == 5_000
+        assert settlement(STARTED, SnoozeFor(delay).outcome).first == 5_000

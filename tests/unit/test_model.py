@@ -12,12 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from redsched import App, Schedule, TaskTemplate
 from redsched.model import errors
 from redsched.model.condition import MEMBERS
 from redsched.model.duration import duration_ms, duration_text, instant, instant_ms, latest_ms
 from redsched.model.outcome import Cancelled, Dead, OutcomeChosen, Reject, Retry, RetryLater, Snooze, SnoozeFor, Stop
 from redsched.model.retry import Explicit, Exponential, Fixed, retry_wire
 from redsched.model.task import Changes, Options, Task
+from redsched.web.task_body import TaskBody
+from redsched.wire.task_words import option_words
 from redsched.wire.tasks import UPDATABLE
 
 NEW_YEAR_2027_MS = 1_798_761_600_000
@@ -221,10 +224,23 @@ def test_a_duration_is_written_shortly_for_people(milliseconds: float, expected:
         (Explicit(["1s", 5_000, timedelta(minutes=1)]), "list 1000 5000 60000"),
         (["1s"], "list 1000"),
         (timedelta(seconds=3), "fixed 3000"),
+        ("5s", "fixed 5000"),
     ],
 )
 def test_a_retry_policy_has_one_line_on_the_wire(policy: Any, expected: str) -> None:
     assert retry_wire(policy) == expected
+
+
+def test_one_delay_as_text_is_a_policy_wherever_one_is_taken() -> None:
+    app = App()
+    app.task("x", retry="5s", every="1m")(lambda: None)
+    body = msgspec.json.decode(b'{"type":"x","retry":"5s"}', type=TaskBody)
+    template = msgspec.json.decode(b'{"type":"x","retry":"5s"}', type=TaskTemplate)
+    (schedule,) = app.schedules
+
+    for task in (app.tasks["x"].task(), body.task(None), template.task(), schedule.task.task()):
+        assert list(option_words(task, None)) == ["retry", "fixed 5000"]
+    assert msgspec.json.decode(msgspec.json.encode(schedule), type=Schedule) == schedule
 
 
 @pytest.mark.parametrize(
@@ -239,7 +255,7 @@ def test_a_retry_policy_has_one_line_on_the_wire(policy: Any, expected: str) -> 
         (Explicit([]), "0 delays"),
         (Explicit(["1s"] * 101), "101 delays"),
         ([-1], "must not be negative"),
-        ("5s", "must be Fixed"),
+        ("soon", "no duration"),
         (b"5s", "must be Fixed"),
         (5, "must be Fixed"),
     ],

@@ -52,6 +52,7 @@ def _policy(kind: str, required: list[str], properties: dict[str, Any]) -> dict[
 _RETRY = {
     "anyOf": [
         {"type": "null"},
+        {"type": "string"},
         {"type": "array", "items": _DURATION},
         *(_policy(kind, required, properties) for kind, (required, properties) in _POLICIES.items()),
     ]
@@ -151,7 +152,7 @@ KINDS: dict[str, Kind] = {
         in_json=_SPAN,
     ),
     "retry": Kind(
-        task="RetryPolicy | Sequence[timedelta | int | str] | timedelta | None",
+        task="RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None",
         body="RetryBody | None",
         template="Retry",
         text='retry_word("{name}", task.{name}, index)',
@@ -159,8 +160,8 @@ KINDS: dict[str, Kind] = {
         value='text(found, "{word}")',
         lua="retry",
         schema=_RETRY,
-        in_json="a list of delays, or an object with `kind`: `fixed` (`delay`), `exponential` (`base`, `factor`, `max`,"
-        " `jitter`) or `list` (`delays`)",
+        in_json="one delay as text, a list of delays, or an object with `kind`: `fixed` (`delay`), `exponential`"
+        " (`base`, `factor`, `max`, `jitter`) or `list` (`delays`)",
         on_wire="`fixed <ms>`, `exponential <base ms> <factor 1..10> <max ms> <jitter 0..1>` or `list <ms> <ms> ...`",
     ),
     "texts": Kind(
