@@ -46,6 +46,8 @@ if TYPE_CHECKING:
         StoreRefused,
         StoreUnavailable,
         TaskConflict,
+        TaskNotCompleted,
+        TaskNotEnded,
         TaskNotFound,
         WorkflowIncomplete,
     )
@@ -88,7 +90,8 @@ _HOME = {
     "redsched.model.errors": (
         "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "NotDurable",
         "OutcomeUnknown", "RedschedError", "ScheduleNotFound", "StoreBroken", "StoreDenied", "StoreError", "StoreFull",
-        "StoreReadOnly", "StoreRefused", "StoreUnavailable", "TaskConflict", "TaskNotFound", "WorkflowIncomplete",
+        "StoreReadOnly", "StoreRefused", "StoreUnavailable", "TaskConflict", "TaskNotCompleted", "TaskNotEnded",
+        "TaskNotFound", "WorkflowIncomplete",
     ),
     "redsched.model.outcome": (
         "Cancelled", "Completed", "Dead", "Reject", "Retry", "RetryLater", "Snooze", "SnoozeFor", "Stop",
@@ -108,9 +111,9 @@ __all__ = [
     "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "Mover", "NotDurable",
     "OutcomeUnknown", "Page", "QueueStats", "RedschedError", "Reject", "Retry", "RetryLater", "Rule", "Schedule",
     "ScheduleNotFound", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreBroken", "StoreDenied", "StoreError",
-    "StoreFull", "StoreReadOnly", "StoreRefused", "StoreUnavailable", "Task", "TaskConflict", "TaskNotFound",
-    "TaskTemplate", "TaskType",
-    "TaskView", "Unique", "WaitFor", "Worker", "WorkflowIncomplete", "all_of", "any_of", "fact",
+    "StoreFull", "StoreReadOnly", "StoreRefused", "StoreUnavailable", "Task", "TaskConflict", "TaskNotCompleted",
+    "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView",
+    "Unique", "WaitFor", "Worker", "WorkflowIncomplete", "all_of", "any_of", "fact",
 ]  # fmt: skip
 
 

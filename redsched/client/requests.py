@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 
 from redsched.model.condition import Hold, fact_name
+from redsched.model.duration import span_ms
 from redsched.model.enqueued import Enqueued
-from redsched.model.errors import InvalidTask, TaskConflict, TaskNotFound
+from redsched.model.errors import InvalidTask, TaskConflict, TaskNotCompleted, TaskNotEnded, TaskNotFound
 from redsched.model.new_task import new_task
 from redsched.model.refused import kind_and_length
 from redsched.model.task import Changes, Options, Task, TaskView
 from redsched.model.views import QueueStats
+from redsched.model.vocabulary import FINISHED
 from redsched.settings import Settings
 from redsched.wire import protocol
 from redsched.wire.call import Call
@@ -45,6 +47,24 @@ def found_in(views: Mapping[str, TaskView | None], task_id: str, queue: str) -> 
     if view is None:
         raise TaskNotFound(task_id, queue)
     return view
+
+
+def result_of(view: TaskView) -> Any:
+    """What the completed task returned; raises TaskNotCompleted where it ended in another way, TaskNotEnded where it
+    has not."""
+    if view.state == "completed":
+        return view.result
+    if view.state in FINISHED or view.state in ("dead", "quarantined"):
+        raise TaskNotCompleted(view.id, view.queue, view.state, view.reason, view.error)
+    raise TaskNotEnded(view.id, view.queue, view.state)
+
+
+def seconds_of(field: str, value: timedelta | str) -> float:
+    """A duration in seconds; raises InvalidTask."""
+    try:
+        return span_ms(value) / 1_000
+    except ValueError as error:
+        raise InvalidTask(field, str(error)) from None
 
 
 class Verbs:

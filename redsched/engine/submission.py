@@ -80,13 +80,13 @@ class Submission(Generic[Given]):
         """
         if len(self.types) > 1:
             names = ", ".join(self.types)
-            raise InvalidTask("type", f"this function handles {names}: name one; no task was made")
+            raise InvalidTask("type", f"this function handles {names}: name one")
         try:
             payload = dict(self._signature.bind(*args, **kwargs).arguments)
         except TypeError as error:
             named = sorted(kwargs.keys() & Options.__annotations__.keys() - self._signature.parameters.keys())
             how = f"; a field of the task is given so: .options({named[0]}=...)" if named else ""
-            raise InvalidTask("payload", f"{self.types[0]}: {error}{how}; no task was made") from None
+            raise InvalidTask("payload", f"{self.types[0]}: {error}{how}") from None
         if self._catch_all is not None:
             payload |= payload.pop(self._catch_all, {})
         return self._make(payload, **self._options)

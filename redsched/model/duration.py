@@ -59,6 +59,17 @@ def duration_ms(value: timedelta | int | str) -> int:
     return milliseconds
 
 
+def span_ms(value: timedelta | str) -> int:
+    """As ``duration_ms``; a bare number has no unit, and is refused.
+
+    Raises:
+        ValueError: as there.
+    """
+    if isinstance(value, int | float) or (isinstance(value, str) and _WHOLE.fullmatch(value.strip())):
+        raise ValueError('is a bare number; write "5s" or timedelta(seconds=5)')
+    return duration_ms(value)
+
+
 def _parse(text: str) -> int:
     stripped = text.strip()
     if _WHOLE.fullmatch(stripped):

@@ -11,6 +11,8 @@ RedschedError
 ├── TaskConflict         the id belongs to a task with another type or payload; nothing was written
 ├── WorkflowIncomplete   tasks of a workflow were not made; those that were made stay
 ├── InvalidState         the task's state does not allow the verb; nothing changed
+├── TaskNotCompleted     the task that was waited for ended in another way
+├── TaskNotEnded         the task that was waited for has not ended in time; it goes on
 ├── LeaseLost            another worker holds a newer attempt; nothing was written
 ├── NotDurable           the task is stored, but not as durably as asked
 ├── OutcomeUnknown       no answer came: the call may or may not have been carried out
@@ -139,6 +141,29 @@ class InvalidState(RedschedError):
         self.queue = queue
         self.state = state
         self.verb = verb
+
+
+class TaskNotCompleted(RedschedError):
+    """The task that was waited for ended in another way: it is dead, expired, cancelled or skipped."""
+
+    def __init__(self, task_id: str, queue: str, state: str, reason: str | None, error: str | None) -> None:
+        why = f" ({reason})" if reason else ""
+        super().__init__(f"task {task_id!r} in queue {queue!r} has no result: it is {state}{why}")
+        self.task_id = task_id
+        self.queue = queue
+        self.state = state
+        self.reason = reason
+        self.error = error  # of its last run; may quote the payload
+
+
+class TaskNotEnded(RedschedError, TimeoutError):
+    """The task that was waited for has not ended in time; it goes on."""
+
+    def __init__(self, task_id: str, queue: str, state: str) -> None:
+        super().__init__(f"task {task_id!r} in queue {queue!r} has not ended in time: it is {state}, and goes on")
+        self.task_id = task_id
+        self.queue = queue
+        self.state = state
 
 
 class LeaseLost(RedschedError):

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pydantic
+import pytest
 
-from redsched import App, Context, Task
+from redsched import (
+    App,
+    AsyncClient,
+    Client,
+    Context,
+    InvalidTask,
+    Reject,
+    Task,
+    TaskNotCompleted,
+    TaskNotEnded,
+    TaskNotFound,
+)
 from redsched.engine.worker import Worker
 from redsched.settings import Settings
 from tests.support.servers import Store
@@ -32,6 +45,12 @@ async def send_otp(ctx: Context, phone: str) -> str:
 def bill(receipt: Receipt) -> Receipt:
     """Twice as much."""
     return Receipt(phone=receipt.phone, cents=receipt.cents * 2)
+
+
+@app.task("fail", queue="otp")
+def fail(how: str) -> None:
+    """Ends as a dead letter."""
+    raise Reject(how, reason="no such number")
 
 
 def test_enqueue_takes_a_name_a_task_or_a_function(valkey_store: Store) -> None:
@@ -63,3 +82,45 @@ def test_a_model_goes_to_the_handler_and_its_result_comes_back(valkey_store: Sto
 
         views: list[Any] = list(client.show([one.id for one in made], queue="otp").values())
     assert [view.result for view in views] == [{"phone": "+49", "cents": 10}, "+49 1"]
+
+
+def test_whoever_waits_for_a_task_gets_its_result_or_why_there_is_none(valkey_store: Store) -> None:
+    assert valkey_store.url
+    settings = Settings(redis_url=valkey_store.url, namespace=valkey_store.namespace, queues=("otp",))
+
+    async def run() -> tuple[Any, TaskNotCompleted, TaskNotCompleted]:
+        async with AsyncClient(settings=settings) as client:
+            made = [await client.enqueue(send_otp, "+49"), await client.enqueue(fail, "+49")]
+            late = await client.enqueue(send_otp.options(delay="1h"), "+49")
+            waits = [client.wait(one.id, "60s", queue="otp") for one in (*made, late)]
+            waiting = asyncio.gather(*waits, return_exceptions=True)
+            await Worker(app, settings, burst=True).run()
+            await client.cancel(late.id, queue="otp", reason="paid")
+            result, failed, cancelled = await waiting
+            return result, failed, cancelled  # type: ignore[return-value]
+
+    result, failed, cancelled = asyncio.run(asyncio.wait_for(run(), 90))
+
+    assert result == "+49 1"
+    assert (failed.state, failed.reason, failed.error) == ("dead", "no such number", "+49")
+    assert "+49" not in str(failed)
+    assert (cancelled.state, cancelled.reason) == ("cancelled", "paid")
+
+
+def test_waiting_has_an_end_and_the_task_goes_on(valkey_store: Store) -> None:
+    with valkey_store.client() as client:
+        made = client.enqueue("otp.send", {"phone": "1"}, delay="1h")
+
+        for timeout in ("30ms", timedelta(0)):
+            with pytest.raises(TaskNotEnded, match="has not ended in time: it is scheduled, and goes on") as caught:
+                client.wait(made.id, timeout)
+            assert isinstance(caught.value, TimeoutError)
+        with pytest.raises(TaskNotFound):
+            client.wait("nobody", "1s")
+        assert client.task(made.id).state == "scheduled"
+
+
+@pytest.mark.parametrize("timeout", [5, 5.0, "5", True])
+def test_a_bare_number_is_no_time_to_wait(timeout: Any) -> None:
+    with pytest.raises(InvalidTask, match=r'timeout: is a bare number; write "5s" or timedelta\(seconds=5\)'):
+        Client("redis://127.0.0.1:1").wait("x", timeout)

@@ -4,19 +4,24 @@
 from __future__ import annotations
 
 import builtins
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Unpack, overload
 
-from redsched.client.requests import Durability, Verbs, found_in, id_list, single
+from redsched.client.requests import Durability, Verbs, found_in, id_list, result_of, seconds_of, single
+from redsched.client.sync import runtime
 from redsched.client.sync.transport import Transport
 from redsched.model.enqueued import Enqueued
-from redsched.model.errors import TaskNotFound
+from redsched.model.errors import TaskNotEnded, TaskNotFound
 from redsched.model.explain import Explanation, explained
 from redsched.model.submittable import Given, Submittable
 from redsched.model.task import Changes, Options, Task, TaskView
 from redsched.model.views import Page
 from redsched.steps import batches
 from redsched.wire import protocol
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 1.0  # between two looks at a task that somebody waits for
 
 
 class Tasks(Verbs):
@@ -95,6 +100,29 @@ class Tasks(Verbs):
     def task(self, id: str, *, queue: str = "default", stored: bool = False) -> TaskView:
         """Everything known of one task, as ``show`` tells it; raises TaskNotFound."""
         return found_in(self.show(id, queue=queue, stored=stored), id, queue)
+
+    def wait(self, id: str, timeout: timedelta | str, *, queue: str = "default") -> Any:
+        """What a task returned, as soon as it has completed: None where that is nothing, or too long to be kept.
+
+        Redis is asked again after 20 ms at first, and after a second at last. A task with a ``retention`` of 0 is gone
+        when it ends, so that nobody can wait for it.
+
+        Raises:
+            TaskNotCompleted: it is dead, expired, cancelled or skipped.
+            TaskNotEnded: it has not ended within ``timeout`` (``"30s"`` or ``timedelta(seconds=30)``); it goes on.
+            TaskNotFound: nothing is known of it.
+        """
+        deadline = time.monotonic() + seconds_of("timeout", timeout)
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                return result_of(self.task(id, queue=queue))
+            except TaskNotEnded:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise
+            runtime.sleep(min(pause, left))
+            pause = min(pause * 1.5, LONGEST_PAUSE_S)
 
     def list(
         self,
