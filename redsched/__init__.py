@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         any_of,
         fact,
     )
-    from redsched.model.enqueued import Enqueued
+    from redsched.model.enqueued import Enqueued, Held
     from redsched.model.errors import (
         InvalidSchedule,
         InvalidSetting,
@@ -51,7 +51,8 @@ if TYPE_CHECKING:
         TaskNotFound,
         WorkflowIncomplete,
     )
-    from redsched.model.events import Rule
+    from redsched.model.events import Emitted, Rule, RulePage
+    from redsched.model.explain import Explanation
     from redsched.model.outcome import (
         Cancelled,
         Completed,
@@ -65,12 +66,18 @@ if TYPE_CHECKING:
     )
     from redsched.model.retry import Explicit, Exponential, Fixed
     from redsched.model.schedule import Schedule
-    from redsched.model.task import Task, TaskView
+    from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
+    from redsched.model.task import Changes, Options, Task, TaskView
     from redsched.model.template import TaskTemplate
-    from redsched.model.views import Page, QueueStats
+    from redsched.model.views import Page, Paused, QueueStats
+    from redsched.model.workflows import Branch, Kin
     from redsched.schedule.calendar import CalendarRule
-    from redsched.schedule.definition import Every, Exclude
+    from redsched.schedule.definition import Every, Exclude, Run
     from redsched.settings import Settings
+    from redsched.steps.bulk import Bulk, Filter
+    from redsched.steps.install import Installed, ServerInfo
+    from redsched.wire.dead_letters import QuarantinePage
+    from redsched.wire.queues import Limits
 
 __version__ = "0.1.0"
 
@@ -86,7 +93,7 @@ _HOME = {
     ),
     "redsched.model.schedule": ("Schedule",),
     "redsched.model.template": ("TaskTemplate",),
-    "redsched.schedule.definition": ("Every", "Exclude"),
+    "redsched.schedule.definition": ("Every", "Exclude", "Run"),
     "redsched.model.errors": (
         "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "NotDurable",
         "OutcomeUnknown", "RedschedError", "ScheduleNotFound", "StoreBroken", "StoreDenied", "StoreError", "StoreFull",
@@ -97,22 +104,31 @@ _HOME = {
         "Cancelled", "Completed", "Dead", "Reject", "Retry", "RetryLater", "Snooze", "SnoozeFor", "Stop",
     ),
     "redsched.model.retry": ("Explicit", "Exponential", "Fixed"),
-    "redsched.model.events": ("Rule",),
-    "redsched.model.enqueued": ("Enqueued",),
-    "redsched.model.task": ("Task", "TaskView"),
-    "redsched.model.views": ("Page", "QueueStats"),
+    "redsched.model.events": ("Emitted", "Rule", "RulePage"),
+    "redsched.model.enqueued": ("Enqueued", "Held"),
+    "redsched.model.task": ("Changes", "Options", "Task", "TaskView"),
+    "redsched.model.views": ("Page", "Paused", "QueueStats"),
     "redsched.settings": ("Settings",),
+    "redsched.model.schedule_views": ("Applied", "Backfill", "SchedulePage", "SchedulePut", "ScheduleView"),
+    "redsched.model.workflows": ("Branch", "Kin"),
+    "redsched.steps.bulk": ("Bulk", "Filter"),
+    "redsched.model.explain": ("Explanation",),
+    "redsched.steps.install": ("Installed", "ServerInfo"),
+    "redsched.wire.queues": ("Limits",),
+    "redsched.wire.dead_letters": ("QuarantinePage",),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "After", "Again", "App", "AsyncClient", "CalendarRule", "Cancelled", "Client", "Completed", "Conditions",
-    "Context", "Dead", "Digest", "Enqueued", "Every", "Exclude", "Explicit", "Exponential", "Fact", "Fixed", "Hold",
-    "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "Mover", "NotDurable",
-    "OutcomeUnknown", "Page", "QueueStats", "RedschedError", "Reject", "Retry", "RetryLater", "Rule", "Schedule",
-    "ScheduleNotFound", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreBroken", "StoreDenied", "StoreError",
-    "StoreFull", "StoreReadOnly", "StoreRefused", "StoreUnavailable", "Task", "TaskConflict", "TaskNotCompleted",
-    "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView",
+    "After", "Again", "App", "Applied", "AsyncClient", "Backfill", "Branch", "Bulk", "CalendarRule", "Cancelled",
+    "Changes", "Client", "Completed", "Conditions", "Context", "Dead", "Digest", "Emitted", "Enqueued", "Every",
+    "Exclude", "Explanation", "Explicit", "Exponential", "Fact", "Filter", "Fixed", "Held", "Hold", "Installed",
+    "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "Kin", "LeaseLost", "Limits", "Mover",
+    "NotDurable", "Options", "OutcomeUnknown", "Page", "Paused", "QuarantinePage", "QueueStats", "RedschedError",
+    "Reject", "Retry", "RetryLater", "Rule", "RulePage", "Run", "Schedule", "ScheduleNotFound", "SchedulePage",
+    "SchedulePut", "ScheduleView", "ServerInfo", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreBroken",
+    "StoreDenied", "StoreError", "StoreFull", "StoreReadOnly", "StoreRefused", "StoreUnavailable", "Task",
+    "TaskConflict", "TaskNotCompleted", "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView",
     "Unique", "WaitFor", "Worker", "WorkflowIncomplete", "all_of", "any_of", "fact",
 ]  # fmt: skip
 

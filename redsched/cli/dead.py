@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -143,7 +143,7 @@ def drop(given: Invocation, /, ids: tuple[str, ...], queue: str, **choice: Any) 
 
 def _act(
     given: Invocation,
-    action: str,
+    action: Literal["revive", "drop"],
     ids: tuple[str, ...],
     queue: str,
     *,

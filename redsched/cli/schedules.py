@@ -12,7 +12,7 @@ from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocat
 from redsched.cli.schedule_definition import OVERLAPS, definition_of, time_options, times
 
 if TYPE_CHECKING:
-    from redsched.schedule.definition import Run
+    from redsched.schedule.definition import Overlap, Run
 
 
 def _overlap_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -257,7 +257,7 @@ def resume(given: Invocation, id: str) -> None:
 @_overlap_option
 @click.pass_context
 @pass_invocation
-def trigger(given: Invocation, context: click.Context, /, id: str, payload: Any, overlap: str | None) -> None:
+def trigger(given: Invocation, context: click.Context, /, id: str, payload: Any, overlap: Overlap | None) -> None:
     """Run its task now; its slots stay as they are."""
     said = context.get_parameter_source("payload") is click.core.ParameterSource.COMMANDLINE
     own = {"payload": payload} if said else {}
@@ -276,7 +276,7 @@ def trigger(given: Invocation, context: click.Context, /, id: str, payload: Any,
 @_overlap_option
 @click.option("--dry-run", is_flag=True, help="Only tell which.")
 @pass_invocation
-def backfill(given: Invocation, /, id: str, begin: int, end: int, overlap: str | None, dry_run: bool) -> None:
+def backfill(given: Invocation, /, id: str, begin: int, end: int, overlap: Overlap | None, dry_run: bool) -> None:
     """Run its task for each slot of a range, at most 1000."""
     with given.client() as client:
         done = client.schedules.backfill(id, begin, end, overlap=overlap, dry_run=dry_run)

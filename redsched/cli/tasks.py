@@ -14,6 +14,7 @@ from redsched.cli.task_options import field_options
 if TYPE_CHECKING:
     from rich.tree import Tree
 
+    from redsched.model.vocabulary import Listed
     from redsched.model.workflows import Branch
 
 STATES = (
@@ -107,7 +108,7 @@ def add(given: Invocation, /, type: str, due: int | None, delay: int | None, **f
 @click.option("-n", "--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--cursor", help="Continue a listing where the last page ended.")
 @pass_invocation
-def list_(given: Invocation, queue: str, state: str, type: str | None, limit: int, cursor: str | None) -> None:
+def list_(given: Invocation, queue: str, state: Listed, type: str | None, limit: int, cursor: str | None) -> None:
     """List the tasks of one queue in one state."""
     with given.client() as client:
         page = client.list(queue, state=state, type=type, limit=limit, cursor=cursor)

@@ -16,7 +16,7 @@ from redsched.model.new_task import new_task
 from redsched.model.refused import kind_and_length
 from redsched.model.task import Changes, Options, Task, TaskView
 from redsched.model.views import QueueStats
-from redsched.model.vocabulary import FINISHED
+from redsched.model.vocabulary import FINISHED, Durability
 from redsched.settings import Settings
 from redsched.wire import protocol
 from redsched.wire.call import Call
@@ -26,7 +26,6 @@ from redsched.wire.durability import with_durability
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
 
 Duration = timedelta | int | str
-Durability = str  # memory, fsync or replicas:n
 
 
 def id_list(ids: str | Sequence[str]) -> Sequence[str]:

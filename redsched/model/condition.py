@@ -17,6 +17,7 @@ from redsched.model.errors import InvalidTask
 Duration = timedelta | int | str
 Mode = Literal["reject", "replace", "debounce", "keep_last"]
 Release = Literal["start", "end", "ttl"]
+Otherwise = Literal["cancel", "skip", "run", "wait"]
 Ended = Literal["success", "failure", "either"]
 MAX_PARENTS = 500  # named by one task when it is submitted; more come by ``follow``
 MAX_FACTS = 16
@@ -150,7 +151,7 @@ class After(msgspec.Struct, frozen=True, kw_only=True):
 
     ids: Sequence[str]
     on: Ended = "success"
-    otherwise: Literal["cancel", "skip", "run", "wait"] = "cancel"
+    otherwise: Otherwise = "cancel"
 
 
 class Conditions(msgspec.Struct, kw_only=True, omit_defaults=True):

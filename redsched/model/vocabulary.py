@@ -8,6 +8,9 @@ Priority = Literal["high", "normal", "low"]
 State = Literal[
     "scheduled", "held", "ready", "running", "completed", "skipped", "expired", "cancelled", "dead", "quarantined"
 ]
+Listed = State | Literal["finished"]  # finished: completed, skipped, expired or cancelled
+Action = Literal["revive", "drop", "cancel"]  # on many tasks at once
+Durability = Literal["memory", "fsync", "replicas:1", "replicas:2", "replicas:3", "replicas:4", "replicas:5"]
 STATES: tuple[State, ...] = get_args(State)
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 FINISHED: frozenset[str] = frozenset(("completed", "skipped", "expired", "cancelled"))

@@ -9,7 +9,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -17,6 +17,7 @@ from redsched.client import Client
 from redsched.client.sync.transport import Transport
 from redsched.model.errors import RedschedError, StoreRefused
 from redsched.model.task import Task
+from redsched.model.vocabulary import Durability
 from redsched.torture.handlers import KIND, PLAIN
 from redsched.torture.history import Event, Journal
 from redsched.torture.plan import Plan
@@ -154,7 +155,10 @@ def producer(name: str, plan: Plan) -> None:
 
     def submit(tasks: list[Task]) -> list[str]:
         made.durability = random.choice(plan.durability) if plan.durability else None
-        return [answer.status for answer in made.client.enqueue_many(tasks, durability=made.durability)]
+        return [
+            answer.status
+            for answer in made.client.enqueue_many(tasks, durability=cast(Durability | None, made.durability))
+        ]
 
     made.run(submit)
 

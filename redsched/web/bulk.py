@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from redsched.client import AsyncClient
-from redsched.model.vocabulary import DEFAULT_QUEUE
+from redsched.model.vocabulary import DEFAULT_QUEUE, Action
 from redsched.settings import Settings
 from redsched.steps.bulk import Filter
 from redsched.web import bodies
@@ -66,7 +68,7 @@ class BulkEndpoint:
     async def _act(self, body: BulkBody) -> Response:
         wanted = body.filter
         done = await self._client.bulk(
-            body.action,
+            cast(Action, body.action),
             queue=body.queue,
             where=Filter(state=wanted.state, type=wanted.type, reason=wanted.reason, older_than=wanted.older_than),
             dry_run=body.dry_run,

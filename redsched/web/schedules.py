@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
@@ -15,7 +15,7 @@ from redsched.client import AsyncClient
 from redsched.model.errors import InvalidSchedule
 from redsched.model.schedule import Schedule, schedule_of
 from redsched.model.schedule_views import run_document, view_document
-from redsched.schedule.definition import keep_payload
+from redsched.schedule.definition import Overlap, keep_payload
 from redsched.schedule.describe import describe
 from redsched.settings import Settings
 from redsched.web import bodies
@@ -185,7 +185,7 @@ class SchedulesApi:
         """Run it now; ``task_id`` null where its overlap policy left it out or keeps it for later."""
         body = await self._small(request, _TRIGGER) or TriggerBody()
         payload = {} if body.payload is msgspec.UNSET else {"payload": body.payload}
-        made = await self._planned().trigger(schedule_id, overlap=body.overlap, **payload)
+        made = await self._planned().trigger(schedule_id, overlap=cast(Overlap | None, body.overlap), **payload)
         return Json({"id": schedule_id, "task_id": made}, 200 if made is None else 201)
 
     async def backfill(self, request: Request, schedule_id: str) -> Response:
@@ -195,7 +195,7 @@ class SchedulesApi:
             raise Problem("validation_failed", "give from and to; nothing was made")
         return Json(
             await self._planned().backfill(
-                schedule_id, body.start, body.end, overlap=body.overlap, dry_run=body.dry_run
+                schedule_id, body.start, body.end, overlap=cast(Overlap | None, body.overlap), dry_run=body.dry_run
             )
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from starlette.routing import Route
 from redsched.client import AsyncClient
 from redsched.model.errors import InvalidState, InvalidTask, TaskConflict, TaskNotFound
 from redsched.model.task import Task
-from redsched.model.vocabulary import DEFAULT_QUEUE, STATES
+from redsched.model.vocabulary import DEFAULT_QUEUE, STATES, Listed
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
 from redsched.web import bodies
@@ -120,7 +121,7 @@ class TasksApi(Endpoints):
         try:
             page = await self._client.list(
                 queue_of(given),
-                state=state,
+                state=cast(Listed, state),
                 type=given.get("type"),
                 limit=limit_of(given, 50),
                 cursor=given.get("cursor"),

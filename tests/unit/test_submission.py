@@ -201,6 +201,11 @@ async def wrong(ctx: Context, client: Client, other: AsyncClient) -> None:
     client.enqueue(5)  # refused
     Task(type="x", priority="urgent")  # refused
     number: int = await send_otp(ctx, "+49")  # refused
+    client.list(state="redy")  # refused
+    client.bulk("revise")  # refused
+    client.enqueue("otp.send", durability="fsnc")  # refused
+    client.chain([], otherwise="stop")  # refused
+    client.schedules.trigger("x", overlap="never")  # refused
 """
 
 
@@ -219,5 +224,5 @@ def test_a_type_checker_refuses_wrong_arguments_and_nothing_else(tmp_path: Path)
 
     found = {int(line) for line in re.findall(r"^mistakes\.py:(\d+): error: ", run.stdout, re.MULTILINE)}
     wanted = {number for number, line in enumerate(MISTAKES.splitlines(), 1) if line.endswith("# refused")}
-    assert len(wanted) == 17
+    assert len(wanted) == 22
     assert found == wanted, run.stdout + run.stderr

@@ -7,6 +7,7 @@ from typing import Any
 
 from redsched.client.aio.transport import AsyncTransport
 from redsched.client.requests import Verbs, id_list
+from redsched.model.vocabulary import Action
 from redsched.steps import batches
 from redsched.steps.bulk import MAX_BULK, Bulk, Filter, bulk, clock
 from redsched.wire import dead_letters, protocol
@@ -33,7 +34,7 @@ class AsyncDeadLetters(Verbs):
 
     async def bulk(
         self,
-        action: str,
+        action: Action,
         *,
         queue: str = "default",
         where: Filter | None = None,

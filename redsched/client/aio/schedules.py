@@ -12,7 +12,7 @@ from redsched.client.aio.transport import AsyncTransport
 from redsched.client.requests import Verbs
 from redsched.model.schedule import Schedule
 from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
-from redsched.schedule.definition import Run
+from redsched.schedule.definition import Overlap, Run
 from redsched.steps.conversation import Conversation, next_call
 from redsched.steps.schedules import NOT_GIVEN, ScheduleSteps
 from redsched.wire.call import Call
@@ -79,7 +79,9 @@ class AsyncSchedules:
         """Go on with the next slot; False where it was not paused. Raises ScheduleNotFound."""
         return await self._run(self._steps.resume(schedule_id))
 
-    async def trigger(self, schedule_id: str, *, payload: Any = NOT_GIVEN, overlap: str | None = None) -> str | None:
+    async def trigger(
+        self, schedule_id: str, *, payload: Any = NOT_GIVEN, overlap: Overlap | None = None
+    ) -> str | None:
         """Run it now, its slots unchanged; the task's id, or None where its overlap policy left it out or keeps it.
 
         Raises:
@@ -94,7 +96,7 @@ class AsyncSchedules:
         start: datetime | int | str,
         end: datetime | int | str,
         *,
-        overlap: str | None = None,
+        overlap: Overlap | None = None,
         dry_run: bool = False,
     ) -> Backfill:
         """Run it once more for each slot from ``start`` to ``end``, both included; at most 1,000."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from redsched.client.aio.transport import AsyncTransport
 from redsched.client.requests import Verbs
+from redsched.model.condition import Ended, Otherwise
 from redsched.model.enqueued import Enqueued
 from redsched.model.task import Task
 from redsched.model.workflows import Branch, Kin
@@ -17,7 +18,7 @@ class AsyncWorkflows(Verbs):
 
     transport: AsyncTransport
 
-    async def chain(self, tasks: Sequence[Task], *, otherwise: str = "cancel") -> list[Enqueued]:
+    async def chain(self, tasks: Sequence[Task], *, otherwise: Otherwise = "cancel") -> list[Enqueued]:
         """Create tasks each of which runs when the one before it has completed; up to 1000 in one atomic call.
 
         ``otherwise``: what becomes of the rest when one fails, or is not made because another task has its unique key:
@@ -30,7 +31,7 @@ class AsyncWorkflows(Verbs):
         return await self.transport.converse(workflows.chain(self.cell, self.enqueuing, tasks, otherwise))
 
     async def group(
-        self, tasks: Sequence[Task], then: Task, *, on: str = "success", otherwise: str = "cancel"
+        self, tasks: Sequence[Task], then: Task, *, on: Ended = "success", otherwise: Otherwise = "cancel"
     ) -> list[Enqueued]:
         """Create tasks that run side by side and one, ``then``, that runs when all of them have ended; its answer is
         the last. More than 500 take several calls: ``then`` is held meanwhile. It expires where they break off, and is

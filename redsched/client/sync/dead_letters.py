@@ -8,6 +8,7 @@ from typing import Any
 
 from redsched.client.requests import Verbs, id_list
 from redsched.client.sync.transport import Transport
+from redsched.model.vocabulary import Action
 from redsched.steps import batches
 from redsched.steps.bulk import MAX_BULK, Bulk, Filter, bulk, clock
 from redsched.wire import dead_letters, protocol
@@ -34,7 +35,7 @@ class DeadLetters(Verbs):
 
     def bulk(
         self,
-        action: str,
+        action: Action,
         *,
         queue: str = "default",
         where: Filter | None = None,

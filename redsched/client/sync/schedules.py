@@ -13,7 +13,7 @@ from redsched.client.sync import runtime
 from redsched.client.sync.transport import Transport
 from redsched.model.schedule import Schedule
 from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
-from redsched.schedule.definition import Run
+from redsched.schedule.definition import Overlap, Run
 from redsched.steps.conversation import Conversation, next_call
 from redsched.steps.schedules import NOT_GIVEN, ScheduleSteps
 from redsched.wire.call import Call
@@ -80,7 +80,7 @@ class Schedules:
         """Go on with the next slot; False where it was not paused. Raises ScheduleNotFound."""
         return self._run(self._steps.resume(schedule_id))
 
-    def trigger(self, schedule_id: str, *, payload: Any = NOT_GIVEN, overlap: str | None = None) -> str | None:
+    def trigger(self, schedule_id: str, *, payload: Any = NOT_GIVEN, overlap: Overlap | None = None) -> str | None:
         """Run it now, its slots unchanged; the task's id, or None where its overlap policy left it out or keeps it.
 
         Raises:
@@ -95,7 +95,7 @@ class Schedules:
         start: datetime | int | str,
         end: datetime | int | str,
         *,
-        overlap: str | None = None,
+        overlap: Overlap | None = None,
         dry_run: bool = False,
     ) -> Backfill:
         """Run it once more for each slot from ``start`` to ``end``, both included; at most 1,000."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Unpack, overload
 
-from redsched.client.requests import Durability, Verbs, found_in, id_list, result_of, seconds_of, single
+from redsched.client.requests import Verbs, found_in, id_list, result_of, seconds_of, single
 from redsched.client.sync import runtime
 from redsched.client.sync.transport import Transport
 from redsched.model.enqueued import Enqueued
@@ -18,6 +18,7 @@ from redsched.model.explain import Explanation, explained
 from redsched.model.submittable import Given, Submittable
 from redsched.model.task import Changes, Options, Task, TaskView
 from redsched.model.views import Page
+from redsched.model.vocabulary import Durability, Listed
 from redsched.steps import batches
 from redsched.wire import protocol
 
@@ -48,8 +49,8 @@ class Tasks(Verbs):
         arguments; ``send_otp.options(delay="5m")`` in its place says the fields of the task, and what is not said is as
         the decorator says.
 
-        ``durability``, after a name or a ``Task``: ``memory``, ``fsync`` or ``replicas:n``; None: what the settings
-        say. The answer tells what was reached.
+        ``durability``, after a name or a ``Task``: ``memory``, ``fsync`` or ``replicas:n`` (up to 99, of which a type
+        checker knows 5); None: what the settings say. The answer tells what was reached.
 
         Raises:
             NotDurable: stored, but not as durably as asked.
@@ -128,7 +129,7 @@ class Tasks(Verbs):
         self,
         queue: str = "default",
         *,
-        state: str = "scheduled",
+        state: Listed = "scheduled",
         type: str | None = None,
         limit: int = 50,
         cursor: str | None = None,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from redsched.client.requests import Verbs
 from redsched.client.sync.transport import Transport
+from redsched.model.condition import Ended, Otherwise
 from redsched.model.enqueued import Enqueued
 from redsched.model.task import Task
 from redsched.model.workflows import Branch, Kin
@@ -18,7 +19,7 @@ class Workflows(Verbs):
 
     transport: Transport
 
-    def chain(self, tasks: Sequence[Task], *, otherwise: str = "cancel") -> list[Enqueued]:
+    def chain(self, tasks: Sequence[Task], *, otherwise: Otherwise = "cancel") -> list[Enqueued]:
         """Create tasks each of which runs when the one before it has completed; up to 1000 in one atomic call.
 
         ``otherwise``: what becomes of the rest when one fails, or is not made because another task has its unique key:
@@ -31,7 +32,7 @@ class Workflows(Verbs):
         return self.transport.converse(workflows.chain(self.cell, self.enqueuing, tasks, otherwise))
 
     def group(
-        self, tasks: Sequence[Task], then: Task, *, on: str = "success", otherwise: str = "cancel"
+        self, tasks: Sequence[Task], then: Task, *, on: Ended = "success", otherwise: Otherwise = "cancel"
     ) -> list[Enqueued]:
         """Create tasks that run side by side and one, ``then``, that runs when all of them have ended; its answer is
         the last. More than 500 take several calls: ``then`` is held meanwhile. It expires where they break off, and is
