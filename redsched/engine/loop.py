@@ -43,7 +43,7 @@ class Loop:
         self._nudged.set()
 
     async def run(self) -> None:
-        """Until the step answers None."""
+        """Take steps until one answers None."""
         pause = FIRST_PAUSE
         while True:
             self._nudged.clear()

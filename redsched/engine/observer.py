@@ -39,25 +39,25 @@ class Silent:
     """The observer of whoever wants none."""
 
     def promoted(self, queue: str, n: int) -> None:
-        """Nothing."""
+        """It is not noted."""
 
     def started(self, queue: str, type: str, lateness_ms: Sequence[float]) -> None:
-        """Nothing."""
+        """It is not noted."""
 
     def redelivered(self, queue: str, type: str, n: int) -> None:
-        """Nothing."""
+        """It is not noted."""
 
     def finished(self, queue: str, type: str, outcome: str, seconds: Sequence[float]) -> None:
-        """Nothing."""
+        """It is not noted."""
 
     def progressed(self, loop: str) -> None:
-        """Nothing."""
+        """It is not noted."""
 
     def redis_error(self, kind: str) -> None:
-        """Nothing."""
+        """It is not noted."""
 
     def slots(self, total: int, busy: int) -> None:
-        """Nothing."""
+        """It is not noted."""
 
     def fired(self, schedule: str, runs: int, missed: int) -> None:
-        """Nothing."""
+        """It is not noted."""

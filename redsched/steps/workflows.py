@@ -201,7 +201,7 @@ def tree(cell: Cell, queue: str, task_id: str, limit: int) -> Conversation[Branc
 
 
 def _children(cell: Cell, branch: Branch, wanted: int) -> Conversation[list[Kin]]:
-    """So many, or all; a page may be short."""
+    """Read ``wanted`` children, or all that there are; a page may be short."""
     found: list[Kin] = []
     cursor = None
     while len(found) < wanted:

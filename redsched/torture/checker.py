@@ -101,7 +101,7 @@ class _Task:
 
 
 class _Faults:
-    """When what was hit."""
+    """Which faults hit which process or server, and when."""
 
     def __init__(self, events: Iterable[Event], loss_window_s: float) -> None:
         self.all = sorted(events, key=lambda event: event.at)

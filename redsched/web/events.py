@@ -90,7 +90,7 @@ class EventsApi(Endpoints):
         return Json({"id": rule.id, "status": word}, 201 if word == "created" else 200, headers)
 
     async def drop_rule(self, request: Request) -> Response:
-        """204; the tasks that it made stay."""
+        """Remove a rule: answers 204. The tasks that it made stay."""
         parameters(request)
         if not await self._client.drop_rule(request.path_params["id"]):
             raise _no_rule(request.path_params["id"])

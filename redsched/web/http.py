@@ -28,7 +28,7 @@ class Json(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        """By msgspec."""
+        """The value as JSON, encoded by msgspec."""
         return msgspec.json.encode(content)
 
 

@@ -153,7 +153,7 @@ class SchedulesApi:
         return Json(await self._planned().patch(schedule_id, patch))
 
     async def delete(self, request: Request) -> Response:
-        """204; the tasks that it made stay."""
+        """Remove a schedule: answers 204. The tasks that it made stay."""
         parameters(request)
         if not await self._planned().delete(request.path_params["id"]):
             raise Problem("schedule_not_found", "no schedule has this id; nothing changed")
@@ -246,7 +246,7 @@ class SchedulesApi:
         return Json({"name": name, "dates": sorted(set(body.dates))})
 
     async def drop_calendar(self, request: Request) -> Response:
-        """204."""
+        """Remove a calendar: answers 204."""
         parameters(request)
         if not await self._planned().drop_calendar(request.path_params["name"]):
             raise Problem("calendar_not_found", "no calendar has this name; nothing changed")

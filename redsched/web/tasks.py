@@ -164,7 +164,7 @@ class TasksApi(Endpoints):
         return Json(acted(task_id, queue, outcome))
 
     async def run(self, request: Request, task_id: str, queue: str) -> Response:
-        """Due now."""
+        """Make the task due now."""
         await self._body(request, bodies.NOTHING)
         outcome = (await self._client.reschedule(task_id, queue=queue, due=0))[task_id]
         _require(outcome, ("rescheduled",), task_id, queue, "run")

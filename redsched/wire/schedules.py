@@ -157,7 +157,7 @@ def put_calendar(keys: CellKeys, name: str, dates: Sequence[str] | None) -> Call
 
 
 def calendars(keys: CellKeys) -> Call[Mapping[str, list[str]]]:
-    """All of them."""
+    """Read all calendars: their dates by name."""
 
     def read(reply: list[Any]) -> Mapping[str, list[str]]:
         return {name: _dates(text) for name, text in pairs(reply).items()}

@@ -65,7 +65,7 @@ class Stored(msgspec.Struct, frozen=True):
 
     @property
     def queue(self) -> str:
-        """Of its tasks."""
+        """The queue of its tasks."""
         found = self.text("queue")
         return found if is_name(found) else DEFAULT_QUEUE
 

@@ -1,6 +1,8 @@
-"""What the verbs promised when ``headers.json`` was stored they promise still: a verb may be added, none may change.
+"""What the verbs promised when ``headers.json`` was stored they promise still: a verb may be added, a
+verb may take or answer more, and nothing else may change.
 
-The copy has the KEYS, ARGV, REPLY and FLAGS of each verb, and the texts of which errors and reasons are made.
+The copy has the KEYS, ARGV, REPLY and FLAGS of each verb, and the texts of which errors and reasons are made. What was
+added to a verb since is in ``ADDED``.
 """
 
 from __future__ import annotations
@@ -15,6 +17,12 @@ import pytest
 
 from redsched.wire import scripts
 
+# by verb: the words of its header that came later
+ADDED = {
+    "confirm": "requested (its time was over and it runs: its worker is asked to stop) |",
+    "put_calendar": "ARGV now int may be missing; 0: the server's clock; "
+    "a virtual clock's ms where the deployment allows it",
+}
 COPY: dict[str, Any] = json.loads((Path(__file__).parent / "headers.json").read_text(encoding="utf-8"))
 
 
@@ -25,7 +33,9 @@ def words(lines: Iterable[str]) -> list[str]:
 
 @pytest.mark.parametrize("verb", COPY["verbs"])
 def test_a_verb_takes_and_answers_what_it_always_did(verb: str) -> None:
-    assert words(scripts.header(verb).promise) == words(COPY["verbs"][verb])
+    promise, added = " ".join(words(scripts.header(verb).promise)), ADDED.get(verb, "")
+    assert added in promise
+    assert promise.replace(added, "", 1).split() == words(COPY["verbs"][verb])
     assert f"function_name = 'rs1_{verb}'" in scripts.library()
 
 

@@ -19,7 +19,7 @@ HELPERS = ("events.tell", "stats.count", "by_minute", "outcomes.add_attempt", "o
            "endings.cancel", "endings.expire", "endings.dead", "endings.finish", "endings.quarantine",
            "endings.tell_quarantined", "last_claim.remember", "claim_start.begin", "look", "write_plain",
            "enqueue.put_in_due", "settle.complete", "settle.complete_plain", "lost_entries.add_again", "memory.drain",
-           "take_back", "removal.sweep_set", "sweep_consumers",
+           "take_back", "removal.sweep_set", "sweep.plan",
            "leave_sets")  # fmt: skip
 _CALLED = "|".join(map(re.escape, HELPERS))
 _CALL = rf"(?:redis\.p?call|safe\.call)\('(?:{'|'.join(WRITES)})'|(?:{_CALLED})\("

@@ -20,7 +20,7 @@ class Halted(Queue):
     """A queue on which a call stopped half-way: an index may name what is elsewhere by now, until the sweep."""
 
     def check(self) -> None:
-        """Nothing."""
+        """An index may be wrong here, so that nothing is checked."""
 
 
 def stop(queue: Queue, call: Call[Any], at: int) -> bool:

@@ -19,7 +19,7 @@ app = App()
 
 @app.task("beat", every="1h", time_zone="Asia/Kolkata", schedule={"id": "heart"})
 def beat() -> None:
-    """Nothing."""
+    """The handler of a type that carries a schedule."""
 
 
 @pytest.fixture

@@ -76,20 +76,20 @@ local function tell_one(together, prefix, member, name, since, now)
     'priority', 'expires_at', 'created_at')
   if f and (check.whole(f[11] or '', 1e11, 4e12) or 0) > since then return 1 end
   local plan = f and f[2] and conditions.of(f[2])
-  local fate = plan and decided_alone(plan, f[3], hash.state_of(f[1]), f[4], name)
-  if not fate then
+  local ending = plan and decided_alone(plan, f[3], hash.state_of(f[1]), f[4], name)
+  if not ending then
     return 2, notify.listener(prefix, member, name, now)
   end
-  local list = together[fate][q] or {}
-  together[fate][q] = list
+  local list = together[ending][q] or {}
+  together[ending][q] = list
   list[#list + 1] = {id = id, member = member, retention = f[5], due_at = f[6], delay = f[7], type = f[8],
     priority = f[9] or 'normal', expires_at = f[10], only_waits = next(plan, next(plan)) == nil, due = false, runs = false}
   return 1
 end
 
 -- Cancel or release tasks of one queue together; one by one if that fails, because a key cannot be used.
-local function tell_together(prefix, fate, q, list, name, now, failed)
-  if pcall(DECIDED[fate], q, name, list, now) then return end
+local function tell_together(prefix, ending, q, list, name, now, failed)
+  if pcall(DECIDED[ending], q, name, list, now) then return end
   for _, task in ipairs(list) do
     local ok, trouble = pcall(notify.listener, prefix, task.member, name, now)
     if not ok then failed(task.member, trouble) end
@@ -147,8 +147,8 @@ function listeners.tell(prefix, name, last, limit, since, now, only)
         if is_newer or not ok then failed(member, not ok and work) end
       end
     end
-    for fate, lists in pairs(together) do
-      for q, list in pairs(lists) do tell_together(prefix, fate, q, list, name, now, failed) end
+    for ending, lists in pairs(together) do
+      for q, list in pairs(lists) do tell_together(prefix, ending, q, list, name, now, failed) end
     end
   end)
   if only and denied[only] then error(denied[only], 0) end

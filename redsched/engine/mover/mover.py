@@ -73,7 +73,7 @@ class Mover:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
-        """Until ``stop`` or cancelled."""
+        """Work until ``stop`` is called or this is cancelled."""
         log.info("mover.started", extra={"mover": self.standing.name, "namespace": self._client.settings.namespace})
         self._tasks = [own_task(part) for part in (*(loop.run() for loop in self._loops), self.tracking.run())]
         try:
@@ -87,6 +87,6 @@ class Mover:
                 await self._client.close()
 
     def stop(self) -> None:
-        """End."""
+        """End the loops; ``run`` returns once they have ended."""
         for task in self._tasks:
             task.cancel()

@@ -16,7 +16,7 @@ class Ahead:
         self._ended = 0
 
     def follow(self, ended: int, now: float) -> None:
-        """So many runs have ended in all, by ``now`` in seconds."""
+        """Take note that ``ended`` runs have ended in all by ``now``, in seconds."""
         passed = now - self._since
         if passed > WINDOW_S:
             tasks = (ended - self._ended) / passed * AHEAD_S
