@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import redis
 
+from redsched.testing.clock import at_time
 from redsched.wire import scripts
-from tests.support.calls import CALLS, at_time
+from tests.support.calls import CALLS
 from tests.support.lua_queue import NOW, Queue
 
 WORDS: tuple[Any, ...] = (

@@ -11,12 +11,12 @@ import pytest
 import redis
 
 from redsched.embedded import EmbeddedServer
+from redsched.testing.clock import at_time
 from redsched.wire import events, protocol
 from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Settlement
 from redsched.wire.keys import CellKeys, queue_keys
-from tests.support.calls import at_time
 from tests.support.consistency import assert_consistent
 from tests.support.lua_builds import Build, Line, Refused, clear
 

@@ -18,12 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from redsched import Client, Fixed, Task
 from redsched.embedded import EmbeddedServer
+from redsched.testing.clock import at_time
 from redsched.wire import protocol
 from redsched.wire.call import Call
 from redsched.wire.claims import Claimed, Settlement, Started
 from redsched.wire.keys import queue_keys
 from tests.simulation.oracle import FINAL, Oracle
-from tests.support.calls import at_time
 from tests.support.lua_builds import Line, Snapshot, clear, snapshot
 
 NOW = 1_800_000_000_000

@@ -24,13 +24,13 @@ from redsched.model.schedule import Schedule, check
 from redsched.model.template import TaskTemplate
 from redsched.schedule.definition import OVERLAPS, Exclude
 from redsched.schedule.slots import Plan
+from redsched.testing.clock import at_time
 from redsched.wire import protocol, schedules
 from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Settlement, Started
 from redsched.wire.keys import CellKeys, queue_keys
 from tests.simulation.oracle import Violation
-from tests.support.calls import at_time
 from tests.support.lua_builds import Build, Line, Refused, clear, text
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000

@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from redsched.embedded import EmbeddedServer
+from redsched.testing.clock import at_time
 from redsched.wire import protocol
 from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Settlement
 from tests.simulation.actors import IDS, QUEUES, Actor, Listen, Mover, Operator, Producer, Worker
 from tests.simulation.oracle import Oracle, Violation
-from tests.support.calls import at_time
 from tests.support.lua_builds import Build, Line, Refused, Snapshot, clear, snapshot, text
 
 NOW = 1_800_000_000_000

@@ -1,18 +1,16 @@
-"""Calls of the protocol: one of every verb, with nothing wrong in it; and any call at another time."""
+"""Calls of the protocol: one of every verb, with nothing wrong in it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-import msgspec
+from typing import Any
 
 from redsched.model.events import Rule
 from redsched.model.schedule import Schedule
 from redsched.model.task import Task
 from redsched.model.template import TaskTemplate
 from redsched.schedule.catch_up import Decision
-from redsched.wire import protocol, scripts
+from redsched.wire import protocol
 from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Bell, Settlement, Started
@@ -20,7 +18,6 @@ from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.schedules import Firing
 from redsched.wire.stored_schedule import Stored
 
-T = TypeVar("T")
 CELL = Cell("rs")
 Q, R = queue_keys(CELL, "q"), queue_keys(CELL, "r")
 STARTED = Started("q", "a", 1, 0, "t", b"{}", None, None, None, None, 5, None, "1.ab")
@@ -87,13 +84,3 @@ CALLS: dict[str, Callable[[int], Call[Any]]] = {
     "rules": lambda n: protocol.rules(CellKeys(CELL), ["a"] * n),
     "explain": lambda n: protocol.explain(Q, "a"),
 }
-
-
-def at_time(call: Call[T], now: int) -> Call[T]:
-    """The call at this time; one whose verb asks for no time is as it was."""
-    names = scripts.header(call.verb).args
-    if "now" not in names:
-        return call
-    args, at = list(call.args), names.index("now")
-    args[at : at + 1] = [now]  # also where it is the last word and was left out
-    return msgspec.structs.replace(call, args=args)

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from redsched.client import AsyncClient, Client
+from redsched.testing.clock import at_time
 from redsched.wire import protocol
 from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Settlement, Started
 from redsched.wire.keys import queue_keys
-from tests.support.calls import at_time
 
 T = TypeVar("T")
 

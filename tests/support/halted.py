@@ -7,9 +7,9 @@ from typing import Any
 
 import redis
 
+from redsched.testing.clock import at_time
 from redsched.wire import scripts
 from redsched.wire.call import Call
-from tests.support.calls import at_time
 from tests.support.lua_builds import HALT
 from tests.support.lua_queue import Queue
 

@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 import redis
 
 from redsched.model.events import Emitted
+from redsched.testing.clock import at_time
 from redsched.wire import events, mover, protocol, scripts
 from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Claimed, Settlement, Started
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
 from redsched.wire.mover import Moved, Promoted
-from tests.support.calls import at_time
 from tests.support.consistency import PLACES, assert_consistent, everything, streams_of
 
 T = TypeVar("T")

@@ -19,11 +19,11 @@ from redsched.engine.observer import Silent
 from redsched.model.schedule import Schedule
 from redsched.model.schedule_views import ScheduleView
 from redsched.model.template import TaskTemplate
+from redsched.testing.clock import at_time
 from redsched.wire import protocol
 from redsched.wire.call import Call
 from redsched.wire.claims import Settlement, Started
 from redsched.wire.keys import queue_keys
-from tests.support.calls import at_time
 from tests.support.servers import FIXTURES, Store, connect
 
 T = TypeVar("T")

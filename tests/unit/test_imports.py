@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "observe": BELOW | {"eventloop", "observe"},
     "web": BELOW | {"eventloop", "observe", "web"},
     "builtin": {"engine", "model"},
-    "testing": BELOW | {"engine"},
+    "testing": BELOW | {"engine", "eventloop", "embedded", "testing"},
     "torture": BELOW | {"engine", "eventloop", "observe", "web", "embedded", "torture"},
     "demo": BELOW | {"engine", "observe", "web", "cli", "demo", "embedded", "builtin"},
     "cli": BELOW

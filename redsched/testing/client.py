@@ -1,0 +1,267 @@
+"""The clients that tests use. ``TestClient`` is a ``Client`` and ``AsyncTestClient`` an ``AsyncClient``, so each fits
+where the code under test asks for the one or the other; both add the clock, and what ran.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from redsched.client import AsyncClient, Client
+from redsched.engine.app import App
+from redsched.model.task import TaskView
+from redsched.settings import Settings
+from redsched.testing import looks
+from redsched.testing.clients import ClockedAsyncClient, ClockedClient
+from redsched.testing.clock import VirtualClock
+from redsched.testing.runs import Run
+from redsched.testing.stage import Stage
+from redsched.testing.store import ServerKind, Store
+
+T = TypeVar("T")
+Duration = timedelta | int | str
+WAITING = ("ready", "scheduled")
+PAGE = 500
+MAX_RUNS = 10_000
+
+
+class AsyncTestClient(ClockedAsyncClient):
+    """An ``AsyncClient`` on a store of its own, whose clock stands still until ``advance`` moves it. Coroutines run on
+    the test's event loop, plain functions in threads, as in a worker. Time limits of runs are of real time.
+
+    ``server``: ``memory`` (needs the extra ``testing``) or ``embedded``, a real server.
+    ``start``: what time it is; None is the time at which the test runs.
+    ``schedules``: put the schedules that the app's types carry, as a worker does.
+    ``inline``: each call that makes a task due runs it, too.
+    ``raise_errors``: the call that runs a handler raises what that raises, or RunFailed where it could not run; without
+    it errors are outcomes only, as in production.
+    ``max_runs``: of one call; more raise TooManyRuns.
+    ``settings``: None is redsched's defaults; the environment is not read.
+    """
+
+    __test__ = False  # pytest does not take it for a class of tests
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        server: ServerKind = "memory",
+        start: datetime | int | str | None = None,
+        schedules: bool = True,
+        inline: bool = False,
+        raise_errors: bool = False,
+        max_runs: int = MAX_RUNS,
+        settings: Settings | None = None,
+    ) -> None:
+        self.clock = VirtualClock(start)
+        self._store = Store(server, settings)
+        self._inline = inline
+        super().__init__(self._store, self.clock, self._run_inline)
+        self._sync = ClockedClient(self._store, self.clock)
+        self._stage = Stage(app, self, self.clock, raise_errors=raise_errors, max_runs=max_runs)
+        _put_schedules(self._sync, app, schedules)
+
+    @property
+    def sync(self) -> Client:
+        """A ``Client`` on the same store and clock, for handlers that are plain functions."""
+        return self._sync
+
+    @property
+    def now(self) -> datetime:
+        """What time it is, UTC."""
+        return self.clock.now
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every run so far, the first one first."""
+        return self._stage.runs
+
+    async def advance(
+        self,
+        duration: Duration | None = None,
+        *,
+        weeks: float = 0,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+        seconds: float = 0,
+        run: bool = True,
+    ) -> list[Run]:
+        """Let time go on by a duration (``"1d"``, a timedelta, ms) or by ``hours=24`` and the like. On the way tasks
+        become due, schedules fire and handlers run, each at its own time; answers what ran.
+
+        ``run=False`` only moves the clock, as if no worker and no mover were there; ``run_due`` makes up for it.
+
+        Raises:
+            ValueError: no duration, or a negative one; the clock has not moved.
+        """
+        parts = {"weeks": weeks, "days": days, "hours": hours, "minutes": minutes, "seconds": seconds}
+        return await self._stage.advance_to(self.clock.after(duration, parts), run=run)
+
+    async def advance_to(self, moment: datetime | int | str, *, run: bool = True) -> list[Run]:
+        """The same up to an instant.
+
+        Raises:
+            ValueError: it lies behind, or is no instant; the clock has not moved.
+        """
+        return await self._stage.advance_to(self.clock.moment(moment), run=run)
+
+    async def run_due(self) -> list[Run]:
+        """Run what is due now and what becomes due by that, and answer it. The clock does not move."""
+        return await self._stage.run_due()
+
+    async def due(self, within: Duration = 0) -> list[TaskView]:
+        """The tasks whose time has come and that have not run, or whose time comes ``within`` so long; the first one
+        first. Held tasks are not among them: nobody can tell when they are due."""
+        found: list[TaskView] = []
+        for queue in await self.queues():
+            for state in WAITING:
+                cursor: str | None = None
+                while True:
+                    page = await self.list(queue, state=state, limit=PAGE, cursor=cursor)
+                    found += page.items
+                    if (cursor := page.next_cursor) is None:
+                        break
+        return _soonest(found, self.clock.after(within, {}))
+
+    async def facts(self) -> dict[str, Any]:
+        """The facts that conditions read, by their names. JSON is decoded; a hash is a dict of texts."""
+        return await self.converse("facts", looks.facts(self.cell_keys))
+
+    async def close(self) -> None:
+        """Close every connection, and forget all tasks."""
+        self._stage.close()
+        await super().close()
+        self._sync.close()
+        self._store.close()
+
+    async def _run_inline(self) -> None:
+        if self._inline and not self._stage.busy:
+            await self._stage.run_due()
+
+
+class TestClient(ClockedClient):
+    """``AsyncTestClient`` for tests that do not await: a ``Client`` with the same options. Coroutines run on an event
+    loop that stands still between two calls."""
+
+    __test__ = False  # pytest does not take it for a class of tests
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        server: ServerKind = "memory",
+        start: datetime | int | str | None = None,
+        schedules: bool = True,
+        inline: bool = False,
+        raise_errors: bool = False,
+        max_runs: int = MAX_RUNS,
+        settings: Settings | None = None,
+    ) -> None:
+        self.clock = VirtualClock(start)
+        self._store = Store(server, settings)
+        self._inline = False
+        self._loop = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        super().__init__(self._store, self.clock, self._run_inline)
+        self._aio = ClockedAsyncClient(self._store, self.clock)
+        self._stage = Stage(app, self._aio, self.clock, raise_errors=raise_errors, max_runs=max_runs)
+        _put_schedules(self, app, schedules)
+        self._inline = inline
+
+    @property
+    def aio(self) -> AsyncClient:
+        """An ``AsyncClient`` on the same store and clock, for handlers that await it."""
+        return self._aio
+
+    @property
+    def now(self) -> datetime:
+        """What time it is, UTC."""
+        return self.clock.now
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every run so far, the first one first."""
+        return self._stage.runs
+
+    def advance(
+        self,
+        duration: Duration | None = None,
+        *,
+        weeks: float = 0,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+        seconds: float = 0,
+        run: bool = True,
+    ) -> list[Run]:
+        """As ``AsyncTestClient.advance``."""
+        parts = {"weeks": weeks, "days": days, "hours": hours, "minutes": minutes, "seconds": seconds}
+        return self._wait(self._stage.advance_to(self.clock.after(duration, parts), run=run))
+
+    def advance_to(self, moment: datetime | int | str, *, run: bool = True) -> list[Run]:
+        """As ``AsyncTestClient.advance_to``."""
+        return self._wait(self._stage.advance_to(self.clock.moment(moment), run=run))
+
+    def run_due(self) -> list[Run]:
+        """As ``AsyncTestClient.run_due``."""
+        return self._wait(self._stage.run_due())
+
+    def due(self, within: Duration = 0) -> list[TaskView]:
+        """As ``AsyncTestClient.due``."""
+        found: list[TaskView] = []
+        for queue in self.queues():
+            for state in WAITING:
+                cursor: str | None = None
+                while True:
+                    page = self.list(queue, state=state, limit=PAGE, cursor=cursor)
+                    found += page.items
+                    if (cursor := page.next_cursor) is None:
+                        break
+        return _soonest(found, self.clock.after(within, {}))
+
+    def facts(self) -> dict[str, Any]:
+        """As ``AsyncTestClient.facts``."""
+        return self.converse("facts", looks.facts(self.cell_keys))
+
+    def close(self) -> None:
+        """As ``AsyncTestClient.close``."""
+        self._stage.close()
+        self._wait(self._aio.close())
+        self._loop.close()
+        super().close()
+        self._store.close()
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        if _loop_runs():
+            work.close()
+            raise RuntimeError("TestClient would block the event loop that runs here: await an AsyncTestClient")
+        return self._loop.run(work)
+
+    def _run_inline(self) -> None:
+        if self._inline and not self._stage.busy:
+            self._wait(self._stage.run_due())
+
+
+def _loop_runs() -> bool:
+    """Whether this thread is in an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _put_schedules(client: Client, app: App, wanted: bool) -> None:
+    for schedule in app.schedules if wanted else ():
+        client.schedules.put(schedule)
+
+
+def _soonest(found: list[TaskView], until: int) -> list[TaskView]:
+    """Those whose due time is no later than this, ms."""
+    return sorted((view for view in found if _due_ms(view) <= until), key=_due_ms)
+
+
+def _due_ms(view: TaskView) -> float:
+    return 0 if view.due_at is None else view.due_at.timestamp() * 1_000
