@@ -1,8 +1,8 @@
 """For tests of applications that use redsched: a client in memory with a clock that the test moves.
 
-The Lua, the runner of handlers and the decisions about schedules are those of production. Time passes only where a test
-says so, hence a test of a day takes milliseconds. Each name is loaded when it is first used, for pytest loads the plugin
-in every run.
+The Lua, the runner of handlers and the decisions about schedules are those of production. Time passes only where a
+test says so, hence a test of a day takes milliseconds. Each name is loaded when it is first used, for pytest loads the
+plugin in every run.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import importlib
 import importlib.util
 import shutil
 import tempfile
@@ -75,7 +74,9 @@ def _fakeredis() -> Any:
             "server",
             f"memory needs the package {lacking[0]}: pip install 'redsched[testing]', or choose server='embedded'",
         )
-    return importlib.import_module("fakeredis")
+    import fakeredis
+
+    return fakeredis
 
 
 @functools.cache
