@@ -228,8 +228,8 @@ class TestClient(ClockedClient):
     def close(self) -> None:
         """As ``AsyncTestClient.close``."""
         self._stage.close()
-        self._wait(self._aio.close())
-        self._loop.close()
+        with self._loop:
+            self._wait(self._aio.close())
         super().close()
         self._store.close()
 

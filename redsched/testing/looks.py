@@ -19,7 +19,8 @@ NEVER = 9_000_000_000_000_000  # ms; scores beyond mean that nothing is looked a
 
 
 class Agenda(msgspec.Struct, frozen=True):
-    """What is due at one moment, and the next moment (ms) at which something is: None where nothing is planned."""
+    """What is due at one moment, and the next moment (ms) at which something else is: None where nothing is planned. No
+    moment comes for removals alone; they are made up for at the next one."""
 
     due: list[QueueKeys]
     leases: list[QueueKeys]
@@ -35,7 +36,7 @@ def agenda(
 ) -> Generator[Chain, Any, Agenda]:
     """Look at what is due in ``queues`` and in the cell. ``unhandled``: how many tasks of a queue have no handler here;
     so many due times of it may be theirs, and time does not stop for them."""
-    zsets = [(keys.agenda, 0), (keys.schedules, 0), (keys.sweeps, 0)]
+    zsets = [(keys.sweeps, 0), (keys.agenda, 0), (keys.schedules, 0)]
     zsets += [(queue.due, unhandled.get(queue.queue, 0)) for queue in queues]
     zsets += [(queue.index("running"), 0) for queue in queues]
     commands: list[Command] = []
@@ -46,8 +47,8 @@ def agenda(
     replies = _unbroken((yield Chain(tuple(commands))))
     inboxes = [queue for queue, n in zip(queues, replies[2 * len(zsets) :], strict=True) if n]
     now_due = [bool(found) for found in replies[0 : 2 * len(zsets) : 2]]
-    later = [ceil(float(found[1])) for found in replies[1 : 2 * len(zsets) : 2] if found]
-    has_items, has_schedules, has_sweeps, *of_queues = now_due
+    later = [ceil(float(found[1])) for found in replies[3 : 2 * len(zsets) : 2] if found]
+    has_sweeps, has_items, has_schedules, *of_queues = now_due
     return Agenda(
         [queue for queue, is_due in zip(queues, of_queues[: len(queues)], strict=True) if is_due],
         [queue for queue, is_due in zip(queues, of_queues[len(queues) :], strict=True) if is_due],
@@ -79,9 +80,12 @@ def all_keys(prefix: str) -> Generator[Command, Any, list[str]]:
 
 
 def age(keys: CellKeys, queues: Sequence[QueueKeys], ms: int) -> Generator[Command | Chain, Any, None]:
-    """Let all keys that expire do so ``ms`` sooner: Redis counts by its own clock, which stands for the test's."""
+    """Let all keys that expire do so ``ms`` sooner, for Redis counts by its own clock. The counts of minutes may stay:
+    each has its minute in its name."""
     found = yield from all_keys(keys.prefix)
-    lasting = tuple(prefix for queue in queues for prefix in (queue.task(""), queue.outcome("")))
+    lasting = tuple(
+        prefix for queue in queues for prefix in (queue.task(""), queue.outcome(""), queue.index("stats") + ":")
+    )
     mortal = [key for key in found if not key.startswith(lasting)]
     if not mortal:
         return

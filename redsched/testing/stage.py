@@ -88,6 +88,8 @@ class Stage:
                     await self._move(at)
                     await self._finish_moment()
             await self._move(until)
+            if run:
+                await self._sweep()
             return self.runs[before:]
 
     async def _move(self, at: int) -> None:
@@ -122,6 +124,8 @@ class Stage:
     async def _keep_time(self, found: Agenda) -> bool:
         """What movers do; whether that changed anything."""
         send, keys, moved = self._client.transport.send, self._client.cell_keys, False
+        if found.has_sweeps:  # first: what is gone by now must not be seen
+            await self._sweep()
         if found.has_schedules:
             moved |= await self._fire()
         if found.has_items:
@@ -132,8 +136,6 @@ class Stage:
             moved |= any(one.created or one.refused for one in await send(protocol.ingest(some)))
         for some in _in_parts(found.due):
             moved |= (await send(protocol.promote(some, mover=MOVER, limit=BATCH))).moved > 0
-        if found.has_sweeps:
-            moved |= await self._sweep()
         return moved
 
     async def _fire(self) -> bool:
@@ -145,12 +147,14 @@ class Stage:
     async def _next_schedules(self) -> object:
         return await self._client.transport.command("ZRANGE", self._client.cell_keys.schedules, 0, -1, "WITHSCORES")
 
-    async def _sweep(self) -> bool:
-        """Remove what is past its retention; whether there was anything."""
-        noted = await self._client.converse("sweeps", queue_steps.sweeps(self._client.cell_keys, BATCH))
-        queues = [queue_keys(self._client.cell, name) for name, at in noted if at <= self._clock.now_ms]
-        swept = [await self._client.transport.send(protocol.sweep(some)) for some in _in_parts(queues)]
-        return any(one.removed or one.more for one in swept)
+    async def _sweep(self) -> None:
+        """Remove what is past its retention."""
+        more = True
+        while more:
+            noted = await self._client.converse("sweeps", queue_steps.sweeps(self._client.cell_keys, BATCH))
+            queues = [queue_keys(self._client.cell, name) for name, at in noted if at <= self._clock.now_ms]
+            swept = [await self._client.transport.send(protocol.sweep(some)) for some in _in_parts(queues)]
+            more = any(one.removed for one in swept)
 
     async def _run_one(self) -> bool:
         """Claim one task and run it; whether there was one, or may be one still."""
