@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from redsched.engine.app import Handler, TaskType, is_json
+from redsched.engine.app import TaskType
 from redsched.engine.elapsed import elapsed
+from redsched.engine.handler import Handler, is_json
 from redsched.engine.worker.held import Held
 from redsched.engine.worker.runner import Runner
 from redsched.eventloop import own_task

@@ -205,7 +205,7 @@ def test_a_type_without_a_handler_is_told_once_and_costs_no_time(make: Make, app
     client.advance("10m")
 
     assert ends(client) == [("u", "unhandled", "scheduled", 0)]
-    assert client.stats(["default"])[0].totals["promoted"] <= 2  # a worker would have looked every few seconds
+    assert client.stats(["default"])[0].totals.get("promoted", 0) == 0  # a worker would have looked again and again
     assert client.runs[0].error == "app 'shop' has no handler of this type; it has choose, echo, fail, slow"
 
 
