@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from redsched.client import AsyncClient, Client
 from redsched.engine.app import App
 from redsched.model.task import TaskView
+from redsched.model.vocabulary import State
 from redsched.settings import Settings
 from redsched.testing import looks
 from redsched.testing.clients import ClockedAsyncClient, ClockedClient
@@ -22,7 +23,7 @@ from redsched.testing.store import ServerKind, Store
 
 T = TypeVar("T")
 Duration = timedelta | int | str
-WAITING = ("ready", "scheduled")
+WAITING: tuple[State, ...] = ("ready", "scheduled")
 PAGE = 500
 MAX_RUNS = 10_000
 
