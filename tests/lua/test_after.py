@@ -301,6 +301,28 @@ def test_a_pause_without_an_end_that_follows_another_is_not_looked_at_for_ever(q
     assert (found.next_look, queue.task("a")["blocked"]) == (None, "pause:queue")
 
 
+def test_all_that_is_paused_in_several_queues_is_told_at_once(queue: Queue) -> None:
+    queues = [queue, queue.other("r")]
+    for one in queues:
+        queue.send(protocol.pause(one.keys, "type:t", reason=f"in {one.name}", until=None))
+
+    found = queue.run("paused", [one.keys.due for one in queues], [NOW])
+
+    assert [(stop[0], stop[4]) for stop in found] == [(1, b"in q"), (2, b"in r")]
+
+
+def test_a_pause_that_has_ended_by_itself_is_forgotten_and_told_once(queue: Queue) -> None:
+    pause(queue, "queue", until=NOW + 5)
+    queue.seed("a")
+    queue.promote()
+
+    for now in (NOW + 5, NOW + 6):
+        queue.attend(now=now)
+
+    assert queue.redis.exists(queue.key("paused:q")) == 0
+    assert queue.events().count("resumed queue") == 1
+
+
 def test_a_pause_ends_by_itself(queue: Queue) -> None:
     pause(queue, until=NOW + HOUR)
     queue.seed("a")

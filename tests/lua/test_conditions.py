@@ -360,3 +360,37 @@ def test_what_a_rule_binds_is_written_as_it_stands_in_the_event(queue: Queue) ->
     queue.run("emit", [queue.key("fact:x")], [NOW, data, 60_000, "e1"])
 
     assert queue.task("r:e1")["payload"] == f'{{"all":{data},"n":1234567890123456789}}'
+
+
+def test_the_wait_of_a_raw_task_ends_as_long_after_it_was_first_looked_at(queue: Queue) -> None:
+    queue.seed("a", conditions='{"wait_for":{"all":["x","y"],"within":3600000}}')
+    queue.promote()
+    assert queue.places()["held"] == {"a": NOW + HOUR}
+
+    queue.emit("x", now=NOW + HOUR // 2)
+
+    assert queue.places()["held"] == {"a": NOW + HOUR}
+    assert queue.task("a")["created_at"] == str(NOW)
+
+
+@pytest.mark.parametrize(("length", "answer"), [(1_024, "created"), (1_025, "")])
+def test_a_text_with_which_a_fact_is_compared_has_at_most_1024_bytes(queue: Queue, length: int, answer: str) -> None:
+    plan = {"unless": {"fact": "x", "equals": "v" * length}}
+    if answer:
+        assert queue.plan("a", plan) == answer
+    else:
+        words = (0, 1, "a", 0, 3, "type", "t", "payload", "{}", "conditions", json.dumps(plan))
+        assert queue.refused("enqueue", *words).startswith("RS_INVALID 1 conditions")
+
+
+@pytest.mark.parametrize(("more", "state"), [(0, "ready"), (1, "dead")])
+def test_a_payload_that_facts_complete_has_at_most_256_kib(queue: Queue, more: int, state: str) -> None:
+    whole = '{"pad":"","n":7}'
+    payload = '{"pad":"' + "x" * (262_144 - len(whole) + more) + '"}'
+    queue.redis.set(queue.key("fact:n"), 7)
+
+    queue.seed("a", conditions='{"late":{"n":{"fact":"n"}}}', payload=payload)
+    queue.promote()
+
+    assert queue.task("a")["state"] == state
+    assert state == "dead" or len(queue.task("a")["payload"]) == 262_144

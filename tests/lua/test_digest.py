@@ -211,3 +211,13 @@ def test_the_others_of_a_digest_end_as_soon_as_its_run_has_ended(queue: Queue) -
     queue.attend(now=CLOSED)
 
     assert (before, queue.task("b")["state"]) == ("held", "skipped")
+
+
+def test_the_bytes_of_an_item_that_left_its_digest_do_not_close_it(queue: Queue) -> None:
+    long = json.dumps("x" * 120_000)
+    join(queue, "a")
+    join(queue, "b", payload=long)
+    cancel(queue, "b")
+    join(queue, "c", payload=long)
+
+    assert queue.places()["due"] == {"a": CLOSED}, "two of them would close it at once"

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import redis
 
 from redsched.model.events import Rule
 from redsched.model.explain import explained
@@ -76,6 +77,42 @@ def test_a_rule_whose_task_cannot_be_made_holds_up_nothing(queue: Queue) -> None
 
     assert queue.emit("failed", "x").made == ["q/a:e1"]
     assert sum(event.startswith("rule_failed") for event in raw_events(queue)) == 2
+
+
+def rules_of(queue: Queue, cursor: str, limit: int) -> list[Any]:
+    """A page of the rules."""
+    return list(queue.run("rules", [queue.key("rules")], [cursor, limit]))
+
+
+def test_a_page_of_rules_is_small_though_the_server_would_answer_all_of_them_at_once(real_queue: Queue) -> None:
+    queue = real_queue
+    names = [f"r{at:03}" for at in range(512)]  # more than that are no small hash
+    queue.redis.hset(queue.key("rules"), mapping=dict.fromkeys(names, "x"))
+    queue.redis.hset(queue.key("rules:x"), mapping=dict.fromkeys(names, "{}"))
+
+    cursor, *found = rules_of(queue, "", 10)
+
+    assert [rule[0].decode() for rule in found] == names[:10]
+    assert rules_of(queue, cursor, 10)[1][0] == b"r010"
+
+
+def test_an_event_with_more_than_64_kib_of_data_is_refused(queue: Queue) -> None:
+    words = [NOW, json.dumps("x" * (65_537 - 2)), 60_000, "e1"]
+
+    with pytest.raises(redis.ResponseError, match="RS_INVALID 1 data is too long"):
+        queue.run("emit", [queue.key("fact:x")], words)
+
+
+def test_a_member_of_64_kib_of_data_can_be_compared(real_queue: Queue) -> None:
+    queue = real_queue
+    queue.plan("a", {"only_if": {"fact": "x", "field": "m", "equals": 1}}, due=NOW + 1)
+    data = '{"m":1,"pad":"' + "x" * (65_536 - 16) + '"}'
+    assert len(data) == 65_536
+
+    queue.run("emit", [queue.key("fact:x")], [NOW, data, 60_000, "e1"])
+    queue.promote(now=NOW + 1)
+
+    assert queue.task("a")["state"] == "ready"
 
 
 def raw_events(queue: Queue) -> list[str]:

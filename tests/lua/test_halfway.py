@@ -298,6 +298,33 @@ def test_one_that_is_looked_at_again_later_goes_on_wherever_the_closing_of_its_d
         assert here.task("b")["state"] in ("completed", "skipped")
 
 
+def called_off(queue: Queue) -> Call[Any]:
+    """The cancel of one that waits in a digest; its caller dies."""
+    for name in "ab":
+        queue.plan(name, {"digest": {"key": "k", "grace": 1000}})
+    return protocol.cancel(queue.keys, ["b"])
+
+
+def turned_down(queue: Queue) -> Call[Any]:
+    """The claim of one that may not run now and is looked at again a second later."""
+    queue.plan("b", {"unless": {"fact": "x"}, "otherwise": {"again": 1000}})
+    queue.redis.set(queue.key("fact:x"), "1")
+    return protocol.claim([queue.keys], consumer="w", count=10, lease_ms=HOUR)
+
+
+@pytest.mark.parametrize("scene", [called_off, turned_down])
+def test_a_task_is_not_lost_wherever_a_call_that_nobody_repeats_stopped(queue: Queue, scene: Any) -> None:
+    for here, _ in each_stop(queue, scene):
+        here.redis.delete(here.key("fact:x"))
+        for now in range(NOW, NOW + 6_000, 1_000):
+            here.attend(now=now)
+            here.promote(now=now)
+            for task in here.claim(now=now).tasks:
+                here.settle(task, "complete", now=now)
+
+        assert here.task("b")["state"] in ("completed", "skipped", "cancelled")
+
+
 def rejected_when_due(queue: Queue) -> Call[Any]:
     """The promote of a task written with plain commands whose unique key another has."""
     queue.plan("b", {"unique": {"key": "k"}})

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from redsched.wire import doctor
+from redsched.wire.call import Call
+from tests.support.halted import each_stop
 from tests.support.lua_queue import HOUR, NOW, Queue
 from tests.support.repairs import delete, faults, mend, mends
 
@@ -58,6 +63,21 @@ def test_a_circle_is_found_and_ends(queue: Queue) -> None:
         queue.attend()
 
     assert [queue.task(name).get("state") for name in "abcd"] == [None, "dead", "cancelled", "cancelled"]
+
+
+def test_one_in_a_circle_says_why_it_is_held_until_it_is_dead_wherever_its_repair_stopped(queue: Queue) -> None:
+    def scene(here: Queue) -> Call[Any]:
+        here.plan("a", {}, due=NOW + HOUR)
+        here.plan("b", {"after": {"ids": ["a"]}})
+        here.plan("c", {"after": {"ids": ["b"]}})
+        here.plan("d", {"after": {"ids": ["c"]}})
+        here.redis.hset(here.key("parents:q:b"), mapping={"q/c": "", ":left": 2})
+        here.redis.zadd(here.key("children:q:c"), {"q/b": 0})
+        return doctor.repair(here.keys, [("key", b"parents:q:b")])
+
+    for here, _ in each_stop(queue, scene):
+        task = here.task("b")
+        assert task["state"] == "dead" or task["blocked"] == "parents"
 
 
 def test_two_in_one_line_of_which_the_first_comes_after_the_second_are_a_circle(queue: Queue) -> None:

@@ -70,6 +70,15 @@ def test_a_task_whose_conditions_were_taken_away_while_it_stood_in_line_is_due(q
     assert mends(queue, "task", "b", "unblocked") == "scheduled"
 
 
+def test_one_that_stands_in_line_though_its_conditions_know_none_is_due(queue: Queue) -> None:
+    queue.plan("a", {"fifo": True}, key="k", due=NOW + HOUR)
+    queue.plan("b", {"fifo": True}, key="k")
+    queue.redis.hset(queue.keys.task("b"), "conditions", '{"unless":{"fact":"x"}}')
+
+    assert ("task", "b", "unblocked") in faults(queue)
+    assert mend(queue, ("task", "b")) == ["scheduled"]
+
+
 @pytest.mark.parametrize("conditions", [HOLD, {"wait_for": {"all": ["x"], "within": HOUR}}])
 def test_the_end_of_a_hold_is_on_the_agenda_again(queue: Queue, conditions: dict[str, Any]) -> None:
     queue.plan("a", conditions)

@@ -330,3 +330,11 @@ def test_the_set_of_schedules_has_pages(times: Timetable) -> None:
 
     assert names == [f"schedule:g{number}".encode() for number in range(25)]
     assert pages == 3
+
+
+def test_a_schedule_is_put_where_a_key_that_is_no_hash_was(times: Timetable) -> None:
+    times.redis.set(times.queue.key("schedule:s"), "mine")
+
+    assert times.put() == ["created", 1]
+
+    assert times.hash()["rev"] == "1"

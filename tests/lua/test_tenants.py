@@ -186,3 +186,14 @@ def test_a_rule_makes_its_task_in_a_queue_that_only_another_user_may_write(tenan
     assert not any(
         fields["event"] == "rule_failed" for _, fields in tenants.queue.redis.xrange(tenants.queue.key("events"))
     )
+
+
+def test_a_call_leaves_at_most_128_items_to_others_and_says_that_more_may_follow(tenants: Tenants) -> None:
+    queue = tenants.queue
+    over = {f"key:k{at}": "1 1 over" for at in range(170)}
+    queue.redis.hset(queue.key("paused:r"), mapping=over)
+    queue.redis.zadd(queue.key("agenda"), {f"resume/r/{what}": 0 for what in over})
+    worker = tenants.users["q", "worker"]
+
+    assert worker.run("attend", [queue.key("agenda")], [NOW, 500])[3] == 128
+    assert worker.run("attend", [queue.key("agenda")], [NOW, 500, 128])[3] == 42

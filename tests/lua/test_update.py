@@ -158,3 +158,7 @@ def test_an_empty_payload_is_one(queue: Queue) -> None:
     update(queue, ["a"], payload="")
 
     assert queue.task("a")["payload"] == ""
+
+
+def test_fields_for_no_task_are_taken(queue: Queue) -> None:
+    assert update(queue, [], payload="[1]") == []

@@ -88,6 +88,8 @@ EQUIVALENT: dict[str, str] = {
     "lib/tasks/outcomes.lua compare attempt > HISTORY the": "no attempt has the number 0, so no line of one is there",
     "lib/repair/repair_task.lua swap endings.quarantine(q, id, now, | redis.call('HSET', key, 'state":
         "a repair that stops there leaves the id in due with a score that is no time, which the next look finds again",
+    "due_schedules.lua limit 'LIMIT', 0, 1": "only the first that is found is told",
+    "lib/repair/repair_links.lua compare > now and til": "a time that is now is as good as 0: both are due at once",
     "lib/tasks/enqueue.lua swap if not placed then redis.call( | redis.call('HSET', key, 'creat": _UNTOLD,
 }  # fmt: skip
 # these are no equivalents, and still no test notices them
