@@ -9,7 +9,7 @@
 --                       id and in fields other than the payload stand for those of the event
 -- REPLY  word           created | updated | unchanged; error RS_INVALID 1 <field> <why>: nothing was written
 -- FLAGS  none
--- USES   clock, keys, events, submission, rules
+-- USES   clock, keys, safe, events, submission, rules
 
 local rules_key, id, name, line = KEYS[1], ARGV[2], ARGV[3], ARGV[4]
 local prefix = string.match(rules_key, '^({[^{}]+}:)rules$')
@@ -33,7 +33,8 @@ if old ~= name and redis.call('HLEN', prefix .. 'rules:' .. name) >= rules.MOST 
   return redis.error_reply('RS_INVALID 1 on has 100 rules already')
 end
 redis.call('HSET', prefix .. 'rules:' .. name, id, line)
+-- before the next write: if this stops half-way, the call that repeats it still knows the old event
+if old and old ~= name then safe.call('HDEL', prefix .. 'rules:' .. old, id) end
 redis.call('HSET', rules_key, id, name)
-if old and old ~= name then redis.call('HDEL', prefix .. 'rules:' .. old, id) end
 events.tell(q, 'rule_put', id, 'on', name)
 return old and 'updated' or 'created'

@@ -12,7 +12,9 @@ from redsched.model.events import Rule
 from redsched.model.explain import explained
 from redsched.model.template import TaskTemplate
 from redsched.wire import events, protocol
+from redsched.wire.call import Call
 from redsched.wire.keys import CellKeys
+from tests.support.halted import each_stop
 from tests.support.lua_queue import HOUR, NOW, Queue
 
 
@@ -113,6 +115,34 @@ def test_a_member_of_64_kib_of_data_can_be_compared(real_queue: Queue) -> None:
     queue.promote(now=NOW + 1)
 
     assert queue.task("a")["state"] == "ready"
+
+
+def put_on_another_event(queue: Queue) -> Call[Any]:
+    """The put of a rule that followed another event."""
+    rule(queue)
+    made = Rule(id="dun", on="refused", task=TaskTemplate(type="t", queue="q"))
+    return events.put_rule(CellKeys(queue.cell), made, max_payload=1000)
+
+
+def test_a_rule_that_moved_follows_no_old_event_wherever_the_first_try_stopped(queue: Queue) -> None:
+    for here, call in each_stop(queue, put_on_another_event):
+        here.send(call)
+
+        assert here.emit("failed", "x", event_id="1").made == []
+        assert here.emit("refused", "x", event_id="2").made == ["q/dun:2"]
+        assert here.send(events.drop_rule(CellKeys(here.cell), "dun"))
+        assert not [key for key in here.dump() if ":rules" in key]
+
+
+def test_a_rule_can_move_away_from_a_key_of_a_wrong_type(queue: Queue) -> None:
+    call = put_on_another_event(queue)
+    queue.redis.delete(queue.key("rules:failed"))
+    queue.redis.set(queue.key("rules:failed"), "mine")
+
+    assert queue.run(call.verb, call.keys, [NOW, *call.args[1:]]) == b"updated"
+
+    assert queue.redis.getdel(queue.key("rules:failed")) == "mine"
+    assert queue.emit("refused", "x").made == ["q/dun:e1"]
 
 
 def raw_events(queue: Queue) -> list[str]:
