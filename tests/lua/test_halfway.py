@@ -436,3 +436,20 @@ def test_a_run_that_waited_and_was_made_does_not_wait_on(queue: Queue) -> None:
         times.fire(NOW + HOUR, now=here.now + 1)
 
         assert (made in times.tasks()) is not was_made
+
+
+def test_the_last_run_of_a_schedule_does_not_wait_on_once_it_was_made(queue: Queue) -> None:
+    def scene(here: Queue) -> Call[Any]:
+        times = Timetable(here)
+        times.planned(NOW, {"overlap": "buffer_one"})
+        times.run(NOW, NOW + MINUTE)
+        times.run(NOW + MINUTE, "none")
+        times.end(now=NOW + MINUTE)
+        here.now = NOW + MINUTE + 1
+        return Call("fire", [here.keys.due], [0, *decision(here)], plain)
+
+    for here, call in each_stop(queue, scene):
+        here.send(call)
+
+        assert f"s@{NOW + MINUTE}" in Timetable(here).tasks()
+        assert not Timetable(here).hash().get("buffer")  # an empty one is as good as removed

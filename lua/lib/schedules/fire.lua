@@ -71,6 +71,7 @@ function fire.refusal(q, s, id, rev, slot, due, now)
     return 'stale'
   end
   if s.f.ended and #s.buffer == 0 then
+    schedules.save(s)                                   -- the last run that waited may have been made by a call that stopped
     schedules.look_at(s, schedules.NEVER)
     return 'stale'
   end
