@@ -1,4 +1,4 @@
-"""Calls that fire schedules and stop before one of their writes: no slot is made twice, and none stands in its own way."""
+"""Schedules whose fire stops before one of its writes: no slot is made twice, and none stands in its own way."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def test_a_form_without_a_body_is_no_action(api: ApiServer, kind: str) -> None:
 @pytest.mark.parametrize("token", [" ", "t", "x y z a b", "12345", "\t", "tok\nen123", "      "])
 def test_a_token_that_is_none_is_refused(token: str, tmp_path: Path) -> None:
     for name in ("api_token", "metrics_token"):
-        with pytest.raises(InvalidSetting, match=name) as refused:
+        with pytest.raises(InvalidSetting, match=f"REDSCHED_{name.upper()}") as refused:
             Settings.load({f"REDSCHED_{name.upper()}": token})
         assert token not in refused.value.problem or len(token) == 1
     (tmp_path / "token").write_text(" \n")
