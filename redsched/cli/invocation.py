@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from redsched.cli import render, setting_help
+from redsched.cli import setting_help
 
 if TYPE_CHECKING:
     from redsched.client import Client
@@ -66,7 +66,7 @@ class Invocation:
         """Say on stderr which variables are probably misspelt."""
         self._warned = True
         for warning in configuration.warnings:
-            render.say(f"Warning: {warning}", err=True)
+            click.echo(f"Warning: {warning}", err=True)
 
     def is_given(self, name: str) -> bool:
         """Whether a global option, the environment or the file of settings gives this setting."""

@@ -92,4 +92,5 @@ def test_what_is_shown_can_be_read_and_a_traceback_keeps_its_lines() -> None:
 def test_only_one_module_of_the_command_line_writes_to_the_screen() -> None:
     folder = Path(redsched.__file__).parent / "cli"
     echoes = {path.name for path in folder.glob("*.py") if re.search(r"click\.echo\([^)]", path.read_text())}
-    assert echoes == {"render.py", "deploy.py"}  # which prints the Lua of this installation
+    # deploy prints the Lua of this installation, invocation names of variables without control characters
+    assert echoes == {"render.py", "deploy.py", "invocation.py"}
