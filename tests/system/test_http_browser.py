@@ -155,7 +155,7 @@ def test_a_token_that_is_none_is_refused(token: str, tmp_path: Path) -> None:
             Settings.load({f"REDSCHED_{name.upper()}": token})
         assert token not in refused.value.problem or len(token) == 1
     (tmp_path / "token").write_text("\n")
-    with pytest.raises(InvalidSetting, match="REDSCHED_API_TOKEN_FILE: .*token is empty"):
+    with pytest.raises(InvalidSetting, match=r"REDSCHED_API_TOKEN_FILE: .*token is empty"):
         Settings.load({"REDSCHED_API_TOKEN_FILE": str(tmp_path / "token")})
 
 
