@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from redsched.client import AsyncClient, Client
 from redsched.engine.app import App
 from redsched.model.task import TaskView
-from redsched.model.vocabulary import State
 from redsched.settings import Settings
 from redsched.testing import looks
 from redsched.testing.clients import ClockedAsyncClient, ClockedClient
@@ -20,11 +19,10 @@ from redsched.testing.clock import VirtualClock
 from redsched.testing.runs import Run
 from redsched.testing.stage import Stage
 from redsched.testing.store import ServerKind, Store
+from redsched.wire.keys import queue_keys
 
 T = TypeVar("T")
 Duration = timedelta | int | str
-WAITING: tuple[State, ...] = ("ready", "scheduled")
-PAGE = 500
 MAX_RUNS = 10_000
 
 
@@ -57,6 +55,7 @@ class AsyncTestClient(ClockedAsyncClient):
         settings: Settings | None = None,
     ) -> None:
         self.clock = VirtualClock(start)
+        self._closed = False
         self._store = Store(server, settings)
         self._inline = inline
         super().__init__(self._store, self.clock, self._run_inline)
@@ -116,23 +115,18 @@ class AsyncTestClient(ClockedAsyncClient):
     async def due(self, within: Duration = 0) -> list[TaskView]:
         """The tasks whose time has come and that have not run, or whose time comes ``within`` so long; the first one
         first. Held tasks are not among them: nobody can tell when they are due."""
-        found: list[TaskView] = []
-        for queue in await self.queues():
-            for state in WAITING:
-                cursor: str | None = None
-                while True:
-                    page = await self.list(queue, state=state, limit=PAGE, cursor=cursor)
-                    found += page.items
-                    if (cursor := page.next_cursor) is None:
-                        break
-        return _soonest(found, self.clock.after(within, {}))
+        keys = [queue_keys(self.cell, queue) for queue in await self.queues()]
+        return await self.transport.converse(looks.due(keys, self.clock.after(within, {})))
 
     async def facts(self) -> dict[str, Any]:
         """The facts that conditions read, by their names. JSON is decoded; a hash is a dict of texts."""
         return await self.converse("facts", looks.facts(self.cell_keys))
 
     async def close(self) -> None:
-        """Close every connection, and forget all tasks."""
+        """Close every connection, and forget all tasks; nothing happens the second time."""
+        if self._closed:
+            return
+        self._closed = True
         self._stage.close()
         await super().close()
         self._sync.close()
@@ -162,6 +156,7 @@ class TestClient(ClockedClient):
         settings: Settings | None = None,
     ) -> None:
         self.clock = VirtualClock(start)
+        self._closed = False
         self._store = Store(server, settings)
         self._inline = False
         self._loop = asyncio.Runner(loop_factory=asyncio.new_event_loop)
@@ -211,16 +206,8 @@ class TestClient(ClockedClient):
 
     def due(self, within: Duration = 0) -> list[TaskView]:
         """As ``AsyncTestClient.due``."""
-        found: list[TaskView] = []
-        for queue in self.queues():
-            for state in WAITING:
-                cursor: str | None = None
-                while True:
-                    page = self.list(queue, state=state, limit=PAGE, cursor=cursor)
-                    found += page.items
-                    if (cursor := page.next_cursor) is None:
-                        break
-        return _soonest(found, self.clock.after(within, {}))
+        keys = [queue_keys(self.cell, queue) for queue in self.queues()]
+        return self.transport.converse(looks.due(keys, self.clock.after(within, {})))
 
     def facts(self) -> dict[str, Any]:
         """As ``AsyncTestClient.facts``."""
@@ -228,6 +215,9 @@ class TestClient(ClockedClient):
 
     def close(self) -> None:
         """As ``AsyncTestClient.close``."""
+        if self._closed:
+            return
+        self._closed = True
         self._stage.close()
         with self._loop:
             self._wait(self._aio.close())
@@ -257,12 +247,3 @@ def _loop_runs() -> bool:
 def _put_schedules(client: Client, app: App, wanted: bool) -> None:
     for schedule in app.schedules if wanted else ():
         client.schedules.put(schedule)
-
-
-def _soonest(found: list[TaskView], until: int) -> list[TaskView]:
-    """Those whose due time is no later than this, ms."""
-    return sorted((view for view in found if _due_ms(view) <= until), key=_due_ms)
-
-
-def _due_ms(view: TaskView) -> float:
-    return 0 if view.due_at is None else view.due_at.timestamp() * 1_000

@@ -12,10 +12,8 @@ from redsched.engine.context import Context
 from redsched.model.duration import instant_ms
 from redsched.model.errors import LeaseLost
 from redsched.model.workflows import Kin
-from redsched.wire.claims import Started
+from redsched.wire.claims import MAX_PROGRESS_BYTES, Started
 from redsched.wire.codec import json_bytes
-
-MAX_PROGRESS_BYTES = 65_536
 
 
 class DirectContext(Context):

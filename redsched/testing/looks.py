@@ -1,5 +1,5 @@
 """What a test's client asks the store beside redsched's verbs: when something is due next, which keys expire, which
-facts there are. Conversations of plain commands, without I/O.
+facts there are. Conversations, without I/O.
 """
 
 from __future__ import annotations
@@ -10,11 +10,17 @@ from typing import Any
 
 import msgspec
 
+from redsched.model.task import TaskView
+from redsched.model.vocabulary import State
+from redsched.steps.conversation import Conversation
 from redsched.steps.exchange import Chain, Command
+from redsched.wire import protocol
 from redsched.wire.codec import text_of
 from redsched.wire.keys import CellKeys, QueueKeys
 from redsched.wire.redis_errors import Refused
 
+WAITING: tuple[State, ...] = ("ready", "scheduled")
+PAGE = 500
 NEVER = 9_000_000_000_000_000  # ms; scores beyond mean that nothing is looked at
 
 
@@ -58,6 +64,24 @@ def agenda(
         has_sweeps,
         min(later, default=None),
     )
+
+
+def due(queues: Sequence[QueueKeys], until: int) -> Conversation[list[TaskView]]:
+    """The tasks that wait and are due no later than this, ms; the first one first."""
+    found: list[TaskView] = []
+    for queue in queues:
+        for state in WAITING:
+            cursor: str | None = None
+            while True:
+                page = yield protocol.list_tasks(queue, state=state, type_=None, limit=PAGE, cursor=cursor)
+                found += page.items
+                if (cursor := page.next_cursor) is None:
+                    break
+    return sorted((view for view in found if _due_ms(view) <= until), key=_due_ms)
+
+
+def _due_ms(view: TaskView) -> float:
+    return 0 if view.due_at is None else view.due_at.timestamp() * 1_000
 
 
 def _unbroken(replies: list[Any]) -> list[Any]:

@@ -19,6 +19,7 @@ from redsched.wire.ids import nonce
 from redsched.wire.keys import QueueKeys, queue_keys
 
 CLAIM_ARGS = 5  # words of a claim before its bells
+MAX_PROGRESS_BYTES = 65_536
 
 
 class Started(msgspec.Struct, frozen=True, gc=False):
@@ -172,7 +173,7 @@ def renew(cell: Cell, claims: Sequence[Started], *, lease_ms: int, begun: Sequen
 
 def progress(keys: QueueKeys, task_id: str, token: str, value: Any) -> Call[str]:
     """Store what a running task tells of itself; answers ``stored``, ``cancel`` or ``lost``."""
-    return Call("progress", (keys.due,), (task_id, token, json_bytes("progress", value, 65_536)), text_of)
+    return Call("progress", (keys.due,), (task_id, token, json_bytes("progress", value, MAX_PROGRESS_BYTES)), text_of)
 
 
 def leave(queues: Sequence[QueueKeys], consumer: str) -> Call[int]:

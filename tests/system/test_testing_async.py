@@ -153,3 +153,15 @@ def test_a_context_of_the_tests_own_may_have_lost_its_lease_or_be_asked_to_stop(
         context.progress_sync(1)
     assert context.progressed == []
     assert make_context(cancel_requested=True).cancel_requested
+
+
+@pytest.mark.parametrize("server", ["memory", "embedded"])
+def test_a_client_may_be_closed_twice(server: ServerKind) -> None:
+    """As by a test and then by its fixture."""
+
+    async def test(client: AsyncTestClient, app: App) -> None:
+        await client.close()
+
+    run(test, server)
+    with TestClient(App(), server=server) as client:
+        client.close()
