@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
 from redsched.engine.handler import Handler, Unknown
+from redsched.engine.lifespan import LifespanFunction, Opens, opening
 from redsched.engine.submission import Register, Submission, attach
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidSchedule, InvalidSetting, InvalidTask
@@ -26,6 +27,7 @@ from redsched.wire.codec import check_name
 from redsched.wire.task_words import option_words
 
 DEFAULT_TIMEOUT_MS = 60_000
+LifespanT = TypeVar("LifespanT", bound=LifespanFunction)
 
 
 class TaskType(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +62,7 @@ class App:
     def __init__(self, name: str = "app") -> None:
         self.name = name
         self.tasks: dict[str, TaskType] = {}
+        self.opens_lifespan: Opens | None = None
 
     @property
     def schedules(self) -> tuple[Schedule, ...]:
@@ -130,6 +133,23 @@ class App:
             return function
 
         return register
+
+    def lifespan(self, function: LifespanT) -> LifespanT:
+        """Register what a worker opens before its first run and closes after its last: an async generator function
+        that yields once, or a function that makes an async context manager. It takes the worker's ``AsyncClient``, or
+        nothing.
+
+        What it yields is ``state`` of every ``Context``. It runs once in each worker process. A worker whose lifespan
+        raises while it opens runs nothing and ends with exit code 1.
+
+        Raises:
+            ValueError: the app has a lifespan already.
+            TypeError: it can never be entered.
+        """
+        if self.opens_lifespan is not None:
+            raise ValueError(f"app {self.name!r} has a lifespan already; one can enter several context managers")
+        self.opens_lifespan = opening(function)
+        return function
 
     @property
     def queues(self) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from redsched.client import AsyncClient
+from redsched.client import AsyncClient, Client
 from redsched.engine import forks
+from redsched.engine.shared import Shared
 from redsched.model.duration import instant
 from redsched.model.errors import LeaseLost
 from redsched.model.workflows import Kin
@@ -25,13 +26,11 @@ T = TypeVar("T")
 class Context:
     """One run of a task. ``token`` names it: pass it, or ``id``, on as an idempotency key."""
 
-    __slots__ = ("_client", "_loop", "_started", "_thread", "cancel_requested", "lease_lost")
+    __slots__ = ("_shared", "_started", "cancel_requested", "lease_lost")
 
-    def __init__(self, started: Started, client: AsyncClient, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, started: Started, shared: Shared) -> None:
         self._started = started
-        self._client = client
-        self._loop = loop
-        self._thread = threading.get_ident()  # of the loop
+        self._shared = shared
         self.lease_lost = False  # another worker may run the task by now: stop
         self.cancel_requested = False  # somebody asked the task to stop
 
@@ -91,6 +90,27 @@ class Context:
         """The producer's W3C trace context."""
         return self._started.traceparent
 
+    @property
+    def state(self) -> Any:
+        """What the application's lifespan gave: one object for all runs of a worker; None without a lifespan."""
+        return self._shared.state
+
+    @property
+    def client(self) -> AsyncClient:
+        """The worker's own client, for coroutines on its event loop. Do not close it."""
+        return self._shared.client
+
+    @property
+    def client_sync(self) -> Client:
+        """A client for handlers that are plain functions, one for all runs of a worker. Do not close it.
+
+        Raises:
+            RuntimeError: asked for on the event loop, which its calls would block: use ``client``.
+        """
+        if threading.get_ident() == self._shared.thread:
+            raise RuntimeError("the calls of client_sync would block the event loop here: use client, and await it")
+        return self._shared.client_sync
+
     async def progress(self, value: Any) -> None:
         """Store a JSON value that ``show`` tells while the task runs; at most 64 KiB.
 
@@ -98,8 +118,8 @@ class Context:
             LeaseLost: the task is not this run's any more; nothing was written.
         """
         started = self._started
-        call = protocol.progress(queue_keys(self._client.cell, started.queue), started.id, started.token, value)
-        answer = await self._here(self._client.transport.send(call))
+        call = protocol.progress(queue_keys(self.client.cell, started.queue), started.id, started.token, value)
+        answer = await self._here(self.client.transport.send(call))
         if answer == "lost":
             self.lease_lost = True
             raise LeaseLost(self.id, self.attempt)
@@ -116,7 +136,7 @@ class Context:
 
     async def parents(self) -> list[Kin]:
         """The tasks that this one comes after, with what they returned: up to 8 KiB of JSON each."""
-        return await self._here(self._client.parents(self.id, queue=self.queue))
+        return await self._here(self.client.parents(self.id, queue=self.queue))
 
     def parents_sync(self) -> list[Kin]:
         """``parents`` for handlers that are plain functions.
@@ -129,9 +149,9 @@ class Context:
     async def _here(self, asked: Coroutine[Any, Any, T]) -> T:
         """Ask on the worker's loop, to which its connections belong: a handler may run another loop in its thread."""
         self._require_worker(asked)
-        if asyncio.get_running_loop() is self._loop:
+        if asyncio.get_running_loop() is self._shared.loop:
             return await asked
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, self._loop))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, self._shared.loop))
 
     @staticmethod
     def _require_worker(asked: Coroutine[Any, Any, Any]) -> None:
@@ -140,8 +160,8 @@ class Context:
             raise RuntimeError("a forked process has no connection of the worker's: ask in the handler itself")
 
     def _wait(self, asked: Coroutine[Any, Any, T], name: str) -> T:
-        if threading.get_ident() == self._thread:
+        if threading.get_ident() == self._shared.thread:
             asked.close()
             raise RuntimeError(f"{name}_sync would wait for itself here: await {name}")
         self._require_worker(asked)
-        return asyncio.run_coroutine_threadsafe(asked, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(asked, self._shared.loop).result()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from redsched.engine.observer import Observer
 from redsched.model.errors import RedschedError, StoreError
@@ -74,8 +75,10 @@ class Loop:
             timer.cancel()
 
 
-async def cancelled(tasks: Sequence[asyncio.Task[None]]) -> int:
+async def cancelled(tasks: Sequence[asyncio.Task[Any]]) -> int:
     """Cancel them; answers how many go on in spite of it."""
+    if not tasks:
+        return 0
     for task in tasks:
         task.cancel()
     ended, stubborn = await asyncio.wait(tasks, timeout=1.0)

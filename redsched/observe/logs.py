@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import msgspec
 
-from redsched.model import trace
+from redsched.model import current_run, trace
 
 MAX_VALUE = 500  # characters of one field; longer ones are cut
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
@@ -29,7 +29,8 @@ _OUR_HANDLER = "redsched"
 def configure(level: str = "info", format: str = "auto", stream: TextIO | None = None) -> None:
     """Send every log record of this process to ``stream`` (standard error); a repeated call replaces the first.
 
-    ``format`` is ``text``, ``json`` or ``auto``: text on a terminal, JSON otherwise.
+    ``format`` is ``text``, ``json`` or ``auto``: text on a terminal, JSON otherwise. What others than redsched log
+    below WARNING is shown where a handler or the lifespan logs it, or where its logger was given a level.
     """
     target = sys.stderr if stream is None else stream
     text = format == "text" or (format == "auto" and target.isatty())
@@ -39,8 +40,9 @@ def configure(level: str = "info", format: str = "auto", stream: TextIO | None =
     root = logging.getLogger()
     for old in [old for old in root.handlers if old.get_name() == _OUR_HANDLER]:
         root.removeHandler(old)
+    handler.addFilter(_is_wanted)
     root.addHandler(handler)
-    root.setLevel(logging.WARNING)
+    root.setLevel(logging.INFO if level in ("debug", "info") else logging.WARNING)
     logging.getLogger("redsched").setLevel(level.upper())
 
 
@@ -82,10 +84,29 @@ class JsonFormatter(logging.Formatter):
         return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def _is_ours(name: str) -> bool:
+    return name == "redsched" or name.startswith("redsched.")
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    if record.levelno >= logging.WARNING or _is_ours(record.name) or current_run.is_of_the_application():
+        return True
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger is not None and logger.parent is not None:
+        if logger.level:
+            return True
+        logger = logger.parent
+    return False
+
+
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     fields = {name: value for name, value in vars(record).items() if name not in _STANDARD and name not in _WITHHELD}
-    if record.name != "redsched" and not record.name.startswith("redsched."):
+    if not _is_ours(record.name):
         fields["logger"] = record.name
+    run = current_run.current()
+    if run is not None:
+        for name, value in (("queue", run.queue), ("task_id", run.id), ("type", run.type), ("attempt", run.attempt)):
+            fields.setdefault(name, value)
     context = trace.current()
     if context is not None:
         fields.setdefault("trace_id", context.trace_id)

@@ -60,7 +60,7 @@ class AsyncTestClient(ClockedAsyncClient):
         self._inline = inline
         super().__init__(self._store, self.clock, self._run_inline)
         self._sync = ClockedClient(self._store, self.clock)
-        self._stage = Stage(app, self, self.clock, raise_errors=raise_errors, max_runs=max_runs)
+        self._stage = Stage(app, self, self._sync, self.clock, raise_errors=raise_errors, max_runs=max_runs)
         _put_schedules(self._sync, app, schedules)
 
     @property
@@ -123,14 +123,16 @@ class AsyncTestClient(ClockedAsyncClient):
         return await self.converse("facts", looks.facts(self.cell_keys))
 
     async def close(self) -> None:
-        """Close every connection, and forget all tasks; nothing happens the second time."""
+        """Leave the app's lifespan, close every connection, and forget all tasks; nothing happens the second time."""
         if self._closed:
             return
         self._closed = True
-        self._stage.close()
-        await super().close()
-        self._sync.close()
-        self._store.close()
+        try:
+            await self._stage.close()
+        finally:
+            await super().close()
+            self._sync.close()
+            self._store.close()
 
     async def _run_inline(self) -> None:
         if self._inline and not self._stage.busy:
@@ -162,7 +164,7 @@ class TestClient(ClockedClient):
         self._loop = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         super().__init__(self._store, self.clock, self._run_inline)
         self._aio = ClockedAsyncClient(self._store, self.clock)
-        self._stage = Stage(app, self._aio, self.clock, raise_errors=raise_errors, max_runs=max_runs)
+        self._stage = Stage(app, self._aio, self, self.clock, raise_errors=raise_errors, max_runs=max_runs)
         _put_schedules(self, app, schedules)
         self._inline = inline
 
@@ -218,11 +220,15 @@ class TestClient(ClockedClient):
         if self._closed:
             return
         self._closed = True
-        self._stage.close()
-        with self._loop:
-            self._wait(self._aio.close())
-        super().close()
-        self._store.close()
+        try:
+            with self._loop:
+                try:
+                    self._wait(self._stage.close())
+                finally:
+                    self._wait(self._aio.close())
+        finally:
+            super().close()
+            self._store.close()
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         if _loop_runs():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
+from redsched.client import AsyncClient, Client
 from redsched.engine.context import Context
 from redsched.model.duration import instant_ms
 from redsched.model.errors import LeaseLost
@@ -15,16 +16,48 @@ from redsched.model.workflows import Kin
 from redsched.wire.claims import MAX_PROGRESS_BYTES, Started
 from redsched.wire.codec import json_bytes
 
+T = TypeVar("T")
+
 
 class DirectContext(Context):
     """A run that no server knows of. ``progressed``: what the handler told with ``progress``, the first one first."""
 
-    __slots__ = ("_parents", "progressed")
+    __slots__ = ("_clients", "_parents", "_state", "progressed")
 
-    def __init__(self, started: Started, parents: Sequence[Kin]) -> None:
-        super().__init__(started, cast(Any, None), cast(Any, None))  # neither is asked by what is replaced here
+    def __init__(
+        self,
+        started: Started,
+        parents: Sequence[Kin],
+        state: Any,
+        client: AsyncClient | None,
+        client_sync: Client | None,
+    ) -> None:
+        super().__init__(started, cast(Any, None))  # not asked by what is replaced here
         self.progressed: list[Any] = []
         self._parents = list(parents)
+        self._state = state
+        self._clients = client, client_sync
+
+    @property
+    def state(self) -> Any:
+        """The state that the context was made with."""
+        return self._state
+
+    @property
+    def client(self) -> AsyncClient:
+        """The client that the context was made with."""
+        return self._given(self._clients[0], "client")
+
+    @property
+    def client_sync(self) -> Client:
+        """The client of threads that the context was made with."""
+        return self._given(self._clients[1], "client_sync")
+
+    @staticmethod
+    def _given(client: T | None, name: str) -> T:
+        if client is None:
+            raise RuntimeError(f"this context has no {name}: make_context({name}=...) gives it one")
+        return client
 
     async def progress(self, value: Any) -> None:
         """Note the value.
@@ -64,12 +97,16 @@ def make_context(
     content_type: str | None = None,
     traceparent: str | None = None,
     parents: Sequence[Kin] = (),
+    state: Any = None,
+    client: AsyncClient | None = None,
+    client_sync: Client | None = None,
     lease_lost: bool = False,
     cancel_requested: bool = False,
 ) -> DirectContext:
     """A context with which a test calls a handler itself: ``await send_otp(make_context(attempt=3), phone="+1")``.
 
-    ``due_at`` None is now. ``parents``: what ``ctx.parents()`` answers.
+    ``due_at`` None is now. ``parents``: what ``ctx.parents()`` answers. ``state``,
+    ``client`` and ``client_sync`` are those of the context, a test's own stand-ins or clients among them.
 
     Raises:
         ValueError: ``due_at`` or ``expires_at`` is no instant.
@@ -89,6 +126,6 @@ def make_context(
         expires_at=None if expires_at is None else instant_ms(expires_at),
         token=f"{attempt}.test",
     )
-    context = DirectContext(started, parents)
+    context = DirectContext(started, parents, state, client, client_sync)
     context.lease_lost, context.cancel_requested = lease_lost, cancel_requested
     return context

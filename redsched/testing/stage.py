@@ -10,10 +10,13 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from redsched.client import Client
 from redsched.engine.app import App
+from redsched.engine.lifespan import Lifespan
 from redsched.engine.mover.firing import Schedules
 from redsched.engine.mover.standing import Standing
 from redsched.engine.observer import Silent
+from redsched.engine.shared import Shared
 from redsched.engine.worker.held import returned
 from redsched.engine.worker.runner import Runner
 from redsched.model.duration import instant
@@ -42,7 +45,14 @@ class Stage:
     """The movers and the worker of one test."""
 
     def __init__(
-        self, app: App, client: ClockedAsyncClient, clock: VirtualClock, *, raise_errors: bool, max_runs: int
+        self,
+        app: App,
+        client: ClockedAsyncClient,
+        client_sync: Client,
+        clock: VirtualClock,
+        *,
+        raise_errors: bool,
+        max_runs: int,
     ) -> None:
         self.runs: list[Run] = []
         self.busy = False
@@ -55,12 +65,26 @@ class Stage:
         self._queues: dict[str, QueueKeys] = {name: queue_keys(client.cell, name) for name in app.queues}
         self._unhandled: set[tuple[str, str]] = set()  # tasks, by queue and id, whose type has no handler here
         self._firing = Schedules(client, Standing(), Silent())
+        self._client_sync = client_sync
+        self._lifespan: Lifespan | None = None
         self._runner: Runner | None = None
 
-    def close(self) -> None:
-        """Let go of the threads of handlers."""
+    async def close(self) -> None:
+        """Let go of the threads of handlers, and leave the app's lifespan."""
+        self.busy = True  # what the lifespan enqueues as it closes runs no more
         if self._runner is not None:
             self._runner.close()
+        if self._lifespan is not None:
+            await self._lifespan.leave()
+
+    async def _ready(self) -> Runner:
+        """What runs handlers; before the first one it enters the app's lifespan."""
+        if self._runner is None:
+            shared = Shared(self._client, lambda: self._client_sync)
+            lifespan = Lifespan(self._app.opens_lifespan, self._client)
+            shared.state = await lifespan.enter()
+            self._lifespan, self._runner = lifespan, Runner(THREADS, shared, lambda: None)
+        return self._runner
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[int]:
@@ -158,17 +182,18 @@ class Stage:
 
     async def _run_one(self) -> bool:
         """Claim one task and run it; whether there was one, or may be one still."""
+        runner = await self._ready()
         for some in _in_parts(list(self._queues.values())):
             claimed = await self._client.transport.send(
                 protocol.claim(some, consumer=CONSUMER, count=1, lease_ms=LEASE_MS)
             )
             for started in claimed.tasks:
-                await self._run(started)
+                await self._run(runner, started)
             if claimed.tasks or claimed.more:
                 return True
         return False
 
-    async def _run(self, started: Started) -> None:
+    async def _run(self, runner: Runner, started: Started) -> None:
         task_type = self._app.tasks.get(started.type)
         if task_type is None:
             await self._give_back(started)
@@ -177,9 +202,7 @@ class Stage:
             await self._settle(returned(started))
             raise TooManyRuns(f"{self._max_runs} handlers ran by {self._clock.now.isoformat()}, and more is due")
         self._left -= 1
-        if self._runner is None:
-            self._runner = Runner(THREADS, self._client, lambda: None)
-        ended = await run_handler(self._runner, started, task_type)
+        ended = await run_handler(runner, started, task_type)
         state = "lost" if ended.settlement is None else await self._settle(ended.settlement)
         exception = ended.seen.exception
         run = self._note(started, ended.outcome, state, ended.error, ended.result, exception)

@@ -15,6 +15,7 @@ from redsched import App, AsyncClient, Task
 from redsched.engine.elapsed import elapsed
 from redsched.engine.isolation import Refusals
 from redsched.engine.observer import Silent
+from redsched.engine.shared import Shared
 from redsched.engine.worker.claim_order import ClaimOrder
 from redsched.engine.worker.claims import Claims
 from redsched.engine.worker.doorbell import Doorbell
@@ -62,7 +63,7 @@ class Parts:
         self.ends = ends = Ends(client, nudged.set)
         self.claims = claims = Claims(settings.lease_ms / 1_000, ends.add)
         self.leases = Leases(client, claims, settings.lease_ms, observer=observer)
-        self.runner = Runner(2, client, nudged.set)
+        self.runner = Runner(2, Shared(client), nudged.set)
         self.slots = slots = Slots(
             self.app.tasks,
             claims,

@@ -12,6 +12,7 @@ from redsched import App
 from redsched.client import AsyncClient
 from redsched.engine.app import TaskType
 from redsched.engine.elapsed import elapsed
+from redsched.engine.shared import Shared
 from redsched.engine.worker.held import TRUSTED, Held, NotBegun, Why
 from redsched.engine.worker.runner import Runner
 from redsched.wire.claims import Settlement, Started
@@ -106,7 +107,7 @@ async def run(runner: Runner, claim: Held, task_type: TaskType) -> tuple[str, Se
 @pytest.mark.parametrize("cause", ["start-by", "lease", "cancel", "time limit"])
 def test_a_plain_function_that_waited_for_a_thread_is_looked_at_in_that_thread(cause: str) -> None:
     async def main() -> list[Any]:
-        runner = Runner(1, AsyncClient.__new__(AsyncClient), lambda: None)
+        runner = Runner(1, Shared(AsyncClient.__new__(AsyncClient)), lambda: None)
         busy = asyncio.create_task(run(runner, held(), ran.app.tasks["first"]))
         while not ran.names:
             await asyncio.sleep(0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import io
 import json
 import logging
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from redsched.model import trace
+from redsched.model import current_run, trace
 from redsched.observe import logs
 
 log = logging.getLogger("redsched.test")
@@ -168,3 +169,51 @@ def test_an_integer_beyond_64_bits_is_still_told() -> None:
 
     assert str(2**70) in out.getvalue()
     assert record(out)["queue"] == "otp"
+
+
+class OfATask:
+    queue, id, type, attempt = "otp", "order-42:remind", "otp.send", 2
+
+
+def test_what_an_application_logs_at_info_is_shown_in_its_runs_and_its_lifespan_with_the_task() -> None:
+    out = lines("json")
+    shop = logging.getLogger("shop.orders")
+
+    def in_run() -> None:
+        current_run.begin(OfATask())
+        shop.info("sent %s", "it", extra={"type": "its own"})
+        shop.debug("not shown")
+
+    def in_lifespan() -> None:
+        current_run.begin_lifespan()
+        shop.info("connected")
+
+    shop.info("imported")
+    contextvars.copy_context().run(in_run)
+    contextvars.copy_context().run(in_lifespan)
+    shop.info("imported")
+
+    sent, connected = (json.loads(line) for line in out.getvalue().splitlines())
+    assert (sent["event"], sent["logger"], sent["queue"]) == ("sent it", "shop.orders", "otp")
+    assert (sent["task_id"], sent["type"], sent["attempt"]) == ("order-42:remind", "its own", 2)
+    assert connected["event"] == "connected" and "task_id" not in connected
+
+
+def test_a_logger_that_was_given_a_level_is_shown_everywhere_and_a_higher_level_shows_less() -> None:
+    shop, orders = logging.getLogger("shop"), logging.getLogger("shop.orders")
+    out = lines("json")
+    shop.setLevel("INFO")
+    try:
+        orders.info("imported")
+    finally:
+        shop.setLevel(logging.NOTSET)
+    assert record(out)["event"] == "imported"
+
+    def in_run() -> None:
+        current_run.begin(OfATask())
+        orders.info("sent")
+        orders.warning("late")
+
+    out = lines("json", level="warning")
+    contextvars.copy_context().run(in_run)
+    assert record(out)["event"] == "late"

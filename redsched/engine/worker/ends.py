@@ -76,15 +76,15 @@ class Ends:
         return [state(end, word) for end, word in zip(ends, words, strict=True)]
 
     def _log(self, ends: Sequence[Settlement], words: Sequence[str]) -> None:
-        names = self._names
+        names, tells_all = self._names, log.isEnabledFor(logging.DEBUG)
         for end, word in zip(ends, words, strict=True):
-            if word == "completed" and not names:
+            if word == "completed" and not names and not tells_all:
                 continue
             name = names.pop(claim_key(end.queue, end.task_id, end.token), end.outcome)
-            if word == "completed":
-                continue
             told = {"queue": end.queue, "task_id": end.task_id, "token": end.token, "state": word}
-            if word == "lost":
+            if word == "completed":
+                log.debug("task.completed", extra=told)
+            elif word == "lost":
                 log.warning("task.lost", extra=told)
             elif word == "dead" or end.outcome == "dead":
                 log.error("task.dead", extra=told | {"outcome": name, "error": end.kind})

@@ -11,12 +11,13 @@ from redsched.engine import forks
 from redsched.engine.context import Context
 from redsched.engine.handler import Handler
 from redsched.engine.worker.held import Held
-from redsched.model import trace
+from redsched.model import current_run, trace
 from redsched.wire.claims import Started
 
 
 def prepare(handler: Handler, started: Started, context: Context | None) -> dict[str, Any]:
     """What the handler is called with; its types may run code of their own."""
+    current_run.begin(started)
     arguments = handler.arguments(started.payload, started.content_type)
     if handler.context_name is not None:
         arguments[handler.context_name] = context

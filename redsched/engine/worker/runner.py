@@ -16,13 +16,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from redsched.client import AsyncClient
 from redsched.engine import forks
 from redsched.engine.app import TaskType
 from redsched.engine.context import Context
 from redsched.engine.ending import failure, kind_of, name_of, not_run, settlement
 from redsched.engine.handler import Handler
 from redsched.engine.payload_types import PayloadMismatch
+from redsched.engine.shared import Shared
 from redsched.engine.worker.handler_calls import awaited, begin, call_plain, first_step, prepare
 from redsched.engine.worker.held import Held, NotBegun, Why, returned
 from redsched.engine.worker.teardown import is_of_a_person, is_torn_down
@@ -37,9 +37,9 @@ _PLAIN = frozenset((bool, int, float, str, bytes, list, dict, tuple))
 class Runner:
     """Runs handlers: coroutines on the loop, plain functions in threads."""
 
-    def __init__(self, threads: int, client: AsyncClient, freed: Callable[[], None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._client = client
+    def __init__(self, threads: int, shared: Shared, freed: Callable[[], None]) -> None:
+        self._loop = shared.loop
+        self._shared = shared
         self._freed = freed  # told when a straggler has ended
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="redsched-handler")
         self._base = contextvars.copy_context()  # every run has a copy of its own: what one sets, no other sees
@@ -64,7 +64,7 @@ class Runner:
         have that task.
         """
         started, handler = held.started, task_type.handler
-        held.context = context = Context(started, self._client, self._loop)
+        held.context = context = Context(started, self._shared)
         limit = task_type.timeout_ms if started.timeout_ms is None else started.timeout_ms
         own = self._base.copy()
         outcome: Outcome | OutcomeChosen

@@ -27,10 +27,13 @@ from typing import Any
 
 from redsched.client import AsyncClient
 from redsched.engine.app import App
+from redsched.engine.ending import kind_of
 from redsched.engine.isolation import Refusals
+from redsched.engine.lifespan import Lifespan
 from redsched.engine.loop import cancelled
 from redsched.engine.mover import Mover
 from redsched.engine.observer import Observer, Silent
+from redsched.engine.shared import Shared
 from redsched.engine.watchdog import Watchdog
 from redsched.engine.worker.claim_order import ClaimOrder
 from redsched.engine.worker.claims import Claims
@@ -40,6 +43,7 @@ from redsched.engine.worker.joining import Joining
 from redsched.engine.worker.leases import Leases
 from redsched.engine.worker.run_metrics import RunMetrics
 from redsched.engine.worker.runner import Runner
+from redsched.engine.worker.served import tell_unserved
 from redsched.engine.worker.shutdown import Shutdown, Stopping
 from redsched.engine.worker.slots import Slots
 from redsched.engine.worker.spool import Spool
@@ -96,7 +100,8 @@ class Worker:
         ends = Ends(client, nudge)
         claims = Claims(settings.lease_ms / 1_000, ends.add)
         leases = Leases(client, claims, settings.lease_ms, observer=observer)
-        runner = Runner(settings.concurrency, client, nudge)
+        shared = Shared(client)
+        runner = Runner(settings.concurrency, shared, nudge)
         slots = Slots(
             self.app.tasks,
             claims,
@@ -137,30 +142,69 @@ class Worker:
         )
         mover = Mover(settings, client=client, observer=observer, at_home=settings.queues)
         await Joining(client, queues, refusals, self._schedules, self._spool, self._stopping, observer).run()
-        told = {"consumer": self.consumer, "queues": ",".join(settings.queues), "types": len(self.app.tasks)}
-        log.info("worker.started", extra=told | {"concurrency": settings.concurrency})
-        background = [own_task(loop.run()) for loop in leases.loops]
-        if self._with_mover:
-            background.append(own_task(mover.run()))
-        trips = own_task(self._trips.loop.run())
+        tell_unserved(self.app, settings.queues)
+        lifespan = Lifespan(self.app.opens_lifespan, client)
+        running: list[asyncio.Task[None]] = []
+        code = 0
         try:
-            with Watchdog(max(5.0, settings.lease_ms / 3_000)):
-                await self._first_of((slots.broken, trips, *background))
-                await bell.close()
-                await shutdown.run(trips)
+            if await self._opened(lifespan, shared):
+                told = {"consumer": self.consumer, "queues": ",".join(settings.queues), "types": len(self.app.tasks)}
+                log.info("worker.started", extra=told | {"concurrency": settings.concurrency})
+                trips = own_task(self._trips.loop.run())
+                running += (trips, *(own_task(loop.run()) for loop in leases.loops))
+                if self._with_mover:
+                    running.append(own_task(mover.run()))
+                parts = (slots.broken, *running, *lifespan.tasks)
+                with Watchdog(max(5.0, settings.lease_ms / 3_000)):
+                    await self._first_of(parts)
+                    await bell.close()
+                    await shutdown.run(trips)
+            elif not self._stopping.is_asked:
+                code = 1
         except Exception:
             log.critical("worker.failed", extra={"consumer": self.consumer}, exc_info=True)
-            return 1
+            code = 1
         finally:
             mover.stop()
             await bell.close()
             await leases.close()
             runner.close()
-            self.stragglers = await cancelled((*background, trips, *slots.tasks)) + len(runner.stragglers)
+            self.stragglers = await cancelled((*running, *slots.tasks)) + len(runner.stragglers)
+            if not await self._closed(lifespan):
+                code = 1
+            shared.close()
             if self._own_client:
                 await client.close()
-        log.info("worker.stopped", extra={"consumer": self.consumer})
-        return 0
+        if code == 0:
+            log.info("worker.stopped", extra={"consumer": self.consumer})
+        return code
+
+    async def _opened(self, lifespan: Lifespan, shared: Shared) -> bool:
+        """Enter the application's lifespan; False where it failed, or the worker was told to stop meanwhile."""
+        entering, stopping = own_task(lifespan.enter()), own_task(self._stopping.wait())
+        try:
+            await asyncio.wait((entering, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not entering.done():
+                return False
+            shared.state = entering.result()
+        except Exception as error:
+            told = {"app": self.app.name, "error": kind_of(error)}
+            log.critical("lifespan.failed", extra=told | {"problem": "it did not open, so nothing runs"}, exc_info=True)
+            return False
+        finally:
+            stopping.cancel()
+            await cancelled((entering,))
+        return True
+
+    async def _closed(self, lifespan: Lifespan) -> bool:
+        """Leave the application's lifespan; whether that went well."""
+        try:
+            await lifespan.leave()
+        except Exception as error:
+            told = {"app": self.app.name, "error": kind_of(error)}
+            log.error("lifespan.failed", extra=told | {"problem": "it did not close"}, exc_info=True)
+            return False
+        return True
 
     async def _first_of(self, parts: Sequence[asyncio.Future[Any]]) -> None:
         """Until the worker is told to stop, or its own loop ends (burst), or one of its loops breaks."""
