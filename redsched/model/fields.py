@@ -2,7 +2,7 @@
 
 After a change run ``make fields``, which is ``python -m tools.task_fields``: it writes ``Task``, ``TaskView``,
 ``TaskTemplate`` and ``TaskBody``, the code between them and the words of the wire, the checks of Lua, the JSON Schema
-and the tables of both READMEs. ``make check`` fails where one of them is not as the table says.
+and the tables of its documentation. ``make check`` fails where one of them is not as the table says.
 """
 
 from __future__ import annotations

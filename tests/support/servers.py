@@ -6,6 +6,7 @@ Nothing here touches a server that was running before: each pytest process start
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import secrets
@@ -37,6 +38,7 @@ FIXTURES = {
     "redis8": "redis8_server",
 }
 NODE_DIR = Path(__file__).parents[1] / "contract" / "node"
+PYRIGHT = NODE_DIR / "node_modules" / "pyright"
 
 
 @dataclass
@@ -220,6 +222,8 @@ def tools() -> dict[str, str]:
         "fakeredis": f"{fakeredis.__version__} (a fake: smoke tests only)",
         "redis-cli": _printed("redis-cli", "apt install redis-tools"),
         "node": _node(),
+        "curl": _printed("curl", "apt install curl"),
+        "pyright": _pyright(),
     }
 
 
@@ -260,3 +264,11 @@ def _node() -> str:
     if not (NODE_DIR / "node_modules" / "ioredis").is_dir():
         return "- ioredis is missing: npm install --prefix tests/contract/node"
     return f"{version} with ioredis"
+
+
+def _pyright() -> str:
+    try:
+        found = json.loads((PYRIGHT / "package.json").read_text(encoding="utf-8"))
+    except OSError:
+        return "- npm install --prefix tests/contract/node"
+    return str(found["version"])

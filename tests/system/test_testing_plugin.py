@@ -1,5 +1,5 @@
 """The pytest plugin of redsched as the tests of an application meet it: by its entry point, in another pytest; and the
-tests that the README shows.
+tests that its guide shows.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ def test_tests_that_do_not_ask_for_the_fixture_do_not_pay_for_it(project: Path) 
     assert summary(run_tests(project, "-p", "no:fakeredis", "-p", "no:hypothesispytest")) == "1 passed"
 
 
-def test_the_tests_that_the_readme_shows_pass_and_their_client_is_no_test(project: Path) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Testing your own application\n")[2]
+def test_the_tests_that_the_guide_shows_pass_and_their_client_is_no_test(project: Path) -> None:
+    text = (ROOT / "docs/guides/testing.md").read_text(encoding="utf-8")
     shown = text.partition("```python\n")[2].partition("```\n")[0]
     name = shown.splitlines()[0].removeprefix("# ")
     (project / name).write_text(shown)

@@ -1,4 +1,4 @@
-"""What is made beside Python: the JSON Schema of a task, the tables of the READMEs, and the limits that Lua checks."""
+"""What is made beside Python: the JSON Schema of a task, tables of the documentation, and limits that Lua checks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _of_request() -> str:
     rows = ["| field | value | meaning |", "|---|---|---|"]
     for field in FIELDS:
         if field.in_body:
-            meaning = field.doc.replace("(#conditions)", "(lua/README.md#conditions)") + _range(field, "; {}")
+            meaning = field.doc.replace("(#conditions)", "(../../lua/README.md#conditions)") + _range(field, "; {}")
             missing = f"; without it: {field.missing}" if field.missing else ""
             required = "; required" if field.name == "type" else ""
             rows.append(f"| `{field.name}` | {KINDS[field.kind].in_json} | {meaning}{missing}{required} |")
@@ -118,7 +118,7 @@ def _lua_ranges() -> str:
 
 # path -> how a comment begins and ends there, and the name of each part -> its text
 _PARTS = {
-    "README.md": (("<!-- ", " -->"), {"fields of a task": _of_request}),
+    "docs/reference/task-fields.md": (("<!-- ", " -->"), {"fields of a task": _of_request}),
     "lua/README.md": (("<!-- ", " -->"), {"fields of a task": _of_hash}),
     "lua/lib/tasks/fields.lua": (("-- ", ""), {"what a producer may write": _lua_fields}),
     "lua/lib/core/check.lua": (("-- ", ""), {"ranges": _lua_ranges}),
