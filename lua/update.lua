@@ -8,12 +8,12 @@
 -- REPLY  {word...}         updated | running | finished | missing, in order; error RS_INVALID 1 <field> <why> before
 --                          anything is written
 -- FLAGS  none
--- USES   clock, keys, check, hash, events, streams, cancel, fields, digests, circles, blocked, merge, decide
+-- USES   clock, keys, check, hash, events, streams, index, cancel, fields, digests, circles, blocked, merge, decide
 
 local q = keys.open(KEYS[1])
 local now, n = clock.now(q.prefix, ARGV[1]), tonumber(ARGV[2])
 if n < 1 or n > 16 or #ARGV < 2 + 2 * n then return redis.error_reply('RS_INVALID 1 n must be 1 to 16, with as many fields') end
-local set, drop, given, priority, plans, payload = {}, {}, {}, nil, nil, nil
+local set, drop, given, found_by, priority, plans, payload = {}, {}, {}, {}, nil, nil, nil
 for i = 3, 1 + 2 * n, 2 do
   local field, value = ARGV[i], ARGV[i + 1]
   local keep, why = fields.usable(field, value, now)
@@ -26,6 +26,7 @@ for i = 3, 1 + 2 * n, 2 do
     set[#set + 1], set[#set + 2] = field, keep
   end
   if field == 'conditions' or field == 'key' then plans, given[field] = plans or field, value end
+  if field == 'tags' or field == 'key' then found_by[field] = value end
   if field == 'payload' then
     payload = keep
     -- who submits this payload from now on means this task
@@ -57,6 +58,7 @@ for i = 3 + 2 * n, #ARGV do
       if #set > 0 then redis.call('HSET', key, unpack(set)) end
       if #drop > 0 then redis.call('HDEL', key, unpack(drop)) end
     end
+    local leaves = next(found_by) and index.enter(q, id, found_by)
     if old and (plans == 'conditions' or old.conditions) then
       old.entry = found[2]
       decide.change(q, id, old, write, now)
@@ -68,6 +70,7 @@ for i = 3 + 2 * n, #ARGV do
         streams.remove(q, found[2])
       end
     end
+    if leaves then index.leave(q, id, leaves) end
     if payload and digests.has(found[5]) then merge.replace(q, id, payload) end
     events.tell(q, 'updated', id)
   end

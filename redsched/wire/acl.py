@@ -22,6 +22,8 @@ SECRET = "SECRET"  # stands in the lines where the password goes
 CONNECT = ("ping", "hello", "client|setname", "client|id", "select", "info")
 # what enqueue calls for tasks with conditions only
 _OF_CONDITIONS = ("enqueue.create_with_conditions", "enqueue.repeat_planned", "endings.leave_links", "digests.leave")
+# it takes a task out that ended before it began; who may not do it leaves a name without a task there
+_OF_SEARCH = ("index.forget",)
 _OF_DOCTOR = ("inspect", "repair")
 
 
@@ -62,12 +64,12 @@ def _producer_raw(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"%W~{key}" for key in (cell.events, cell.queues, cell.sweeps, cell.durable)]
-    keys.append(f"~{cell.prefix}answer:*")
+    keys += [f"~{cell.prefix}answer:*", *_of_search(cell, "%W~")]
     for queue in queues:
         keys += (f"~{queue.task('*')}", f"~{queue.due}", *(f"~{queue.stream(priority)}" for priority in PRIORITIES))
         keys += (f"~{queue.index('stats')}", f"~{queue.index('stats')}:*")
         keys += (f"%W~{queue.index('finished')}", f"%W~{queue.outcome('*')}")
-    plain = commands_of("enqueue", without=_OF_CONDITIONS)
+    plain = commands_of("enqueue", without=(*_OF_CONDITIONS, *_OF_SEARCH))
     return Role(
         "producer",
         "enqueues with rs1_enqueue, without conditions; reads and changes tasks of its queues; an API that takes tasks",
@@ -99,7 +101,7 @@ def _inbox(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"~{cell.prefix}claimed:*", f"~{cell.prefix}answer:*", f"~{cell.events}", f"~{cell.queues}"]
     keys += [f"~{cell.mover}", f"~{cell.sweeps}", f"%R~{cell.meta}", *_of_schedules(cell, "~"), *_of_events(cell, "~")]
-    keys += [f"~{cell.rules}", f"~{cell.rules}:*"]
+    keys += [f"~{cell.rules}", f"~{cell.rules}:*", *_of_search(cell, "~")]
     keys += [rule for queue in queues for rule in _whole(queue, "~")]
     plain = {
         "fcall",
@@ -127,7 +129,7 @@ def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 def _observer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"%R~{cell.prefix}claimed:*", f"%R~{cell.events}", f"%R~{cell.queues}", f"%R~{cell.mover}"]
     keys += [f"%R~{cell.meta}", f"%R~{cell.sweeps}", *_of_schedules(cell, "%R~"), *_of_events(cell, "%R~")]
-    keys += [f"%R~{cell.rules}", f"%R~{cell.rules}:*"]
+    keys += [f"%R~{cell.rules}", f"%R~{cell.rules}:*", *_of_search(cell, "%R~")]
     keys += [rule for queue in queues for rule in _whole(queue, "%R~")]
     plain = {
         "fcall",
@@ -205,6 +207,11 @@ def _of_schedules(cell: CellKeys, right: str) -> list[str]:
 def _of_events(cell: CellKeys, right: str) -> list[str]:
     """The keys of events and of what waits for them, which belong to no queue."""
     return [right + key for key in (cell.fact("*"), cell.prefix + "listeners:*", cell.agenda, cell.prefix + "cursors")]
+
+
+def _of_search(cell: CellKeys, right: str) -> list[str]:
+    """The keys by which tasks are found, whatever their queue."""
+    return [right + key for key in (cell.tagged("*"), cell.keyed("*"), cell.about("*"))]
 
 
 def _sorted(commands: set[str]) -> tuple[str, ...]:

@@ -81,6 +81,18 @@ class CellKeys(msgspec.Struct, frozen=True):
         """Hash: rule -> the event that it is about; its definition is in the hash of the event's rules."""
         return self.prefix + "rules"
 
+    def tagged(self, tag: str) -> str:
+        """Zset: the tasks that have a tag, ``<queue>/<id>``."""
+        return f"{self.prefix}tagged:{tag}"
+
+    def keyed(self, key: str) -> str:
+        """Zset: the tasks that have a key, ``<queue>/<id>``."""
+        return f"{self.prefix}keyed:{key}"
+
+    def about(self, subject: str) -> str:
+        """Zset: the tasks whose ids begin with a subject and a colon, ``<queue>/<id>``."""
+        return f"{self.prefix}about:{subject}"
+
     def fact(self, name: str) -> str:
         """What is known of an event, or whatever a client put there."""
         return f"{self.prefix}fact:{name}"

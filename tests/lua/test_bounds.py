@@ -47,6 +47,7 @@ def test_a_sweep_removes_fewer_of_those_that_are_entered_in_much(queue: Queue) -
     for at in range(100):
         fields = ENDED | {"bound": "p", "key": "k", "conditions": json.dumps(tied(at))}
         queue.redis.hset(queue.keys.task(f"t{at}"), mapping=fields)
+        queue.enter(f"t{at}")
     queue.redis.zadd(queue.keys.index("finished"), {f"t{at}": NOW - 1 for at in range(100)})
 
     swept = queue.send(protocol.sweep([queue.keys]))

@@ -270,6 +270,7 @@ def test_a_line_goes_on_where_its_first_is_no_more(queue: Queue) -> None:
     queue.plan("b", {"fifo": True}, key="k")
     queue.redis.zrem(queue.keys.due, "a")
     delete(queue, "task:q:a")
+    queue.redis.zrem(queue.key("keyed:k"), "q/a")
 
     assert mends(queue, "key", "line:q:k", "stale_line") == "advanced"
 

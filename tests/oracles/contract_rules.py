@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 
-from tests.oracles import contract_links
+from tests.oracles import contract_index, contract_links
 from tests.oracles.contract_links import TIES
 from tests.oracles.raw_keys import FOR_EVER, PLACES, Broken, Raw
 
@@ -19,15 +19,15 @@ TYPES = {
     "task": "hash", "due": "zset", "held": "zset", "running": "zset", "finished": "zset", "dead": "zset",
     "quarantine": "zset", "ready": "stream", "events": "stream", "outcome": "hash", "stats": "hash", "meta": "hash",
     "queues": "set", "mover": "string", "claimed": "string", "sweeps": "zset", "config": "hash",
-} | TIES  # fmt: skip
-LASTING = (*FOR_EVER, "sweeps", "config", *(TIES.keys() - {"unique"}))
+} | TIES | dict.fromkeys(("about", "keyed", "tagged"), "zset")  # fmt: skip
+LASTING = (*FOR_EVER, "sweeps", "config", "about", "keyed", "tagged", *(TIES.keys() - {"unique"}))
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 
 
 def broken(raw: Raw) -> Broken:
     """Everything that breaks a rule."""
-    found = _keys(raw) | contract_links.of_keys(raw)
+    found = _keys(raw) | contract_links.of_keys(raw) | contract_index.of_keys(raw)
     for queue in raw.queues:
         members = {place: raw.zset(place, queue) for place in PLACES}
         entries = raw.entries(queue)
@@ -136,7 +136,11 @@ def _task(raw: Raw, queue: str, task_id: str, scores: dict[str, float], entries:
             rules.add("bad_time")
     elif state in FINAL and scores.get(FINAL[state], 0) > raw.now + YEAR:
         rules.add("retention")
-    return rules | contract_links.of_task(raw, queue, task_id, scores.get("held"))
+    return (
+        rules
+        | contract_index.of_task(raw, queue, task_id)
+        | contract_links.of_task(raw, queue, task_id, scores.get("held"))
+    )
 
 
 def is_time(score: int) -> bool:

@@ -15,7 +15,7 @@ FAR = 3_990_000_000_000  # when everything is due
 LAST = 12  # hours of it
 FIELDS = ("state", "type", "payload", "priority", "attempt", "max_attempts", "timeout_ms", "expires_at", "entry",
           "token", "finished_at", "reason", "due_at", "created_at", "retry", "retention_ms", "worker", "blocked",
-          "bound", "conditions", "delay_ms", "into", "begun", "crashes")  # fmt: skip
+          "bound", "conditions", "delay_ms", "into", "begun", "crashes", "tags", "key")  # fmt: skip
 VALUES = {
     "state": ("scheduled", "ready", "running", "completed", "cancelled", "dead", "held", "nonsense", ""),
     "entry": ("normal/1-1", "high/99999999999999999999-1", "nonsense", ""),
@@ -41,7 +41,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "grandchild": {"after": {"ids": ["child"]}},
 }  # fmt: skip
 KEPT = ("line", "listeners", "children", "parents", "items", "unique", "digest", "paused", "stopped", "agenda",
-        "cursors")  # fmt: skip
+        "cursors", "about", "keyed", "tagged")  # fmt: skip
 
 
 class Damage:
@@ -75,6 +75,8 @@ class Damage:
             for number, priority in enumerate(("high", "normal", "normal", "low")):
                 self._add(queue, f"ready{number}", now, priority=priority)
             queue.seed("raw", due=now + HOUR)
+            self._add(queue, "order-1:a", now + HOUR, tags='["red","blue"]', key="k2")
+            self._add(queue, "order-1:b", now, tags='["red"]')
             self.live |= {
                 (queue.name, task_id)
                 for task_id in (
@@ -89,6 +91,8 @@ class Damage:
                     "ready2",
                     "ready3",
                     "raw",
+                    "order-1:a",
+                    "order-1:b",
                 )
             }
             self._populate_ties(queue)

@@ -10,6 +10,7 @@ from typing import Any
 import redis
 
 from redsched.model.fields import FIELDS
+from tests.oracles import contract_index
 
 PLACES = ("due", "held", "running", "finished", "dead")
 PRIORITIES = ("high", "normal", "low")
@@ -24,8 +25,9 @@ TYPES = {
     "schedules": "zset", "schedule": "hash", "calendars": "hash", "fact": None, "listeners": "zset", "line": "zset",
     "unique": "string", "digest": "string", "items": "hash", "members": "zset", "parents": "hash", "children": "zset",
     "paused": "hash", "stopped": "zset", "agenda": "zset", "cursors": "hash", "rules": "hash",
-    "config": "hash", "sweeps": "zset",
+    "config": "hash", "sweeps": "zset", "about": "zset", "keyed": "zset", "tagged": "zset",
 }  # fmt: skip
+FOUND_BY = ("about", "keyed", "tagged")
 TIED = ("listeners", "line", "digest", "items", "members", "parents", "children", "stopped", "agenda", "cursors")
 WORDS = {field.word for field in FIELDS if field.in_hash}
 TOKEN = re.compile(r"(\d+)\.[0-9a-f]+")
@@ -75,6 +77,7 @@ def assert_consistent(
     places: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     named: dict[tuple[str, str], list[str]] = defaultdict(list)
     ties: dict[str, dict[str, Any]] = defaultdict(dict)
+    found_by: set[tuple[str, ...]] = set()
     for key, (kind, content) in everything(connection, f"{prefix}*").items():
         name, _, rest = key.removeprefix(prefix).partition(":")
         queue, _, task_id = rest.partition(":")
@@ -96,6 +99,9 @@ def assert_consistent(
             for at, fields in content:
                 places[queue, fields.get("id", "")]["ready"] += 1
                 named[queue, fields.get("id", "")].append(f"{task_id or 'normal'}/{at}")
+        elif name in FOUND_BY:
+            assert all(score == 0 for _, score in content), key
+            found_by |= {(f"{name}:{rest}", *member.split("/", 1)) for member, _ in content}
         elif name in TIED:
             ties[name][rest] = content
         elif name == "claimed" or (name == "stats" and task_id):
@@ -113,7 +119,22 @@ def assert_consistent(
         allowed = ("held", "dead", *FINISHED) if stopped else ("held",)
         left = {place for place, task in tasks.items() if task.get("blocked") and task.get("state") not in allowed}
         assert not left, f"blocked and not held: {left}"
+        _check_index(tasks, found_by, stopped)
         _check_ties(tasks, ties, {place: score for place, score in held.items() if score is not None})
+
+
+def _check_index(
+    tasks: dict[tuple[str, str], dict[str, Any]], found_by: Collection[tuple[str, ...]], stopped: bool
+) -> None:
+    """Each task is found by its tags, its key and its subject, and by nothing else."""
+    wanted, may = set(), set()
+    for (queue, task_id), task in tasks.items():
+        names = contract_index.names(task_id, task)
+        may |= {(name, queue, task_id) for name in names}
+        if "created_at" in task or task.get("state", "scheduled") != "scheduled":
+            wanted |= {(name, queue, task_id) for name in names}
+    assert wanted <= set(found_by), f"not found: {wanted - set(found_by)}"
+    assert stopped or set(found_by) <= may, f"found and no more: {set(found_by) - may}"
 
 
 def _check_ties(

@@ -21,6 +21,7 @@ from redsched.wire.cells import Cell
 from redsched.wire.claims import Claimed, Settlement, Started
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
 from redsched.wire.mover import Moved, Promoted
+from tests.oracles import contract_index
 from tests.support.consistency import PLACES, assert_consistent, everything, streams_of
 
 T = TypeVar("T")
@@ -167,8 +168,16 @@ class Queue:
             self.redis.zadd(self.keys.due, {task_id: due})
 
     def seed(self, task_id: str, *, due: int = NOW, **fields: Any) -> None:
-        """A good raw task."""
+        """A good raw task; where it has ``created_at``, as a script would have made it."""
         self.write(task_id, due=due, **({"type": "t", "payload": "{}"} | fields))
+        if "created_at" in fields:
+            self.enter(task_id)
+
+    def enter(self, *ids: str) -> None:
+        """Put tasks that a test wrote where their tags, keys and subjects say."""
+        for task_id in ids:
+            for name in contract_index.names(task_id, self.task(task_id)):
+                self.redis.zadd(self.key(name), {f"{self.name}/{task_id}": 0})
 
     def ready(self, task_id: str, **fields: Any) -> None:
         """A task that is ready."""

@@ -42,7 +42,7 @@ def faults(queue: Queue) -> set[tuple[str, str, str]]:
         if kind == "task":
             found |= {("task", rest.partition(":")[2], rule) for rule in rules(queue, rest.partition(":")[2])}
         elif kind != "meta":
-            found |= {("key", name, fault.rule) for fault in look(queue, "keys", name).faults}
+            found |= {("key", fault.name.decode(), fault.rule) for fault in look(queue, "keys", name).faults}
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from redsched.wire.call import Call
 from redsched.wire.scripts import header
+from tests.oracles import contract_index
 from tests.support.lua_queue import NOW, Queue
 
 NEVER = 9e15
@@ -95,6 +96,8 @@ class Timetable:
     def remove(self, *ids: str) -> None:
         """Take tasks away, whatever they are doing."""
         for task_id in ids:
+            for name in contract_index.names(task_id, self.queue.task(task_id)):
+                self.redis.zrem(self.queue.key(name), f"{self.queue.name}/{task_id}")
             self.redis.delete(self.queue.keys.task(task_id))
         for place in ("running", "finished", "dead"):
             self.redis.zrem(self.queue.keys.index(place), *ids)

@@ -1,6 +1,6 @@
 -- inspect: what the verb inspect answers of one task, entry or key.
 --
--- USES  budget, safe, task_view, task_rules, parent_rules, key_rules
+-- USES  budget, safe, task_view, task_rules, parent_rules, index_rules, key_rules
 
 function inspect.tell(reply, kind, name, broken, mark, id)
   reply[3] = reply[3] + 1
@@ -17,9 +17,15 @@ function inspect.key(reply, q, name, part)
     if not rest then inspect.tell(reply, 'key', name, {broken or nil}, 'hash') end
     return rest
   end
-  local broken, looked = key_rules.faults(q.prefix, name)
-  budget.spend(looked or 1)
-  inspect.tell(reply, 'key', name, broken, safe.type_of(q.prefix .. name))
+  if not part or part == '' then
+    local broken, looked = key_rules.faults(q.prefix, name)
+    budget.spend(looked or 1)
+    inspect.tell(reply, 'key', name, broken, safe.type_of(q.prefix .. name))
+  end
+  local _, rest = index_rules.judge_part(q.prefix, name, part, function(stale)
+    reply[#reply + 1] = {'key', stale, 'stale_index', 'none', ''}
+  end)
+  return rest
 end
 
 function inspect.task(reply, q, id, now)

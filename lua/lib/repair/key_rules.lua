@@ -1,6 +1,6 @@
 -- key_rules: the rules that each key keeps at every moment, and the names of those that are broken.
 --
--- USES  safe, link_rules
+-- USES  safe, link_rules, index_rules
 
 local TYPES = {task = 'hash', due = 'zset', held = 'zset', running = 'zset', finished = 'zset', dead = 'zset',
   quarantine = 'zset', ready = 'stream', events = 'stream', outcome = 'hash', stats = 'hash', meta = 'hash',
@@ -8,11 +8,11 @@ local TYPES = {task = 'hash', due = 'zset', held = 'zset', running = 'zset', fin
   schedule = 'hash', schedules = 'zset', calendars = 'hash', listeners = 'zset', line = 'zset', children = 'zset',
   stopped = 'zset', agenda = 'zset', parents = 'hash', paused = 'hash', cursors = 'hash', rules = 'hash',
     items = 'hash', members = 'zset',
-  unique = 'string', digest = 'string', config = 'hash', sweeps = 'zset'}
+  unique = 'string', digest = 'string', config = 'hash', sweeps = 'zset', about = 'zset', keyed = 'zset', tagged = 'zset'}
 local LASTING = {due = true, held = true, running = true, finished = true, dead = true, ready = true, queues = true,
   meta = true, schedule = true, schedules = true, calendars = true, listeners = true, line = true, children = true,
   stopped = true, agenda = true, parents = true, paused = true, cursors = true, rules = true, items = true, members = true,
-  digest = true, config = true, sweeps = true}
+  digest = true, config = true, sweeps = true, about = true, keyed = true, tagged = true}
 
 local function group_of(stream)
   local workers, others = nil, 0
@@ -50,6 +50,8 @@ function key_rules.faults(prefix, name)
   local schedule = string.match(name, '^schedule:(.*)$')
   if schedule and (found == 'none' or found == 'hash') then broken = schedule_faults(prefix, schedule, found) end
   if schedule and found == 'none' then return broken end
+  local stale = index_rules.fault(prefix, name)
+  if stale ~= nil then return {stale or nil} end
   if found == 'none' then return name == 'meta' and {'epoch'} or {} end
   if TYPES[kind] and found ~= TYPES[kind] then return {'key_type'} end
   if LASTING[kind] and redis.call('PTTL', prefix .. name) >= 0 then broken[#broken + 1] = 'key_ttl' end

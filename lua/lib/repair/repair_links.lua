@@ -1,7 +1,7 @@
 -- repair_links: enter a task again where its conditions say, tell it what it missed, and put single keys right.
 --
 -- USES  clock, keys, check, safe, hash, json, endings, cancel, conditions, facts, reminders, holds, links, blocked
--- USES  pauses, verdicts, task_view, task_rules, parent_rules, link_rules, key_rules
+-- USES  pauses, verdicts, task_view, task_rules, parent_rules, link_rules, index_rules, key_rules
 
 -- Take tasks out of a line that do not belong there, until one does. That task goes on if it is held for its turn.
 local function advance(q, line, now)
@@ -143,6 +143,8 @@ function repair_links.of_key(q, name, now)
     elseif broken == 'no_schedule' then
       redis.call('ZREM', q.prefix .. 'schedules', string.sub(name, 10))
       answer = 'dropped'
+    elseif broken == 'stale_index' then
+      answer = index_rules.mend(q.prefix, name)
     elseif broken == 'unscheduled' or broken == 'never_looked_at' then
       if safe.call('ZADD', q.prefix .. 'schedules', 0, string.sub(name, 10)) then answer = 'scheduled' end
     elseif broken == 'no_group' then

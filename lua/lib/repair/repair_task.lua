@@ -1,6 +1,6 @@
 -- repair_task: put a task right. In doubt it runs again; what cannot be read is set aside.
 --
--- USES  clock, check, safe, streams, endings, holds, task_view, task_rules, repair_links
+-- USES  clock, check, safe, streams, index, endings, holds, task_view, task_rules, repair_links
 
 -- The state that a task shall have: what its hash says. If the hash says nothing or cannot be right, what the one place says
 -- in which the task is; else scheduled.
@@ -66,6 +66,9 @@ function repair_task.repair(q, id, now)
   local v, broken = task_view.read(q, id), {}
   for _, rule in ipairs(task_rules.faults(q, v, now)) do broken[rule] = true end
   if not next(broken) then return 'well' end
+  if broken.unfindable then index.add(q, id, v.tags, v.key) end
+  broken.unfindable = nil
+  if not next(broken) then return v.state end
   local state
   if v.kind ~= 'hash' then
     endings.quarantine(q, id, now, not v.valid and 'bad id' or v.kind == 'none' and 'missing' or 'wrong type')

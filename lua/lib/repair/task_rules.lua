@@ -1,7 +1,7 @@
 -- task_rules: the rules that each task and stream entry keeps at every moment, and the names of those that are broken. A task
 -- with conditions is entered wherever it will learn of what it waits for, and somebody ends its hold.
 --
--- USES  keys, check, safe, hash, conditions, reminders, holds, links, pauses, task_view
+-- USES  keys, check, safe, hash, conditions, reminders, holds, links, pauses, index_rules, task_view
 
 -- Whether the conditions of a held task know what it is held for; else nothing would release it.
 function task_rules.is_held_for(v, plan, newer)
@@ -109,6 +109,7 @@ function task_rules.faults(q, v, now)
   elseif home and (v.score[home] or 0) > now + task_view.LONGEST_KEPT then
     broken[#broken + 1] = 'retention'
   end
+  if index_rules.is_lacking(q, v) then broken[#broken + 1] = 'unfindable' end
   condition_faults(q, v, now, broken)
   return broken
 end

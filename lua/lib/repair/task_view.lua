@@ -32,7 +32,7 @@ function task_view.read(q, id)
   end
   if v.kind ~= 'hash' then return v end
   local names = {'state', 'type', 'priority', 'attempt', 'max_attempts', 'timeout_ms', 'expires_at', 'entry', 'token',
-    'finished_at', 'reason', 'blocked', 'conditions', 'bound', 'key', 'into'}
+    'finished_at', 'reason', 'blocked', 'conditions', 'bound', 'key', 'into', 'tags', 'created_at'}
   local found = redis.call('HMGET', q.task .. id, unpack(names))
   for i, name in ipairs(names) do v[name] = found[i] or nil end
   v.payload = redis.call('HEXISTS', q.task .. id, 'payload') == 1

@@ -1,6 +1,6 @@
 -- runs: the tasks that a schedule makes, and what becomes of a slot while an earlier run has not ended.
 --
--- USES  budget, clock, keys, check, hash, streams, cancel, fields, schedules
+-- USES  budget, clock, keys, check, hash, streams, index, cancel, fields, schedules
 
 local MOST_OPEN = 100                                   -- runs that a schedule remembers as not ended
 
@@ -31,6 +31,7 @@ local function make_run(q, s, suffix, due, now, payload)
   local when = clock.text(math.min(due, now))
   if #s.open > MOST_OPEN then table.remove(s.open, 1) end
   if s.spec.overlap ~= 'allow_all' or s.spec.pause_on_failure then write_open(s) end
+  index.add(q, id, s.f['task:tags'], s.f['task:key'])
   if s.f['task:conditions'] then
     redis.call('ZADD', q.due, when, id)                 -- promote judges it
   else

@@ -1,7 +1,7 @@
 -- endings: the last place of a task, and what others learn of its end. The new place is written first, then the hash; the
 -- caller leaves the old place.
 --
--- USES  budget, check, safe, hash, events, stats, caps, conditions, reminders, links, digests
+-- USES  budget, check, safe, hash, events, stats, caps, index, conditions, reminders, links, digests
 
 -- ms: least retention of a task with conditions, which others may ask for
 endings.KEEP_LINKED = 60000
@@ -49,6 +49,7 @@ end
 function endings.forget(q, id, now, state, bound, gone)
   local n = #gone
   gone[n + 1], gone[n + 2] = q.task .. id, q.outcome .. id
+  index.forget(q, id)
   if not bound then return end
   gone[n + 3] = q.parents .. id
   endings.leave_links(q, id, now, bound)
@@ -67,6 +68,7 @@ function endings.finish(q, id, state, now, retention, reason, ...)
   if bound then keep = math.max(keep, endings.KEEP_LINKED) end
   announce_unrun(q, id, state, bound, now)
   if keep == 0 then
+    index.forget(q, id)
     redis.call('UNLINK', q.task .. id, q.outcome .. id)
     return
   end

@@ -1,6 +1,6 @@
 -- enqueue: write a new task, with conditions or without.
 --
--- USES  budget, clock, hash, streams, endings, fields, promote, conditions, links, digests, blocked, locks, decide
+-- USES  budget, clock, hash, streams, endings, fields, index, promote, conditions, links, digests, blocked, locks, decide
 
 local function write_plain(task, words, now, stamp, placed)
   local q, key, submitted = task.q, task.hash, fields.fingerprint(task.payload)
@@ -65,6 +65,7 @@ local function create_with_conditions(task, words, now, stamp, lost)
     due, holder = locks.take(q, id, plan.unique, due, now, task.request)
     if not due then return 'rejected ' .. holder end
   end
+  index.add(q, id, task.tags, task.key)
   redis.call('ZADD', q.due, clock.text(due), id)
   redis.call('HSET', task.hash, 'created_at', stamp, 'submitted', fields.fingerprint(task.payload), 'bound', 't',
     unpack(words, task.first, task.last))
@@ -83,6 +84,7 @@ end
 
 -- Write a task whose conditions only a newer redsched knows. promote leaves it to a newer one.
 function enqueue.create_for_newer(task, words, asked, now)
+  index.add(task.q, task.id, task.tags, task.key)
   redis.call('ZADD', task.q.due, clock.text(math.max(task.due, now)), task.id)
   redis.call('HSET', task.hash, 'created_at', clock.text(now), 'submitted', fields.fingerprint(task.payload),
     'conditions', asked,
@@ -93,6 +95,7 @@ end
 -- lost: what became of the tasks that this call did not make.
 function enqueue.create(task, words, now, stamp, placed, lost)
   if task.plan then return create_with_conditions(task, words, now, stamp, lost) end
+  index.add(task.q, task.id, task.tags, task.key)
   write_plain(task, words, now, stamp, placed)
   return 'created'
 end

@@ -73,10 +73,18 @@ function fields.usable(field, value, now)
   return value
 end
 
--- Whether the fields of a raw producer's task can be used that neither promote nor claim reads.
-function fields.are_usable(q, id)
-  for i, value in ipairs(redis.call('HMGET', q.task .. id, unpack(WRITTEN))) do
-    if value and not fields.usable(WRITTEN[i], value, 0) then return false end
+-- What a raw producer's task has of the fields that neither promote nor claim reads, and of those by which it is found.
+function fields.of_raw(q, id)
+  local values, found = redis.call('HMGET', q.task .. id, 'key', unpack(WRITTEN)), {}
+  found.key = values[1]
+  for i, field in ipairs(WRITTEN) do found[field] = values[i + 1] end
+  return found
+end
+
+-- Whether those fields can be used.
+function fields.are_usable(found)
+  for _, field in ipairs(WRITTEN) do
+    if found[field] and not fields.usable(field, found[field], 0) then return false end
   end
   return true
 end

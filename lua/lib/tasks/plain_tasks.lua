@@ -1,15 +1,17 @@
 -- plain_tasks: the short way of enqueue: new tasks of one queue that have a type, a payload, and nothing else but a request
 -- each, or none. Any other call goes the long way.
 --
--- USES  clock, keys, stats, streams, fields, submission
+-- USES  clock, keys, stats, streams, fields, index, submission
 
 -- The keys of such tasks, which of them are due, and the scores and ids of the others, as lists side by side, since a table
--- for each is slow. each: how many words each has. Answers nil if one is no plain task or has a fault; the long way then says
+-- for each is slow; also where the colons of their ids are, by number of the task, nil if no id has one.
+-- each: how many words each has. Answers nil if one is no plain task or has a fault; the long way then says
 -- what is wrong.
 local function read_plain(words, each, q, now)
   local number, given, total, n, bytes, waiting = words[2], words[5], #words, 0, 0, 0
   local hashes, is_due, scores, seen = {}, {}, {}, {}
   local is_id, prefix, known_type, known_score, due, due_text = keys.is_id, q.task, nil, nil, nil, nil
+  local find, colons = string.find, nil
   if (total - 1) % each > 0 or total > 1 + 1000 * each then return nil end
   for at = 2, total, each do
     local id, score, type = words[at + 1], words[at + 2], words[at + 5]
@@ -29,6 +31,11 @@ local function read_plain(words, each, q, now)
     if seen[key] then return nil end
     n, bytes = n + 1, bytes + #words[at + 7]
     seen[key], hashes[n] = true, key
+    local colon = find(id, ':', 2, true)
+    if colon then
+      colons = colons or {}
+      colons[n] = colon
+    end
     if due <= now then
       is_due[n] = true
     else
@@ -37,16 +44,17 @@ local function read_plain(words, each, q, now)
     end
   end
   if bytes > submission.MOST_TOGETHER and (n > 1 or bytes > fields.LONGEST.payload) then return nil end
-  return hashes, is_due, scores
+  return hashes, is_due, scores, colons
 end
 
 -- Answers as enqueue does; nil if the call has to go the long way, and then nothing was written.
 function plain_tasks.enqueue(words, queues, now)
   local q, each = queues[tonumber(words[2]) or 0], words[5] == '2' and 8 or words[5] == '3' and 10
   if not (q and each) then return nil end
-  local hashes, is_due, scores = read_plain(words, each, q, now)
+  local hashes, is_due, scores, colons = read_plain(words, each, q, now)
   if not hashes or redis.call('EXISTS', unpack(hashes)) > 0 then return nil end
   local stamp, fingerprint, at = clock.text(now), fields.fingerprint, 2
+  for i, colon in pairs(colons or {}) do index.add_subject(q, words[3 + (i - 1) * each], colon) end
   if scores[1] then redis.call('ZADD', q.due, unpack(scores)) end
   for i = 1, #hashes do
     local key, digits = hashes[i], fingerprint(words[at + 7])

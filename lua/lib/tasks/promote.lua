@@ -1,6 +1,6 @@
 -- promote: look at what is due in a queue, in bounded pieces, and decide what becomes of each id.
 --
--- USES  budget, clock, keys, check, safe, hash, errors, events, streams, endings, isolation, cancel, fields
+-- USES  budget, clock, keys, check, safe, hash, errors, events, streams, index, endings, isolation, cancel, fields
 -- USES  newer_version, pauses, plain_due, decide
 
 -- An id whose hash is missing is looked at twice. Half a millisecond in its score marks the second look.
@@ -41,8 +41,10 @@ function promote.judge(q, id, told, now)
     newer_version.postpone(q, id, now)                  -- a state that only a newer redsched knows
     return false
   end
+  local raw = not found[6] and fields.of_raw(q, id)     -- a raw producer's task
+  if raw then index.add(q, id, raw.tags, raw.key) end
   if state ~= 'scheduled' or not keys.is_name(found[2]) or not check.PRIORITIES[priority] or not expires
-      or not found[6] and not fields.are_usable(q, id) then   -- a raw producer's task
+      or raw and not fields.are_usable(raw) then
     endings.dead(q, id, now, 'malformed')
     return true
   elseif expires <= now then

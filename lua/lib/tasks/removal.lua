@@ -1,6 +1,6 @@
 -- removal: take finished and dead tasks out of a queue, those whose retention has ended and the oldest beyond its caps.
 --
--- USES  budget, clock, check, hash, errors, caps, endings
+-- USES  budget, clock, check, hash, errors, caps, index, endings
 
 local A_PAGE = 128
 
@@ -33,7 +33,7 @@ local function sweep_page(q, now, name, wanted, young, ends)
     unspent = unspent + 1
     local id = ids[i]
     local key = q.task .. id
-    local found = redis.pcall('HMGET', key, 'state', 'bound')   -- an id outside the grammar has no task
+    local found = redis.pcall('HMGET', key, 'state', 'bound', 'tags', 'key')   -- an id outside the grammar has no task
     local over, ended = ends[found[1]], nil
     bound = found[2]
     if over and i > in_time then ended = ended_at(key) end   -- it goes because of the cap
@@ -50,6 +50,7 @@ local function sweep_page(q, now, name, wanted, young, ends)
         forget(q, id, now, found[1], bound, gone)
       elseif over then
         n = n + 1
+        index.remove(q, id, found[3], found[4])
         gone[#gone + 1], gone[#gone + 2] = key, q.outcome .. id
       else                                              -- a task that is live again only leaves the set
         hash.of_reply(key, found)                       -- raises what is no fault of this task

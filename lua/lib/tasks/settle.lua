@@ -1,7 +1,7 @@
 -- settle: what becomes of a task after a run: completed, run again now or later, or ended. The caller takes the id out of
 -- running.
 --
--- USES  clock, check, hash, events, stats, retry, streams, outcomes, endings, isolation, digests
+-- USES  clock, check, hash, events, stats, retry, streams, outcomes, index, endings, isolation, digests
 
 settle.OUTCOMES = {complete = true, retry = true, snooze = true, ['return'] = true, dead = true, cancelled = true}
 
@@ -94,6 +94,7 @@ end
 function settle.complete(q, id, stamp, kept, result, bound)
   local key = q.task .. id
   if not kept then
+    index.forget(q, id)
     redis.call('UNLINK', key, q.outcome .. id)
     return
   end

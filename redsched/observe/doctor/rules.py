@@ -158,6 +158,14 @@ RULES: dict[str, Rule] = {
     "stale_cursor": Rule(
         "a cursor belongs to nothing on the agenda", "the next of its name would begin in the middle", "removes it",
     ),
+    "unfindable": Rule(
+        "a task is not in the key of one of its tags, of its key or of its subject", "a search does not find it",
+        "puts it there", level="WARN",
+    ),
+    "stale_index": Rule(
+        "the key of a tag, of a key or of a subject names a task that has it not, or is gone", "memory",
+        "takes it out of there", level="WARN",
+    ),
     "unlisted": Rule(
         "the queue is not in the set of queues", "movers learn of it only while it has due tasks", "adds it",
         level="WARN",
