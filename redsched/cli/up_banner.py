@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from redsched.engine.app import App
     from redsched.settings import Settings
 
-SAMPLES = {"str": "hello", "int": 1, "float": 1.0, "bool": True}
+SAMPLES = {"str": "hello", "int": 1, "float": 1.0, "bool": True, "Decimal": "1.50"}
 
 
 def api_url(settings: Settings) -> str:
@@ -61,7 +61,8 @@ def export(settings: Settings) -> str:
 
 def commands(settings: Settings, app: App) -> list[str]:
     """One task submitted three ways: Python, curl, redis-cli."""
-    name = "log" if "log" in app.tasks else next(iter(app.tasks), "log")
+    fitting = (name for name in app.tasks if None not in _sample(app, name).values())
+    name = "log" if "log" in app.tasks else next(fitting, next(iter(app.tasks), "log"))
     queue = app.tasks[name].queue if name in app.tasks else settings.queues[0]
     payload = _sample(app, name)
     return [

@@ -8,16 +8,18 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from redsched.cli import parse, supervisor
+from redsched.cli import parse, supervisor, up_banner
 from redsched.cli.main import exit_code, main
 from redsched.demo.ledger import Ledger, account, noted, percentile
 from redsched.embedded import free_port
+from redsched.engine.app import App
 from redsched.model import errors
 from redsched.model.retry import Explicit, Exponential, Fixed
 from redsched.settings import Settings, child_environment, default_data_dir
@@ -113,7 +115,7 @@ def test_an_unreachable_redis_is_told_in_two_lines_with_what_to_do_and_no_passwo
     assert len(err.splitlines()) == 2
     assert "Cannot reach redis://me:***@127.0.0.1" in err
     assert "(connection refused)" in err
-    assert "Start one, set REDSCHED_REDIS_URL, or run: redsched demo" in err
+    assert "set REDSCHED_REDIS_URL (redsched up prints the line to paste), or run: redsched demo" in err
     assert "secret" not in err
 
 
@@ -315,3 +317,17 @@ def test_a_time_that_is_meant_is_taken(arguments: list[str]) -> None:
     ):
         code, _, err = run(*command, *arguments, "-r", f"redis://127.0.0.1:{free_port()}/0")
         assert code == 5, err
+
+
+def test_up_shows_a_type_whose_payload_it_can_make_up() -> None:
+    app = App("shop")
+
+    @app.task("order.place")
+    def place(lines: list[dict[str, str]]) -> None: ...
+
+    @app.task("order.pay")
+    def pay(order: str, total: Decimal) -> None: ...
+
+    python, *_ = up_banner.commands(Settings(), app)
+
+    assert "enqueue('order.pay', {'order': 'hello', 'total': '1.50'})" in python
