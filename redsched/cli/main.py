@@ -87,7 +87,8 @@ def _message(error: RedschedError, given: Invocation) -> str:
     from redsched.redis_url import masked_url
 
     url = masked_url(given.configuration().settings().redis_url)
-    return f"Cannot reach {url} ({_reason(error.problem)}).\nStart one, set REDSCHED_REDIS_URL (redsched up prints the line to paste), or run: redsched demo"
+    remedy = "Start one, set REDSCHED_REDIS_URL (redsched up prints the line to paste), or run: redsched demo"
+    return f"Cannot reach {url} ({_reason(error.problem)}).\n{remedy}"
 
 
 def _reason(problem: str) -> str:
