@@ -23,7 +23,7 @@ def main() -> int:
     into = ROOT / "build"
     if code := build(ROOT, into):
         return code
-    print(f"the site is in {into / 'site'}: open index.html there")
+    print(f"the site is in {into / 'site'}; to read and search it: python -m http.server -d {into / 'site'}")
     return 0
 
 
