@@ -17,6 +17,7 @@ from redsched.settings import TABLE
 from redsched.web.problems import TITLES
 from tools.docs import cli_reference, code_reference, http_reference, pages, tables_reference
 from tools.docs.__main__ import build
+from tools.docs.docstrings import markdown
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,8 +101,10 @@ def test_the_reference_has_every_metric_that_alerts_read() -> None:
 
 
 def test_a_docstring_becomes_markdown() -> None:
-    text = "Do ``it``.\n\nRaises:\n    NoTarget: it is not there, and that is\n        a pity.\n    OSError: no.\n"
-
-    assert code_reference.markdown(text) == (
-        "Do `it`.\n\nRaises:\n\n- `NoTarget`: it is not there, and that is a pity.\n- `OSError`: no."
+    text = (
+        "Do ``it``.\n``one``: of them,\nor two.\n``two``: no.\n\n"
+        "Raises:\n    OSError: it is not\n        there.\n    KeyError: no.\n"
     )
+    listed = "Do `it`.\n\n- `one`: of them,\nor two.\n- `two`: no.\n\n"
+
+    assert markdown(text) == f"{listed}Raises:\n\n- `OSError`: it is not there.\n- `KeyError`: no."

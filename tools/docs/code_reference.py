@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -40,6 +41,8 @@ _PARTS = {
     "redsched.testing": "Tests of your application",
     "": "What calls answer",
 }
+_PUBLIC = {*redsched.__all__, *redsched.testing.__all__} - {"RedschedError"}
+_NOT_MADE = {"Context", "DirectContext", "AsyncSchedules", "RunFailed", "TooManyRuns"}  # redsched makes them
 _OF_ASYNC = {"Client": "AsyncClient", "TestClient": "AsyncTestClient"}  # the one is documented as the other
 
 
@@ -66,19 +69,26 @@ def _about(name: str, value: Any) -> str:
     if not inspect.isclass(value):
         tree = _tree(value)
         return "\n".join([*text, _code(_signatures(name, [tree])), markdown(inspect.getdoc(value) or ""), ""])
-    text += [markdown(inspect.getdoc(value) or ""), ""]
-    fields = [line for kind in _kinds(value) for line in _fields(kind)]
+    text += [_constructor(value), markdown(inspect.getdoc(value) or ""), ""]
+    base = next((kind for kind in value.__mro__[1:] if kind.__name__ in _PUBLIC), None)
+    inherited = set(base.__mro__) if base else set()
+    kinds = [kind for kind in value.__mro__ if kind.__module__.startswith("redsched") and kind.__name__ != "Verbs"]
+    fields = [line for kind in reversed(kinds) for line in _fields(kind)]
     text += [*fields, ""] if fields else []
-    kinds = _kinds(value)
     for kind in (*kinds[1:], *kinds[:1]):  # what a client is made of says more than the client itself
-        text += _methods(name, kind)
+        if kind not in inherited:
+            text += _methods(name, kind)
+    if base is not None and any(_methods(name, kind) for kind in kinds if kind in inherited):
+        text.append(f"It has what `{base.__name__}` has, too.\n")
     return "\n".join(text)
 
 
-def _kinds(value: type) -> list[type]:
-    """The class and those that it is made of, as far as they are ours and public."""
-    helpers = {"Verbs", "ClockedAsyncClient", "AsyncClient", "RedschedError"} - {value.__name__}
-    return [kind for kind in value.__mro__ if kind.__module__.startswith("redsched") and kind.__name__ not in helpers]
+def _constructor(kind: type) -> str:
+    """How an object of a class is made, where the fields do not say it and people make one."""
+    found = next((node for node in _tree(kind).body if getattr(node, "name", "") == "__init__"), None)
+    if found is None or kind.__name__ in _NOT_MADE:
+        return ""
+    return _code(_signature(kind.__name__, found).removeprefix("def ").removesuffix(" -> None"))
 
 
 def _tree(value: Any) -> Any:
@@ -98,7 +108,7 @@ def _fields(kind: type) -> Iterator[str]:
         if annotation.startswith("Annotated["):
             annotation = ast.unparse(node.annotation.slice.elts[0])  # type: ignore[attr-defined]
         if node.value is not None:
-            default = f" = {ast.unparse(node.value)}"
+            default = f" = {_plain(node.value, kind)}"
         told = body[at + 1].value if at + 1 < len(body) and isinstance(body[at + 1], ast.Expr) else None
         comment = lines[node.end_lineno - 1][node.end_col_offset :].strip() if node.end_lineno else ""
         text = comment.removeprefix("# ")
@@ -108,8 +118,18 @@ def _fields(kind: type) -> Iterator[str]:
         yield f"- `{field}`" + (f" – {' '.join(text.split())}" if text else "")
 
 
-def _methods(name: str, kind: type) -> Iterator[str]:
+def _plain(value: ast.expr, kind: type) -> str:
+    """A default; that of a name is what the name stands for."""
+    text = ast.unparse(value)
+    return repr(getattr(sys.modules[kind.__module__], text)) if isinstance(value, ast.Name) and text.isupper() else text
+
+
+def _methods(name: str, kind: type) -> list[str]:
     """The public methods and properties that a class defines, those with several signatures once."""
+    return list(_each_method(name, kind))
+
+
+def _each_method(name: str, kind: type) -> Iterator[str]:
     defined: dict[str, list[Any]] = {}
     for node in _tree(kind).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
