@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 import redis
 
+from redsched.cli.main import main
 from redsched.embedded import EmbeddedServer
 from tests.support import servers
 from tests.support.pages import INERT, ROOT, RUNNABLE, Block, Reader, blocks, pages
@@ -96,3 +99,21 @@ def test_a_block_finds_what_the_blocks_before_it_left(tmp_path: Path, server: Em
         "```sh\nredsched -o json queue ls\n```\n\n<!-- ends with: 3 -->\n```sh\nredsched task show nobody\n```\n"
     )
     read(text, tmp_path, server)
+
+
+def test_each_command_that_a_sentence_names_exists() -> None:
+    """With its options; those that blocks show are run."""
+    wrong = []
+    for page in pages():
+        for text in re.findall(r"`redsched ([^`]+)`", page.read_text(encoding="utf-8")):
+            command: click.Command = main
+            options = {"--help"} | {option for one in main.params for option in one.opts}
+            for word in text.split():
+                if word.startswith("-"):
+                    options |= {option for one in command.params for option in one.opts}
+                    wrong += [f"{named(page)}: {text}"] * (word.partition("=")[0] not in options)
+                elif isinstance(command, click.Group) and word.isalpha() and word.islower():
+                    found = command.get_command(click.Context(command), word)
+                    wrong += [f"{named(page)}: {text}"] * (found is None)
+                    command = found or command
+    assert wrong == []
