@@ -73,7 +73,7 @@ def _about(name: str, value: Any) -> str:
     base = next((kind for kind in value.__mro__[1:] if kind.__name__ in _PUBLIC), None)
     inherited = set(base.__mro__) if base else set()
     kinds = [kind for kind in value.__mro__ if kind.__module__.startswith("redsched") and kind.__name__ != "Verbs"]
-    fields = [line for kind in reversed(kinds) for line in _fields(kind)]
+    fields = [line for kind in reversed(kinds) for line in fields(kind)]
     text += [*fields, ""] if fields else []
     for kind in (*kinds[1:], *kinds[:1]):  # what a client is made of says more than the client itself
         if kind not in inherited:
@@ -95,7 +95,7 @@ def _tree(value: Any) -> Any:
     return ast.parse(textwrap.dedent(inspect.getsource(value))).body[0]
 
 
-def _fields(kind: type) -> Iterator[str]:
+def fields(kind: type) -> Iterator[str]:
     """The fields that a class declares; the text of one is its docstring or the comment beside it."""
     source = textwrap.dedent(inspect.getsource(kind))
     lines, body = source.splitlines(), _tree(kind).body
@@ -111,7 +111,7 @@ def _fields(kind: type) -> Iterator[str]:
             default = f" = {_plain(node.value, kind)}"
         told = body[at + 1].value if at + 1 < len(body) and isinstance(body[at + 1], ast.Expr) else None
         comment = lines[node.end_lineno - 1][node.end_col_offset :].strip() if node.end_lineno else ""
-        text = comment.removeprefix("# ")
+        text = "" if "type: ignore" in comment else comment.removeprefix("# ")
         if isinstance(told, ast.Constant):
             text = markdown(inspect.cleandoc(str(told.value)))
         field = _quoted(f"{ast.unparse(node.target)}: {annotation}{default}")

@@ -20,7 +20,7 @@ def _listed(text: str) -> str:
     """With each paragraph of lines that begin with a name in code and a colon as a list."""
     lines, among = [""], False
     for line in text.splitlines():
-        names = re.match(r"``[^`]+``: ", line) is not None
+        names = re.match(r"``[\w.]+``(, ``[\w.]+``)*: ", line) is not None
         if names and not among and lines[-1]:
             lines.append("")
         among = bool(line) and (among or names)

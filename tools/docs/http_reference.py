@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator
 
 from starlette.routing import Route
 
+from redsched import web
 from redsched.client import AsyncClient
 from redsched.settings import Settings
 from redsched.web.app import create_app
 from redsched.web.problems import TITLES
+from tools.docs.code_reference import fields
 from tools.docs.docstrings import markdown
 
 _INTRO = """# HTTP
@@ -19,11 +23,20 @@ _INTRO = """# HTTP
 Every request and answer is JSON. How to use them is in [Submit over HTTP](../guides/http.md). The fields of a task
 are in [their table](task-fields.md), and as [JSON Schema](../files/redsched/web/task.schema.json).
 
+An action stands after a colon, such as `POST /v1/tasks/{id}:cancel`.
+
 ## Requests
 
 | request | what it does |
 |---|---|
 """
+_BODIES = """
+## Bodies
+
+What stands in the body of a request. A field without a default must be given; one that is not listed is refused.
+
+"""
+_LEFT_OUT = {"TaskBody", "NoBody", "_Body"}  # of a task, whose fields have a page; of nothing; of an answer
 _ERRORS = """
 ## Errors
 
@@ -40,7 +53,7 @@ def page() -> str:
     codes = [
         f"| {status} | `{code}` | {title} |" for code, (status, title) in sorted(TITLES.items(), key=lambda c: c[1])
     ]
-    return _INTRO + "\n".join(rows) + "\n" + _ERRORS + "\n".join(codes) + "\n"
+    return _INTRO + "\n".join(rows) + "\n" + _BODIES + "\n".join(_bodies()) + "\n" + _ERRORS + "\n".join(codes) + "\n"
 
 
 def _requests() -> Iterator[tuple[str, str, str]]:
@@ -55,6 +68,15 @@ def _requests() -> Iterator[tuple[str, str, str]]:
                 yield route.path, method, text
             for action, told in actions.items():
                 yield f"{route.path}:{action}", method, told
+
+
+def _bodies() -> Iterator[str]:
+    """Each structure that a body is read into, but for that of a task, which has a page of its own."""
+    for module in pkgutil.iter_modules(web.__path__, f"{web.__name__}."):
+        for name, kind in vars(importlib.import_module(module.name)).items():
+            if name.endswith("Body") and name not in _LEFT_OUT and kind.__module__ == module.name:
+                yield f"### {name.removesuffix('Body')}\n\n{markdown(inspect.getdoc(kind) or '')}\n"
+                yield "\n".join(fields(kind)).replace("msgspec.Raw", "any JSON") + "\n"
 
 
 def _actions(route: Route) -> dict[str, str]:
