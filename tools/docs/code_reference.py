@@ -73,8 +73,8 @@ def _about(name: str, value: Any) -> str:
     base = next((kind for kind in value.__mro__[1:] if kind.__name__ in _PUBLIC), None)
     inherited = set(base.__mro__) if base else set()
     kinds = [kind for kind in value.__mro__ if kind.__module__.startswith("redsched") and kind.__name__ != "Verbs"]
-    fields = [line for kind in reversed(kinds) for line in fields(kind)]
-    text += [*fields, ""] if fields else []
+    declared = [line for kind in reversed(kinds) for line in fields(kind)]
+    text += [*declared, ""] if declared else []
     for kind in (*kinds[1:], *kinds[:1]):  # what a client is made of says more than the client itself
         if kind not in inherited:
             text += _methods(name, kind)

@@ -36,7 +36,7 @@ _BODIES = """
 What stands in the body of a request. A field without a default must be given; one that is not listed is refused.
 
 """
-_LEFT_OUT = {"TaskBody", "NoBody", "_Body"}  # of a task, whose fields have a page; of nothing; of an answer
+_LEFT_OUT = {"TaskBody", "NoBody", "Body", "_Body"}  # of a task, whose fields have a page; of nothing; of an answer
 _ERRORS = """
 ## Errors
 
