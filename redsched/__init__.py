@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from redsched.client import AsyncClient, Client
     from redsched.engine.app import App, TaskType
     from redsched.engine.context import Context
+    from redsched.engine.middleware import CallNext
     from redsched.engine.mover import Mover
     from redsched.engine.worker import Worker
     from redsched.model.condition import (
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         Cancelled,
         Completed,
         Dead,
+        OutcomeChosen,
         Reject,
         Retry,
         RetryLater,
@@ -85,6 +87,7 @@ _HOME = {
     "redsched.client": ("AsyncClient", "Client"),
     "redsched.engine.app": ("App", "TaskType"),
     "redsched.engine.context": ("Context",),
+    "redsched.engine.middleware": ("CallNext",),
     "redsched.engine.mover": ("Mover",),
     "redsched.engine.worker": ("Worker",),
     "redsched.schedule.calendar": ("CalendarRule",),
@@ -101,7 +104,8 @@ _HOME = {
         "TaskNotFound", "WorkflowIncomplete",
     ),
     "redsched.model.outcome": (
-        "Cancelled", "Completed", "Dead", "Reject", "Retry", "RetryLater", "Snooze", "SnoozeFor", "Stop",
+        "Cancelled", "Completed", "Dead", "OutcomeChosen", "Reject", "Retry", "RetryLater", "Snooze", "SnoozeFor",
+        "Stop",
     ),
     "redsched.model.retry": ("Explicit", "Exponential", "Fixed"),
     "redsched.model.events": ("Emitted", "Rule", "RulePage"),
@@ -120,11 +124,13 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
-    "After", "Again", "App", "Applied", "AsyncClient", "Backfill", "Branch", "Bulk", "CalendarRule", "Cancelled",
-    "Changes", "Client", "Completed", "Conditions", "Context", "Dead", "Digest", "Emitted", "Enqueued", "Every",
+    "After", "Again", "App", "Applied", "AsyncClient", "Backfill", "Branch", "Bulk", "CalendarRule", "CallNext",
+    "Cancelled", "Changes", "Client", "Completed", "Conditions", "Context", "Dead", "Digest", "Emitted", "Enqueued",
+    "Every",
     "Exclude", "Explanation", "Explicit", "Exponential", "Fact", "Filter", "Fixed", "Held", "Hold", "Installed",
     "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "Kin", "LeaseLost", "Limits", "Mover",
-    "NotDurable", "Options", "OutcomeUnknown", "Page", "Paused", "QuarantinePage", "QueueStats", "RedschedError",
+    "NotDurable", "Options", "OutcomeChosen", "OutcomeUnknown", "Page", "Paused", "QuarantinePage", "QueueStats",
+    "RedschedError",
     "Reject", "Retry", "RetryLater", "Rule", "RulePage", "Run", "Schedule", "ScheduleNotFound", "SchedulePage",
     "SchedulePut", "ScheduleView", "ServerInfo", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreBroken",
     "StoreDenied", "StoreError", "StoreFull", "StoreReadOnly", "StoreRefused", "StoreUnavailable", "Task",

@@ -13,6 +13,7 @@ import msgspec
 
 from redsched.engine.handler import Handler, Unknown
 from redsched.engine.lifespan import LifespanFunction, Opens, opening
+from redsched.engine.middleware import Middleware, check_middleware
 from redsched.engine.submission import Register, Submission, attach
 from redsched.model.duration import duration_ms
 from redsched.model.errors import InvalidSchedule, InvalidSetting, InvalidTask
@@ -28,6 +29,7 @@ from redsched.wire.task_words import option_words
 
 DEFAULT_TIMEOUT_MS = 60_000
 LifespanT = TypeVar("LifespanT", bound=LifespanFunction)
+MiddlewareT = TypeVar("MiddlewareT", bound=Middleware)
 
 
 class TaskType(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +65,7 @@ class App:
         self.name = name
         self.tasks: dict[str, TaskType] = {}
         self.opens_lifespan: Opens | None = None
+        self.middlewares: list[Middleware] = []
 
     @property
     def schedules(self) -> tuple[Schedule, ...]:
@@ -149,6 +152,22 @@ class App:
         if self.opens_lifespan is not None:
             raise ValueError(f"app {self.name!r} has a lifespan already; one can enter several context managers")
         self.opens_lifespan = opening(function)
+        return function
+
+    def middleware(self, function: MiddlewareT) -> MiddlewareT:
+        """Register ``async (ctx, call_next)``, which a worker awaits around each run. The first that is registered is
+        the outermost.
+
+        ``await call_next()`` calls the next middleware, in the end the handler; it gives what that returned and raises
+        what it raised. What the middleware returns or raises is how the run ended, so return what ``call_next`` gave.
+        The context is the run's own; without a call of ``call_next`` the handler is not called. The time limit of the
+        run holds for all of it. A task whose payload does not fit its handler is dead before any middleware.
+
+        Raises:
+            TypeError: it cannot be awaited around a run.
+        """
+        check_middleware(function)
+        self.middlewares.append(function)
         return function
 
     @property

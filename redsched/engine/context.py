@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
+import inspect
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import msgspec
 
 from redsched.client import AsyncClient, Client
 from redsched.engine import forks
 from redsched.engine.shared import Shared
+from redsched.engine.steps_kept import does_not_fit, kept_text, kept_value
+from redsched.eventloop import own_task
 from redsched.model.duration import instant
 from redsched.model.errors import LeaseLost
 from redsched.model.workflows import Kin
 from redsched.wire import protocol
-from redsched.wire.claims import Started
+from redsched.wire.claims import Started, Step, check_step
 from redsched.wire.keys import queue_keys
 
 T = TypeVar("T")
+KEEP_TRYING_S = 3_600.0  # the longest lease: a step that was taken is kept once Redis is back
+LAST_WORDS_S = 2.0  # in which a run that is stopped may still keep a step
 
 
 class Context:
     """One run of a task. ``token`` names it: pass it, or ``id``, on as an idempotency key."""
 
-    __slots__ = ("_shared", "_started", "cancel_requested", "lease_lost")
+    __slots__ = ("_shared", "_started", "_taken", "cancel_requested", "lease_lost")
 
     def __init__(self, started: Started, shared: Shared) -> None:
         self._started = started
         self._shared = shared
+        self._taken: set[str] | None = None  # steps that are being taken now
         self.lease_lost = False  # another worker may run the task by now: stop
         self.cancel_requested = False  # somebody asked the task to stop
 
@@ -145,6 +153,89 @@ class Context:
             RuntimeError: called on the event loop, which it would block for ever.
         """
         return self._wait(self.parents(), "parents")
+
+    @overload
+    async def once(self, step: str, call: Callable[[], Any], *, returns: builtins.type[T]) -> T: ...
+
+    @overload
+    async def once(self, step: str, call: Callable[[], Any]) -> Any: ...
+
+    async def once(self, step: str, call: Callable[[], Any], *, returns: Any = Any) -> Any:
+        """Call ``call`` unless an earlier run of this task has; answers what it returned, then or now.
+
+        ``call`` takes no arguments. What it returns, or what comes of awaiting that, is kept with the task as JSON,
+        under the name ``step``. The answer is read from that JSON, in the run that called it too: as ``returns``, or as
+        plain dicts, lists, texts and numbers. A call that raises keeps nothing, and the next run calls again.
+
+        A step stays done over retries, snoozes and ``revive``, and goes with the task. If the process or Redis is lost
+        between the end of the call and the keeping of its answer, the next run calls again: give the provider an
+        idempotency key that is the same in every run, such as ``f"{ctx.id}:charge"``.
+
+        Raises:
+            InvalidTask: ``step`` is no name; nothing was called.
+            LeaseLost: the task is not this run's any more; nothing was called, or nothing was kept.
+            Reject: a task keeps 100 steps and 64 KiB of them, and this one does not fit; what it returned is no JSON;
+                or what is kept is no ``returns``. Another run could not help, so the task is dead.
+        """
+        with self._taking(step):
+            found = await self._here(self._step(step))
+            if found.word != "kept":
+                result = call()
+                if inspect.isawaitable(result):
+                    result = await result
+                keeping = own_task(self._here(self._step(step, kept_text(step, result))))
+                try:
+                    found = await asyncio.shield(keeping)
+                except asyncio.CancelledError:  # at the time limit, say: what was done must not be forgotten
+                    await asyncio.wait((keeping,), timeout=LAST_WORDS_S)
+                    raise
+                finally:
+                    keeping.cancel()
+            return kept_value(step, found.value, returns)
+
+    @overload
+    def once_sync(self, step: str, call: Callable[[], Any], *, returns: builtins.type[T]) -> T: ...
+
+    @overload
+    def once_sync(self, step: str, call: Callable[[], Any]) -> Any: ...
+
+    def once_sync(self, step: str, call: Callable[[], Any], *, returns: Any = Any) -> Any:
+        """``once`` for handlers that are plain functions; ``call`` runs in the handler's thread.
+
+        Raises:
+            RuntimeError: called on the event loop, which it would block for ever.
+        """
+        with self._taking(step):
+            found = self._wait(self._step(step), "once")
+            if found.word != "kept":
+                found = self._wait(self._step(step, kept_text(step, call())), "once")
+            return kept_value(step, found.value, returns)
+
+    @contextmanager
+    def _taking(self, step: str) -> Iterator[None]:
+        """One call of a step at a time."""
+        check_step(step)
+        taken = self._taken = set() if self._taken is None else self._taken
+        if step in taken:
+            raise RuntimeError(f"step {step!r} is being taken in this run already; give each step a name of its own")
+        taken.add(step)
+        try:
+            yield
+        finally:
+            taken.discard(step)
+
+    async def _step(self, step: str, value: bytes = b"") -> Step:
+        """Look up a step, or keep what it returned, however long Redis stays away: the lease ends the waiting."""
+        keys = queue_keys(self.client.cell, self.queue)
+        call = protocol.once(keys, self.id, self.token, step, value)
+        found = await self.client.transport.send(call, retry_for=KEEP_TRYING_S if value else None)
+        if found.word == "lost":
+            self.lease_lost = True
+            raise LeaseLost(self.id, self.attempt)
+        if found.word == "full":
+            raise does_not_fit(step, value)
+        self.cancel_requested |= found.asked
+        return found
 
     async def _here(self, asked: Coroutine[Any, Any, T]) -> T:
         """Ask on the worker's loop, to which its connections belong: a handler may run another loop in its thread."""

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from redsched.engine.payload_types import PayloadMismatch, Reader, is_context, reader_of
+from redsched.engine.context import Context
+from redsched.engine.payload_types import PayloadMismatch, Reader, choices, reader_of
 
 log = logging.getLogger("redsched.worker")
 
@@ -45,7 +46,7 @@ class Handler:
         self.function = function
         self._type = type
         self._refuses = unknown == "refuse"
-        code = _code_of(function)
+        code = code_of(function)
         name = getattr(code, "__qualname__", repr(function))
         if _generates(code):
             raise TypeError(
@@ -183,6 +184,11 @@ class Handler:
         return {name: reader.of_bytes(payload)}
 
 
+def is_context(annotation: Any) -> bool:
+    """Whether a parameter of this type gets the context: ``Context``, or ``Context | None``."""
+    return [one for one in choices(annotation) if one is not type(None)] == [Context]
+
+
 def _hints(code: Any, name: str) -> dict[str, Any]:
     try:
         return typing.get_type_hints(code, include_extras=True)
@@ -216,7 +222,7 @@ def is_json(content_type: str) -> bool:
     return kind in ("", "application/json", "text/json") or kind.endswith("+json")
 
 
-def _code_of(function: Callable[..., Any]) -> Any:
+def code_of(function: Callable[..., Any]) -> Any:
     """The function that a call of this runs: behind partials, caches and bound methods, and of an object its
     ``__call__``. Not behind other decorators: what they do with the function is theirs."""
     found: Any = function

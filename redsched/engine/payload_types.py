@@ -14,8 +14,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from redsched.engine.context import Context
-
 _JSON_TYPES = (str, int, float, bool, list, dict, type(None))  # what reading JSON makes
 _PYDANTIC_MARKS = ("__get_pydantic_core_schema__", "__pydantic_validator__")
 _HOW = {
@@ -141,11 +139,6 @@ class PydanticReader:
         raise PayloadMismatch(f"{first['msg']} - at `{_path(where)}`{more}", f"{first['type']} - at `{_path(known)}`")
 
 
-def is_context(annotation: Any) -> bool:
-    """Whether a parameter of this type gets the context: ``Context``, or ``Context | None``."""
-    return [one for one in _choices(annotation) if one is not type(None)] == [Context]
-
-
 def _unreadable(kind: Any) -> str:
     """Why no JSON becomes an instance of this class; empty where some does."""
     try:
@@ -186,13 +179,13 @@ def _is_of_pydantic(kind: Any) -> bool:
     return isinstance(kind, type) and any(hasattr(kind, mark) for mark in _PYDANTIC_MARKS)
 
 
-def _choices(annotation: Any) -> list[Any]:
+def choices(annotation: Any) -> list[Any]:
     """The members of a union, and of those in it; a type of another kind alone."""
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
-        return _choices(typing.get_args(annotation)[0])
+        return choices(typing.get_args(annotation)[0])
     if origin is typing.Union or type(annotation).__name__ == "UnionType":
-        return [choice for one in typing.get_args(annotation) for choice in _choices(one)]
+        return [choice for one in typing.get_args(annotation) for choice in choices(one)]
     return [annotation]
 
 
@@ -215,7 +208,7 @@ def _fields(annotation: Any) -> frozenset[str] | None:
 def _pydantic_fields(annotation: Any) -> frozenset[str] | None:
     """As ``_fields``, where pydantic reads the type."""
     names: set[str] = set()
-    for kind in _choices(annotation):
+    for kind in choices(annotation):
         if isinstance(known := getattr(kind, "__pydantic_fields__", None), dict):
             if getattr(kind, "__pydantic_root_model__", False):
                 return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
@@ -10,19 +10,24 @@ import msgspec
 
 from redsched.client import AsyncClient, Client
 from redsched.engine.context import Context
+from redsched.engine.steps_kept import does_not_fit
 from redsched.model.duration import instant_ms
 from redsched.model.errors import LeaseLost
 from redsched.model.workflows import Kin
-from redsched.wire.claims import MAX_PROGRESS_BYTES, Started
+from redsched.wire.claims import MAX_PROGRESS_BYTES, MAX_STEP_BYTES, MAX_STEPS, Started, Step, check_step
 from redsched.wire.codec import json_bytes
 
 T = TypeVar("T")
 
 
 class DirectContext(Context):
-    """A run that no server knows of. ``progressed``: what the handler told with ``progress``, the first one first."""
+    """A run that no server knows of.
 
-    __slots__ = ("_clients", "_parents", "_state", "progressed")
+    ``progressed``: what the handler told with ``progress``, the first one first. ``steps``: by name, what is kept of
+    the steps that it took with ``once``; give them to the context of the next run.
+    """
+
+    __slots__ = ("_clients", "_parents", "_state", "progressed", "steps")
 
     def __init__(
         self,
@@ -36,6 +41,7 @@ class DirectContext(Context):
         self.progressed: list[Any] = []
         self._parents = list(parents)
         self._state = state
+        self.steps: dict[str, Any] = {}
         self._clients = client, client_sync
 
     @property
@@ -75,6 +81,30 @@ class DirectContext(Context):
             raise LeaseLost(self.id, self.attempt)
         self.progressed.append(value)
 
+    async def _step(self, step: str, value: bytes = b"") -> Step:
+        check_step(step)
+        if self.lease_lost:
+            raise LeaseLost(self.id, self.attempt)
+        if step in self.steps:
+            return Step("kept", self.cancel_requested, json_bytes("steps", self.steps[step], MAX_STEP_BYTES))
+        held = sum(len(name) + len(json_bytes("steps", kept, MAX_STEP_BYTES)) for name, kept in self.steps.items())
+        if len(self.steps) >= MAX_STEPS or held + len(step) + len(value) > MAX_STEP_BYTES:
+            raise does_not_fit(step, value)
+        if value:
+            self.steps[step] = msgspec.json.decode(value)
+        return Step("kept" if value else "open", self.cancel_requested, value)
+
+    async def _here(self, asked: Coroutine[Any, Any, T]) -> T:
+        return await asked
+
+    def _wait(self, asked: Coroutine[Any, Any, T], name: str) -> T:
+        try:
+            asked.send(None)
+        except StopIteration as end:
+            found: T = end.value
+            return found
+        raise RuntimeError(f"{name}_sync waits for what a context of a direct call has not")
+
     async def parents(self) -> list[Kin]:
         """The parents that the context was made with."""
         return list(self._parents)
@@ -97,6 +127,7 @@ def make_context(
     content_type: str | None = None,
     traceparent: str | None = None,
     parents: Sequence[Kin] = (),
+    steps: Mapping[str, Any] | None = None,
     state: Any = None,
     client: AsyncClient | None = None,
     client_sync: Client | None = None,
@@ -105,7 +136,8 @@ def make_context(
 ) -> DirectContext:
     """A context with which a test calls a handler itself: ``await send_otp(make_context(attempt=3), phone="+1")``.
 
-    ``due_at`` None is now. ``parents``: what ``ctx.parents()`` answers. ``state``,
+    ``due_at`` None is now. ``parents``: what ``ctx.parents()`` answers.
+    ``steps``: by name, what earlier runs have kept with ``ctx.once``. ``state``,
     ``client`` and ``client_sync`` are those of the context, a test's own stand-ins or clients among them.
 
     Raises:
@@ -127,5 +159,6 @@ def make_context(
         token=f"{attempt}.test",
     )
     context = DirectContext(started, parents, state, client, client_sync)
+    context.steps = dict(steps or {})
     context.lease_lost, context.cancel_requested = lease_lost, cancel_requested
     return context

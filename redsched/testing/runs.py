@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 
 from redsched.engine.app import TaskType
+from redsched.engine.context import Context
 from redsched.engine.elapsed import elapsed
 from redsched.engine.handler import Handler, is_json
+from redsched.engine.middleware import CallNext
 from redsched.engine.worker.held import Held
 from redsched.engine.worker.runner import Runner
 from redsched.eventloop import own_task
@@ -62,13 +64,29 @@ class Seen:
         self.chose = False  # whether it returned or raised an outcome
 
     def raised(self, error: BaseException) -> None:
-        """It raised this."""
+        """It raised this; what a middleware raises instead comes later, and counts."""
         self.exception, self.chose = error, issubclass(type(error), OutcomeChosen)
 
     def returned(self, result: Any) -> Any:
-        """It returned this, which is handed on."""
+        """It returned this, which is handed on; a middleware may have caught what its handler raised."""
+        self.exception = None
         self.chose = isinstance(result, Outcome)
         return result
+
+
+class Outermost:
+    """Middleware around that of the app: what it sees is how the run ended. Only one run at a time."""
+
+    def __init__(self) -> None:
+        self.seen = Seen()
+
+    async def __call__(self, ctx: Context, call_next: CallNext) -> Any:
+        """Run what it is around, and note what that comes to."""
+        try:
+            return self.seen.returned(await call_next())
+        except BaseException as error:
+            self.seen.raised(error)
+            raise
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -100,9 +118,9 @@ class Ended(msgspec.Struct, frozen=True):
         return msgspec.json.decode(end.first) if end.first else None
 
 
-async def run_handler(runner: Runner, started: Started, task_type: TaskType) -> Ended:
+async def run_handler(runner: Runner, outermost: Outermost, started: Started, task_type: TaskType) -> Ended:
     """Run it as a worker does, with the worker's own Runner, on an asyncio task of its own."""
-    seen = Seen()
+    seen = outermost.seen = Seen()
     observed = msgspec.structs.replace(task_type, handler=_observed(task_type.handler, seen))
     held = Held(started, sent=elapsed(), server_ms=0, lease_s=LEASE_MS / 1_000)
     held.start_until = math.inf  # the claim has looked at the start-by, and the clock stands still

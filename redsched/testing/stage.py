@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from redsched.client import Client
 from redsched.engine.app import App
 from redsched.engine.lifespan import Lifespan
+from redsched.engine.middleware import Middleware
 from redsched.engine.mover.firing import Schedules
 from redsched.engine.mover.standing import Standing
 from redsched.engine.observer import Silent
@@ -25,7 +26,7 @@ from redsched.testing import looks
 from redsched.testing.clients import ClockedAsyncClient
 from redsched.testing.clock import VirtualClock
 from redsched.testing.looks import Agenda
-from redsched.testing.runs import LEASE_MS, Run, RunFailed, payload_of, run_handler
+from redsched.testing.runs import LEASE_MS, Outermost, Run, RunFailed, payload_of, run_handler
 from redsched.wire import protocol
 from redsched.wire.claims import Settlement, Started
 from redsched.wire.keys import QueueKeys, queue_keys
@@ -66,6 +67,7 @@ class Stage:
         self._unhandled: set[tuple[str, str]] = set()  # tasks, by queue and id, whose type has no handler here
         self._firing = Schedules(client, Standing(), Silent())
         self._client_sync = client_sync
+        self._outermost = Outermost()
         self._lifespan: Lifespan | None = None
         self._runner: Runner | None = None
 
@@ -83,7 +85,10 @@ class Stage:
             shared = Shared(self._client, lambda: self._client_sync)
             lifespan = Lifespan(self._app.opens_lifespan, self._client)
             shared.state = await lifespan.enter()
-            self._lifespan, self._runner = lifespan, Runner(THREADS, shared, lambda: None)
+            middleware: tuple[Middleware, ...] = (
+                (self._outermost, *self._app.middlewares) if self._app.middlewares else ()
+            )
+            self._lifespan, self._runner = lifespan, Runner(THREADS, shared, lambda: None, middleware)
         return self._runner
 
     @contextlib.contextmanager
@@ -202,7 +207,7 @@ class Stage:
             await self._settle(returned(started))
             raise TooManyRuns(f"{self._max_runs} handlers ran by {self._clock.now.isoformat()}, and more is due")
         self._left -= 1
-        ended = await run_handler(runner, started, task_type)
+        ended = await run_handler(runner, self._outermost, started, task_type)
         state = "lost" if ended.settlement is None else await self._settle(ended.settlement)
         exception = ended.seen.exception
         run = self._note(started, ended.outcome, state, ended.error, ended.result, exception)

@@ -1,4 +1,4 @@
-"""Verbs of workers: claim, settle, both in one, renew, progress, leave. Pure functions."""
+"""Verbs of workers: claim, settle, both in one, renew, progress, once, leave. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 
 import msgspec
 
+from redsched.model.errors import InvalidTask
+from redsched.model.refused import kind_and_length
 from redsched.wire.call import Call, words_of
 from redsched.wire.cells import Cell
 from redsched.wire.codec import (
+    TASK_ID,
     Word,
     count_of,
     json_bytes,
@@ -20,6 +23,8 @@ from redsched.wire.keys import QueueKeys, queue_keys
 
 CLAIM_ARGS = 5  # words of a claim before its bells
 MAX_PROGRESS_BYTES = 65_536
+MAX_STEPS = 100  # of one task
+MAX_STEP_BYTES = 65_536  # of all steps of one task, with their names
 
 
 class Started(msgspec.Struct, frozen=True, gc=False):
@@ -174,6 +179,33 @@ def renew(cell: Cell, claims: Sequence[Started], *, lease_ms: int, begun: Sequen
 def progress(keys: QueueKeys, task_id: str, token: str, value: Any) -> Call[str]:
     """Store what a running task tells of itself; answers ``stored``, ``cancel`` or ``lost``."""
     return Call("progress", (keys.due,), (task_id, token, json_bytes("progress", value, MAX_PROGRESS_BYTES)), text_of)
+
+
+def check_step(value: Any) -> str:
+    """The name of a step; raises InvalidTask."""
+    if not isinstance(value, str) or TASK_ID.fullmatch(value) is None:
+        what = kind_and_length(value)
+        raise InvalidTask("step", f"{what} is no name: 1 to 128 of [A-Za-z0-9._@+:-], the first a letter or digit")
+    return value
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What Redis says of one step of a running task: ``open``, ``kept``, ``full`` or ``lost``. ``asked``: whether the
+    task was asked to stop; ``value``: the JSON that is kept."""
+
+    word: str
+    asked: bool
+    value: bytes
+
+
+def once(keys: QueueKeys, task_id: str, token: str, step: str, value: bytes = b"") -> Call[Step]:
+    """Keep what a step of a running task returned, as JSON; without a value only look it up."""
+
+    def read(reply: list[Any]) -> Step:
+        word, asked, kept = reply
+        return Step(text_of(word), asked == 1, kept)
+
+    return Call("once", (keys.due,), (task_id, token, check_step(step), value), read)
 
 
 def leave(queues: Sequence[QueueKeys], consumer: str) -> Call[int]:

@@ -6,7 +6,7 @@ nowhere else in Python.
 
 from __future__ import annotations
 
-from redsched.wire.claims import claim, leave, progress, renew, settle, settle_and_claim
+from redsched.wire.claims import claim, leave, once, progress, renew, settle, settle_and_claim
 from redsched.wire.dead_letters import drop, drop_quarantined, quarantined, requeue, revive
 from redsched.wire.doctor import inspect, repair
 from redsched.wire.events import drop_rule, emit, put_rule, rules
@@ -54,6 +54,7 @@ __all__ = [
     "leave",
     "limit",
     "list_tasks",
+    "once",
     "patch_schedule",
     "pause",
     "pause_schedule",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import signal
 import threading
 import time
 import zlib
@@ -98,6 +99,24 @@ async def flaky(ctx: Context, **anything: Any) -> str:
         raise RuntimeError("this attempt fails")
     note(ctx, "ended")
     return ctx.id
+
+
+@app.task("charge", retry=Fixed(20))
+async def charge(ctx: Context, dies: str) -> str:
+    """Takes two steps; the first run is killed ``after`` the second one, or ``within`` it."""
+    note(ctx)
+    run = Ledger(Path(os.environ[LEDGER])).of(ctx.id).count("started")
+
+    def provider(step: str) -> str:
+        note(ctx, step)
+        if dies == "within" and step == "mail" and run == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return f"{step} of run {run}"
+
+    told = [await ctx.once(step, functools.partial(provider, step)) for step in ("charge", "mail")]
+    if dies == "after" and run == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return ", ".join(told)
 
 
 @app.task("fail", retry=Fixed(20))

@@ -21,7 +21,7 @@ WORDS_EACH = {
 }  # fmt: skip
 ALWAYS = {"put_schedule": 2}  # words of the first that repeats, beside those: a type and a payload
 # what a full server still carries out; enqueue is not among them, so that producers are refused there
-DRAINING = {"promote", "claim", "settle", "settle_and_claim", "renew", "reap", "cancel", "reschedule", "sweep",
+DRAINING = {"promote", "claim", "settle", "settle_and_claim", "renew", "once", "reap", "cancel", "reschedule", "sweep",
             "leave", "drop", "ingest",
             "drop_schedule", "replan_schedules", "attend", "confirm", "drop_rule"}  # fmt: skip
 READING = {"show", "list", "stats", "version", "inspect", "due_schedules", "show_schedules", "calendars", "kin",
@@ -87,6 +87,7 @@ def test_the_words_that_the_protocol_sends_are_in_the_order_of_the_header(verb: 
         "when": 0,
         "id": "a",
         "token": "1.ab",
+        "step": "charge",
         "place": ("due", "task"),
         "cursor": ("", b""),
         "type": "",

@@ -92,6 +92,15 @@ def test_one_call_ends_tasks_and_starts_others(full: Queue) -> None:
     assert [started.id for started in claimed.tasks] == ["b"]
 
 
+def test_what_a_step_returned_is_kept(full: Queue) -> None:
+    started = full.running("a")
+    fill(full)
+
+    for value in (b"1", b""):
+        step = full.send(protocol.once(full.keys, "a", started.token, "charge", value))
+        assert (step.word, step.value) == ("kept", b"1")
+
+
 def test_a_returned_task_is_ready_again(full: Queue) -> None:
     started = full.running("a")
     full.redis.delete(full.keys.ready)

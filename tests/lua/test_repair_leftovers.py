@@ -20,6 +20,19 @@ def test_a_listener_that_has_ended_or_asks_for_another_fact_is_taken_out(queue: 
     assert queue.redis.zrange(queue.key("listeners:x:1"), 0, -1) == ["q/a"]
 
 
+def test_what_a_task_left_behind_that_is_gone_is_removed(queue: Queue) -> None:
+    started = queue.running("a")
+    queue.send(protocol.once(queue.keys, "a", started.token, "charge", b"1"))
+    queue.settle(started, "complete")
+    assert faults(queue) == set()
+    queue.redis.delete(queue.keys.task("a"))
+    queue.redis.zrem(queue.key("finished:q"), "a")
+
+    assert mends(queue, "key", "outcome:q:a", "orphan") == "dropped"
+
+    assert queue.outcome("a") == {}
+
+
 def test_the_counts_of_a_minute_that_would_stay_for_ever_are_removed(queue: Queue) -> None:
     minute, later = NOW // 60_000, NOW + HOUR
     queue.ready("a")

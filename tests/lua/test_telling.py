@@ -147,6 +147,7 @@ CALLS: list[tuple[Any, ...]] = [
     settle("dead", "x"), settle("cancelled"), settle("retry", "", "once"), settle("complete", "1", "parent"),
     (10, "settle_and_claim", "v", "ef", 50, LEASE, 1, 0, 1, "run0", "1.ab", "complete", "1", "", ""),
     ("renew", LEASE, 1, "run0", "1.ab"), (2 * LEASE, "reap", 100), ("progress", "run0", "1.ab", "1"),
+    ("once", "run0", "1.ab", "charge", "1"),
     ("cancel", "", "run0", "d0", "r1", "waits", "line", "digest"), ("reschedule", "+5", "d0", "r1", "waits"),
     ("update", 1, "payload", "[]", "d0", "r1", "x1"),
     ("update", 1, "conditions", '{"unless":{"fact":"is"}}', "d0", "r1"), ("answer", "b", 200, "", "", 5_000),

@@ -46,6 +46,7 @@ CALLS: dict[str, Callable[[int], Call[Any]]] = {
     "reschedule": lambda n: protocol.reschedule(Q, ["a"] * n, due=0),
     "update": lambda n: protocol.update(Q, ["a"] * n, {"key": "k"}, max_payload=99),
     "progress": lambda n: protocol.progress(Q, "a", "1.ab", 1),
+    "once": lambda n: protocol.once(Q, "a", "1.ab", "charge", b"1"),
     "revive": lambda n: protocol.revive(Q, ["a"] * n),
     "show": lambda n: protocol.show(Q, ["a"] * n),
     "list": lambda n: protocol.list_tasks(Q, state="scheduled"),

@@ -143,7 +143,19 @@ SCHEDULES = {"due_schedules", "pause_schedule", "resume_schedule", "replan_sched
 
 
 RULES = {"put_rule", "drop_rule", "rules"}
-PRODUCER = {"enqueue", "settle", "renew", "reschedule", "update", "progress", "revive", "show", "confirm", "follow"}
+PRODUCER = {
+    "enqueue",
+    "settle",
+    "renew",
+    "reschedule",
+    "update",
+    "progress",
+    "once",
+    "revive",
+    "show",
+    "confirm",
+    "follow",
+}
 PLANNER = PRODUCER | {"reap", "cancel", "list", "drop", "inspect", "resume"}
 # role -> the functions that it reaches for its own queue, and those for which no queue is asked; all else, and all
 # of another queue, is refused

@@ -84,6 +84,9 @@ end
 
 FAULT.parents = parent_rules.fault
 
+-- What a task left behind goes with the task.
+function FAULT.outcome(q, id) return safe.type_of(q.task .. id) == 'none' and 'orphan' end
+
 -- Whether a live task waits for a fact. It counts as waiting if only a newer redsched or a caller with more rights can tell.
 local function asks_for_fact(prefix, member, fact)
   local queue, id = string.match(member, '^([^/]+)/(.+)$')

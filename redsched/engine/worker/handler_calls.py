@@ -4,12 +4,14 @@ forked does afterwards ends here, too.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from redsched.engine import forks
 from redsched.engine.context import Context
 from redsched.engine.handler import Handler
+from redsched.engine.middleware import Middleware, around
 from redsched.engine.worker.held import Held
 from redsched.model import current_run, trace
 from redsched.wire.claims import Started
@@ -34,6 +36,17 @@ def begin(held: Held, handler: Handler) -> tuple[Coroutine[Any, Any, Any], bool,
     return coroutine, *first_step(coroutine)
 
 
+def begin_within(
+    middleware: Sequence[Middleware], call: Callable[[dict[str, Any]], Awaitable[Any]], held: Held, handler: Handler
+) -> tuple[Coroutine[Any, Any, Any], bool, Any]:
+    """The same for any handler, which ``call`` calls with its arguments within the middleware."""
+    assert held.context is not None
+    arguments = prepare(handler, held.started, held.context)
+    held.begin()
+    coroutine = around(middleware, held.context, partial(call, arguments))
+    return coroutine, *first_step(coroutine)
+
+
 def first_step(coroutine: Coroutine[Any, Any, Any]) -> tuple[bool, Any]:
     """Whether the coroutine has ended, and its result or what it waits for."""
     error: BaseException | None = None
@@ -50,11 +63,11 @@ def first_step(coroutine: Coroutine[Any, Any, Any]) -> tuple[bool, Any]:
         del error
 
 
-def call_plain(held: Held, call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+def call_plain(begin: Callable[[], None], call: Callable[[], Any]) -> tuple[Any, BaseException | None]:
     """The result or the exception, as a value: a future cannot carry every exception as its own."""
     result, problem = None, None
     try:
-        held.begin()
+        begin()
         result = call()
     except BaseException as error:
         problem = error

@@ -11,7 +11,7 @@ import decimal
 import inspect
 import sys
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -21,9 +21,10 @@ from redsched.engine.app import TaskType
 from redsched.engine.context import Context
 from redsched.engine.ending import failure, kind_of, name_of, not_run, settlement
 from redsched.engine.handler import Handler
+from redsched.engine.middleware import Middleware
 from redsched.engine.payload_types import PayloadMismatch
 from redsched.engine.shared import Shared
-from redsched.engine.worker.handler_calls import awaited, begin, call_plain, first_step, prepare
+from redsched.engine.worker.handler_calls import awaited, begin, begin_within, call_plain, first_step, prepare
 from redsched.engine.worker.held import Held, NotBegun, Why, returned
 from redsched.engine.worker.teardown import is_of_a_person, is_torn_down
 from redsched.model.duration import duration_text
@@ -37,9 +38,12 @@ _PLAIN = frozenset((bool, int, float, str, bytes, list, dict, tuple))
 class Runner:
     """Runs handlers: coroutines on the loop, plain functions in threads."""
 
-    def __init__(self, threads: int, shared: Shared, freed: Callable[[], None]) -> None:
+    def __init__(
+        self, threads: int, shared: Shared, freed: Callable[[], None], middleware: Sequence[Middleware] = ()
+    ) -> None:
         self._loop = shared.loop
         self._shared = shared
+        self._middleware = tuple(middleware)
         self._freed = freed  # told when a straggler has ended
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="redsched-handler")
         self._base = contextvars.copy_context()  # every run has a copy of its own: what one sets, no other sees
@@ -70,19 +74,23 @@ class Runner:
         outcome: Outcome | OutcomeChosen
         kind = ""  # what a log may say of it
         try:
-            began = self._loop.time()
+            deadline = self._loop.time() + limit / 1_000
             if self._decimals is not None:  # set by the program itself, and what a copy holds is the same object
                 own.run(decimal.setcontext, self._decimals.copy())
-            if handler.is_async:
-                coroutine, ended, result = _begun(held, handler, own, slot)
+            if handler.is_async or self._middleware:
+                start = begin
+                if self._middleware:
+                    start = partial(begin_within, self._middleware, partial(self._call, held, handler, deadline))
+                coroutine, ended, result = _begun(held, handler, own, slot, start)
                 if not ended:
-                    result = await self._ended(held, coroutine, own, result, began + limit / 1_000)
+                    result = await self._ended(held, coroutine, own, result, deadline)
                 if getattr(slot, "_must_cancel", False):  # it would hit what the slot does next
                     held.suspended = True
                     raise asyncio.CancelledError("the handler cancelled its own task")
             else:
                 arguments = own.run(prepare, handler, started, context)
-                result = await self._thread(held, partial(handler.function, **arguments), own, began + limit / 1_000)
+                call = partial(call_plain, held.begin, partial(handler.function, **arguments))
+                result = await self._thread(held, call, own, deadline)
             if result is None and not context.lease_lost:  # the short way of most runs
                 return "completed", Settlement(started.queue, started.id, started.token, "complete")
             outcome = own.run(_outcome, result)
@@ -117,6 +125,15 @@ class Runner:
             return name_of(outcome), own.run(settlement, started, outcome, kind)
         except BaseException as error:  # an outcome that cannot be written, such as a negative delay
             return "failed", settlement(started, failure(error), kind_of(error))
+
+    def _call(self, held: Held, handler: Handler, deadline: float, arguments: dict[str, Any]) -> Awaitable[Any]:
+        """Call the handler of a run that has begun, within its middleware. A thread gets a copy of what that has set:
+        two threads cannot be in one context."""
+        call = partial(handler.function, **arguments)
+        if handler.is_async:
+            found: Awaitable[Any] = call()
+            return found
+        return self._thread(held, partial(call_plain, _nothing, call), contextvars.copy_context(), deadline)
 
     async def _ended(
         self,
@@ -158,10 +175,16 @@ class Runner:
             finally:
                 given = None
 
-    async def _thread(self, held: Held, call: Callable[[], Any], own: contextvars.Context, deadline: float) -> Any:
+    async def _thread(
+        self,
+        held: Held,
+        call: Callable[[], tuple[Any, BaseException | None]],
+        own: contextvars.Context,
+        deadline: float,
+    ) -> Any:
         timer = self._stoppable(held, deadline)
         try:
-            future = self._pool.submit(own.run, partial(call_plain, held, call))
+            future = self._pool.submit(own.run, call)
             wrapped = asyncio.wrap_future(future)
             try:
                 result, problem = await asyncio.shield(wrapped)
@@ -207,15 +230,23 @@ class Runner:
 
 
 def _begun(
-    held: Held, handler: Handler, own: contextvars.Context, slot: asyncio.Task[Any] | None
+    held: Held,
+    handler: Handler,
+    own: contextvars.Context,
+    slot: asyncio.Task[Any] | None,
+    start: Callable[[Held, Handler], tuple[Coroutine[Any, Any, Any], bool, Any]],
 ) -> tuple[Coroutine[Any, Any, Any], bool, Any]:
     """Take the first step of a coroutine. It costs no timer, for nothing can stop it from outside."""
     references = sys.getrefcount(slot)
     try:
-        return own.run(begin, held, handler)
+        return own.run(start, held, handler)
     finally:
         # more: the handler took hold of the slot's task, perhaps to cancel it later
         held.suspended = sys.getrefcount(slot) > references
+
+
+def _nothing() -> None:
+    """What is done before a call in a run that has begun."""
 
 
 def _outcome(result: Any) -> Outcome:

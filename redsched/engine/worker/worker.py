@@ -101,7 +101,7 @@ class Worker:
         claims = Claims(settings.lease_ms / 1_000, ends.add)
         leases = Leases(client, claims, settings.lease_ms, observer=observer)
         shared = Shared(client)
-        runner = Runner(settings.concurrency, shared, nudge)
+        runner = Runner(settings.concurrency, shared, nudge, self.app.middlewares)
         slots = Slots(
             self.app.tasks,
             claims,

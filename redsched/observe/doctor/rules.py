@@ -135,7 +135,8 @@ RULES: dict[str, Rule] = {
     ),
     "orphan": Rule(
         "a key belongs to a task that is gone, or to a digest that nobody looks at",
-        "memory; its children, or the tasks of the digest, would wait for ever",
+        "memory; its children, or the tasks of the digest, would wait for ever; a later task could take its outcome "
+        "for its own",
         "removes it, has the children told first, or has the digest looked at",
     ),
     "stale_listener": Rule(
