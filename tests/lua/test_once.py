@@ -66,6 +66,15 @@ def test_a_run_that_lost_its_lease_neither_looks_nor_keeps(queue: Queue) -> None
     assert once(queue, new, "second") == OPEN
 
 
+def test_a_run_that_has_been_settled_neither_looks_nor_keeps(queue: Queue) -> None:
+    started = queue.running("a")
+    once(queue, started, "first", b"1")
+    queue.settle(started, "retry")
+
+    assert once(queue, started, "first") == LOST
+    assert once(queue, started, "second", b"2") == LOST
+
+
 def _fields(started: Started) -> Any:
     return (getattr(started, name) for name in started.__struct_fields__)
 

@@ -289,5 +289,7 @@ def test_a_context_of_a_direct_call_keeps_steps_for_the_next() -> None:
     plain = make_context()
     assert plain.once_sync("charge", call)["id"] == "ch_1"
     assert plain.once_sync("charge", lambda: pytest.fail("called again"))["id"] == "ch_1"
+    with pytest.raises(InvalidTask, match="is no name"):
+        plain.once_sync("a b", lambda: pytest.fail("called"))
     with pytest.raises(Reject, match="was taken, and is not kept"):
         plain.once_sync("long", lambda: "x" * 65_536)
