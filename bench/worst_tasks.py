@@ -238,14 +238,6 @@ def _(ground: Ground) -> Act:
     return lambda: ground.send(protocol.settle_and_claim(ground.cell, ends, claim))
 
 
-@case("once", "64 KiB of the last of 100 steps")
-def _(ground: Ground) -> Act:
-    (end,) = running(ground, 1)
-    kept = {f"step::{at}": "1" for at in range(99)} | {"steps:": "99 300"}
-    ground.wire.call("HSET", ground.keys.outcome(end.task_id), *(word for pair in kept.items() for word in pair))
-    return lambda: ground.send(protocol.once(ground.keys, end.task_id, end.token, "last", b'"' + b"x" * 65_000 + b'"'))
-
-
 @case("settle", "as a worker sends 1,000 parents of a child each")
 def _(ground: Ground) -> Act:
     ends = running(ground, 1_000)
@@ -253,26 +245,10 @@ def _(ground: Ground) -> Act:
     return lambda: settle(ground, ends)
 
 
-@case("once", "64 KiB of the last of 100 steps")
-def _(ground: Ground) -> Act:
-    (end,) = running(ground, 1)
-    kept = {f"step::{at}": "1" for at in range(99)} | {"steps:": "99 300"}
-    ground.wire.call("HSET", ground.keys.outcome(end.task_id), *(word for pair in kept.items() for word in pair))
-    return lambda: ground.send(protocol.once(ground.keys, end.task_id, end.token, "last", b'"' + b"x" * 65_000 + b'"'))
-
-
 @case("settle", "as a worker sends 200 results of 250 KB")
 def _(ground: Ground) -> Act:
     ends = [Settlement(QUEUE, end.task_id, end.token, "complete", json.dumps(HEAVY)) for end in running(ground, 200)]
     return lambda: settle(ground, ends)
-
-
-@case("once", "64 KiB of the last of 100 steps")
-def _(ground: Ground) -> Act:
-    (end,) = running(ground, 1)
-    kept = {f"step::{at}": "1" for at in range(99)} | {"steps:": "99 300"}
-    ground.wire.call("HSET", ground.keys.outcome(end.task_id), *(word for pair in kept.items() for word in pair))
-    return lambda: ground.send(protocol.once(ground.keys, end.task_id, end.token, "last", b'"' + b"x" * 65_000 + b'"'))
 
 
 @case("settle", "as a worker sends 1,000 retries with texts of 20 KB")
