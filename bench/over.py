@@ -59,7 +59,7 @@ def _use(stage: Stage, count: int) -> None:
         return call.read(stage.wire.call("FCALL", "rs1_" + call.verb, len(call.keys), *call.keys, *call.args))
 
     for at in range(0, count, BATCH):
-        stage.client.enqueue_many([Task(type=TYPE, queue=name, retention=0) for name in names[at : at + BATCH]])
+        stage.client.enqueue_many([Task(type=TYPE, queue=name, retention="0s") for name in names[at : at + BATCH]])
     for at in range(0, count, A_CALL):
         keys = [queue_keys(cell, name) for name in names[at : at + A_CALL]]
         started = send(protocol.claim(keys, consumer="bench", count=A_CALL, lease_ms=30_000)).tasks

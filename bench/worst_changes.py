@@ -66,13 +66,13 @@ def _(ground: Ground) -> Act:
 
 @case("confirm", "1,000 tasks with 32 facts, a line and a lock each")
 def _(ground: Ground) -> Act:
-    ids = conditional(ground, 1_000, lambda at: tied(at) | {"hold": {"token": "a", "within": HOUR_MS}})
+    ids = conditional(ground, 1_000, lambda at: tied(at) | {"hold": {"token": "a", "within": "1h"}})
     return lambda: ground.client.confirm(ids, "a", queue=QUEUE)
 
 
 @case("confirm", "1,000 tasks with 32 facts, a line and a lock each, abandoned")
 def _(ground: Ground) -> Act:
-    ids = conditional(ground, 1_000, lambda at: tied(at) | {"hold": {"token": "a", "within": HOUR_MS}})
+    ids = conditional(ground, 1_000, lambda at: tied(at) | {"hold": {"token": "a", "within": "1h"}})
     return lambda: ground.client.abandon(ids, "a", queue=QUEUE)
 
 

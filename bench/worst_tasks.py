@@ -156,7 +156,7 @@ def _(ground: Ground) -> Act:
 @case("promote", "a digest of 1,000 tasks with 32 tests of a fact of 60 KB each")
 def _(ground: Ground) -> Act:
     facts(ground, 1_000)
-    digest = {"digest": {"key": "d", "grace": 3_000_000}}
+    digest = {"digest": {"key": "d", "grace": "50m"}}
     ids = ground.add([ground.task(payload={}, conditions=tested(at) | digest) for at in range(999)], 20)
     ground.wire.call("ZADD", ground.keys.due, ground.now - 1, ids[0])
 

@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from redsched.model.task import Changes, Options, Task, TaskView
     from redsched.model.template import TaskTemplate
     from redsched.model.views import Page, Paused, QueueStats
-    from redsched.model.workflows import Branch, Kin
+    from redsched.model.workflows import Branch, Kin, WorkflowCancelled
     from redsched.schedule.calendar import CalendarRule
     from redsched.schedule.definition import Every, Exclude, Run
     from redsched.settings import Settings
@@ -114,7 +114,7 @@ _HOME = {
     "redsched.model.views": ("Page", "Paused", "QueueStats"),
     "redsched.settings": ("Settings",),
     "redsched.model.schedule_views": ("Applied", "Backfill", "SchedulePage", "SchedulePut", "ScheduleView"),
-    "redsched.model.workflows": ("Branch", "Kin"),
+    "redsched.model.workflows": ("Branch", "Kin", "WorkflowCancelled"),
     "redsched.steps.bulk": ("Bulk", "Filter"),
     "redsched.model.explain": ("Explanation",),
     "redsched.steps.install": ("Installed", "ServerInfo"),
@@ -135,7 +135,7 @@ __all__ = [
     "SchedulePut", "ScheduleView", "ServerInfo", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreBroken",
     "StoreDenied", "StoreError", "StoreFull", "StoreReadOnly", "StoreRefused", "StoreUnavailable", "Task",
     "TaskConflict", "TaskNotCompleted", "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView",
-    "Unique", "WaitFor", "Worker", "WorkflowIncomplete", "all_of", "any_of", "fact",
+    "Unique", "WaitFor", "Worker", "WorkflowCancelled", "WorkflowIncomplete", "all_of", "any_of", "fact",
 ]  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, Literal
 
 import click
@@ -36,7 +37,7 @@ def _choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--dry-run", is_flag=True, help="Only tell how many there are."),
         click.option("--all", "every", is_flag=True, help="All of the queue."),
         click.option(
-            "--older-than", metavar="DURATION", callback=parse.duration, help="Dead for at least this long: 90s, 2d."
+            "--older-than", metavar="DURATION", callback=parse.span, help="Dead for at least this long: 90s, 2d."
         ),
         click.option("--reason", help="Only those that died of this reason."),
         click.option("--type", help="Only tasks of this type."),
@@ -149,7 +150,7 @@ def _act(
     *,
     type: str | None,
     reason: str | None,
-    older_than: int | None,
+    older_than: timedelta | None,
     every: bool,
     dry_run: bool,
     yes: bool,
@@ -187,7 +188,7 @@ def _act(
     )
 
 
-def _report(given: Invocation, queue: str, answers: dict[str, str], good: str) -> None:
+def _report(given: Invocation, queue: str, answers: Mapping[str, str], good: str) -> None:
     if given.json:
         render.document(answers)
     else:
@@ -240,7 +241,7 @@ def quarantine_list(given: Invocation, queue: str, limit: int, cursor: str | Non
 @_queue_option
 @parse.due_options
 @pass_invocation
-def requeue(given: Invocation, ids: tuple[str, ...], queue: str, due: int | None, delay: int | None) -> None:
+def requeue(given: Invocation, ids: tuple[str, ...], queue: str, due: int | None, delay: timedelta | None) -> None:
     """Schedule ids whose task is good by now."""
     if due is not None and delay is not None:
         raise click.UsageError("Give --at or --in, not both.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 @click.argument("event")
 @click.argument("subject", default="")
 @click.option("-d", "--data", metavar="JSON|@FILE|-", callback=parse.payload, help="For conditions and payloads.")
-@click.option("--ttl", metavar="DURATION", callback=parse.duration, help="How long its fact is there. [default: 1d]")
+@click.option("--ttl", metavar="DURATION", callback=parse.span, help="How long its fact is there. [default: 1d]")
 @click.option("--id", help="Of the event: the same again makes no task of a rule twice.")
 @pass_invocation
-def emit(given: Invocation, event: str, subject: str, data: Any, ttl: int | None, id: str | None) -> None:
+def emit(given: Invocation, event: str, subject: str, data: Any, ttl: timedelta | None, id: str | None) -> None:
     """Record that EVENT happened, about SUBJECT.
 
     Tasks that wait for it go on, those that it cancels are cancelled, rules make their tasks:

@@ -24,6 +24,7 @@ from redsched.cli import (
     tasks,
     torture,
     up,
+    workflows,
 )
 from redsched.cli.invocation import CONFLICT, CONTEXT, FAILURE, NOT_FOUND, UNREACHABLE, USAGE, Failure, Invocation
 from redsched.model.errors import (
@@ -127,6 +128,7 @@ for command in (
     run.mover,
     run.api,
     tasks.task,
+    workflows.workflow,
     schedules.schedule,
     calendars.calendar,
     queues.queue,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from codecs import BOM_UTF8
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from redsched.model.duration import UNITS_MS, duration_ms, duration_text, instant_ms, latest_ms
+from redsched.model.duration import UNITS_MS, duration_ms, duration_text, instant_ms, latest_ms, span_of
 from redsched.model.duration import instant as at
 from redsched.model.retry import Explicit, Exponential, Fixed, RetryPolicy
 
@@ -43,16 +43,16 @@ def retry_policy(text: str) -> RetryPolicy:
     kind, *parts = text.split(":")
     policy: RetryPolicy
     if kind == "fixed" and len(parts) == 1:
-        policy = Fixed(parts[0])
+        policy = Fixed(span_of(parts[0]))
     elif kind == "exponential" and len(parts) <= 4:
         names = ("base", "factor", "max", "jitter")
         values = {
-            name: float(part) if name in ("factor", "jitter") else part
+            name: float(part) if name in ("factor", "jitter") else span_of(part)
             for name, part in zip(names, parts, strict=False)
         }
         policy = Exponential(**values)  # type: ignore[arg-type]
     elif not parts:
-        policy = Explicit([part.strip() for part in kind.split(",")])
+        policy = Explicit([span_of(part.strip()) for part in kind.split(",")])
     else:
         raise ValueError(f"{text!r}: write 5s,1m,1h or fixed:5s or exponential:5s:2:1h:0.2")
     policy.wire()
@@ -140,7 +140,7 @@ def due_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--in",
             "delay",
             metavar="DURATION",
-            callback=duration,
+            callback=span,
             help="Due after this long: 90s, 1h30m, 2d; a bare number is ms.",
         ),
         click.option(
@@ -171,9 +171,15 @@ def _coming(context: click.Context, option: click.Parameter, value: str | None) 
     return found
 
 
+def _span(text: str) -> timedelta:
+    """A duration as the client takes it."""
+    return timedelta(milliseconds=duration_ms(text))
+
+
 instant = _read_by(instant_ms)
 latest = _read_by(latest_ms)
 duration = _read_by(duration_ms)
+span = _read_by(_span)
 retry = _read_by(retry_policy)
 payload = _read_by(json_text)
 decoded = _read_by(json_value)

@@ -24,7 +24,7 @@ def _how(field: Field) -> dict[str, Any]:
         case "whole":
             return {"type": click.IntRange(min=field.low)}
         case "duration" | "start_within":
-            return {"metavar": "DURATION", "callback": parse.duration}
+            return {"metavar": "DURATION", "callback": parse.span}
         case "start_by":
             return {"metavar": "TIME", "callback": parse.coming}
         case "retry":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,13 +54,15 @@ def _condition_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _conditions(given: dict[str, Any]) -> dict[str, Any] | None:
     """Those that were given, taken from the options."""
+    from redsched.model.condition import of_json
+
     names = ("unless", "only_if", "cancel_on", "wait_for", "after", "fifo")
     found = {name: value for name in names if (value := given.pop(name)) not in (None, ())}
     more = given.pop("conditions")
     if more is not None and not isinstance(more, dict):
         raise click.UsageError("--conditions must be an object.")
     found = {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
-    return {**(more or {}), **found} or None
+    return {**(of_json(more) or {}), **found} or None
 
 
 @click.group(cls=Group)
@@ -82,7 +85,7 @@ def task() -> None:
 @field_options
 @_condition_options
 @pass_invocation
-def add(given: Invocation, /, type: str, due: int | None, delay: int | None, **fields: Any) -> None:
+def add(given: Invocation, /, type: str, due: int | None, delay: timedelta | None, **fields: Any) -> None:
     """Add one task of TYPE, due now unless --at or --in says otherwise.
 
     redsched task add log --in 1h --unless payment.captured:order-42
@@ -156,7 +159,7 @@ def cancel(given: Invocation, ids: tuple[str, ...], queue: str, reason: str) -> 
 @parse.due_options
 @queue_option
 @pass_invocation
-def reschedule(given: Invocation, ids: tuple[str, ...], due: int | None, delay: int | None, queue: str) -> None:
+def reschedule(given: Invocation, ids: tuple[str, ...], due: int | None, delay: timedelta | None, queue: str) -> None:
     """Give waiting tasks another due time."""
     if (due is None) == (delay is None):
         raise click.UsageError("Give --at or --in.")
@@ -179,7 +182,7 @@ def run(given: Invocation, ids: tuple[str, ...], queue: str) -> None:
 @parse.due_options
 @queue_option
 @pass_invocation
-def revive(given: Invocation, ids: tuple[str, ...], due: int | None, delay: int | None, queue: str) -> None:
+def revive(given: Invocation, ids: tuple[str, ...], due: int | None, delay: timedelta | None, queue: str) -> None:
     """Let dead tasks run again, with all their attempts."""
     if due is not None and delay is not None:
         raise click.UsageError("Give --at or --in, not both.")

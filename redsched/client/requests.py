@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from redsched.model.answers import UpdateAnswer
 from redsched.model.condition import Hold, fact_name
 from redsched.model.duration import span_ms
 from redsched.model.enqueued import Enqueued
@@ -25,7 +26,7 @@ from redsched.wire.codec import check_name
 from redsched.wire.durability import with_durability
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
 
-Duration = timedelta | int | str
+Duration = timedelta | str
 
 
 def id_list(ids: str | Sequence[str]) -> Sequence[str]:
@@ -58,10 +59,10 @@ def result_of(view: TaskView) -> Any:
     raise TaskNotEnded(view.id, view.queue, view.state)
 
 
-def seconds_of(field: str, value: timedelta | str) -> float:
-    """A duration in seconds; raises InvalidTask."""
+def given_ms(field: str, value: Duration) -> int:
+    """A duration in ms; raises InvalidTask with the name of the argument."""
     try:
-        return span_ms(value) / 1_000
+        return span_ms(value)
     except ValueError as error:
         raise InvalidTask(field, str(error)) from None
 
@@ -112,6 +113,7 @@ class Verbs:
         """The task that runs unless the event comes first."""
         if "due" in options or "delay" in options:
             raise InvalidTask("within", "takes the place of due and delay")
+        given_ms("within", within)
         given = options.get("cancel_on") or ()
         names = [given] if isinstance(given, str) else list(given)
         cancel_on = [fact_name(event, subject), *names]
@@ -119,6 +121,7 @@ class Verbs:
 
     def _held(self, type_: str, payload: Any, within: Duration, token: str, options: Options) -> Task:
         """The task that waits to be confirmed."""
+        given_ms("within", within)
         return self._task(type_, payload, {**options, "hold": Hold(token=token, within=within)})
 
     def enqueuing(self, tasks: Sequence[Task], durability: str | None = None) -> Call[list[Enqueued]]:
@@ -127,7 +130,7 @@ class Verbs:
         wait_ms = min(self.settings.durability_wait_ms, self.settings.redis_timeout_ms * 4 // 5)
         return with_durability(call, durability or self.settings.durability, self._cell_keys, wait_ms=wait_ms)
 
-    def _update(self, queue: str, ids: Sequence[str], fields: Changes) -> Call[dict[str, str]]:
+    def _update(self, queue: str, ids: Sequence[str], fields: Changes) -> Call[dict[str, UpdateAnswer]]:
         return protocol.update(self._keys(queue), ids, fields, max_payload=self.settings.max_payload_bytes)
 
     def _stats(self, queues: Sequence[str]) -> list[Call[list[QueueStats]]]:

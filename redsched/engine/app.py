@@ -15,7 +15,7 @@ from redsched.engine.handler import Handler, Unknown
 from redsched.engine.lifespan import LifespanFunction, Opens, opening
 from redsched.engine.middleware import Middleware, check_middleware
 from redsched.engine.submission import Register, Submission, attach
-from redsched.model.duration import duration_ms
+from redsched.model.duration import check_unit, span_ms
 from redsched.model.errors import InvalidSchedule, InvalidSetting, InvalidTask
 from redsched.model.new_task import new_task
 from redsched.model.refused import kind_and_length
@@ -40,8 +40,8 @@ class TaskType(msgspec.Struct, frozen=True, kw_only=True):
     queue: str = DEFAULT_QUEUE
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     max_attempts: int | None = None
-    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None = None
-    expires_in: timedelta | int | str | None = None
+    retry: RetryPolicy | Sequence[timedelta | str] | timedelta | str | None = None
+    expires_in: timedelta | str | None = None
     schedule: Schedule | None = None
 
     def task(self, payload: Any = None, **options: Any) -> Task:
@@ -52,7 +52,7 @@ class TaskType(msgspec.Struct, frozen=True, kw_only=True):
         """
         own: dict[str, Any] = {"queue": self.queue, "max_attempts": self.max_attempts, "retry": self.retry}
         if self.timeout_ms != DEFAULT_TIMEOUT_MS:
-            own["timeout"] = self.timeout_ms
+            own["timeout"] = timedelta(milliseconds=self.timeout_ms)
         if "expires_at" not in options:
             own["expires_in"] = self.expires_in
         return new_task(self.name, payload, own | options)
@@ -77,12 +77,12 @@ class App:
         name: str,
         *,
         queue: str = DEFAULT_QUEUE,
-        timeout: timedelta | int | str | None = None,
+        timeout: timedelta | str | None = None,
         max_attempts: int | None = None,
-        retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None = None,
-        expires_in: timedelta | int | str | None = None,
+        retry: RetryPolicy | Sequence[timedelta | str] | timedelta | str | None = None,
+        expires_in: timedelta | str | None = None,
         cron: str | Sequence[str] = (),
-        every: timedelta | int | str | None = None,
+        every: timedelta | str | None = None,
         time_zone: str = "UTC",
         schedule: Mapping[str, Any] | None = None,
         unknown: Unknown = "ignore",
@@ -118,6 +118,11 @@ class App:
         sample = Task(type=name, timeout=timeout, max_attempts=max_attempts, retry=retry, expires_in=expires_in)
         option_words(sample, None)  # raises InvalidTask here, not at the first submit
 
+        if every is not None:
+            try:
+                check_unit(every)
+            except ValueError as error:
+                raise InvalidSchedule("every", str(error)) from None
         carried = _schedule(sample, queue, {"cron": cron, "every": every, "time_zone": time_zone, **(schedule or {})})
 
         def register(function: Callable[..., Any]) -> Any:
@@ -128,7 +133,7 @@ class App:
                 queue=queue,
                 max_attempts=max_attempts,
                 retry=retry,
-                timeout_ms=DEFAULT_TIMEOUT_MS if timeout is None else duration_ms(timeout),
+                timeout_ms=DEFAULT_TIMEOUT_MS if timeout is None else span_ms(timeout),
                 expires_in=expires_in,
                 schedule=carried,
             )

@@ -15,7 +15,7 @@ import types
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any
 
-from redsched.model.duration import duration_ms, duration_text
+from redsched.model.duration import duration_text, span_ms
 from redsched.model.outcome import Cancelled, Completed, Dead, Outcome, Retry, Snooze
 from redsched.wire.claims import Settlement, Started
 from redsched.wire.codec import LONGEST_MS, cut, json_encoder
@@ -90,7 +90,7 @@ def _texts(error: Any, trace: Any) -> tuple[str, str]:
 
 
 def _delay(value: Any) -> int:
-    milliseconds = duration_ms(value)
+    milliseconds = span_ms(value)
     if milliseconds > LONGEST_MS:
         raise ValueError(f"a delay of {duration_text(milliseconds)} is longer than a year")
     return milliseconds

@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from redsched.model.duration import span_of
 from redsched.model.errors import InvalidTask
 
-Duration = timedelta | int | str
+Duration = timedelta | str
 Mode = Literal["reject", "replace", "debounce", "keep_last"]
 Release = Literal["start", "end", "ttl"]
 Otherwise = Literal["cancel", "skip", "run", "wait"]
@@ -158,19 +159,45 @@ class Conditions(msgspec.Struct, kw_only=True, omit_defaults=True):
     """All that decides whether and when a task runs, beside its due time; judged by the server when it is due."""
 
     wait_for: WaitFor | str | Sequence[str] | Mapping[str, Any] | None = None
+    """The facts that it is held for: one, all of several, or as ``WaitFor`` says."""
     unless: Test | None = None
+    """A test of facts that must not hold when it is due; where it holds, ``otherwise`` says what becomes of it."""
     only_if: Test | None = None
+    """A test of facts that must hold when it is due; where it does not, ``otherwise`` says what becomes of it."""
     otherwise: Literal["skip"] | Again | Mapping[str, Any] | None = None
+    """What becomes of it where ``unless`` or ``only_if`` says no: it is skipped, or looked at ``Again``."""
     cancel_on: str | Sequence[str] | None = None
+    """The facts each of which cancels it while it has not started, and asks it to stop while it runs."""
     late: Mapping[str, Source] | None = None
+    """Members of the payload that are filled in from facts when it is due."""
     fifo: bool = False
+    """Whether tasks with its ``key`` run one at a time, in the order of their submission."""
     unique: Unique | str | Mapping[str, Any] | None = None
+    """A key that one task of the queue has at a time, and what becomes of a second one."""
     digest: Digest | str | Mapping[str, Any] | None = None
+    """A key whose tasks are merged into one."""
     hold: Hold | Mapping[str, Any] | None = None
+    """It is held until it is confirmed; ``client.hold`` sets this."""
     after: After | str | Sequence[str] | Mapping[str, Any] | None = None
+    """The tasks that have to end before it runs; ``client.chain`` and ``client.group`` set this."""
 
 
 MEMBERS = frozenset(field.name for field in msgspec.structs.fields(Conditions))
+
+
+_SPANS = {"wait_for": ("within",), "otherwise": ("again", "within"), "unique": ("ttl", "longest"),
+          "digest": ("grace", "longest"), "hold": ("within",)}  # fmt: skip
+
+
+def of_json(given: Any) -> Any:
+    """Conditions of JSON, where a bare number means milliseconds, as Python code gives them; what is none stays."""
+    if not isinstance(given, Mapping):
+        return given
+    found = dict(given)
+    for member, names in _SPANS.items():
+        if isinstance(one := found.get(member), Mapping):
+            found[member] = {name: span_of(value) if name in names else value for name, value in one.items()}
+    return found
 
 
 def gather(task: Any) -> None:

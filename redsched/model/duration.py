@@ -1,9 +1,9 @@
 """Durations and instants at the Python edge, milliseconds on the wire; converted only here.
 
-A duration is written ``250ms``, ``90s``, ``1h30m``, ``2d``, ``1w``, ``1 day`` or, by ISO 8601, ``P1DT2H``; a bare
-integer means milliseconds. An instant is an aware ``datetime``, RFC 3339 text with an offset, or integer ms since the
-epoch. A part of a millisecond counts as a whole one, so that nothing is due before its time; of an end it does not
-count, so that nothing happens after it.
+A duration is written ``250ms``, ``90s``, ``1h30m``, ``2d``, ``1w``, ``1 day`` or, by ISO 8601, ``P1DT2H``. In JSON, on
+the wire and on a command line a bare integer means milliseconds; Python code may not give one. An instant is an
+aware ``datetime``, RFC 3339 text with an offset, or integer ms since the epoch. A part of a millisecond counts as a
+whole one, so that nothing is due before its time; of an end it does not count, so that nothing happens after it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from math import ceil
+from typing import Any
 
 from redsched.model.refused import kind_and_length
 
@@ -30,6 +31,7 @@ _RFC3339 = re.compile(r"(.*[Tt ]\d\d:\d\d:)(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:?\d\
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _NOTHING = timedelta(0)
+_FARTHEST_MS = 10**16  # of a duration; more cannot be a timedelta
 _HOW = "write 250ms, 90s, 1h30m, 2d, 1w, '1 day' or P1DT2H"
 
 EARLIEST_MS = 100_000_000_000  # 1973; anything lower is seconds by mistake
@@ -39,7 +41,7 @@ LAST_MS = 253_402_300_799_000  # the end of the year 9999, the last that a datet
 
 
 def duration_ms(value: timedelta | int | str) -> int:
-    """Milliseconds of a duration.
+    """Milliseconds of a duration that JSON, the wire or a command line holds.
 
     Raises:
         ValueError: negative, or text that is no duration.
@@ -60,14 +62,31 @@ def duration_ms(value: timedelta | int | str) -> int:
 
 
 def span_ms(value: timedelta | str) -> int:
-    """As ``duration_ms``; a bare number has no unit, and is refused.
+    """Milliseconds of a duration that Python code gives: a bare number has no unit, and is refused.
 
     Raises:
-        ValueError: as there.
+        ValueError: as ``duration_ms``.
     """
+    check_unit(value)
+    return duration_ms(value)
+
+
+def check_unit(value: Any) -> None:
+    """Whether Python code has given a duration with its unit, as text or timedelta; ValueError where it has not."""
+    if isinstance(value, bool) or not isinstance(value, timedelta | str | int | float):
+        kind = "boolean" if isinstance(value, bool) else type(value).__name__
+        raise ValueError(f'must be a duration such as "5s" or timedelta(seconds=5), not a {kind}')
     if isinstance(value, int | float) or (isinstance(value, str) and _WHOLE.fullmatch(value.strip())):
         raise ValueError('is a bare number; write "5s" or timedelta(seconds=5)')
-    return duration_ms(value)
+
+
+def span_of(value: Any) -> Any:
+    """A duration of JSON, where a bare number means milliseconds, as Python code gives it; what is none stays."""
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        value = int(value)
+    if type(value) is not int:
+        return value
+    return timedelta(milliseconds=max(-_FARTHEST_MS, min(value, _FARTHEST_MS)))
 
 
 def _parse(text: str) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from redsched.model.duration import duration_ms, duration_text
+from redsched.model.duration import duration_text, span_ms, span_of
 from redsched.model.refused import kind_and_length
 
 MAX_DELAY_MS = 31_536_000_000  # a year
@@ -22,7 +22,7 @@ MAX_STEPS = 100
 class Fixed(msgspec.Struct, frozen=True, tag="fixed"):
     """Wait ``delay`` before each retry; up to a year."""
 
-    delay: timedelta | int | str
+    delay: timedelta | str
 
     def wire(self) -> str:
         """``fixed <ms>``."""
@@ -36,9 +36,9 @@ class Exponential(msgspec.Struct, frozen=True, kw_only=True, tag="exponential"):
     herd apart that has reached the maximum.
     """
 
-    base: timedelta | int | str = timedelta(seconds=5)
+    base: timedelta | str = timedelta(seconds=5)
     factor: float = 2.0
-    max: timedelta | int | str = timedelta(hours=1)
+    max: timedelta | str = timedelta(hours=1)
     jitter: float = 0.2
 
     def wire(self) -> str:
@@ -56,7 +56,7 @@ class Exponential(msgspec.Struct, frozen=True, kw_only=True, tag="exponential"):
 class Explicit(msgspec.Struct, frozen=True, tag="list"):
     """Wait ``delays[n-1]`` before retry n; the last one repeats. 1..100 delays."""
 
-    delays: Sequence[timedelta | int | str]
+    delays: Sequence[timedelta | str]
 
     def wire(self) -> str:
         """``list <ms> <ms> ...``."""
@@ -66,28 +66,27 @@ class Explicit(msgspec.Struct, frozen=True, tag="list"):
 
 
 RetryPolicy = Fixed | Exponential | Explicit
-RetryGiven = (
-    RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None
-)  # what a task's field ``retry`` may be
+RetryGiven = RetryPolicy | Sequence[timedelta | str] | timedelta | str | None  # what a task's field ``retry`` may be
 
 
-def retry_of(line: str) -> RetryPolicy:
-    """The policy of a wire form.
+def retry_of(line: str) -> dict[str, Any]:
+    """The policy of a wire form as JSON holds it, which ``policy_of`` reads.
 
     Raises:
         ValueError: it is none.
     """
     kind, *words = line.split() or [""]
     if kind == "fixed" and len(words) == 1:
-        return Fixed(int(words[0]))
+        return {"kind": kind, "delay": int(words[0])}
     if kind == "list" and words:
-        return Explicit([int(word) for word in words])
+        return {"kind": kind, "delays": [int(word) for word in words]}
     if kind == "exponential" and len(words) == 4:
-        return Exponential(base=int(words[0]), factor=float(words[1]), max=int(words[2]), jitter=float(words[3]))
+        base, factor, most, jitter = words
+        return {"kind": kind, "base": int(base), "factor": float(factor), "max": int(most), "jitter": float(jitter)}
     raise ValueError(f"{kind_and_length(line)} is no retry policy")
 
 
-def retry_wire(value: RetryPolicy | Sequence[timedelta | int | str] | timedelta | str) -> str:
+def retry_wire(value: RetryPolicy | Sequence[timedelta | str] | timedelta | str) -> str:
     """The wire form; a plain duration means ``Fixed``, a list means ``Explicit``.
 
     Raises:
@@ -102,15 +101,17 @@ def retry_wire(value: RetryPolicy | Sequence[timedelta | int | str] | timedelta 
     raise ValueError("must be Fixed, Exponential, a list of delays, or one delay such as 5s or timedelta(seconds=5)")
 
 
-def policy_of(value: RetryGiven | Mapping[str, Any]) -> RetryGiven:
-    """The policy of ``{"kind": "fixed" | "exponential" | "list", ...}``; any other value as it is.
+def policy_of(value: Any) -> RetryGiven:
+    """The policy that JSON asks for: ``{"kind": "fixed" | "exponential" | "list", ...}``, one delay or a list of them.
 
     Raises:
         ValueError: another kind, or fields that it does not have.
     """
+    if isinstance(value, list):
+        return [span_of(one) for one in value]
     if not isinstance(value, Mapping):
-        return value
-    fields = dict(value)
+        return span_of(value)  # type: ignore[no-any-return]
+    fields: dict[str, Any] = {name: policy_of(one) if name == "delays" else span_of(one) for name, one in value.items()}
     kinds: dict[str, type[RetryPolicy]] = {"fixed": Fixed, "exponential": Exponential, "list": Explicit}
     kind = kinds.get(str(fields.pop("kind", "")))
     if kind is None:
@@ -129,8 +130,11 @@ def policy_document(value: Any) -> Any:
     return [value] if isinstance(value, timedelta) else value
 
 
-def _bounded(name: str, value: timedelta | int | str) -> int:
-    milliseconds = duration_ms(value)
+def _bounded(name: str, value: timedelta | str) -> int:
+    try:
+        milliseconds = span_ms(value)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
     if milliseconds > MAX_DELAY_MS:
         raise ValueError(f"{name} is longer than a year")
     return milliseconds

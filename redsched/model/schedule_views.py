@@ -9,6 +9,7 @@ import msgspec
 
 from redsched.model.duration import instant
 from redsched.model.schedule import Schedule, document
+from redsched.model.vocabulary import State
 from redsched.schedule.definition import Run
 from redsched.schedule.describe import describe
 
@@ -27,7 +28,7 @@ class RecentRun(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     slot: datetime | None
     fired_at: datetime
-    state: str
+    state: State | Literal["gone"]
     lateness_ms: int | None  # start less planned time; None where it has not started
 
 

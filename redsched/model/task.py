@@ -31,36 +31,68 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True, repr_omit_defaults=
     """
 
     type: str
+    """Which handler runs it: a name."""
     payload: Any = None
+    """What the handler gets."""
     queue: str = DEFAULT_QUEUE
+    """Which queue it is in: a name. Without it: ``default``."""
     id: str | None = None
+    """Its name within the queue, by which a repeated call is known. Without it: redsched makes one."""
     due: datetime | int | str | None = None
-    delay: timedelta | int | str | None = None
+    """When it is to run. Without it: now."""
+    delay: timedelta | str | None = None
+    """How long from now it is to run."""
     priority: Priority = "normal"
+    """``high``, ``normal`` or ``low``. Without it: ``normal``."""
     max_attempts: int | None = None
-    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None = None
-    timeout: timedelta | int | str | None = None
+    """How many attempts it has. Without it: 5."""
+    retry: RetryPolicy | Sequence[timedelta | str] | timedelta | str | None = None
+    """How long to wait before each attempt after the first. Without it: exponential: base 5000 ms, factor 2, max
+    3600000 ms, jitter 0.2."""
+    timeout: timedelta | str | None = None
+    """Time limit of one run. Without it: 60000 ms, or what the worker's handler says."""
     expires_at: datetime | int | str | None = None
-    expires_in: timedelta | int | str | None = None
+    """Start-by: past it the task never starts."""
+    expires_in: timedelta | str | None = None
+    """Start-by, as a duration from now."""
     key: str | None = None
+    """Whose line ``fifo`` means, and what ``pause`` may be about."""
     tags: Sequence[str] | None = None
+    """Texts for people; the clients take up to 16, of 1 to 128 characters."""
     headers: Mapping[str, str] | None = None
+    """Texts by name, for the handler."""
     traceparent: str | None = None
-    retention: timedelta | int | str | None = None
+    """W3C trace context."""
+    retention: timedelta | str | None = None
+    """How long the id stays known after the end; 0: it is removed at once. Without it: 3600000 ms."""
     keep: bool = False
+    """Whether payload and headers stay after completion."""
     request: str | None = None
+    """The caller's own token: a repeated call with it is answered as the first one was."""
     conditions: Conditions | Mapping[str, Any] | None = None
+    """What it waits for, hangs on, comes after or is merged with."""
     wait_for: WaitFor | str | Sequence[str] | Mapping[str, Any] | None = None
+    """The facts that it is held for: one, all of several, or as ``WaitFor`` says."""
     unless: Test | None = None
+    """A test of facts that must not hold when it is due; where it holds, ``otherwise`` says what becomes of it."""
     only_if: Test | None = None
+    """A test of facts that must hold when it is due; where it does not, ``otherwise`` says what becomes of it."""
     otherwise: Literal["skip"] | Again | Mapping[str, Any] | None = None
+    """What becomes of it where ``unless`` or ``only_if`` says no: it is skipped, or looked at ``Again``."""
     cancel_on: str | Sequence[str] | None = None
+    """The facts each of which cancels it while it has not started, and asks it to stop while it runs."""
     late: Mapping[str, Source] | None = None
+    """Members of the payload that are filled in from facts when it is due."""
     fifo: bool = False
+    """Whether tasks with its ``key`` run one at a time, in the order of their submission."""
     unique: Unique | str | Mapping[str, Any] | None = None
+    """A key that one task of the queue has at a time, and what becomes of a second one."""
     digest: Digest | str | Mapping[str, Any] | None = None
+    """A key whose tasks are merged into one."""
     hold: Hold | Mapping[str, Any] | None = None
+    """It is held until it is confirmed; ``client.hold`` sets this."""
     after: After | str | Sequence[str] | Mapping[str, Any] | None = None
+    """The tasks that have to end before it runs; ``client.chain`` and ``client.group`` set this."""
 
     def __post_init__(self) -> None:
         """Raises InvalidTask: ``conditions`` and its members are both given."""
@@ -86,14 +118,14 @@ class Changes(TypedDict, total=False):
     payload: Any
     priority: Priority | None
     max_attempts: int | None
-    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None
-    timeout: timedelta | int | str | None
+    retry: RetryPolicy | Sequence[timedelta | str] | timedelta | str | None
+    timeout: timedelta | str | None
     expires_at: datetime | int | str | None
-    expires_in: timedelta | int | str | None
+    expires_in: timedelta | str | None
     key: str | None
     tags: Sequence[str] | None
     headers: Mapping[str, str] | None
-    retention: timedelta | int | str | None
+    retention: timedelta | str | None
     keep: bool
     conditions: Conditions | Mapping[str, Any] | None
 
@@ -104,18 +136,18 @@ class Options(TypedDict, total=False):
     queue: str
     id: str | None
     due: datetime | int | str | None
-    delay: timedelta | int | str | None
+    delay: timedelta | str | None
     priority: Priority
     max_attempts: int | None
-    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None
-    timeout: timedelta | int | str | None
+    retry: RetryPolicy | Sequence[timedelta | str] | timedelta | str | None
+    timeout: timedelta | str | None
     expires_at: datetime | int | str | None
-    expires_in: timedelta | int | str | None
+    expires_in: timedelta | str | None
     key: str | None
     tags: Sequence[str] | None
     headers: Mapping[str, str] | None
     traceparent: str | None
-    retention: timedelta | int | str | None
+    retention: timedelta | str | None
     keep: bool
     request: str | None
     conditions: Conditions | Mapping[str, Any] | None
@@ -141,7 +173,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     type: str
     payload: Any = None
     content_type: str | None = None
-    priority: str = "normal"
+    priority: Priority = "normal"
     attempt: int = 0
     max_attempts: int | None = None
     retry: str | None = None

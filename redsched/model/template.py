@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from redsched.model.condition import Conditions
+from redsched.model.condition import Conditions, of_json
+from redsched.model.duration import span_of
 from redsched.model.retry import RetryPolicy, policy_of
 from redsched.model.task import Task
 from redsched.model.vocabulary import DEFAULT_QUEUE, Priority
 from redsched.schedule.definition import Duration
 
 if TYPE_CHECKING:
-    Retry = RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | Mapping[str, Any] | None
+    Retry = RetryPolicy | Sequence[timedelta | str] | timedelta | str | Mapping[str, Any] | None
     Conditioned = Conditions | Mapping[str, Any] | None
 else:  # as JSON writes them
     Retry = dict[str, Any] | list[int | str] | str | None
@@ -52,12 +53,12 @@ class TaskTemplate(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkn
             priority=self.priority,
             max_attempts=self.max_attempts,
             retry=policy_of(self.retry),
-            timeout=self.timeout,
-            expires_in=self.expires_in,
+            timeout=span_of(self.timeout),
+            expires_in=span_of(self.expires_in),
             key=self.key,
             tags=self.tags,
             headers=self.headers,
-            retention=self.retention,
+            retention=span_of(self.retention),
             keep=self.keep,
-            conditions=self.conditions,
+            conditions=of_json(self.conditions),
         )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+
+from redsched.model.vocabulary import State
+
+FamilyState = State | Literal["gone"]  # gone: nothing is left of it
 
 
 class Kin(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,7 +16,7 @@ class Kin(msgspec.Struct, frozen=True, kw_only=True):
 
     queue: str
     id: str
-    state: str
+    state: FamilyState
     type: str
     result: Any = None
 
@@ -29,8 +33,17 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
 
     queue: str
     id: str
-    state: str
+    state: FamilyState
     type: str
     children: list[Branch] = []
     more: bool = False  # it has more children than are shown
     shown_above: bool = False
+
+
+class WorkflowCancelled(msgspec.Struct, frozen=True, kw_only=True):
+    """How many tasks of a workflow are ``cancelled``, how many run and were ``requested`` to stop, and how many had
+    ``ended``."""
+
+    cancelled: int
+    requested: int
+    ended: int

@@ -21,13 +21,13 @@ SHOWN_FIRST = 4  # tasks: each may have a payload and a result of 256 KiB
 SHOWN_BYTES = 524_288  # of one call, as far as the calls before it tell
 
 
-def in_parts(ids: Sequence[str], make: Callable[[Sequence[str]], Call[dict[str, str]]]) -> Conversation[dict[str, str]]:
+def in_parts(ids: Sequence[str], make: Callable[[Sequence[str]], Call[dict[str, T]]]) -> Conversation[dict[str, T]]:
     """The answers by id. Everything is checked before anything is sent."""
     whole = make(ids)
     most = A_CALL[whole.verb]
     if len(ids) <= most:
         return (yield whole)  # type: ignore[no-any-return]
-    found: dict[str, str] = {}
+    found: dict[str, T] = {}
     for at in range(0, len(ids), most):
         found |= yield make(ids[at : at + most])
     return found

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from redsched.model.duration import duration_ms
+from redsched.model.duration import span_ms
 from redsched.model.errors import InvalidTask
 from redsched.model.task import TaskView
 from redsched.steps.batches import in_parts
@@ -41,7 +41,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     state: str = "dead"
     type: str | None = None
     reason: str | None = None
-    older_than: timedelta | int | str | None = None
+    older_than: timedelta | str | None = None
 
 
 class Bulk(msgspec.Struct, frozen=True):
@@ -72,7 +72,7 @@ def check_bulk(action: str, wanted: Filter, most: int) -> int | None:
     if wanted.older_than is None:
         return None
     try:
-        return duration_ms(wanted.older_than)
+        return span_ms(wanted.older_than)
     except ValueError as error:
         raise InvalidTask("filter.older_than", str(error)) from None
 
@@ -106,7 +106,7 @@ def bulk(
     return Bulk(len(found), changed, dict(answers), found[:SAMPLE], more, dry_run)
 
 
-def _act(keys: QueueKeys, action: str, ids: Sequence[str]) -> Call[dict[str, str]]:
+def _act(keys: QueueKeys, action: str, ids: Sequence[str]) -> Call[dict[str, Any]]:
     if action == "revive":
         return protocol.revive(keys, ids)
     return dead_letters.drop(keys, ids) if action == "drop" else protocol.cancel(keys, ids)

@@ -95,6 +95,6 @@ def _recent(stored: Stored, run: tuple[str, str, str, str]) -> RecentRun:
         id=f"{stored.id}@{suffix}",
         slot=instant(count_of(slot)) if count_of(slot) else None,
         fired_at=instant(count_of(fired)),
-        state=state,
+        state=state,  # type: ignore[arg-type]
         lateness_ms=lateness,
     )

@@ -22,7 +22,7 @@ from redsched.testing.store import ServerKind, Store
 from redsched.wire.keys import queue_keys
 
 T = TypeVar("T")
-Duration = timedelta | int | str
+Duration = timedelta | str
 MAX_RUNS = 10_000
 
 
@@ -89,7 +89,7 @@ class AsyncTestClient(ClockedAsyncClient):
         seconds: float = 0,
         run: bool = True,
     ) -> list[Run]:
-        """Let time go on by a duration (``"1d"``, a timedelta, ms) or by ``hours=24`` and the like. On the way tasks
+        """Let time go on by a duration (``"1d"`` or a timedelta) or by ``hours=24`` and the like. On the way tasks
         become due, schedules fire and handlers run, each at its own time; answers what ran.
 
         ``run=False`` only moves the clock, as if no worker and no mover were there; ``run_due`` makes up for it.
@@ -112,7 +112,7 @@ class AsyncTestClient(ClockedAsyncClient):
         """Run what is due now and what becomes due by that, and answer it. The clock does not move."""
         return await self._stage.run_due()
 
-    async def due(self, within: Duration = 0) -> list[TaskView]:
+    async def due(self, within: Duration = timedelta(0)) -> list[TaskView]:
         """The tasks whose time has come and that have not run, or whose time comes ``within`` so long; the first one
         first. Held tasks are not among them: nobody can tell when they are due."""
         keys = [queue_keys(self.cell, queue) for queue in await self.queues()]
@@ -206,7 +206,7 @@ class TestClient(ClockedClient):
         """As ``AsyncTestClient.run_due``."""
         return self._wait(self._stage.run_due())
 
-    def due(self, within: Duration = 0) -> list[TaskView]:
+    def due(self, within: Duration = timedelta(0)) -> list[TaskView]:
         """As ``AsyncTestClient.due``."""
         keys = [queue_keys(self.cell, queue) for queue in self.queues()]
         return self.transport.converse(looks.due(keys, self.clock.after(within, {})))

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from redsched.model.duration import duration_ms, instant, instant_ms
+from redsched.model.duration import instant, instant_ms, span_ms
 from redsched.wire import scripts
 from redsched.wire.call import Call
 
@@ -33,7 +33,7 @@ class VirtualClock:
         """The same as an aware UTC datetime."""
         return instant(self.now_ms)
 
-    def after(self, duration: timedelta | int | str | None, parts: dict[str, float]) -> int:
+    def after(self, duration: timedelta | str | None, parts: dict[str, float]) -> int:
         """The time, in ms, that lies a duration or the sum of ``parts`` (hours, minutes, ...) ahead.
 
         Raises:
@@ -44,7 +44,7 @@ class VirtualClock:
         if (duration is None) == (not given):
             raise TypeError("advance takes a duration such as '1d', or hours=24 and the like: one of both")
         try:
-            return self.now_ms + duration_ms(timedelta(**given) if duration is None else duration)
+            return self.now_ms + span_ms(timedelta(**given) if duration is None else duration)
         except ValueError as error:
             raise ValueError(f"advance: {error}; the clock has not moved") from None
 

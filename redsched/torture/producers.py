@@ -8,7 +8,7 @@ import json
 import random
 import signal
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -69,11 +69,11 @@ class Producer:
         options: dict[str, Any] = {}
         draw, longest = random.random(), self.plan.longest_delay_ms
         if draw < 0.3:
-            options["delay"] = random.randint(1, longest)
+            options["delay"] = f"{random.randint(1, longest)}ms"
         elif draw < 0.6:
             options["due"] = int(time.monotonic() * 1_000 + self.offset_ms) + random.randint(-50, longest)
         if random.random() < EXPIRING:
-            options["expires_in"] = random.randint(1, longest)
+            options["expires_in"] = f"{random.randint(1, longest)}ms"
         kind, payload = random.choice(KINDS)
         lease = self.plan.settings.lease_ms
         payload = {name: random.randint(0, value(lease)) if callable(value) else value for name, value in payload}
@@ -84,7 +84,7 @@ class Producer:
             queue=queue,
             id=f"{queue}:{self.name}:{self.number}",
             max_attempts=1_000,
-            retry=[0],
+            retry=["0s"],
             retention="1d",
             priority=random.choice(("high", "normal", "normal", "normal", "low")),
             **options,
@@ -132,12 +132,13 @@ class Producer:
             try:
                 if draw < CANCELLED:
                     self.journal.write("cancel", phase="invoke", id=name)
-                    word = self.client.cancel(task.id, queue=task.queue)[task.id]
-                    self.journal.write("cancel", phase="ok", id=name, word=word)
+                    told: Mapping[str, str] = self.client.cancel(task.id, queue=task.queue)
+                    self.journal.write("cancel", phase="ok", id=name, word=told[task.id])
                 elif draw < CANCELLED + RESCHEDULED:
                     self.journal.write("reschedule", phase="invoke", id=name)
-                    word = self.client.reschedule(task.id, queue=task.queue, delay=random.randint(0, 1_000))[task.id]
-                    self.journal.write("reschedule", phase="ok", id=name, word=word)
+                    delay = f"{random.randint(0, 1_000)}ms"
+                    told = self.client.reschedule(task.id, queue=task.queue, delay=delay)
+                    self.journal.write("reschedule", phase="ok", id=name, word=told[task.id])
             except RedschedError:
                 self.journal.write("cancel", phase="info", id=name)
 

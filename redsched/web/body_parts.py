@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from redsched.model.condition import fact_name
+from redsched.model.duration import span_of
 from redsched.model.errors import InvalidTask
-from redsched.model.retry import Explicit, Exponential, Fixed, RetryPolicy
+from redsched.model.retry import Explicit, Exponential, Fixed, RetryGiven, RetryPolicy
 from redsched.model.task import Task
 
 
@@ -17,7 +18,7 @@ class FixedBody(msgspec.Struct, tag_field="kind", tag="fixed", forbid_unknown_fi
 
     def policy(self) -> RetryPolicy:
         """As the model has it."""
-        return Fixed(self.delay)
+        return Fixed(span_of(self.delay))
 
 
 class ExponentialBody(msgspec.Struct, tag_field="kind", tag="exponential", forbid_unknown_fields=True):
@@ -30,7 +31,7 @@ class ExponentialBody(msgspec.Struct, tag_field="kind", tag="exponential", forbi
 
     def policy(self) -> RetryPolicy:
         """As the model has it."""
-        return Exponential(base=self.base, factor=self.factor, max=self.max, jitter=self.jitter)
+        return Exponential(base=span_of(self.base), factor=self.factor, max=span_of(self.max), jitter=self.jitter)
 
 
 class ListBody(msgspec.Struct, tag_field="kind", tag="list", forbid_unknown_fields=True):
@@ -40,7 +41,7 @@ class ListBody(msgspec.Struct, tag_field="kind", tag="list", forbid_unknown_fiel
 
     def policy(self) -> RetryPolicy:
         """As the model has it."""
-        return Explicit(self.delays)
+        return Explicit([span_of(one) for one in self.delays])
 
 
 class ExpectBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,12 +64,14 @@ class ExpectBody(msgspec.Struct, forbid_unknown_fields=True):
         given = conditions.get("cancel_on") or []
         others = [given] if isinstance(given, str) else list(given)
         conditions["cancel_on"] = [fact_name(self.event, self.subject), *others]
-        return msgspec.structs.replace(task, delay=self.within, conditions=conditions)
+        return msgspec.structs.replace(task, delay=span_of(self.within), conditions=conditions)
 
 
 RetryBody = FixedBody | ExponentialBody | ListBody | list[int | str] | str
 
 
-def policy_of(given: RetryBody | None) -> RetryPolicy | list[int | str] | str | None:
-    """The retry policy that a body asks for; one delay or a list of delays stays what it is."""
-    return given if given is None or isinstance(given, list | str) else given.policy()
+def policy_of(given: RetryBody | None) -> RetryGiven:
+    """The retry policy that a body asks for: a policy, one delay or a list of delays."""
+    if isinstance(given, list):
+        return [span_of(one) for one in given]
+    return span_of(given) if given is None or isinstance(given, str) else given.policy()

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from redsched.client import AsyncClient
+from redsched.model.duration import span_of
 from redsched.model.vocabulary import DEFAULT_QUEUE, Action
 from redsched.settings import Settings
 from redsched.steps.bulk import Filter
@@ -70,7 +71,9 @@ class BulkEndpoint:
         done = await self._client.bulk(
             cast(Action, body.action),
             queue=body.queue,
-            where=Filter(state=wanted.state, type=wanted.type, reason=wanted.reason, older_than=wanted.older_than),
+            where=Filter(
+                state=wanted.state, type=wanted.type, reason=wanted.reason, older_than=span_of(wanted.older_than)
+            ),
             dry_run=body.dry_run,
             most=body.max,
         )

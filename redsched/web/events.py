@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from redsched.model.duration import span_of
 from redsched.model.events import Rule
 from redsched.web import bodies
 from redsched.web.http import Endpoints, Json, limit_of, parameters
@@ -61,7 +62,9 @@ class EventsApi(Endpoints):
 
         async def act(key: str | None) -> Response:
             event_id = body.id if key is None else body.id or key[:32]
-            return Json(await self._client.emit(body.event, body.subject, body.data, ttl=body.ttl, id=event_id))
+            return Json(
+                await self._client.emit(body.event, body.subject, body.data, ttl=span_of(body.ttl), id=event_id)
+            )
 
         return await once(request, self._client, raw, act)
 

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from redsched.model import trace
+from redsched.model.condition import of_json
+from redsched.model.duration import span_of
 from redsched.model.task import Task
 from redsched.model.vocabulary import DEFAULT_QUEUE, Priority
 from redsched.web.body_parts import ExpectBody, RetryBody, policy_of
@@ -51,19 +53,19 @@ class TaskBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             queue=self.queue,
             id=self.id,
             due=self.due,
-            delay=self.delay,
+            delay=span_of(self.delay),
             priority=self.priority,
             max_attempts=self.max_attempts,
             retry=policy_of(self.retry),
-            timeout=self.timeout,
+            timeout=span_of(self.timeout),
             expires_at=self.expires_at,
-            expires_in=self.expires_in,
+            expires_in=span_of(self.expires_in),
             key=self.key,
             tags=self.tags,
             headers=self.headers,
-            retention=self.retention,
+            retention=span_of(self.retention),
             keep=self.keep,
             request=self.request,
-            conditions=self.conditions,
+            conditions=of_json(self.conditions),
         )
         return made if self.expect is None else self.expect.of(made)

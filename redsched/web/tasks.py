@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from redsched.client import AsyncClient
+from redsched.model.duration import span_of
 from redsched.model.errors import InvalidState, InvalidTask, TaskConflict, TaskNotFound
 from redsched.model.task import Task
 from redsched.model.vocabulary import DEFAULT_QUEUE, STATES, Listed
@@ -159,7 +160,9 @@ class TasksApi(Endpoints):
         body = await self._body(request, bodies.WHEN)
         if body is None or (body.due is None) == (body.delay is None):
             raise Problem("validation_failed", "give either due or delay; nothing changed")
-        outcome = (await self._client.reschedule(task_id, queue=queue, due=body.due, delay=body.delay))[task_id]
+        outcome = (await self._client.reschedule(task_id, queue=queue, due=body.due, delay=span_of(body.delay)))[
+            task_id
+        ]
         _require(outcome, ("rescheduled",), task_id, queue, "reschedule")
         return Json(acted(task_id, queue, outcome))
 
@@ -173,7 +176,7 @@ class TasksApi(Endpoints):
     async def revive(self, request: Request, task_id: str, queue: str) -> Response:
         """A dead task waits again, with its attempts given back."""
         body = await self._body(request, bodies.WHEN)
-        due, delay = (None, None) if body is None else (body.due, body.delay)
+        due, delay = (None, None) if body is None else (body.due, span_of(body.delay))
         outcome = (await self._client.revive(task_id, queue=queue, due=due, delay=delay))[task_id]
         _require(outcome, ("revived",), task_id, queue, "revive")
         return Json(acted(task_id, queue, outcome))

@@ -106,6 +106,7 @@ class WorkflowsApi(Endpoints):
         """The routes, each method of a path apart."""
         return [
             Route("/v1/workflows", self.workflow, methods=["POST"]),
+            Route("/v1/workflows/{id}", self.act, methods=["POST"]),
             Route("/v1/tasks/{id}/tree", self.tree, methods=["GET"]),
             Route("/v1/tasks/{id}/parents", self.parents, methods=["GET"]),
         ]
@@ -130,6 +131,20 @@ class WorkflowsApi(Endpoints):
             return Json(await self._aside.talk(len(raw), client, steps), 201)
 
         return await once(request, self._client, raw, act)
+
+    async def act(self, request: Request) -> Response:
+        """``POST /v1/workflows/{id}:cancel``, by the id of any of its tasks: how many were cancelled;
+        202 where some run and were asked to stop."""
+        task_id, _, verb = request.path_params["id"].rpartition(":")
+        if verb != "cancel" or not task_id:
+            raise Problem(
+                "not_found", "a workflow is acted on by :cancel after the id of a task of it; nothing was done"
+            )
+        queue = queue_of(parameters(request, "queue"))
+        body = await self._body(request, bodies.CANCEL)
+        reason = body.reason if body is not None else ""
+        done = await self._client.cancel_workflow(task_id, queue=queue, reason=reason)
+        return Json(done, 202 if done.requested else 200)
 
     async def tree(self, request: Request) -> Response:
         """A task and those that come after it."""

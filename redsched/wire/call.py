@@ -44,5 +44,5 @@ def checked_ids(ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(check_id(task_id) for task_id in ids)
 
 
-def by_id(ids: Sequence[str]) -> Callable[[list[bytes]], dict[str, str]]:
+def by_id(ids: Sequence[str]) -> Callable[[list[bytes]], dict[str, Any]]:
     return lambda reply: {task_id: text_of(word) for task_id, word in zip(ids, reply, strict=True)}

@@ -35,7 +35,7 @@ from redsched.model.condition import (
     Unique,
     WaitFor,
 )
-from redsched.model.duration import duration_ms
+from redsched.model.duration import span_ms
 from redsched.model.errors import InvalidTask
 from redsched.model.refused import kind_and_length
 
@@ -53,7 +53,7 @@ class _Reader:
 
     def span(self, member: str, value: Any, least: int = 1) -> int:
         try:
-            found = duration_ms(value)
+            found = span_ms(value)
         except ValueError as error:
             raise self.wrong(member, str(error)) from None
         if not least <= found <= LONGEST_MS:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from redsched.model.answers import DropAnswer, RequeueAnswer, ReviveAnswer
 from redsched.model.duration import instant
 from redsched.model.errors import InvalidTask
 from redsched.model.vocabulary import MAX_BATCH
@@ -36,12 +37,12 @@ class QuarantinePage(msgspec.Struct, frozen=True):
     next_cursor: str | None = None
 
 
-def revive(keys: QueueKeys, ids: Sequence[str], *, due: Any = None, delay: Any = None) -> Call[dict[str, str]]:
+def revive(keys: QueueKeys, ids: Sequence[str], *, due: Any = None, delay: Any = None) -> Call[dict[str, ReviveAnswer]]:
     """Run 1..1000 dead tasks again."""
     return Call("revive", (keys.due,), (0, due_word(due, delay), *checked_ids(ids)), by_id(ids), repeatable=False)
 
 
-def drop(keys: QueueKeys, ids: Sequence[str]) -> Call[dict[str, str]]:
+def drop(keys: QueueKeys, ids: Sequence[str]) -> Call[dict[str, DropAnswer]]:
     """Remove 1..1000 dead or finished tasks."""
     return Call("drop", (keys.due,), (0, "task", *checked_ids(ids)), by_id(ids))
 
@@ -53,7 +54,9 @@ def drop_quarantined(keys: QueueKeys, members: Sequence[bytes]) -> Call[int]:
     return Call("drop", (keys.due,), (0, "quarantine", *members), lambda reply: reply.count(b"dropped"))
 
 
-def requeue(keys: QueueKeys, ids: Sequence[str], *, due: Any = None, delay: Any = None) -> Call[dict[str, str]]:
+def requeue(
+    keys: QueueKeys, ids: Sequence[str], *, due: Any = None, delay: Any = None
+) -> Call[dict[str, RequeueAnswer]]:
     """Schedule 1..1000 ids of the quarantine whose hashes can be read by now."""
     return Call("requeue", (keys.due,), (0, due_word(due, delay), *checked_ids(ids)), by_id(ids))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+from redsched.model.answers import RuleAnswer
 from redsched.model.condition import FACT, LONGEST_MS, MAX_MEMBERS, fact_name
-from redsched.model.duration import duration_ms
+from redsched.model.duration import span_ms, span_of
 from redsched.model.errors import InvalidSchedule, InvalidTask
 from redsched.model.events import BrokenRule, Emitted, Rule, RulePage
 from redsched.model.refused import kind_and_length
@@ -35,7 +36,7 @@ def emit(keys: CellKeys, event: str, subject: str, *, data: Any, ttl: Any, event
         problem = f"{kind_and_length(subject)} must be of [A-Za-z0-9._@+:-], with its event at most 256"
         raise InvalidTask("subject", problem)
     try:
-        ttl_ms = KEEP_FACT_MS if ttl is None else duration_ms(ttl)
+        ttl_ms = KEEP_FACT_MS if ttl is None else span_ms(ttl)
     except ValueError as error:
         raise InvalidTask("ttl", str(error)) from None
     if not 1_000 <= ttl_ms <= LONGEST_MS:
@@ -48,7 +49,7 @@ def emit(keys: CellKeys, event: str, subject: str, *, data: Any, ttl: Any, event
     return Call("emit", (keys.fact(name),), (0, json_bytes("data", data, MAX_DATA_BYTES), ttl_ms, event_id), read)
 
 
-def put_rule(keys: CellKeys, rule: Rule, *, max_payload: int) -> Call[str]:
+def put_rule(keys: CellKeys, rule: Rule, *, max_payload: int) -> Call[RuleAnswer]:
     """Create or replace a rule: ``created``, ``updated`` or ``unchanged``."""
     conditions = rule.task.conditions
     if rule.bind and len(rule.bind) > MAX_MEMBERS:
@@ -65,13 +66,13 @@ def put_rule(keys: CellKeys, rule: Rule, *, max_payload: int) -> Call[str]:
     if rule.task.queue != "default":
         found["queue"] = check_name("task.queue", rule.task.queue)
     if rule.delay is not None:
-        found["due"] = str(due_word(None, rule.delay))
+        found["due"] = str(due_word(None, span_of(rule.delay)))
     if rule.task_id is not None:
         found["id"] = rule.task_id
     if rule.bind:
         found["bind"] = rule.bind
     args = (0, check_name("id", rule.id), check_name("on", rule.on), _JSON.encode(found))
-    return Call("put_rule", (keys.rules,), args, text_of)
+    return Call("put_rule", (keys.rules,), args, lambda reply: cast(RuleAnswer, text_of(reply)))
 
 
 def _stood_in(value: Any) -> Any:

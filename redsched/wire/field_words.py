@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from redsched.model.condition import Conditions
-from redsched.model.duration import CONFUSED_MS, confused, duration_ms, instant_ms, latest_ms
+from redsched.model.duration import CONFUSED_MS, confused, instant_ms, latest_ms, span_ms
 from redsched.model.errors import InvalidTask
 from redsched.model.refused import kind_and_length
 from redsched.model.retry import retry_wire
@@ -50,9 +50,7 @@ def whole_word(field: str, value: Any, low: int, high: int, index: int | None) -
 
 def duration_word(field: str, value: Any, low: int, high: int, index: int | None) -> int:
     """A duration in its range, as ms; raises InvalidTask."""
-    if type(value) is int and low <= value <= high:  # the usual case; there is nothing to convert
-        return value
-    milliseconds = int(_checked(field, duration_ms, value, index))
+    milliseconds = int(_checked(field, span_ms, value, index))
     if not low <= milliseconds <= high:
         raise InvalidTask(field, f"is outside {low}..{high} ms", index=index)
     return milliseconds
@@ -112,7 +110,7 @@ def _checked(field: str, convert: Callable[[Any], Any], value: Any, index: int |
 
 
 def _delay(value: Any) -> int:
-    milliseconds = duration_ms(value)
+    milliseconds = span_ms(value)
     if milliseconds > LONGEST_MS:
         raise ValueError("is longer than a year; give due")
     return milliseconds

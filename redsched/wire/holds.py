@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from redsched.model.condition import KEY
 from redsched.model.errors import InvalidTask
@@ -10,7 +11,7 @@ from redsched.wire.call import Call, by_id, checked_ids
 from redsched.wire.keys import QueueKeys
 
 
-def confirm(keys: QueueKeys, ids: Sequence[str], token: str, *, action: str) -> Call[dict[str, str]]:
+def confirm(keys: QueueKeys, ids: Sequence[str], token: str, *, action: str) -> Call[dict[str, Any]]:
     """``confirm`` or ``abandon`` 1..1000 tasks that were submitted as held."""
     checked = checked_ids(ids)
     if KEY.fullmatch(token) is None:

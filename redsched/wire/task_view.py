@@ -45,7 +45,7 @@ def task_view(
         payload=json_value(found, "payload", stored),
         state=text_of(found.get("state") or "scheduled"),  # type: ignore[arg-type]
         content_type=text(found, "content_type"),
-        priority=text_of(found.get("priority") or "normal"),
+        priority=text_of(found.get("priority") or "normal"),  # type: ignore[arg-type]
         attempt=number(found, "attempt") or 0,
         max_attempts=number(found, "max_attempts"),
         retry=text(found, "retry"),

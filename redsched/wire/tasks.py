@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from redsched.model.answers import CancelAnswer, RescheduleAnswer, UpdateAnswer
 from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask
 from redsched.model.explain import Told
@@ -87,12 +88,14 @@ def _enqueued(task_id: str, queue: str, told: str, fresh: bool) -> Enqueued:
     return Enqueued(task_id, queue, "created" if fresh else status)  # type: ignore[arg-type]
 
 
-def cancel(keys: QueueKeys, ids: Sequence[str], *, reason: str = "") -> Call[dict[str, str]]:
+def cancel(keys: QueueKeys, ids: Sequence[str], *, reason: str = "") -> Call[dict[str, CancelAnswer]]:
     """Stop 1..1000 tasks that have not finished."""
     return Call("cancel", (keys.due,), (0, reason_word(reason), *checked_ids(ids)), by_id(ids))
 
 
-def reschedule(keys: QueueKeys, ids: Sequence[str], *, due: Any = None, delay: Any = None) -> Call[dict[str, str]]:
+def reschedule(
+    keys: QueueKeys, ids: Sequence[str], *, due: Any = None, delay: Any = None
+) -> Call[dict[str, RescheduleAnswer]]:
     """Give 1..1000 waiting tasks another due time."""
     if due is None and delay is None:
         raise InvalidTask("due", "give due or delay")
@@ -103,7 +106,7 @@ _UPDATABLE = {field.name: field for field in FIELDS if field.updatable}
 UPDATABLE = frozenset(_UPDATABLE)
 
 
-def update(keys: QueueKeys, ids: Sequence[str], fields: Changes, *, max_payload: int) -> Call[dict[str, str]]:
+def update(keys: QueueKeys, ids: Sequence[str], fields: Changes, *, max_payload: int) -> Call[dict[str, UpdateAnswer]]:
     """Change fields of 1..1000 tasks that wait or are dead; None takes a field back to its default."""
     words: list[Word] = []
     for name, value in fields.items():

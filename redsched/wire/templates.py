@@ -52,11 +52,6 @@ def template_of(fields: Mapping[str, Any], queue: str, *, written: bool = False)
     return TaskTemplate(**found)
 
 
-def _policy(line: str) -> dict[str, Any]:
-    policy = retry_of(line)
-    return {"kind": policy.__struct_config__.tag, **msgspec.structs.asdict(policy)}
-
-
 def _of(kind: Any) -> Callable[[str], Any]:
     return lambda text: msgspec.convert(stored_json(text), kind)
 
@@ -74,7 +69,7 @@ _VALUE: dict[Kind, Callable[[str], Any]] = {
     "whole": _whole,
     "duration": _whole,
     "start_within": lambda text: _whole(text.removeprefix("+")),
-    "retry": _policy,
+    "retry": retry_of,
     "texts": _of(list[str]),
     "headers": _of(dict[str, str]),
     "flag": bool,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from redsched.model.condition import REF
 from redsched.model.errors import InvalidTask
 from redsched.model.refused import kind_and_length
-from redsched.model.workflows import Kin, KinPage
+from redsched.model.workflows import FamilyState, Kin, KinPage
 from redsched.wire.call import Call
 from redsched.wire.codec import (
     check_id,
@@ -41,4 +41,5 @@ def kin(
 def _kin(words: Sequence[Any], stored: bool) -> Kin:
     queue, _, task_id = text_of(words[0]).partition("/")
     result = (stored_or_text if stored else json_or_text)(words[3]) if words[3] else None
-    return Kin(queue=queue, id=task_id, state=text_of(words[1]), type=text_of(words[2]), result=result)
+    state = cast(FamilyState, text_of(words[1]))
+    return Kin(queue=queue, id=task_id, state=state, type=text_of(words[2]), result=result)

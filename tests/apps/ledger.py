@@ -91,7 +91,7 @@ async def typed(ctx: Context, phone: str, codes: list[int]) -> None:
     note(ctx)
 
 
-@app.task("flaky", retry=Fixed(50), max_attempts=50)
+@app.task("flaky", retry=Fixed("50ms"), max_attempts=50)
 async def flaky(ctx: Context, **anything: Any) -> str:
     """Fails in one of ten attempts, always in the same ones."""
     note(ctx)
@@ -101,7 +101,7 @@ async def flaky(ctx: Context, **anything: Any) -> str:
     return ctx.id
 
 
-@app.task("charge", retry=Fixed(20))
+@app.task("charge", retry=Fixed("20ms"))
 async def charge(ctx: Context, dies: str) -> str:
     """Takes two steps; the first run is killed ``after`` the second one, or ``within`` it."""
     note(ctx)
@@ -119,7 +119,7 @@ async def charge(ctx: Context, dies: str) -> str:
     return ", ".join(told)
 
 
-@app.task("fail", retry=Fixed(20))
+@app.task("fail", retry=Fixed("20ms"))
 async def fail(ctx: Context, times: int = 1_000) -> str:
     note(ctx)
     if ctx.attempt <= times:

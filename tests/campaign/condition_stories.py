@@ -42,7 +42,7 @@ def plain(p: Producer) -> int:
             wish.due_ms = now_ms() + p.chance.randint(-50, 1_500)
         options: dict[str, Any] = {"priority": p.chance.choice(("high", "normal", "normal", "low"))}
         if p.chance.random() < 0.15:
-            options["expires_in"] = p.chance.randint(20, 2_000)
+            options["expires_in"] = f"{p.chance.randint(20, 2_000)}ms"
         work = p.chance.choice(WORK)
         if p.chance.random() < 0.1:
             options["type"], work = PLAIN, {"ms": 30}
@@ -61,7 +61,7 @@ def burst(p: Producer) -> int:
     told = [p.task(Wish("burst", queue=queue)) for _ in range(p.chance.choice((30, 90)))]
     for _ in range(p.chance.choice((30, 60))):
         wish = Wish("burst", queue=queue, attempts=p.chance.choice((1, 1_000)))
-        options = {"expires_in": p.chance.randint(200, 2_500)} if p.chance.random() < 0.5 else {}
+        options = {"expires_in": f"{p.chance.randint(200, 2_500)}ms"} if p.chance.random() < 0.5 else {}
         told.append(p.task(wish, {"ms": p.chance.choice((50, 200, 800))}, **options))
         if p.chance.random() < 0.3:
             p.later(p.chance.uniform(0, 0.6), p.cancel, told[-1][0])
@@ -84,7 +84,7 @@ def tested(p: Producer) -> int:
             made = Conditions(only_if=fact(name, field="n").greater(5))
             if p.chance.random() < 0.4:
                 wish.again_ms = 1_000
-                made.otherwise = Again(1_000, within=4_000)
+                made.otherwise = Again("1s", within="4s")
         if p.chance.random() < 0.75:
             p.later(around(p.chance, delay / 1_000), p.emit, subject, p.chance.choice((3, 9)))
         told.append(p.task(wish, p.chance.choice(WORK), conditions=made))
@@ -102,7 +102,7 @@ def awaited(p: Producer) -> int:
         wish.delay_ms = p.chance.choice((0, 0, 200))
         given: dict[str, Any] = {"any" if wish.any else "all": wish.awaits}
         if wish.within_ms:
-            given |= {"within": wish.within_ms, "then": "run" if wish.then_runs else "expire"}
+            given |= {"within": f"{wish.within_ms}ms", "then": "run" if wish.then_runs else "expire"}
         for subject in subjects:
             if p.chance.random() < 0.85:
                 p.later(around(p.chance, wish.within_ms / 1_000 or 0.5), p.emit, subject)
@@ -149,7 +149,7 @@ def unique(p: Producer) -> int:
     count = p.chance.randint(3, 8)
     for number in range(count):
         wish = Wish("unique", queue=queue, unique=key, mode=mode, delay_ms=p.chance.choice((0, 0, 200)))
-        given = Conditions(unique=Unique(key=key, mode=mode, longest=1_000 if mode == "debounce" else None), fifo=fifo)
+        given = Conditions(unique=Unique(key=key, mode=mode, longest="1s" if mode == "debounce" else None), fifo=fifo)
         work = p.chance.choice(({}, {"ms": 100}, {"ms": 500}, {"fail": 1}))
         told = [p.task(wish, work, key=f"{key}-{number % 2}" if fifo else None, conditions=given)]
         p.later(number * p.chance.uniform(0.05, 0.4), p.submit, told)
@@ -159,7 +159,7 @@ def unique(p: Producer) -> int:
 def digest(p: Producer) -> int:
     """Payloads that become one task; some of them have an end of their own before that."""
     queue, key = p.chance.choice(p.plan.settings.queues), f"digest-{p.name}-{p.number()}"
-    made = Digest(key=key, grace=p.chance.randint(200, 700), longest=1_500, size=p.chance.choice((4, 1_000)))
+    made = Digest(key=key, grace=f"{p.chance.randint(200, 700)}ms", longest="1500ms", size=p.chance.choice((4, 1_000)))
     count, sent_s = p.chance.randint(3, 12), 0.0
     harm = p.chance.random() < 0.4
     for _ in range(count):
@@ -178,7 +178,7 @@ def digest(p: Producer) -> int:
             given.cancel_on = wish.cancel_on
             p.later(sent_s + p.chance.uniform(0, 0.5), p.emit, subject)
         elif draw < 0.4:
-            options["expires_in"] = p.chance.randint(50, 900)
+            options["expires_in"] = f"{p.chance.randint(50, 900)}ms"
         told = [p.task(wish, {"ms": 20}, conditions=given, **options)]
         if 0.4 <= draw < 0.55:
             p.later(sent_s + p.chance.uniform(0, 0.6), p.cancel, told[0][0])
@@ -233,7 +233,7 @@ def held(p: Producer) -> int:
     for _ in range(p.chance.randint(1, 3)):
         wish = Wish("held", held=True, within_ms=p.chance.choice((300, 900)), then_runs=p.chance.random() < 0.2)
         token = f"token-{p.number()}"
-        given = Hold(token=token, within=wish.within_ms, then="run" if wish.then_runs else "expire")
+        given = Hold(token=token, within=f"{wish.within_ms}ms", then="run" if wish.then_runs else "expire")
         told.append(p.task(wish, p.chance.choice(WORK), conditions=Conditions(hold=given)))
         act = p.chance.choice((p.confirm, p.confirm, p.abandon))
         if p.chance.random() < 0.85:
@@ -288,7 +288,7 @@ def schedules(queues: Sequence[str]) -> list[Schedule]:
                 type=KIND,
                 queue=queues[at % len(queues)],
                 payload={"ms": 1_300 if at > 1 else 50},
-                retry=[0],
+                retry=["0s"],
                 max_attempts=1_000,
             ),
         )

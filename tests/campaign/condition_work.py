@@ -74,13 +74,13 @@ class Producer:
         wish.queue = wish.queue or self.chance.choice(self.plan.settings.queues)
         task_id = options.pop("id", None) or f"{wish.queue}:{self.name}:{self.number()}"
         if wish.retention_ms >= 0:
-            options["retention"] = wish.retention_ms
+            options["retention"] = f"{wish.retention_ms}ms"
         if wish.due_ms:
             options["due"] = wish.due_ms
         elif wish.delay_ms:
-            options["delay"] = wish.delay_ms
+            options["delay"] = f"{wish.delay_ms}ms"
         options.setdefault("type", KIND)
-        options.setdefault("retry", [self.chance.choice((0, 0, 100, 2_500))])
+        options.setdefault("retry", [self.chance.choice(("0s", "0s", "100ms", "2500ms"))])
         made = Task(
             queue=wish.queue,
             id=task_id,

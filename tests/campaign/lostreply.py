@@ -215,7 +215,7 @@ def worker_session(url: str, namespace: str) -> dict[str, int]:
     runs: dict[str, int] = {}
     settings = Settings(redis_url=url, namespace=namespace, redis_timeout_ms=250, retry_for_ms=2_000, concurrency=4)
     with Client(settings=settings) as client:
-        client.enqueue_many([Task(type="t", id=f"t{n}", delay=(0, 0, 30)[n % 3]) for n in range(9)])
+        client.enqueue_many([Task(type="t", id=f"t{n}", delay=("0s", "0s", "30ms")[n % 3]) for n in range(9)])
 
         async def work() -> None:
             app = App()

@@ -104,7 +104,7 @@ class Load:
         with Client(settings=self.settings) as client:
             while not self._stop:
                 tasks = [
-                    Task(type="t", id=f"t{number + i}", payload=number, delay=0 if i % 2 else 60_000)
+                    Task(type="t", id=f"t{number + i}", payload=number, delay="0s" if i % 2 else "1m")
                     for i in range(random.randint(1, 5))
                 ]
                 number += len(tasks)

@@ -78,7 +78,7 @@ class Round:
                         type=KIND,
                         payload={"ms": RUNS_MS},
                         queue=queue,
-                        retry=[0],
+                        retry=["0s"],
                         max_attempts=1_000,
                         retention="1d",
                         id=f"{queue}:{self.number}:{number}",

@@ -87,7 +87,7 @@ def test_a_payload_reaches_the_worker_as_it_was(valkey_store: Store, connect: Co
     ("options", "low", "high"),
     [
         ({"delay": timedelta(minutes=1)}, 60_000, 60_000),
-        ({"delay": 60_000}, 60_000, 60_000),
+        ({"delay": "60s"}, 60_000, 60_000),
         ({"delay": "1m"}, 60_000, 60_000),
         ({"due": "2030-01-31T09:00:00Z"}, None, 1_896_080_400_000),
         ({"due": 1_896_080_400_000}, None, 1_896_080_400_000),
@@ -107,7 +107,7 @@ def test_a_due_time_may_be_given_in_every_form(
         assert before + low <= score <= valkey_store.now_ms() + high
 
 
-@pytest.mark.parametrize("options", [{"due": 0}, {"due": datetime(2020, 1, 1, tzinfo=UTC)}, {"delay": 0}, {}], ids=str)
+@pytest.mark.parametrize("options", [{"due": 0}, {"due": datetime(2020, 1, 1, tzinfo=UTC)}, {"delay": "0s"}, {}], ids=str)
 def test_now_and_the_past_are_ready_at_once(valkey_store: Store, connect: Connect, options: dict[str, Any]) -> None:
     client = connect(valkey_store)
 
@@ -119,7 +119,7 @@ def test_now_and_the_past_are_ready_at_once(valkey_store: Store, connect: Connec
     [
         (timedelta(seconds=5), "fixed 5000"),
         (Fixed("1m"), "fixed 60000"),
-        ([1, "2s", timedelta(seconds=3)], "list 1 2000 3000"),
+        (["1ms", "2s", timedelta(seconds=3)], "list 1 2000 3000"),
         (Exponential(), "exponential 5000 2 3600000 0.2"),
     ],
 )

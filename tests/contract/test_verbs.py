@@ -314,7 +314,7 @@ def test_ping_tells_what_the_server_is(client: Face, store: Store) -> None:
         lambda client: client.show(""),
         lambda client: client.task("a", queue=""),
         lambda client: client.reschedule("a"),
-        lambda client: client.reschedule("a", due=0, delay=5),
+        lambda client: client.reschedule("a", due=0, delay="5ms"),
         lambda client: client.reschedule("a", due=datetime(2030, 1, 1)),
         lambda client: client.revive("a", delay="soon"),
         lambda client: client.list(state="gone"),

@@ -58,13 +58,13 @@ def test_both_clients_name_the_key_and_movers_leave_that_queue_alone(real_store:
     real_store.redis.set(real_store.key("due:q"), "no set")
 
     with pytest.raises(StoreBroken, match="the key 'due' of queue 'q' is a string") as caught:
-        client.enqueue("t", queue="q", delay=3_600_000)
+        client.enqueue("t", queue="q", delay="1h")
 
     assert str(caught.value).startswith("enqueue: ")
     assert "nothing was written" in str(caught.value)
     assert is_its_own(caught.value)
     real_store.redis.delete(real_store.key("due:q"))
-    assert client.enqueue("t", queue="q", delay=3_600_000).status == "created"
+    assert client.enqueue("t", queue="q", delay="1h").status == "created"
 
 
 def test_the_command_line_says_so(valkey_store: Store) -> None:

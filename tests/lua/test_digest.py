@@ -22,7 +22,7 @@ def test_what_started_belongs_to_its_run_and_a_dead_letter_holds_all_of_it(queue
     assert runs(queue) == {}
     assert ends(queue, *"abc") == ["dead broken", "skipped merged into a", "skipped merged into a"]
 
-    queue.send(protocol.revive(queue.keys, ["a"], delay=0), now=CLOSED)
+    queue.send(protocol.revive(queue.keys, ["a"], delay="0s"), now=CLOSED)
     assert runs(queue) == {"a": ["a", "b", "c"]}
 
 
@@ -32,7 +32,7 @@ def test_what_has_run_and_is_revived_before_the_mover_looks_hands_its_items_to_n
     (started,) = queue.claim(now=CLOSED).tasks
     queue.begin(started, now=CLOSED)
     queue.settle(started, "dead", "broken", now=CLOSED)
-    queue.send(protocol.revive(queue.keys, ["a"], delay=0), now=CLOSED)
+    queue.send(protocol.revive(queue.keys, ["a"], delay="0s"), now=CLOSED)
     queue.redis.set(queue.key("fact:x"), 1)
 
     assert runs(queue) == {}, "it is looked at again in a second"

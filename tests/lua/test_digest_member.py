@@ -108,7 +108,7 @@ def test_nothing_happens_to_one_whose_item_runs_already(queue: Queue, act: str) 
         assert queue.send(call, now=CLOSED) == {"b": "finished"}
     else:
         queue.send(protocol.pause(queue.keys, "queue", reason="", until=None), now=CLOSED)
-        queue.send(protocol.reschedule(queue.keys, ["b"], delay=0), now=CLOSED)
+        queue.send(protocol.reschedule(queue.keys, ["b"], delay="0s"), now=CLOSED)
         queue.promote(now=CLOSED + 10)
 
     assert json.loads(started.payload) == {"items": ["a", "b"]}
@@ -170,7 +170,7 @@ def test_one_whose_start_by_passed_while_the_digest_was_ready_is_left_out(queue:
 def test_one_that_is_due_by_itself_is_not_judged_once_its_item_was_claimed(queue: Queue, conditions: Any) -> None:
     join(queue, "a")
     join(queue, "b", conditions=conditions)
-    queue.send(protocol.reschedule(queue.keys, ["b"], delay=2000))
+    queue.send(protocol.reschedule(queue.keys, ["b"], delay="2s"))
     queue.promote(now=CLOSED)
     (a,) = queue.claim(now=CLOSED).tasks
     assert json.loads(a.payload) == {"items": ["a", "b"]}
@@ -186,7 +186,7 @@ def test_one_that_is_due_by_itself_is_not_judged_once_its_item_was_claimed(queue
 def test_one_that_is_due_by_itself_and_ends_when_its_digest_closes_is_not_due_any_more(queue: Queue) -> None:
     join(queue, "a")
     join(queue, "b", expires_at=NOW + 900)
-    queue.send(protocol.reschedule(queue.keys, ["b"], delay=5_000))
+    queue.send(protocol.reschedule(queue.keys, ["b"], delay="5s"))
     assert queue.places()["due"] == {"a": CLOSED, "b": NOW + 5_000}
 
     assert runs(queue) == {"a": ["a"]}

@@ -155,7 +155,7 @@ def test_an_event_with_many_listeners_is_worked_off_in_small_calls(queue: Queue,
     words = {"conditions": json.dumps(conditions)}
     queue.enqueue(*((f"t{at:03}", NOW + HOUR, words) for at in range(150)))
 
-    found = queue.emit("x", ttl=60_000)
+    found = queue.emit("x", ttl="1m")
     assert (found.heard, found.more) == (0, True)
     assert 0 < queue.redis.pttl(queue.key("fact:x")) <= 60_000
     done = [queue.attend(limit=50).done for _ in range(4)]

@@ -45,7 +45,7 @@ def test_all_are_told_once_though_the_fact_expired_meanwhile(
     queue: Queue, conditions: dict[str, Any], state: str, event: str
 ) -> None:
     listeners(queue, conditions)
-    assert queue.emit("x", ttl=1_000).more
+    assert queue.emit("x", ttl="1s").more
     queue.attend(limit=20)
     queue.redis.delete(queue.key("fact:x"))  # as its time to live ends
     queue.plan("u", conditions, due=NOW + HOUR, now=NOW + 5_000)  # it came after the event, and after its fact
@@ -74,11 +74,11 @@ def test_listeners_are_told_by_a_call_that_has_spent_its_work_on_other_items_bef
 
 def test_the_same_event_again_meanwhile_tells_those_who_came_in_between(queue: Queue) -> None:
     listeners(queue, {"cancel_on": ["x"]})
-    queue.emit("x", ttl=1_000)
+    queue.emit("x", ttl="1s")
     queue.attend(limit=20)
     queue.redis.delete(queue.key("fact:x"))
     queue.plan("u", {"cancel_on": ["x"]}, due=NOW + HOUR, now=NOW + 5_000)
-    queue.emit("x", ttl=1_000, event_id="e2", now=NOW + 6_000)
+    queue.emit("x", ttl="1s", event_id="e2", now=NOW + 6_000)
     queue.redis.delete(queue.key("fact:x"))
 
     work_off(queue, now=NOW + 7_000)

@@ -140,7 +140,7 @@ def test_a_dead_task_with_other_parents_forgets_those_that_it_had(queue: Queue) 
     queue.settle(child, "dead")
 
     queue.send(update(queue, "child", {"after": {"ids": ["well"]}}))
-    queue.send(protocol.revive(queue.keys, ["child"], delay=0))
+    queue.send(protocol.revive(queue.keys, ["child"], delay="0s"))
     for _ in range(3):
         attend(queue)
         queue.promote()
@@ -244,7 +244,7 @@ def revived_in_vain(queue: Queue) -> Call[Any]:
     queue.settle(started, "dead")
     queue.plan("b", {"unique": {"key": "k"}})
     queue.claim()
-    return protocol.revive(queue.keys, ["a"], delay=0)
+    return protocol.revive(queue.keys, ["a"], delay="0s")
 
 
 @pytest.mark.parametrize("repeated", [True, False])
@@ -264,7 +264,7 @@ def revived(queue: Queue) -> Call[Any]:
     queue.plan("a", {"cancel_on": ["x"]})
     (started,) = queue.claim().tasks
     queue.settle(started, "dead")
-    return protocol.revive(queue.keys, ["a"], delay=5_000)
+    return protocol.revive(queue.keys, ["a"], delay="5s")
 
 
 def test_a_revived_task_listens_wherever_its_revival_stopped(queue: Queue) -> None:

@@ -34,7 +34,7 @@ EXAMPLES, STEPS = (int(word) for word in os.environ.get("REDSCHED_TEST_MACHINE",
 queues = st.sampled_from(QUEUES)
 ids = st.sampled_from(IDS)
 some_ids = st.lists(ids, min_size=1, max_size=3, unique=True)
-delays = st.sampled_from((0, 1, 700, 5_000))
+delays = st.sampled_from(("0s", "1ms", "700ms", "5s"))
 
 
 class Verbs(RuleBasedStateMachine):
@@ -90,8 +90,8 @@ class Verbs(RuleBasedStateMachine):
         most=st.integers(1, 3),
         payload=st.integers(0, 1),
         priority=st.sampled_from(("high", "normal", "low")),
-        expires_in=st.sampled_from((None, 500, 60_000)),
-        retention=st.sampled_from((None, 0)),
+        expires_in=st.sampled_from((None, "500ms", "1m")),
+        retention=st.sampled_from((None, "0s")),
     )
     def enqueue(self, queue: str, task_id: str, payload: int, most: int, retention: Any, **options: Any) -> None:
         """One task, with an id that may be known."""
@@ -102,7 +102,7 @@ class Verbs(RuleBasedStateMachine):
             id=task_id,
             max_attempts=most,
             retention=retention,
-            retry=Fixed(500),
+            retry=Fixed("500ms"),
             **options,
         )
         (answer,) = self.client.enqueue_many([task])
@@ -120,12 +120,12 @@ class Verbs(RuleBasedStateMachine):
             assert answer != "cancelled" or view is None or view.state == "cancelled"
 
     @rule(queue=queues, which=some_ids, delay=delays)
-    def reschedule(self, queue: str, which: list[str], delay: int) -> None:
+    def reschedule(self, queue: str, which: list[str], delay: str) -> None:
         """Another due time."""
         self.client.reschedule(which, queue=queue, delay=delay)
 
     @rule(queue=queues, which=some_ids, delay=delays)
-    def revive(self, queue: str, which: list[str], delay: int) -> None:
+    def revive(self, queue: str, which: list[str], delay: str) -> None:
         """Dead ones run again."""
         self.client.revive(which, queue=queue, delay=delay)
 

@@ -19,13 +19,13 @@ from tests.support.lua_builds import text
 QUEUES = ("a", "b")
 IDS = 7  # a queue: few, so that calls meet
 LEASES = (1_000, 5_000, 30_000)
-DELAYS = (0, 1, 500, 1_000, 3_000, 20_000)
+DELAYS = ("0s", "1ms", "500ms", "1s", "3s", "20s")
 
 _CHANGES: tuple[Changes, ...] = (
     {"priority": "high"},
     {"priority": None, "max_attempts": 2},
     {"payload": {"n": 3}},
-    {"expires_in": 2_000},
+    {"expires_in": "2s"},
     {"expires_in": None},
 )
 
@@ -88,8 +88,8 @@ class Producer(Actor):
             priority=rng.choice((PRIORITIES[1], *PRIORITIES)),  # type: ignore[arg-type]
             max_attempts=rng.choice((1, 2, 3)),
             retry=[rng.choice(DELAYS), rng.choice(DELAYS)],  # no jitter: a seed must replay
-            expires_in=rng.choice((None, None, 1, 800, 5_000, 60_000)),
-            retention=rng.choice((None, None, None, 0, 1_000)),
+            expires_in=rng.choice((None, None, "1ms", "800ms", "5s", "1m")),
+            retention=rng.choice((None, None, None, "0s", "1s")),
             request=f"{rng.getrandbits(64):016x}",
         )
 

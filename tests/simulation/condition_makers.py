@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import redis
 
+from redsched.model.condition import of_json
 from redsched.model.events import Rule
 from redsched.model.task import Task
 from redsched.model.template import TaskTemplate
@@ -30,20 +31,20 @@ class Makers(Promises):
     def _task(self, task_id: str, conditions: Holds, wait: int) -> Task:
         rng, self.number = self.rng, self.number + 1
         key = rng.choice(KEYS) if conditions.get("fifo") or rng.random() < 0.2 else None
-        when = {"due": self.now + wait} if rng.random() < 0.3 else {"delay": wait}
+        when = {"due": self.now + wait} if rng.random() < 0.3 else {"delay": f"{wait}ms"}
         return Task(
             type=rng.choice(("t", "u")),
             payload={"n": self.number},
             queue="q",
             id=task_id,
             key=key,
-            conditions=conditions or None,
+            conditions=of_json(conditions or None),
             **when,
             max_attempts=rng.choice((1, 2, 3)),
-            retry=[700],
+            retry=["700ms"],
             request=f"r{self.number}",
-            expires_in=rng.choice((None, None, None, 20_000)),
-            retention=rng.choice((None, None, 0)),
+            expires_in=rng.choice((None, None, None, "20s")),
+            retention=rng.choice((None, None, "0s")),
         )
 
     def _fresh_id(self, states: dict[str, str]) -> str:

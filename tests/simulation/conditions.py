@@ -18,6 +18,7 @@ from typing import Any
 import redis
 
 from redsched.embedded import EmbeddedServer
+from redsched.model.condition import of_json
 from redsched.model.explain import explained
 from redsched.testing.clock import at_time
 from redsched.wire import dead_letters, protocol
@@ -136,7 +137,7 @@ class World(Makers):
         conditions = rng.choice((conditions, conditions, {}))
         parents = [self.tasks[one] for one in conditions.get("after", {}).get("ids", ())]
         circle = self.state(known.id) != "dead"
-        call = protocol.update(self.keys, [known.id], {"conditions": conditions or None}, max_payload=999)
+        call = protocol.update(self.keys, [known.id], {"conditions": of_json(conditions or None)}, max_payload=999)
         try:
             word = self.send(call, may_halt=True)[known.id]
         except Refused as refused:
@@ -206,7 +207,10 @@ class World(Makers):
         elif some and which == "revive":
             known = self.tasks[rng.choice(some)]
             delay = rng.choice((0, 0, 4_000))
-            if self.send(protocol.revive(self.keys, [known.id], delay=delay), may_halt=True)[known.id] != "missing":
+            if (
+                self.send(protocol.revive(self.keys, [known.id], delay=f"{delay}ms"), may_halt=True)[known.id]
+                != "missing"
+            ):
                 known.due = 0 if "digest" in known.conditions else self.now + delay
                 known.attempt = known.given_back = 0
                 known.run, known.was_revived, known.end = None, True, None
@@ -214,7 +218,7 @@ class World(Makers):
                 known.called_off = self.step if self.facts & set(known.conditions.get("cancel_on", ())) else None
         elif some:
             wait, known = rng.choice((0, 3_000)), self.tasks[rng.choice(some)]
-            word = self.send(protocol.reschedule(self.keys, [known.id], delay=wait), may_halt=True)[known.id]
+            word = self.send(protocol.reschedule(self.keys, [known.id], delay=f"{wait}ms"), may_halt=True)[known.id]
             if word == "rescheduled":
                 known.due = 0 if "digest" in known.conditions else min(known.due, self.now + wait)
 

@@ -37,7 +37,7 @@ class Scene(Run):
 
     def tasks(self, count: int, **options: Any) -> Call[Any]:
         """An enqueue of tasks that are due in a moment."""
-        fields: dict[str, Any] = {"delay": 10, "retry": [700]} | options
+        fields: dict[str, Any] = {"delay": "10ms", "retry": ["700ms"]} | options
         made = [Task(type="t", id=f"t{number}", queue="a", request="r", **fields) for number in range(count)]
         return protocol.enqueue(self.cell, made, max_payload=100)
 
@@ -86,7 +86,7 @@ class Scene(Run):
         """A verb on two dead tasks."""
         self.do(self.settled("dead", "x"))
         ids = ["t0", "t1"]
-        return protocol.revive(self.q, ids, delay=0) if verb == "revive" else dead_letters.drop(self.q, ids)
+        return protocol.revive(self.q, ids, delay="0s") if verb == "revive" else dead_letters.drop(self.q, ids)
 
     def late(self, **options: Any) -> Call[Any]:
         """A reap of two tasks whose leases are over."""
@@ -110,13 +110,13 @@ class Scene(Run):
 
     def returned_late(self) -> Call[Any]:
         """A return of two tasks whose start-by has passed."""
-        call = self.settled("return", expires_in=20)
+        call = self.settled("return", expires_in="20ms")
         self.now += 20
         return call
 
     def late_for(self, step: Callable[..., None]) -> None:
         """Tasks whose start-by has passed."""
-        step(expires_in=20)
+        step(expires_in="20ms")
         self.now += 20
 
     def after(self, step: Callable[[], Any], call: Call[Any]) -> Call[Any]:
@@ -126,7 +126,7 @@ class Scene(Run):
 
     def again(self, call: Call[Any]) -> Call[Any]:
         """The same claim a second time, when the start-by of its tasks has passed."""
-        self.ready(2, expires_in=20)
+        self.ready(2, expires_in="20ms")
         self.do(call)
         self.now += 20
         return call
@@ -147,8 +147,8 @@ class Scene(Run):
 
 SCENARIOS: dict[str, Callable[[Scene], Call[Any]]] = {
     "enqueue, later": lambda s: s.tasks(2),
-    "enqueue, now": lambda s: s.tasks(2, delay=0),
-    "enqueue, past its start-by": lambda s: s.tasks(2, delay=0, expires_at=1_700_000_000_000),
+    "enqueue, now": lambda s: s.tasks(2, delay="0s"),
+    "enqueue, past its start-by": lambda s: s.tasks(2, delay="0s", expires_at=1_700_000_000_000),
     "promote": lambda s: s.after(s.due, protocol.promote([s.q], mover="m")),
     "promote, past the start-by": lambda s: s.after(lambda: s.late_for(s.due), protocol.promote([s.q], mover="m")),
     "promote after a dead reader": Scene.left_by_a_reader,
@@ -157,10 +157,10 @@ SCENARIOS: dict[str, Callable[[Scene], Call[Any]]] = {
     "claim, past the start-by": lambda s: s.after(lambda: s.late_for(s.ready), s.claim()),
     "claim again, past the start-by": lambda s: s.again(s.claim()),
     "settle: complete": lambda s: s.settled("complete", '"result"'),
-    "settle: complete, kept for no time": lambda s: s.settled("complete", retention=0),
+    "settle: complete, kept for no time": lambda s: s.settled("complete", retention="0s"),
     "settle: retry": lambda s: s.settled("retry"),
     "settle: retry of the last attempt": lambda s: s.settled("retry", max_attempts=1),
-    "settle: retry past the start-by": lambda s: s.settled("retry", "5000", expires_in=3_000),
+    "settle: retry past the start-by": lambda s: s.settled("retry", "5000", expires_in="3s"),
     "settle: snooze": lambda s: s.settled("snooze", "50"),
     "settle: return": lambda s: s.settled("return"),
     "settle: return past the start-by": Scene.returned_late,
@@ -171,14 +171,14 @@ SCENARIOS: dict[str, Callable[[Scene], Call[Any]]] = {
     "reap of one that has not begun": lambda s: s.late(begun=False, max_attempts=1),
     "reap of one that crashed before": Scene.late_again,
     "reap of the last attempt": lambda s: s.late(max_attempts=1),
-    "reap past the start-by": lambda s: s.late(expires_in=2_000),
+    "reap past the start-by": lambda s: s.late(expires_in="2s"),
     "reap of one that was cancelled": lambda s: s.late(cancelled=True),
     "cancel of one that waits": lambda s: s.after(s.due, protocol.cancel(s.q, ["t0", "t1"])),
     "cancel of one that is ready": lambda s: s.after(s.ready, protocol.cancel(s.q, ["t0", "t1"])),
     "cancel of one that a dead reader holds": lambda s: s.after(s.left_by_a_reader, protocol.cancel(s.q, ["t0"])),
     "cancel of one that runs": lambda s: s.after(s.running, protocol.cancel(s.q, ["t0", "t1"])),
-    "reschedule": lambda s: s.after(s.ready, protocol.reschedule(s.q, ["t0", "t1"], delay=50)),
-    "reschedule of one that is held": lambda s: s.after(s.held, protocol.reschedule(s.q, ["t0", "t1"], delay=50)),
+    "reschedule": lambda s: s.after(s.ready, protocol.reschedule(s.q, ["t0", "t1"], delay="50ms")),
+    "reschedule of one that is held": lambda s: s.after(s.held, protocol.reschedule(s.q, ["t0", "t1"], delay="50ms")),
     "cancel of one that is held": lambda s: s.after(s.held, protocol.cancel(s.q, ["t0", "t1"])),
     "update": lambda s: s.after(
         s.ready, protocol.update(s.q, ["t0", "t1"], {"priority": "high", "max_attempts": None}, max_payload=100)

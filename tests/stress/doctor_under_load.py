@@ -84,7 +84,7 @@ class Producers(threading.Thread):
 
     def _task(self) -> Task:
         lot = self._random.random()
-        delay = self._random.choice((0, 0, 50, 500, 3_000, 60_000))
+        delay = self._random.choice(("0s", "0s", "50ms", "500ms", "3s", "1m"))
         kind, payload = "note", None
         if lot < 0.02:
             kind, payload = "fail", {"times": 1}
@@ -99,7 +99,7 @@ class Producers(threading.Thread):
             delay=delay,
             max_attempts=3,
             priority=self._random.choice(("high", "normal", "low")),
-            retention=self._random.choice((0, 1_000, 20_000)),
+            retention=self._random.choice(("0s", "1s", "20s")),
         )
 
     def _raw(self, raw: object) -> None:

@@ -58,7 +58,7 @@ class Beside(threading.Thread):
         """Until it is stopped."""
         began = time.monotonic()
         while not self._over.wait(max(0.0, began + len(self.ids) / RATE - time.monotonic())):
-            self.ids.append(self._client.enqueue("note", {}, queue=OTHER, delay=100).id)
+            self.ids.append(self._client.enqueue("note", {}, queue=OTHER, delay="100ms").id)
 
     def stop(self) -> None:
         """Wait for its end."""

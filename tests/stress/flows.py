@@ -25,7 +25,7 @@ from redsched.model.condition import Conditions
 from tests.support.processes import Redsched
 from tests.support.workers import Site, killed, own_site
 
-FLAKY = Task(type="flaky", retry=Fixed(50), max_attempts=50)
+FLAKY = Task(type="flaky", retry=Fixed("50ms"), max_attempts=50)
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def lines(site: Site, keys: int, each: int) -> dict[str, list[str]]:
     tasks = []
     for name in names:
         made[name].append(f"{name}:{len(made[name])}")
-        delay = rng.choice((0, 0, 200))
+        delay = rng.choice(("0s", "0s", "200ms"))
         own = {"id": made[name][-1], "key": name, "delay": delay, "conditions": Conditions(fifo=True)}
         tasks.append(msgspec.structs.replace(FLAKY, **own))
     for at in range(0, len(tasks), 200):

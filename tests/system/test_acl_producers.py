@@ -42,7 +42,7 @@ def test_a_producer_enqueues_with_every_answer(users: Users) -> None:
         assert client.enqueue("t", 1, queue=QUEUE, id="later", delay="1h", max_attempts=2, key="k").status == "created"
         assert client.enqueue("t", 1, queue=QUEUE, id="high", priority="high").status == "created"
         assert client.enqueue("t", 1, queue=QUEUE, id="now").status == "existing"
-        assert client.enqueue("t", 1, queue=QUEUE, id="gone", expires_at=1_000_000_000_000, retention=0).id == "gone"
+        assert client.enqueue("t", 1, queue=QUEUE, id="gone", expires_at=1_000_000_000_000, retention="0s").id == "gone"
         assert client.enqueue("t", 1, queue=QUEUE, id="past", expires_at=1_000_000_000_000).id == "past"
         assert client.ping().build == scripts.BUILD
         with pytest.raises(StoreDenied):

@@ -41,8 +41,8 @@ async def _life(users: Users) -> Worker:
 
         async with AsyncClient(settings=users.settings("worker")) as client:
             await client.enqueue("send", {"value": 1}, queue=QUEUE, id="now")
-            await client.enqueue("send", {"value": 1}, queue=QUEUE, id="soon", delay=200)
-            await client.enqueue("fail", queue=QUEUE, id="fails", max_attempts=2, retry=[10])
+            await client.enqueue("send", {"value": 1}, queue=QUEUE, id="soon", delay="200ms")
+            await client.enqueue("fail", queue=QUEUE, id="fails", max_attempts=2, retry=["10ms"])
             await client.enqueue("send", {"value": 1}, queue=QUEUE, id="far", delay="1h")
             users.store.redis.xadd(users.key("inbox:q"), {"id": "letter", "type": "send", "payload": '{"value":5}'})
             async with asyncio.timeout(60):

@@ -113,7 +113,7 @@ def test_the_logs_of_a_worker_say_where_and_of_what_kind_and_no_value(valkey_sto
         "REDSCHED_LOG_LEVEL": "debug",
         "REDSCHED_LOG_FORMAT": log_format,
     }
-    tasks = [Task(type="choose", payload={"how": how, "text": PAYLOAD}, max_attempts=2, retry=[10]) for how in WAYS]
+    tasks = [Task(type="choose", payload={"how": how, "text": PAYLOAD}, max_attempts=2, retry=["10ms"]) for how in WAYS]
     tasks += [
         Task(type="paint", payload={"colour": PAYLOAD}, id="value"),
         Task(type="paint", payload={"colour": "red", PAYLOAD: 1}, id="key"),
@@ -182,7 +182,7 @@ def test_a_run_with_every_way_to_fail_leaves_no_mark(valkey_store: Store, url: s
         client.enqueue_many(
             [
                 Task(type="take", payload={"a": PAYLOAD, "b": 1}, id="good", headers={"code": PAYLOAD}),
-                Task(type="quote", payload=marked, id="raises", max_attempts=2, retry=[10]),
+                Task(type="quote", payload=marked, id="raises", max_attempts=2, retry=["10ms"]),
                 Task(type="take", payload={"a": PAYLOAD}, id="shape", max_attempts=1),
                 Task(type="take", payload={"a": 1, "b": PAYLOAD}, id="typed", max_attempts=1),
                 Task(type="unknown", payload=marked, id="unhandled"),

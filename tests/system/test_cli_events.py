@@ -104,6 +104,15 @@ def test_a_workflow_is_drawn(cli: Cli, client: Client) -> None:
     assert json.loads(cli("task", "tree", "g1", "-o", "json")[1])["children"][0]["id"] == "sum"
 
 
+def test_a_workflow_is_cancelled_as_a_whole(cli: Cli, client: Client) -> None:
+    client.chain([Task(type="t", id=f"c{at}") for at in range(3)])
+
+    assert cli("workflow", "cancel", "c2", "--reason", "order gone")[1] == "3 cancelled, 0 asked to stop, 0 had ended\n"
+    assert client.task("c0").reason == "order gone"
+    assert json.loads(cli("workflow", "cancel", "c2", "-o", "json")[1])["cancelled"] == 3
+    assert cli("workflow", "cancel", "none")[0] == 3
+
+
 def test_held_tasks_are_confirmed_and_abandoned(cli: Cli, client: Client) -> None:
     held = client.hold("t", {}, id="a")
     assert cli("task", "confirm", "a", "--token", "other")[0] == 4

@@ -128,6 +128,18 @@ def test_a_chain_and_a_group_are_made_in_one_call_and_shown_as_a_tree(api: ApiSe
     assert api.post("/v1/workflows", {"then": {"type": "t"}}).status == 422
 
 
+def test_a_workflow_is_cancelled_by_any_of_its_tasks(api: ApiServer) -> None:
+    api.post("/v1/workflows", {"chain": [{"id": f"c{at}", "type": "t", "queue": "mail"} for at in range(3)]})
+
+    done = api.post("/v1/workflows/c1:cancel?queue=mail", {"reason": "order gone"})
+
+    assert (done.status, done.json) == (200, {"cancelled": 3, "requested": 0, "ended": 0})
+    assert api.get("/v1/tasks/c0?queue=mail").json["reason"] == "order gone"
+    assert api.post("/v1/workflows/c1:cancel", None).code == "404 task_not_found"
+    assert api.post("/v1/workflows/c1:stop", None).code == "404 not_found"
+    assert api.post("/v1/workflows/c1:cancel", {"why": "x"}).status == 422
+
+
 def test_a_workflow_of_which_a_task_is_not_made_says_which(api: ApiServer) -> None:
     submit(api, "holder", {"unique": "u"}, delay="1h")
     rejected = {"id": "a", "type": "t", "conditions": {"unique": "u"}}

@@ -171,7 +171,7 @@ def test_a_lease_that_ended_is_taken_back_unless_the_clock_has_just_jumped(valke
         standing = Standing()
         keys = queue_keys(client.cell, "default")
         reaps = Reaps(client, standing, Silent())
-        task = await client.enqueue("note", retry=[60_000])
+        task = await client.enqueue("note", retry=["1m"])
         await client.transport.send(protocol.claim([keys], consumer="gone", count=1, lease_ms=1))
         lease = int(valkey_store.redis.zscore(valkey_store.key("running:default"), task.id) or 0)
         standing.hear_clock(valkey_store.now_ms(), time.monotonic())

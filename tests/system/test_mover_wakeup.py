@@ -307,7 +307,7 @@ def test_ready_tasks_whose_entries_were_removed_by_hand_get_others(
 
 
 def test_a_lease_that_ends_unanswered_is_taken_back(site: Site) -> None:
-    (made,) = claim_for_a_worker_that_dies(site, "default", retry=[60_000])
+    (made,) = claim_for_a_worker_that_dies(site, "default", retry=["1m"])
 
     async def main() -> None:
         async with running(site.settings()):
@@ -343,7 +343,7 @@ def test_a_namespace_that_was_emptied_is_told_at_once_and_goes_on(
             mover.tracking.changed(None)  # what a flush of the whole server is told as
 
             await eventually(lambda: [record.message for record in caplog.records] == ["store.emptied"])
-            task = site.client.enqueue("a", delay=1)
+            task = site.client.enqueue("a", delay="1ms")
             await eventually(lambda: site.client.task(task.id).state == "ready")
 
     asyncio.run(main())

@@ -24,8 +24,8 @@ SENT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\
 def hostile(store: Store, client: Client) -> None:
     """A namespace in which every text that anybody may write steers a terminal."""
     client.enqueue("mail", {"a": EVIL}, id="dead", max_attempts=1, tags=[EVIL], headers={"h": EVIL})
-    client.enqueue("mail", {"a": EVIL}, id="waits", delay=10_000_000, conditions={"unless": {"fact": "f"}})
-    client.enqueue("mail", {"a": EVIL}, id="runs", retry=[1])
+    client.enqueue("mail", {"a": EVIL}, id="waits", delay="10000s", conditions={"unless": {"fact": "f"}})
+    client.enqueue("mail", {"a": EVIL}, id="runs", retry=["1ms"])
     keys = client._keys("default")
     for started in client.transport.send(protocol.claim([keys], consumer="w", count=9, lease_ms=600_000)).tasks:
         if started.id == "dead":

@@ -53,7 +53,7 @@ def test_200_tasks_in_flight_in_a_killed_worker_all_complete_elsewhere_after_the
 def test_a_worker_killed_under_load_costs_no_task_and_repeats_only_what_it_held(site: Site) -> None:
     doomed, movers = site.worker("-c", "32", "--no-mover", "--lease", SHORT), [site.mover(), site.mover()]
     other = site.worker("-c", "32", "--no-mover", "--lease", SHORT)
-    ids = site.enqueue("sleep", 1_500, payload={"seconds": 0.02}, retry=[10], delay="100ms")
+    ids = site.enqueue("sleep", 1_500, payload={"seconds": 0.02}, retry=["10ms"], delay="100ms")
     site.until_started(300)
 
     killed(doomed)
@@ -89,7 +89,7 @@ def test_a_killed_server_that_comes_back_has_every_acknowledged_task_run(
     with Site(Store("valkey", connect(own_server.url), url=own_server.url), tmp_path) as site:
         connect(own_server.url).config_set("appendfsync", "always")
         worker = site.worker("-c", "16", REDSCHED_RETRY_FOR="300ms")
-        ids = site.enqueue("sleep", 300, payload={"seconds": 0.02}, retry=[10])
+        ids = site.enqueue("sleep", 300, payload={"seconds": 0.02}, retry=["10ms"])
         ids += site.enqueue("note", 100, delay="2s")
         site.until_started(50)
 

@@ -240,7 +240,7 @@ def test_a_handler_that_ends_its_process_costs_the_pool_that_process_only(site: 
     pool = site.start("worker", APP, "-q", "default", "--lease", "1s", "-n", "2")
     until(lambda: sum("worker.started" in line for line in pool.errors) == 2, pool.said)
 
-    view = site.run("ends", {"how": how}, retry=[10])
+    view = site.run("ends", {"how": how}, retry=["10ms"])
 
     assert view.result == "a later process"
     until(lambda: sum("worker.started" in line for line in pool.errors) == 3, pool.said)
@@ -250,7 +250,7 @@ def test_a_handler_that_ends_its_process_costs_the_pool_that_process_only(site: 
 
 
 def test_a_burst_in_a_pool_is_not_over_where_a_handler_ended_its_process_with_0(site: Site) -> None:
-    made = site.client.enqueue("ends", {"how": "0"}, retry=[10])
+    made = site.client.enqueue("ends", {"how": "0"}, retry=["10ms"])
 
     assert site.start("worker", APP, "-q", "default", "--lease", "1s", "-n", "2", "--burst").wait() == 0
 

@@ -36,14 +36,14 @@ def test_the_one_positional_takes_a_payload_that_is_no_object(site: Site) -> Non
 
 
 def test_an_exception_retries_by_the_policy_and_a_later_run_completes(site: Site) -> None:
-    view = site.run("fail", {"times": 2}, retry=Explicit([10, 20]))
+    view = site.run("fail", {"times": 2}, retry=Explicit(["10ms", "20ms"]))
 
     assert (view.state, view.result, view.attempt) == ("completed", "sent", 3)
     assert [(a.attempt, a.outcome) for a in view.history or ()] == [(1, "retry"), (2, "retry")]
 
 
 def test_a_task_that_keeps_failing_is_dead_with_its_history_once_its_attempts_are_spent(site: Site) -> None:
-    view = site.run("fail", max_attempts=3, retry=Explicit([10]))
+    view = site.run("fail", max_attempts=3, retry=Explicit(["10ms"]))
 
     assert (view.state, view.reason, view.attempt) == ("dead", "attempts", 3)
     assert view.error == "ConnectionError: the provider is down"
@@ -56,7 +56,7 @@ def test_a_task_that_keeps_failing_is_dead_with_its_history_once_its_attempts_ar
 
 @pytest.mark.parametrize("kind", ["retry", "raise retry"])
 def test_a_retry_with_its_own_delay_does_not_ask_the_policy(site: Site, kind: str) -> None:
-    view = site.run("outcome", {"kind": kind}, retry=Explicit([1]), until_state="scheduled")
+    view = site.run("outcome", {"kind": kind}, retry=Explicit(["1ms"]), until_state="scheduled")
 
     assert (view.attempt, view.error) == (1, "not yet")
     assert 3_500 < from_now(view.due_at) <= 3_600
@@ -138,7 +138,7 @@ def test_a_coroutine_function_behind_a_decorator_is_awaited(site: Site) -> None:
 
 @pytest.mark.parametrize("type_", ["sleep", "sleep.sync"])
 def test_a_run_beyond_its_time_limit_is_stopped_and_retried(site: Site, type_: str) -> None:
-    view = site.run(type_, {"seconds": 20}, timeout="100ms", max_attempts=2, retry=Explicit([10]))
+    view = site.run(type_, {"seconds": 20}, timeout="100ms", max_attempts=2, retry=Explicit(["10ms"]))
 
     assert (view.state, view.reason, view.attempt) == ("dead", "attempts", 2)
     assert view.error == "TimeLimit: ran longer than its time limit of 100ms"

@@ -207,7 +207,15 @@ def test_a_type_makes_tasks_with_its_defaults_which_options_override() -> None:
     def send(phone: str) -> None: ...
 
     kind = app.tasks["otp.send"]
-    made = Task(type="otp.send", payload=1, queue="otp", timeout=30_000, max_attempts=5, retry=retry, expires_in="2m")
+    made = Task(
+        type="otp.send",
+        payload=1,
+        queue="otp",
+        timeout=timedelta(seconds=30),
+        max_attempts=5,
+        retry=retry,
+        expires_in="2m",
+    )
     assert kind.task(1) == made
     assert kind.task(1, queue="other", max_attempts=1, expires_at=2_000_000_000_000) == msgspec.structs.replace(
         made, queue="other", max_attempts=1, expires_in=None, expires_at=2_000_000_000_000

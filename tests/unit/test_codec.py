@@ -72,8 +72,8 @@ def test_every_option_has_its_word() -> None:
     ("policy", "line"),
     [
         (Exponential(base="1s", factor=1.5, max="1m", jitter=0), "exponential 1000 1.5 60000 0"),
-        (Explicit([1, "2s", timedelta(minutes=1)]), "list 1 2000 60000"),
-        ([10, 20], "list 10 20"),
+        (Explicit(["1ms", "2s", timedelta(minutes=1)]), "list 1 2000 60000"),
+        (["10ms", "20ms"], "list 10 20"),
         (timedelta(seconds=3), "fixed 3000"),
         ("5s", "fixed 5000"),
     ],
@@ -91,7 +91,7 @@ def test_a_policy_is_one_line(policy: Any, line: str) -> None:
         ("2027-01-31T10:00:00+01:00", None, AT_MS),
         (0, None, 0),
         (None, "90s", "+90000"),
-        (None, 5, "+5"),
+        (None, "5ms", "+5"),
         (None, timedelta(hours=1), "+3600000"),
     ],
 )

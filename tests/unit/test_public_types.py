@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import typing
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 import redsched
 from redsched.client import AsyncClient
 from redsched.client.aio.schedules import AsyncSchedules
+from redsched.model.vocabulary import STATES
 
 OF_THE_DOCTOR = {"Inspected"}  # what ``redsched doctor`` reads; no program needs it
 
@@ -44,3 +48,54 @@ def test_each_method_has_a_docstring_of_its_own() -> None:
 
     assert [name for name, text in texts.items() if not text] == []
     assert len(set(texts.values())) == len(texts)
+
+
+def test_each_field_of_a_task_has_a_docstring_of_its_own() -> None:
+    (kind,) = ast.parse(inspect.getsource(redsched.Task)).body
+    assert isinstance(kind, ast.ClassDef)
+    fields = {at: one.target.id for at, one in enumerate(kind.body) if isinstance(one, ast.AnnAssign) and named(one)}
+    texts = {name: documented(kind.body[at + 1]) for at, name in fields.items()}
+
+    assert texts.keys() == redsched.Task.__annotations__.keys()
+    assert [name for name, text in texts.items() if not text.endswith(".") or "](" in text] == []
+    assert len(set(texts.values())) == len(texts)
+
+
+def named(one: ast.AnnAssign) -> bool:
+    return isinstance(one.target, ast.Name)
+
+
+def documented(one: ast.stmt) -> str:
+    """The text, where a statement is nothing else."""
+    return str(one.value.value) if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) else ""
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("cancel", "cancelled requested finished missing"),
+        ("reschedule", "rescheduled running finished missing"),
+        ("update", "updated running finished missing"),
+        ("revive", "revived missing"),
+        ("drop", "dropped missing"),
+        ("requeue", "requeued missing no_hash wrong_type"),
+        ("confirm", "confirmed refused missing"),
+        ("abandon", "abandoned requested refused missing"),
+        ("put_rule", "created updated unchanged"),
+    ],
+)
+def test_the_words_of_an_answer_are_known_to_a_type_checker(verb: str, words: str) -> None:
+    hint = typing.get_type_hints(getattr(AsyncClient, verb))["return"]
+    known = {word.replace("_", " ") for word in words.split()}
+
+    assert set(literals(hint)) - known in (set(), set(STATES))
+    assert known <= set(literals(hint))
+
+
+def literals(annotation: Any) -> Iterator[str]:
+    """The words that an annotation allows."""
+    if typing.get_origin(annotation) is typing.Literal:
+        yield from typing.get_args(annotation)
+    else:
+        for one in typing.get_args(annotation):
+            yield from literals(one)

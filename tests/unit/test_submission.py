@@ -8,7 +8,7 @@ import pickle
 import re
 import subprocess
 import sys
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ async def send_otp(ctx: Context, phone: str, code: str = "0000") -> str:
 
 
 DEFAULTS: dict[str, Any] = {
-    "type": "otp.send", "queue": "otp", "timeout": 10_000, "max_attempts": 3, "retry": Exponential(base="2s"),
-    "expires_in": "2m",
+    "type": "otp.send", "queue": "otp", "timeout": timedelta(seconds=10), "max_attempts": 3,
+    "retry": Exponential(base="2s"), "expires_in": "2m",
 }  # fmt: skip
 
 
@@ -206,6 +206,12 @@ async def wrong(ctx: Context, client: Client, other: AsyncClient) -> None:
     client.enqueue("otp.send", durability="fsnc")  # refused
     client.chain([], otherwise="stop")  # refused
     client.schedules.trigger("x", overlap="never")  # refused
+    client.enqueue("otp.send", delay=5)  # refused
+    client.emit("paid", ttl=60_000)  # refused
+    Task(type="x", retry=[5, 60])  # refused
+    app.task("y", timeout=30)  # refused
+    client.wait("a", 30)  # refused
+    client.revive("a", delay=5)  # refused
 """
 
 
@@ -224,5 +230,5 @@ def test_a_type_checker_refuses_wrong_arguments_and_nothing_else(tmp_path: Path)
 
     found = {int(line) for line in re.findall(r"^mistakes\.py:(\d+): error: ", run.stdout, re.MULTILINE)}
     wanted = {number for number, line in enumerate(MISTAKES.splitlines(), 1) if line.endswith("# refused")}
-    assert len(wanted) == 22
+    assert len(wanted) == 28
     assert found == wanted, run.stdout + run.stderr

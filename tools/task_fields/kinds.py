@@ -13,6 +13,7 @@ class Kind(NamedTuple):
     task: str = ""  # type in Task
     body: str = ""  # type in a request, where that is another
     template: str = ""  # type in TaskTemplate, where that is another
+    of_json: str = "{}"  # the value for Task of one in JSON
     default: str = "None"
     written: str = "task.{name} is not None"  # when there is something to write
     text: str = ""  # the word to write
@@ -75,7 +76,8 @@ KINDS: dict[str, Kind] = {
         in_json=_INSTANT,
     ),
     "delay": Kind(
-        task="timedelta | int | str | None",
+        of_json="span_of({})",
+        task="timedelta | str | None",
         body="int | str | None",
         schema=_optional("integer", "string"),
         in_json=_SPAN,
@@ -104,8 +106,8 @@ KINDS: dict[str, Kind] = {
         default='"normal"',
         written='task.{name} != "normal"',
         text='priority_word("{name}", task.{name}, index)',
-        view='str = "normal"',
-        value='text_of(found.get("{word}") or "normal")',
+        view='Priority = "normal"',
+        value='text_of(found.get("{word}") or "normal"),  # type: ignore[arg-type]',
         lua="priority",
         schema={"enum": ["high", "normal", "low"]},
         in_json="text",
@@ -121,7 +123,8 @@ KINDS: dict[str, Kind] = {
     ),
     "count": Kind(view="int = 0", value='number(found, "{word}") or 0'),
     "duration": Kind(
-        task="timedelta | int | str | None",
+        of_json="span_of({})",
+        task="timedelta | str | None",
         body="int | str | None",
         template="Duration | None",
         text='duration_word("{name}", task.{name}, {low}, {high}, index)',
@@ -145,14 +148,16 @@ KINDS: dict[str, Kind] = {
         on_wire="ms since the epoch, or `+ms` in `rs1_enqueue`",
     ),
     "start_within": Kind(
-        task="timedelta | int | str | None",
+        of_json="span_of({})",
+        task="timedelta | str | None",
         body="int | str | None",
         template="Duration | None",
         schema=_optional("integer", "string"),
         in_json=_SPAN,
     ),
     "retry": Kind(
-        task="RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None",
+        of_json="policy_of({})",
+        task="RetryPolicy | Sequence[timedelta | str] | timedelta | str | None",
         body="RetryBody | None",
         template="Retry",
         text='retry_word("{name}", task.{name}, index)',
@@ -203,6 +208,7 @@ KINDS: dict[str, Kind] = {
         on_wire="`1` where they do; `0`: as without it",
     ),
     "conditions": Kind(
+        of_json="of_json({})",
         task="Conditions | Mapping[str, Any] | None",
         body="dict[str, Any] | None",
         template="Conditioned",

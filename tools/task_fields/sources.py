@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import subprocess
 import sys
+import textwrap
 
 from redsched.model.condition import Conditions
 from redsched.model.fields import FIELDS, Field
@@ -26,17 +29,31 @@ def _line(field: Field, kind: str, default: str) -> str:
 
 def _passed(fields: list[Field]) -> str:
     """The arguments of ``Task`` that a method of another structure passes on."""
-    values = [f"policy_of(self.{field.name})" if field.kind == "retry" else f"self.{field.name}" for field in fields]
+    values = [KINDS[field.kind].of_json.format(f"self.{field.name}") for field in fields]
     return "\n".join(f"            {field.name}={value}," for field, value in zip(fields, values, strict=True))
+
+
+def _documented(field: Field) -> str:
+    """The docstring of a field of ``Task``."""
+    text = re.sub(r"; see \[.*?\]\(.*?\)", "", field.doc[0].upper() + field.doc[1:])
+    if field.missing:
+        text += f". Without it: {field.missing}"
+    wrapped = textwrap.wrap(text.replace("`", "``") + ".", 110, break_on_hyphens=False)
+    return '    """' + "\n    ".join(wrapped) + '"""'
+
+
+def _members() -> list[str]:
+    """The lines of the members of ``Conditions``, with their docstrings."""
+    source = inspect.getsource(Conditions)
+    (kind,) = ast.parse(source).body
+    assert isinstance(kind, ast.ClassDef)
+    return source.splitlines()[kind.body[1].lineno - 1 :]
 
 
 def _task() -> str:
     given = [field for field in FIELDS if field.in_task]
-    fields = [_line(field, KINDS[field.kind].task, _given(field)) for field in given]
-    fields += [
-        f"    {name}: {kind} = {'False' if kind == 'bool' else 'None'}"
-        for name, kind in Conditions.__annotations__.items()
-    ]
+    fields = [f"{_line(field, KINDS[field.kind].task, _given(field))}\n{_documented(field)}" for field in given]
+    fields += _members()
     members = Conditions.__annotations__.items()
     some = " or ".join(f"self.{name}" if kind == "bool" else f"self.{name} is not None" for name, kind in members)
     changes = [
@@ -129,14 +146,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from redsched.model.condition import Conditions
+from redsched.model.condition import Conditions, of_json
+from redsched.model.duration import span_of
 from redsched.model.retry import RetryPolicy, policy_of
 from redsched.model.task import Task
 from redsched.model.vocabulary import DEFAULT_QUEUE, Priority
 from redsched.schedule.definition import Duration
 
 if TYPE_CHECKING:
-    Retry = RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | Mapping[str, Any] | None
+    Retry = RetryPolicy | Sequence[timedelta | str] | timedelta | str | Mapping[str, Any] | None
     Conditioned = Conditions | Mapping[str, Any] | None
 else:  # as JSON writes them
     Retry = dict[str, Any] | list[int | str] | str | None
@@ -173,6 +191,8 @@ from typing import Any
 import msgspec
 
 from redsched.model import trace
+from redsched.model.condition import of_json
+from redsched.model.duration import span_of
 from redsched.model.task import Task
 from redsched.model.vocabulary import DEFAULT_QUEUE, Priority
 from redsched.web.body_parts import ExpectBody, RetryBody, policy_of

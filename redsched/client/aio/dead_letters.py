@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
 
 from redsched.client.aio.transport import AsyncTransport
-from redsched.client.requests import Verbs, id_list
+from redsched.client.requests import Duration, Verbs, id_list
+from redsched.model.answers import DropAnswer, RequeueAnswer, ReviveAnswer
 from redsched.model.vocabulary import Action
 from redsched.steps import batches
 from redsched.steps.bulk import MAX_BULK, Bulk, Filter, bulk, clock
@@ -20,14 +21,19 @@ class AsyncDeadLetters(Verbs):
     transport: AsyncTransport
 
     async def revive(
-        self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
-    ) -> dict[str, str]:
+        self,
+        ids: str | Sequence[str],
+        *,
+        queue: str = "default",
+        due: datetime | int | str | None = None,
+        delay: Duration | None = None,
+    ) -> dict[str, ReviveAnswer]:
         """Run dead tasks again: id -> ``revived``, ``missing`` or the state of one that is not dead."""
         keys = self._keys(queue)
         steps = batches.in_parts(id_list(ids), lambda some: protocol.revive(keys, some, due=due, delay=delay))
         return await self.transport.converse(steps)
 
-    async def drop(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, str]:
+    async def drop(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, DropAnswer]:
         """Remove dead or finished tasks: id -> ``dropped``, ``missing`` or the state of one that still lives."""
         keys = self._keys(queue)
         return await self.transport.converse(batches.in_parts(id_list(ids), lambda some: dead_letters.drop(keys, some)))
@@ -54,8 +60,13 @@ class AsyncDeadLetters(Verbs):
         return await self.transport.send(dead_letters.quarantined(self._keys(queue), limit=limit, cursor=cursor))
 
     async def requeue(
-        self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
-    ) -> dict[str, str]:
+        self,
+        ids: str | Sequence[str],
+        *,
+        queue: str = "default",
+        due: datetime | int | str | None = None,
+        delay: Duration | None = None,
+    ) -> dict[str, RequeueAnswer]:
         """Schedule ids of the quarantine whose hashes are good now: id -> ``requeued``, ``missing``, ``no hash``,
         ``wrong type`` or the state of a task that has its place."""
         keys = self._keys(queue)

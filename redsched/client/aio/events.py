@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from redsched.client.aio.transport import AsyncTransport
 from redsched.client.requests import Duration, Verbs, single
+from redsched.model.answers import RuleAnswer
 from redsched.model.enqueued import Enqueued
 from redsched.model.events import Emitted, Rule, RulePage
 from redsched.model.task import Options
@@ -43,7 +44,7 @@ class AsyncEvents(Verbs):
         task = self._expected(event, subject, within, type, payload, options)
         return single(await self.transport.send(self.enqueuing([task])))
 
-    async def put_rule(self, rule: Rule) -> str:
+    async def put_rule(self, rule: Rule) -> RuleAnswer:
         """Create or replace a rule: ``created``, ``updated`` or ``unchanged``. Every event from now on follows it.
 
         Raises:

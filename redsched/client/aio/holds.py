@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 from redsched.client.aio.transport import AsyncTransport
 from redsched.client.requests import Duration, Verbs, id_list, single
+from redsched.model.answers import AbandonAnswer, ConfirmAnswer
 from redsched.model.enqueued import Held
 from redsched.model.task import Options
 from redsched.steps.batches import in_parts
@@ -33,14 +34,18 @@ class AsyncHolds(Verbs):
         made = single(await self.transport.send(self.enqueuing([task])))
         return Held(made.id, made.queue, made.status, made.durability, made.other, token)
 
-    async def confirm(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
+    async def confirm(
+        self, ids: str | Sequence[str], token: str, *, queue: str = "default"
+    ) -> dict[str, ConfirmAnswer]:
         """Let held tasks go: id -> ``confirmed``, ``refused`` (another token), ``missing``, or the state of one that
         has ended."""
         keys = self._keys(queue)
         steps = in_parts(id_list(ids), lambda some: protocol.confirm(keys, some, token, action="confirm"))
         return await self.transport.converse(steps)
 
-    async def abandon(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, str]:
+    async def abandon(
+        self, ids: str | Sequence[str], token: str, *, queue: str = "default"
+    ) -> dict[str, AbandonAnswer]:
         """Cancel held tasks: id -> ``abandoned``, ``requested`` (its time was over and it runs by now: it is asked to
         stop), ``refused`` (another token, or confirmed), ``missing``, or the state of one that has ended."""
         keys = self._keys(queue)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import builtins
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Unpack, overload
 
 from redsched.client.aio import runtime
 from redsched.client.aio.transport import AsyncTransport
-from redsched.client.requests import Verbs, found_in, id_list, result_of, seconds_of, single
+from redsched.client.requests import Duration, Verbs, found_in, given_ms, id_list, result_of, single
+from redsched.model.answers import CancelAnswer, RescheduleAnswer, UpdateAnswer
 from redsched.model.enqueued import Enqueued
 from redsched.model.errors import TaskNotEnded, TaskNotFound
 from redsched.model.explain import Explanation, explained
@@ -72,7 +73,9 @@ class AsyncTasks(Verbs):
         """
         return await self.transport.send(self.enqueuing(tasks, durability))
 
-    async def cancel(self, ids: str | Sequence[str], *, queue: str = "default", reason: str = "") -> dict[str, str]:
+    async def cancel(
+        self, ids: str | Sequence[str], *, queue: str = "default", reason: str = ""
+    ) -> dict[str, CancelAnswer]:
         """Stop tasks: id -> ``cancelled``, ``requested`` (it runs and is asked to stop), ``finished`` or
         ``missing``."""
         keys = self._keys(queue)
@@ -80,8 +83,13 @@ class AsyncTasks(Verbs):
         return await self.transport.converse(steps)
 
     async def reschedule(
-        self, ids: str | Sequence[str], *, queue: str = "default", due: Any = None, delay: Any = None
-    ) -> dict[str, str]:
+        self,
+        ids: str | Sequence[str],
+        *,
+        queue: str = "default",
+        due: datetime | int | str | None = None,
+        delay: Duration | None = None,
+    ) -> dict[str, RescheduleAnswer]:
         """Give waiting tasks another due time: id -> ``rescheduled``, ``running``, ``finished`` or ``missing``."""
         keys = self._keys(queue)
         steps = batches.in_parts(id_list(ids), lambda some: protocol.reschedule(keys, some, due=due, delay=delay))
@@ -89,7 +97,7 @@ class AsyncTasks(Verbs):
 
     async def update(
         self, ids: str | Sequence[str], *, queue: str = "default", **fields: Unpack[Changes]
-    ) -> dict[str, str]:
+    ) -> dict[str, UpdateAnswer]:
         """Change fields of tasks that wait or are dead: id -> ``updated``, ``running``, ``finished`` or ``missing``."""
         steps = batches.in_parts(id_list(ids), lambda some: self._update(queue, some, fields))
         return await self.transport.converse(steps)
@@ -116,7 +124,7 @@ class AsyncTasks(Verbs):
             TaskNotEnded: it has not ended within ``timeout`` (``"30s"`` or ``timedelta(seconds=30)``); it goes on.
             TaskNotFound: nothing is known of it.
         """
-        deadline = time.monotonic() + seconds_of("timeout", timeout)
+        deadline = time.monotonic() + given_ms("timeout", timeout) / 1_000
         pause = FIRST_PAUSE_S
         while True:
             try:

@@ -9,8 +9,8 @@ from redsched.client.requests import Verbs
 from redsched.model.condition import Ended, Otherwise
 from redsched.model.enqueued import Enqueued
 from redsched.model.task import Task
-from redsched.model.workflows import Branch, Kin
-from redsched.steps import workflows
+from redsched.model.workflows import Branch, Kin, WorkflowCancelled
+from redsched.steps import family, workflows
 
 
 class AsyncWorkflows(Verbs):
@@ -43,6 +43,17 @@ class AsyncWorkflows(Verbs):
         """
         steps = workflows.group(self.cell, self.enqueuing, tasks, then, on, otherwise)
         return await self.transport.converse(steps)
+
+    async def cancel_workflow(self, id: str, *, queue: str = "default", reason: str = "") -> WorkflowCancelled:
+        """Cancel a whole workflow, named by any of its tasks: all that come before and after it, and so on.
+
+        Those that come after others are cancelled first, so that none of them starts. A task that runs is asked to
+        stop. A task that joins the workflow meanwhile may be left: repeat the call then.
+
+        Raises:
+            TaskNotFound: nothing is known of the task; nothing changed.
+        """
+        return await self.transport.converse(family.cancel(self.cell, queue, id, reason))
 
     async def parents(self, id: str, *, queue: str = "default", stored: bool = False) -> list[Kin]:
         """The tasks that one comes after, with their results; ``stored``: as they are stored, ``msgspec.Raw``."""

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 from redsched.client.requests import Duration, Verbs, single
 from redsched.client.sync.transport import Transport
+from redsched.model.answers import RuleAnswer
 from redsched.model.enqueued import Enqueued
 from redsched.model.events import Emitted, Rule, RulePage
 from redsched.model.task import Options
@@ -44,7 +45,7 @@ class Events(Verbs):
         task = self._expected(event, subject, within, type, payload, options)
         return single(self.transport.send(self.enqueuing([task])))
 
-    def put_rule(self, rule: Rule) -> str:
+    def put_rule(self, rule: Rule) -> RuleAnswer:
         """Create or replace a rule: ``created``, ``updated`` or ``unchanged``. Every event from now on follows it.
 
         Raises:

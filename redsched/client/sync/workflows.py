@@ -10,8 +10,8 @@ from redsched.client.sync.transport import Transport
 from redsched.model.condition import Ended, Otherwise
 from redsched.model.enqueued import Enqueued
 from redsched.model.task import Task
-from redsched.model.workflows import Branch, Kin
-from redsched.steps import workflows
+from redsched.model.workflows import Branch, Kin, WorkflowCancelled
+from redsched.steps import family, workflows
 
 
 class Workflows(Verbs):
@@ -44,6 +44,17 @@ class Workflows(Verbs):
         """
         steps = workflows.group(self.cell, self.enqueuing, tasks, then, on, otherwise)
         return self.transport.converse(steps)
+
+    def cancel_workflow(self, id: str, *, queue: str = "default", reason: str = "") -> WorkflowCancelled:
+        """Cancel a whole workflow, named by any of its tasks: all that come before and after it, and so on.
+
+        Those that come after others are cancelled first, so that none of them starts. A task that runs is asked to
+        stop. A task that joins the workflow meanwhile may be left: repeat the call then.
+
+        Raises:
+            TaskNotFound: nothing is known of the task; nothing changed.
+        """
+        return self.transport.converse(family.cancel(self.cell, queue, id, reason))
 
     def parents(self, id: str, *, queue: str = "default", stored: bool = False) -> list[Kin]:
         """The tasks that one comes after, with their results; ``stored``: as they are stored, ``msgspec.Raw``."""
