@@ -107,7 +107,10 @@ def test_a_due_time_may_be_given_in_every_form(
         assert before + low <= score <= valkey_store.now_ms() + high
 
 
-@pytest.mark.parametrize("options", [{"due": 0}, {"due": datetime(2020, 1, 1, tzinfo=UTC)}, {"delay": "0s"}, {}], ids=str)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("options", [{"due": 0}, {"due": LONG_AGO}, {"delay": "0s"}, {}], ids=str)
 def test_now_and_the_past_are_ready_at_once(valkey_store: Store, connect: Connect, options: dict[str, Any]) -> None:
     client = connect(valkey_store)
 

@@ -147,7 +147,7 @@ def test_a_reap_takes_back_fewer_of_those_that_end_with_much_to_leave(queue: Que
 def test_attend_tells_fewer_listeners_that_are_entered_in_much_and_goes_on(queue: Queue) -> None:
     for at in range(60):
         queue.plan(f"t{at}", tied(at) | {"cancel_on": ["paid", *(f"c{at}.{n}" for n in range(15))]}, key=f"k{at}")
-    queue.emit("paid", ttl=DAY)
+    queue.emit("paid", ttl="1d")
 
     first = queue.attend(limit=500)
 

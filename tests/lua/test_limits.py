@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from redsched.model.condition import Conditions
+from redsched.model.condition import Conditions, of_json
 from redsched.model.errors import InvalidTask
 from redsched.model.events import Rule
 from redsched.model.template import TaskTemplate
@@ -48,7 +48,7 @@ BEYOND: list[tuple[Given, str, str]] = [
 @pytest.mark.parametrize("conditions", WITHIN, ids=range(len(WITHIN)))
 def test_a_plan_within_the_limits_is_taken_by_scripts_and_client_alike(queue: Queue, conditions: Given) -> None:
     assert queue.plan("a", conditions, due=NOW + 1_000) == "created"
-    assert wire_conditions(conditions).keys() == conditions.keys()
+    assert wire_conditions(of_json(conditions)).keys() == conditions.keys()
 
 
 @pytest.mark.parametrize(("conditions", "why", "field"), BEYOND, ids=range(len(BEYOND)))
@@ -59,7 +59,7 @@ def test_a_plan_beyond_the_limits_is_refused_where_it_is_written(
     words = (1, "b", 0, 3, "type", "t", "payload", "{}", "conditions", text)
     assert f"RS_INVALID 1 conditions {why}" in queue.refused("enqueue", 0, *words)
     with pytest.raises(InvalidTask) as caught:
-        wire_conditions(Conditions(**conditions))
+        wire_conditions(Conditions(**of_json(conditions)))
     assert caught.value.field == field
 
     queue.seed("a", conditions=text)  # as plain commands, or a release before these limits, wrote it

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from redsched.model.condition import MEMBERS
+from redsched.model.condition import MEMBERS, of_json
 from redsched.model.errors import InvalidTask
 from redsched.wire import protocol
 from redsched.wire.condition_words import wire_conditions
@@ -71,7 +71,7 @@ def test_a_pair_that_makes_no_sense_is_refused_wherever_it_is_written(queue: Que
     assert refusal in queue.refused("enqueue", 0, *words)
     assert refusal in queue.refused("update", NOW, 1, "conditions", text, "b")
     with pytest.raises(InvalidTask, match="does not go together"):
-        wire_conditions({member: EXAMPLES[member] for member in pair})
+        wire_conditions(of_json({member: EXAMPLES[member] for member in pair}))
     queue.seed("raw", conditions=text, key="k")
     queue.promote()
     assert (queue.task("raw")["state"], queue.task("raw")["reason"]) == ("dead", "malformed")

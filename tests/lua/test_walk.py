@@ -88,7 +88,7 @@ class Walk:
 
     def reschedule(self) -> None:
         """Another due time."""
-        self.queue.send(protocol.reschedule(self.queue.keys, self.some(), delay=self.random.choice((0, 7_000))))
+        self.queue.send(protocol.reschedule(self.queue.keys, self.some(), delay=self.random.choice(("0s", "7s"))))
 
     def update(self) -> None:
         """Another priority."""
@@ -97,7 +97,7 @@ class Walk:
 
     def revive(self) -> None:
         """Run dead ones again."""
-        self.queue.send(protocol.revive(self.queue.keys, self.some(), delay=self.random.choice((0, 7_000))))
+        self.queue.send(protocol.revive(self.queue.keys, self.some(), delay=self.random.choice(("0s", "7s"))))
 
     def progress(self) -> None:
         """Tell of a claim."""

@@ -6,6 +6,7 @@ Each decides by the seed what to call next; ``take`` tells it the answer. An act
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import Any
 
 from redsched.model.task import Changes, Task
@@ -19,7 +20,7 @@ from tests.support.lua_builds import text
 QUEUES = ("a", "b")
 IDS = 7  # a queue: few, so that calls meet
 LEASES = (1_000, 5_000, 30_000)
-DELAYS = ("0s", "1ms", "500ms", "1s", "3s", "20s")
+DELAYS = (0, 1, 500, 1_000, 3_000, 20_000)  # ms
 
 _CHANGES: tuple[Changes, ...] = (
     {"priority": "high"},
@@ -84,14 +85,19 @@ class Producer(Actor):
             payload={"n": rng.randrange(2)},
             queue=rng.choice(QUEUES),
             id=f"t{rng.randrange(IDS)}",
-            delay=rng.choice(DELAYS),
+            delay=ms(rng.choice(DELAYS)),
             priority=rng.choice((PRIORITIES[1], *PRIORITIES)),  # type: ignore[arg-type]
             max_attempts=rng.choice((1, 2, 3)),
-            retry=[rng.choice(DELAYS), rng.choice(DELAYS)],  # no jitter: a seed must replay
+            retry=[ms(rng.choice(DELAYS)), ms(rng.choice(DELAYS))],  # no jitter: a seed must replay
             expires_in=rng.choice((None, None, "1ms", "800ms", "5s", "1m")),
             retention=rng.choice((None, None, None, "0s", "1s")),
             request=f"{rng.getrandbits(64):016x}",
         )
+
+
+def ms(number: int) -> timedelta:
+    """A duration as the client takes it."""
+    return timedelta(milliseconds=number)
 
 
 class Operator(Actor):
@@ -103,13 +109,13 @@ class Operator(Actor):
         if kind == 6:
             return dead_letters.drop(keys, self.some_ids())
         if kind == 7:
-            return dead_letters.requeue(keys, self.some_ids(), delay=rng.choice(DELAYS))
+            return dead_letters.requeue(keys, self.some_ids(), delay=ms(rng.choice(DELAYS)))
         if kind <= 1:
             return protocol.cancel(keys, self.some_ids())
         if kind == 2:
-            return protocol.reschedule(keys, self.some_ids(), delay=rng.choice(DELAYS))
+            return protocol.reschedule(keys, self.some_ids(), delay=ms(rng.choice(DELAYS)))
         if kind == 3:
-            return protocol.revive(keys, self.some_ids(), delay=rng.choice(DELAYS))
+            return protocol.revive(keys, self.some_ids(), delay=ms(rng.choice(DELAYS)))
         return protocol.update(
             keys,
             self.some_ids(),

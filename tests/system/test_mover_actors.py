@@ -336,7 +336,7 @@ def test_a_lost_connection_is_made_again_and_everything_is_looked_at(valkey_stor
 def test_a_hold_ends_at_its_time_and_the_next_look_is_then(real_store: Store) -> None:
     async def act(client: AsyncClient) -> None:
         wakeups = Parts(client).wakeups
-        await client.enqueue("note", id="a", conditions={"hold": {"token": "c", "within": 300}})
+        await client.enqueue("note", id="a", conditions={"hold": {"token": "c", "within": "300ms"}})
         wait = await wakeups.step()
         assert 0 < wait <= 0.3 and real_store.redis.hget(real_store.key("task:default:a"), "state") == "held"
 
