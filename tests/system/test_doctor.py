@@ -55,7 +55,7 @@ def test_a_sound_namespace_is_ok_and_nothing_is_written(real_store: Store) -> No
         assert writes(real_store) == before
 
         client.install()
-        client.enqueue("log", id="a", delay=HOUR)
+        client.enqueue("log", id="a", delay="1h")
         client.enqueue("log", id="b", priority="high")
         before, keys = writes(real_store), real_store.keys()
         report = examine(client, pause=0)
@@ -75,7 +75,7 @@ def test_the_command_exits_with_6_until_it_has_repaired(valkey_store: Store) -> 
     store = valkey_store
     with store.client() as client:
         client.install()
-        client.enqueue("log", id="a", delay=HOUR)
+        client.enqueue("log", id="a", delay="1h")
     store.redis.delete(store.key("due:default"))
 
     code, text = doctor(store)
@@ -135,7 +135,7 @@ def test_what_nobody_moves_is_told(valkey_store: Store, spoil: Callable[[Store],
     store = valkey_store
     with store.client() as client:
         client.install()
-        client.enqueue("log", id="a", delay=HOUR)
+        client.enqueue("log", id="a", delay="1h")
         client.enqueue("log", id="r")
         store.redis.hset(store.key("task:default:r"), mapping={"state": "running", "attempt": 1, "token": "1.ab"})
         store.redis.delete(store.key("ready:default"))
@@ -183,7 +183,7 @@ def test_credentials_that_may_only_read_still_find_what_an_index_names(real_stor
     store = real_store
     with store.client() as client:
         client.install()
-        client.enqueue("log", id="a", delay=HOUR)
+        client.enqueue("log", id="a", delay="1h")
     store.redis.delete(store.key("task:default:a"))
     store.redis.hset(store.key("task:default:orphan"), mapping={"type": "log", "payload": "{}"})
     reader = f"reader-{store.namespace}"
@@ -213,8 +213,8 @@ def test_queues_that_these_credentials_may_not_read_are_told(valkey_store: Store
     store = valkey_store
     with store.client() as client:
         client.install()
-        client.enqueue("log", id="a", delay=HOUR, queue="mine")
-        client.enqueue("log", id="b", delay=HOUR, queue="theirs")
+        client.enqueue("log", id="a", delay="1h", queue="mine")
+        client.enqueue("log", id="b", delay="1h", queue="theirs")
     store.redis.delete(store.key("task:mine:a"), store.key("task:theirs:b"))
     user = f"observer-{store.namespace}"
     line = acl.role("observer", store.namespace, ["mine"]).line(user).replace(acl.SECRET, "secret")
@@ -285,7 +285,7 @@ def test_more_faults_than_one_look_collects_are_all_mended(
     with store.client() as client:
         client.install()
         for number in range(150):
-            client.enqueue("log", id=f"a{number}", delay=HOUR)
+            client.enqueue("log", id=f"a{number}", delay="1h")
         store.redis.delete(store.key("due:default"))
         report = examine(client, pause=0)
         assert (report.cut, len(report.findings), report.level) == (True, 40, "FAIL")

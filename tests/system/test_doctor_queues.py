@@ -32,7 +32,7 @@ def _commands(store: Store) -> int:
 def test_names_of_queues_that_hold_nothing_cost_the_doctor_nothing(real_store: Store) -> None:
     with real_store.client() as client:
         client.install()
-        client.enqueue("log", id="a", delay=HOUR)
+        client.enqueue("log", id="a", delay="1h")
         real_store.redis.sadd(f"{{{real_store.namespace}}}:queues", *(f"none-{n}" for n in range(5_000)))
         before = _commands(real_store)
 
@@ -52,7 +52,7 @@ def test_of_very_many_queues_the_doctor_goes_through_some_and_says_how_far_it_is
     with valkey_store.client() as client:
         client.install()
         for n in range(120):
-            client.enqueue("log", queue=f"q{n:03}", delay=HOUR)
+            client.enqueue("log", queue=f"q{n:03}", delay="1h")
 
         report = examine(client, pause=0, tell=said.append)
 
@@ -70,7 +70,7 @@ def test_many_queues_are_looked_at_by_one_who_may_not_scan(valkey_store: Store) 
     with valkey_store.client() as client:
         client.install()
         for n in range(3):
-            client.enqueue("log", queue=f"q{n}", delay=HOUR)
+            client.enqueue("log", queue=f"q{n}", delay="1h")
         prefix = f"{{{valkey_store.namespace}}}:"
         valkey_store.redis.sadd(f"{prefix}queues", *(f"none-{n}" for n in range(500)))
         valkey_store.redis.zadd(f"{prefix}due:q1", {"ghost": 1})
@@ -91,7 +91,7 @@ def test_many_queues_are_looked_at_by_one_who_may_not_scan(valkey_store: Store) 
 def _with_a_task_each(store: Store, client: Client, count: int) -> None:
     client.install()
     for n in range(count):
-        client.enqueue("log", id="t", queue=f"q{n:03}", delay=HOUR)
+        client.enqueue("log", id="t", queue=f"q{n:03}", delay="1h")
 
 
 def test_many_queues_take_few_round_trips_beside_many_keys_of_others(
