@@ -101,6 +101,9 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         for one in reversed(self.running):
             one.stop()
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None) or "").startswith(str(self.folder)):
+                del sys.modules[name]
 
     def read(self, block: Block) -> None:
         """Do what a block says."""
@@ -142,9 +145,8 @@ class Reader:
 
     @contextlib.contextmanager
     def _inside(self) -> Iterator[None]:
-        """In the folder and with the variables of the reader; what was imported from there is forgotten."""
+        """In the folder and with the variables of the reader; what is imported from there stays as long as the page."""
         before, here = dict(os.environ), Path.cwd()
-        modules = set(sys.modules)
         os.environ.update(self.variables)
         os.chdir(self.folder)
         sys.path.insert(0, str(self.folder))
@@ -155,9 +157,6 @@ class Reader:
             os.chdir(here)
             os.environ.clear()
             os.environ.update(before)
-            for name in set(sys.modules) - modules:
-                if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(self.folder)):
-                    del sys.modules[name]
 
     def _run_shell(self, text: str, code: int) -> str:
         ended = subprocess.run(
