@@ -6,6 +6,7 @@ All of it is read off the source, so that annotations stand there as they were w
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 import sys
@@ -51,21 +52,22 @@ def page() -> str:
     parts: dict[str, list[str]] = {heading: [] for heading in _PARTS.values()}
     for package in (redsched, redsched.testing):
         for name in package.__all__:
-            value = getattr(package, name)
-            parts[_part(value)].append(_about(name, value))
+            module = package._MODULE_OF[name]
+            if not module.startswith("redsched."):
+                module = f"{package.__name__}.{module}"
+            heading = next(words for place, words in _PARTS.items() if module.startswith(place))
+            parts[heading].append(_about(name, getattr(package, name), module))
             if name == "AsyncClient":
-                parts[_part(value)].append(_about("AsyncClient.schedules", AsyncSchedules))
+                parts[heading].append(_about("AsyncClient.schedules", AsyncSchedules, module))
     return _INTRO + "\n".join(f"## {heading}\n\n" + "\n".join(texts) for heading, texts in parts.items() if texts)
 
 
-def _part(value: Any) -> str:
-    return next(heading for name, heading in _PARTS.items() if value.__module__.startswith(name))
-
-
-def _about(name: str, value: Any) -> str:
+def _about(name: str, value: Any, module: str) -> str:
     text = [f"### {name}\n"]
     if name in _OF_ASYNC:
         return f"### {name}\n\n`{_OF_ASYNC[name]}` for code that does not await: the same methods, without `await`.\n"
+    if not inspect.isclass(value) and not inspect.isfunction(value):
+        return "\n".join([*text, _code(_alias(name, module)), ""])
     if not inspect.isclass(value):
         tree = _tree(value)
         return "\n".join([*text, _code(_signatures(name, [tree])), markdown(inspect.getdoc(value) or ""), ""])
@@ -89,6 +91,16 @@ def _constructor(kind: type) -> str:
     if found is None or kind.__name__ in _NOT_MADE:
         return ""
     return _code(_signature(kind.__name__, found).removeprefix("def ").removesuffix(" -> None"))
+
+
+def _alias(name: str, module: str) -> str:
+    """The line that gives a type another name."""
+    tree = ast.parse(inspect.getsource(importlib.import_module(module)))
+    return next(
+        ast.unparse(node)
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and name in ast.unparse(node).partition("=")[0].split()
+    )
 
 
 def _tree(value: Any) -> Any:
