@@ -12,14 +12,14 @@ import contextlib
 import os
 import sys
 
-from bench import worst_care, worst_changes, worst_events, worst_tasks
+from bench import worst_care, worst_changes, worst_events, worst_search, worst_tasks
 from bench.common import Options, Stage, Tick, end_cleanly, options_of, parser
 from bench.ground import CASES, Case, Ground, Held
 from bench.progress import Progress
 from bench.report import Report, console
 
 TARGET_MS = 5.0
-assert worst_care and worst_changes and worst_events and worst_tasks  # they fill CASES
+assert worst_care and worst_changes and worst_events and worst_search and worst_tasks  # they fill CASES
 
 
 def measure(options: Options, tick: Tick, only: frozenset[str] = frozenset()) -> Report:

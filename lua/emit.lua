@@ -30,6 +30,7 @@ redis.call('SET', fact, data, 'PX', ttl)
 -- before any rule: if this stops half-way, all listeners are still told
 if many then listeners.tell_later(prefix, name, now, '') end
 events.tell({prefix = prefix, name = ''}, 'emitted', name)
+events.remember(prefix, string.match(name, '^[^:]+'))
 local made, last_rule, ruled_later = rules.follow(prefix, rules.happening(name, id, data), '', MOST, now)
 if last_rule then
   reminders.add(prefix, 'rules/' .. id .. '/' .. name, 0)

@@ -111,6 +111,9 @@ _HOME = {
     "redsched.model.events": ("Emitted", "Rule", "RulePage"),
     "redsched.model.enqueued": ("Enqueued", "Held"),
     "redsched.model.task": ("Changes", "Options", "Task", "TaskView"),
+    "redsched.model.search": (
+        "Found", "KnownEvent", "KnownFact", "KnownLine", "KnownLock", "KnownSchedule", "Search", "Subject", "Within",
+    ),
     "redsched.model.views": ("Page", "Paused", "QueueStats"),
     "redsched.settings": ("Settings",),
     "redsched.model.schedule_views": ("Applied", "Backfill", "SchedulePage", "SchedulePut", "ScheduleView"),
@@ -126,16 +129,15 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "After", "Again", "App", "Applied", "AsyncClient", "Backfill", "Branch", "Bulk", "CalendarRule", "CallNext",
     "Cancelled", "Changes", "Client", "Completed", "Conditions", "Context", "Dead", "Digest", "Emitted", "Enqueued",
-    "Every",
-    "Exclude", "Explanation", "Explicit", "Exponential", "Fact", "Filter", "Fixed", "Held", "Hold", "Installed",
-    "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "Kin", "LeaseLost", "Limits", "Mover",
-    "NotDurable", "Options", "OutcomeChosen", "OutcomeUnknown", "Page", "Paused", "QuarantinePage", "QueueStats",
-    "RedschedError",
-    "Reject", "Retry", "RetryLater", "Rule", "RulePage", "Run", "Schedule", "ScheduleNotFound", "SchedulePage",
-    "SchedulePut", "ScheduleView", "ServerInfo", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreBroken",
-    "StoreDenied", "StoreError", "StoreFull", "StoreReadOnly", "StoreRefused", "StoreUnavailable", "Task",
-    "TaskConflict", "TaskNotCompleted", "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView",
-    "Unique", "WaitFor", "Worker", "WorkflowCancelled", "WorkflowIncomplete", "all_of", "any_of", "fact",
+    "Every", "Exclude", "Explanation", "Explicit", "Exponential", "Fact", "Filter", "Fixed", "Found", "Held", "Hold",
+    "Installed", "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "Kin", "KnownEvent", "KnownFact",
+    "KnownLine", "KnownLock", "KnownSchedule", "LeaseLost", "Limits", "Mover", "NotDurable", "Options",
+    "OutcomeChosen", "OutcomeUnknown", "Page", "Paused", "QuarantinePage", "QueueStats", "RedschedError", "Reject",
+    "Retry", "RetryLater", "Rule", "RulePage", "Run", "Schedule", "ScheduleNotFound", "SchedulePage", "SchedulePut",
+    "ScheduleView", "Search", "ServerInfo", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreBroken", "StoreDenied",
+    "StoreError", "StoreFull", "StoreReadOnly", "StoreRefused", "StoreUnavailable", "Subject", "Task", "TaskConflict",
+    "TaskNotCompleted", "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView", "Unique", "WaitFor",
+    "Within", "Worker", "WorkflowCancelled", "WorkflowIncomplete", "all_of", "any_of", "fact",
 ]  # fmt: skip
 
 

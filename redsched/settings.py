@@ -75,6 +75,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         About("how long what runs may go on after SIGTERM", "worker mover api", low=0, high=86_400_000),
     ] = 25_000
+    forgotten_ids: Annotated[
+        int,
+        About(
+            "most ids of removed tasks that are known for a day, so that find tells them from ids that never were; "
+            "0: none. Ids that redsched makes do not count",
+            "worker mover",
+            "ids",
+            0,
+            100_000_000,
+        ),
+    ] = 1_000_000
     max_payload_bytes: Annotated[
         int, About("most bytes of the payload of one task", "enqueue schedule", "bytes", 1, 16_777_216)
     ] = MAX_PAYLOAD_BYTES

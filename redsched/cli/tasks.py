@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from redsched.cli import parse, render
+from redsched.cli import finding, parse, render
 from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation
 from redsched.cli.task_options import field_options
 
@@ -128,12 +128,12 @@ def list_(given: Invocation, queue: str, state: Listed, type: str | None, limit:
 
 @task.command()
 @click.argument("id")
-@queue_option
+@click.option("-q", "--queue", help="Queue of the task; without it, all are looked through.")
 @pass_invocation
-def show(given: Invocation, id: str, queue: str) -> None:
+def show(given: Invocation, id: str, queue: str | None) -> None:
     """Show everything known of one task."""
     with given.client() as client:
-        found = client.task(id, queue=queue, stored=True)
+        found = client.task(id, queue=finding.queue_of(client, id) if queue is None else queue, stored=True)
     if given.json:
         render.document(found)
     else:

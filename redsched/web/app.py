@@ -34,6 +34,7 @@ from redsched.web.health import Health
 from redsched.web.problems import UNEXPECTED, Problem, of_error
 from redsched.web.queues import QueuesApi
 from redsched.web.schedules import SchedulesApi
+from redsched.web.search import SearchApi
 from redsched.web.tasks import TasksApi
 from redsched.web.workflows import WorkflowsApi
 from redsched.wire import scripts
@@ -77,6 +78,7 @@ def create_app(
     parts = (
         TasksApi(settings, used, counted, aside),
         QueuesApi(settings, used, aside),
+        SearchApi(settings, used, aside),
         BulkEndpoint(settings, used),
         SchedulesApi(settings, used, aside),
         EventsApi(settings, used, aside),

@@ -101,7 +101,7 @@ def _inbox(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"~{cell.prefix}claimed:*", f"~{cell.prefix}answer:*", f"~{cell.events}", f"~{cell.queues}"]
     keys += [f"~{cell.mover}", f"~{cell.sweeps}", f"%R~{cell.meta}", *_of_schedules(cell, "~"), *_of_events(cell, "~")]
-    keys += [f"~{cell.rules}", f"~{cell.rules}:*", *_of_search(cell, "~")]
+    keys += [f"~{cell.rules}", f"~{cell.rules}:*", *_of_search(cell, "~"), f"~{cell.forgotten}"]
     keys += [rule for queue in queues for rule in _whole(queue, "~")]
     plain = {
         "fcall",
@@ -129,7 +129,7 @@ def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 def _observer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"%R~{cell.prefix}claimed:*", f"%R~{cell.events}", f"%R~{cell.queues}", f"%R~{cell.mover}"]
     keys += [f"%R~{cell.meta}", f"%R~{cell.sweeps}", *_of_schedules(cell, "%R~"), *_of_events(cell, "%R~")]
-    keys += [f"%R~{cell.rules}", f"%R~{cell.rules}:*", *_of_search(cell, "%R~")]
+    keys += [f"%R~{cell.rules}", f"%R~{cell.rules}:*", *_of_search(cell, "%R~"), f"%R~{cell.forgotten}"]
     keys += [rule for queue in queues for rule in _whole(queue, "%R~")]
     plain = {
         "fcall",
@@ -206,7 +206,8 @@ def _of_schedules(cell: CellKeys, right: str) -> list[str]:
 
 def _of_events(cell: CellKeys, right: str) -> list[str]:
     """The keys of events and of what waits for them, which belong to no queue."""
-    return [right + key for key in (cell.fact("*"), cell.prefix + "listeners:*", cell.agenda, cell.prefix + "cursors")]
+    names = (cell.fact("*"), cell.prefix + "listeners:*", cell.agenda, cell.prefix + "cursors", cell.emitted)
+    return [right + key for key in names]
 
 
 def _of_search(cell: CellKeys, right: str) -> list[str]:

@@ -81,6 +81,16 @@ class CellKeys(msgspec.Struct, frozen=True):
         """Hash: rule -> the event that it is about; its definition is in the hash of the event's rules."""
         return self.prefix + "rules"
 
+    @property
+    def forgotten(self) -> str:
+        """Zset: ``<queue>/<id>`` of a task that a sweep removed -> when, ms."""
+        return self.prefix + "forgotten"
+
+    @property
+    def emitted(self) -> str:
+        """Set of the names of events that were emitted, up to 1000."""
+        return self.prefix + "emitted"
+
     def tagged(self, tag: str) -> str:
         """Zset: the tasks that have a tag, ``<queue>/<id>``."""
         return f"{self.prefix}tagged:{tag}"

@@ -72,9 +72,12 @@ def reap(queues: Sequence[QueueKeys], *, limit: int = 100) -> Call[Reaped]:
     return Call("reap", [keys.due for keys in queues], (0, limit), read)
 
 
-def sweep(queues: Sequence[QueueKeys], *, limit: int = 500) -> Call[Swept]:
-    """Remove what is past its retention or beyond the caps, of 1..16 queues."""
-    return Call("sweep", [keys.due for keys in queues], (0, limit), lambda reply: Swept(reply[0], reply[1] == 1))
+def sweep(queues: Sequence[QueueKeys], *, limit: int = 500, forgotten: int = 1_000_000) -> Call[Swept]:
+    """Remove what is past its retention or beyond the caps, of 1..16 queues; ``forgotten``: how many ids of the
+    namespace that were removed are known for a day."""
+    return Call(
+        "sweep", [keys.due for keys in queues], (0, limit, forgotten), lambda reply: Swept(reply[0], reply[1] == 1)
+    )
 
 
 AT_ONCE = 20  # the limit of one attend: less than a millisecond of the server

@@ -28,10 +28,12 @@ from redsched.wire.schedules import (
     show_schedules,
     trigger,
 )
+from redsched.wire.search import about, find
 from redsched.wire.tasks import cancel, enqueue, explain, list_tasks, reschedule, show, update
 from redsched.wire.workflows import follow, kin
 
 __all__ = [
+    "about",
     "answer",
     "attend",
     "calendars",
@@ -46,6 +48,7 @@ __all__ = [
     "emit",
     "enqueue",
     "explain",
+    "find",
     "fire",
     "follow",
     "ingest",

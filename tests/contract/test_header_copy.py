@@ -20,6 +20,8 @@ from redsched.wire import scripts
 # by verb: the words of its header that came later
 ADDED = {
     "confirm": "requested (its time was over and it runs: its worker is asked to stop) |",
+    "sweep": "ARGV forgotten int may be missing: 1000000; how many ids of a namespace that were removed are known "
+    "for a day; 0: none",
     "put_calendar": "ARGV now int may be missing; 0: the server's clock; "
     "a virtual clock's ms where the deployment allows it",
 }

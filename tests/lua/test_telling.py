@@ -164,6 +164,7 @@ CALLS: list[tuple[Any, ...]] = [
     ("show", "d0"), ("list", "due", "", 10, "", ""), ("stats",), ("version",), ("inspect", "due", "", 10),
     ("due_schedules", 10), ("show_schedules", "", 10), ("calendars",), ("kin", "parents", "child", "", 10), ("paused",),
     ("rules", "", 10), ("explain", "line"),
+    ("find", "", 10, 10, "", "key", "k"), ("about", "order-42", "line", "q:k"),
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from redsched.model.events import Rule
 from redsched.model.schedule import Schedule
+from redsched.model.search import Search
 from redsched.model.task import Task
 from redsched.model.template import TaskTemplate
 from redsched.schedule.catch_up import Decision
@@ -50,6 +51,8 @@ CALLS: dict[str, Callable[[int], Call[Any]]] = {
     "revive": lambda n: protocol.revive(Q, ["a"] * n),
     "show": lambda n: protocol.show(Q, ["a"] * n),
     "list": lambda n: protocol.list_tasks(Q, state="scheduled"),
+    "about": lambda n: protocol.about(CellKeys(CELL), "a", [("id", "a:1")] * n),
+    "find": lambda n: protocol.find(CellKeys(CELL), Search(tags=("a",) * n)),
     "stats": lambda n: protocol.stats([Q, R][:n]),
     "sweep": lambda n: protocol.sweep([Q, R][:n]),
     "leave": lambda n: protocol.leave([Q, R][:n], "w"),

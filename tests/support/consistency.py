@@ -25,7 +25,8 @@ TYPES = {
     "schedules": "zset", "schedule": "hash", "calendars": "hash", "fact": None, "listeners": "zset", "line": "zset",
     "unique": "string", "digest": "string", "items": "hash", "members": "zset", "parents": "hash", "children": "zset",
     "paused": "hash", "stopped": "zset", "agenda": "zset", "cursors": "hash", "rules": "hash",
-    "config": "hash", "sweeps": "zset", "about": "zset", "keyed": "zset", "tagged": "zset",
+    "config": "hash", "sweeps": "zset", "emitted": "set", "forgotten": "zset",
+    "about": "zset", "keyed": "zset", "tagged": "zset",
 }  # fmt: skip
 FOUND_BY = ("about", "keyed", "tagged")
 TIED = ("listeners", "line", "digest", "items", "members", "parents", "children", "stopped", "agenda", "cursors")

@@ -142,6 +142,7 @@ SCHEDULES = {"due_schedules", "pause_schedule", "resume_schedule", "replan_sched
              "show_schedules", "put_calendar", "calendars"}  # fmt: skip
 
 
+SEARCH = {"find", "about"}
 RULES = {"put_rule", "drop_rule", "rules"}
 PRODUCER = {
     "enqueue",
@@ -165,10 +166,10 @@ REACHES: dict[str, tuple[set[str], set[str]]] = {
     "deployer": (set(), set()),
     "producer": (PRODUCER, NAMESPACE_WIDE),
     "planner": (PLANNER, NAMESPACE_WIDE | EVENTS),
-    "worker": (set(CALLS) - {"repair"}, NAMESPACE_WIDE | EVENTS | SCHEDULES | RULES),
+    "worker": (set(CALLS), NAMESPACE_WIDE | EVENTS | SCHEDULES | RULES | SEARCH),
     "observer": (
         {"show", "list", "stats", "inspect", "kin", "paused", "explain"},
-        {"due_schedules", "show_schedules", "calendars", "rules"},
+        {"due_schedules", "show_schedules", "calendars", "rules"} | SEARCH,
     ),
 }
 

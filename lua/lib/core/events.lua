@@ -10,3 +10,11 @@ function events.tell(q, name, id, ...)
   end
   redis.pcall('XADD', q.prefix .. 'events', 'MAXLEN', '~', 10000, '*', 'event', name, 'queue', q.name, 'id', id, ...)
 end
+
+local MOST_REMEMBERED = 1000                            -- names of events
+
+-- Keep the name of an event that was emitted, so that the facts of a subject can be looked for.
+function events.remember(prefix, name)
+  if redis.pcall('SADD', prefix .. 'emitted', name) ~= 1 then return end
+  if redis.call('SCARD', prefix .. 'emitted') > MOST_REMEMBERED then redis.pcall('SREM', prefix .. 'emitted', name) end
+end

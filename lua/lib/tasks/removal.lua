@@ -1,6 +1,6 @@
 -- removal: take finished and dead tasks out of a queue, those whose retention has ended and the oldest beyond its caps.
 --
--- USES  budget, clock, check, hash, errors, caps, index, endings
+-- USES  budget, clock, check, hash, errors, caps, index, forgotten, endings
 
 local A_PAGE = 128
 
@@ -15,7 +15,7 @@ local function ended_at(key) return check.whole(redis.call('HGET', key, 'finishe
 
 -- ends: the states that may be removed. young: how many at the head of the set are too young for its cap. Answers how many
 -- ids there were, how many left the set, how many tasks were removed, how many are young, and whether it stopped early.
-local function sweep_page(q, now, name, wanted, young, ends)
+local function sweep_page(q, now, name, wanted, young, ends, most_forgotten)
   local set = q[name]
   local ids = redis.call('ZRANGE', set, '-inf', clock.text(now), 'BYSCORE', 'LIMIT', '0', clock.text(wanted))
   local in_time = #ids
@@ -23,7 +23,7 @@ local function sweep_page(q, now, name, wanted, young, ends)
   if extra > in_time then ids = redis.call('ZRANGE', set, young, young + extra - 1) end
   if #ids == 0 then return 0, 0, 0, young, false end
   local due = redis.call('ZMSCORE', q.due, unpack(ids))
-  local gone, leaving, left, n, evicted, kept, unspent, stopped, bound = {}, {}, 0, 0, 0, 0, 0, false, nil
+  local gone, names, leaving, left, n, evicted, kept, unspent, stopped, bound = {}, {}, {}, 0, 0, 0, 0, 0, false, nil
   for i = 1, #ids do
     if unspent >= 4 or bound then                       -- the budget is not asked after each plain task
       budget.spend(unspent)
@@ -47,9 +47,11 @@ local function sweep_page(q, now, name, wanted, young, ends)
       if ended then evicted, kept = evicted + 1, ended > 0 and now - ended or kept end
       if over and bound then
         n = n + 1
+        names[n] = id
         forget(q, id, now, found[1], bound, gone)
       elseif over then
         n = n + 1
+        names[n] = id
         index.remove(q, id, found[3], found[4])
         gone[#gone + 1], gone[#gone + 2] = key, q.outcome .. id
       else                                              -- a task that is live again only leaves the set
@@ -58,6 +60,7 @@ local function sweep_page(q, now, name, wanted, young, ends)
     end
   end
   budget.spend(unspent)
+  if n > 0 then forgotten.add(q, names, now, most_forgotten) end
   if #gone > 0 then redis.call('UNLINK', unpack(gone)) end
   if left > 0 then redis.call('ZREM', set, unpack(leaving)) end
   caps.tell_evicted(q, now, name, evicted, kept)
@@ -65,12 +68,12 @@ local function sweep_page(q, now, name, wanted, young, ends)
 end
 
 -- Sweep one set, finished or dead, as far as limit and the budget allow. Answers how many tasks were removed, and whether
--- nothing that can be removed now is left.
-function removal.sweep_set(q, name, ends, limit, now)
+-- nothing that can be removed now is left. most_forgotten: see forgotten.
+function removal.sweep_set(q, name, ends, limit, now, most_forgotten)
   local looked, left, removed, young, stopped = 0, 0, 0, 0, false
   repeat
     local wanted, before, found, gone, n = math.min(A_PAGE, limit - looked), young, nil, nil, nil
-    found, gone, n, young, stopped = sweep_page(q, now, name, wanted, young, ends)
+    found, gone, n, young, stopped = sweep_page(q, now, name, wanted, young, ends, most_forgotten)
     looked, left, removed = looked + found, left + gone, removed + n
     if not stopped and (found < wanted or gone == 0 and young == before) then return removed, true end
   until looked >= limit or budget.is_spent()

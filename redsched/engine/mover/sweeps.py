@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable
+from functools import partial
 
 from redsched.client import AsyncClient
 from redsched.engine.isolation import Refusals, isolated_queues
@@ -41,6 +42,7 @@ class Sweeps:
         self._sweeps = isolated_queues("sweep", client.transport, observer)
         self._lists = Refusals("sweeps", observer, log, "key")
         self._more: list[QueueKeys] = []
+        self._sweep = partial(protocol.sweep, forgotten=client.settings.forgotten_ids)
         self._round = Round(queues)
         self.loop = Loop("sweep", self.step, observer=observer, log=log)
 
@@ -51,7 +53,7 @@ class Sweeps:
         calls = 0
         for at in range(0, len(todo), QUEUES_A_CALL):
             some = todo[at : at + QUEUES_A_CALL]
-            answers = await self._sweeps.send(some, protocol.sweep)
+            answers = await self._sweeps.send(some, self._sweep)
             calls += len(answers)
             if any(swept.more for _, swept in answers):
                 self._more += some

@@ -1,0 +1,38 @@
+-- forgotten: which ids a sweep removed within a day, so that a task that is finished and forgotten can be told from one that
+-- never was. Ids that redsched made are left out: nobody asks for one that there never was. These notes only tell.
+--
+-- USES  clock, safe
+
+local DAY, AT_ONCE = 86400000, 500
+
+-- Take out what is over a day old or too much, a part at a time.
+function forgotten.trim(q, now, most)
+  local key = q.prefix .. 'forgotten'
+  local n = safe.call('ZCARD', key) or 0
+  if n == 0 then return end
+  local over, oldest = n - most, safe.call('ZRANGE', key, 0, AT_ONCE - 1, 'WITHSCORES') or {}
+  local gone = 0
+  while oldest[2 * gone + 2] and (gone < over or tonumber(oldest[2 * gone + 2]) <= now - DAY) do gone = gone + 1 end
+  if gone > 0 then redis.pcall('ZREMRANGEBYRANK', key, 0, gone - 1) end
+end
+
+-- Whether redsched made an id: for a task without one, or for a run of a schedule.
+local function is_made(id)
+  local dash = string.find(id, '-', 1, true)
+  return dash and #id == dash + 32 and string.find(id, '^[0-9a-z]+%-[0-9a-f]+$') or string.find(id, '@t?%d+[.b%d]*$')
+end
+
+-- Note ids that are removed now. most: how many are kept; 0: none.
+function forgotten.add(q, ids, now, most)
+  if most <= 0 then return end
+  local words, at = {}, clock.text(now)
+  for _, id in ipairs(ids) do
+    if not is_made(id) then
+      words[#words + 1] = at
+      words[#words + 1] = q.name .. '/' .. id
+    end
+  end
+  if #words == 0 then return end
+  redis.pcall('ZADD', q.prefix .. 'forgotten', unpack(words))
+  forgotten.trim(q, now, most)
+end
