@@ -4,8 +4,8 @@
 -- ARGV   now     int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   cursor  string  '' or what the last page answered; it may be left out
 -- ARGV   limit   int     1..1000, about how many of a page; left out: all of them, however many
--- REPLY  {stop...}       each {number of the queue, what, until (ms; 0: until it is resumed), since (ms), reason, tasks set
---                        aside}; with a limit, {0, cursor} comes last: '' on the last page. A page may repeat some of another
+-- REPLY  {stop...}       each {number of the queue, what (all: every queue), until (ms; 0: until it is resumed), since (ms),
+--                        reason, tasks set aside}; with a limit, {0, cursor} comes last: '' on the last page. A page may repeat some of another
 -- FLAGS  no-writes
 -- USES   clock, keys, safe, pauses
 
@@ -14,6 +14,8 @@ local now, reply = clock.now(queues[1].prefix, ARGV[1]), {}
 local limit = tonumber(ARGV[3] or '')
 local most = limit and math.max(1, math.min(limit, 1000)) or 1e9
 local from, at = string.match(ARGV[2] or '', '^(%d+)/(%d+)$')
+
+local all = {'all', pauses.of_all(queues[1]) or ''}
 
 local function tell(number, q, flat)
   for i = 1, #flat, 2 do
@@ -27,6 +29,7 @@ end
 
 local following, looked = '', 0
 for number = tonumber(from or 1), #queues do
+  if not at then tell(number, queues[number], all) end
   repeat
     local page = safe.call('HSCAN', queues[number].paused, at or '0', 'COUNT', math.min(most, 1000)) or {'0', {}}
     tell(number, queues[number], page[2])

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from redsched.cli import parse, render
-from redsched.cli.invocation import Group, Invocation, pass_invocation
+from redsched.cli.invocation import NOT_FOUND, Command, Failure, Group, Invocation, pass_invocation
+from redsched.model.errors import QueueNotFound
+from redsched.model.vocabulary import DEFAULT_QUEUE
+
+if TYPE_CHECKING:
+    from redsched.client import Client
+    from redsched.model.views import Paused
 
 
 @click.group(cls=Group)
@@ -19,18 +25,40 @@ def queue() -> None:
 @queue.command("ls")
 @pass_invocation
 def list_(given: Invocation) -> None:
-    """Show how many tasks each queue holds.
+    """Show how many tasks each queue holds, and what is paused.
 
     By state, with how long the oldest due one has waited.
     """
+    from msgspec import structs
+
     with given.client() as client:
-        stats = client.stats(sorted(client.queues()))
+        names = sorted(client.queues())
+        stats, stops = client.stats(names), _all_paused(client, names)
     if given.json:
-        render.document(stats)
+        render.document([{**structs.asdict(one), "paused": stops.get(one.queue, [])} for one in stats])
     elif stats:
-        render.depths(given, stats)
+        render.depths(given, stats, {queue: _briefly(found) for queue, found in stops.items()})
     else:
         render.say(f"No queues yet in namespace {given.settings().namespace}.", err=True)
+
+
+def _all_paused(client: Client, names: Sequence[str]) -> dict[str, list[Paused]]:
+    """What is paused, by queue."""
+    found: dict[str, list[Paused]] = {}
+    for at in range(0, len(names), 100):
+        for stop in client.paused(names[at : at + 100]):
+            found.setdefault(stop.queue, []).append(stop)
+    return found
+
+
+def _briefly(stops: Sequence[Paused]) -> str:
+    """What is paused of a queue, in a few words."""
+    if any(stop.all or not (stop.type or stop.key) for stop in stops):
+        return "all of them" if any(stop.all for stop in stops) else "yes"
+    if len(stops) == 1:
+        return f"type {stops[0].type}" if stops[0].type else f"key {stops[0].key}"
+    types = sum(stop.type is not None for stop in stops)
+    return ", ".join(f"{count} {kind}" for count, kind in ((types, "types"), (len(stops) - types, "keys")) if count)
 
 
 def _cap(context: click.Context, option: click.Parameter, value: str | None) -> Any:
@@ -69,32 +97,70 @@ def limit(given: Invocation, name: str, finished: int | str | None, dead: int | 
 def _stop_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option("--key", help="Only tasks of this key.")(command)
     command = click.option("--type", help="Only tasks of this type.")(command)
-    return click.argument("queue", default="default")(command)
+    command = click.option("--all", "everything", is_flag=True, help="Every queue, known or not.")(command)
+    return click.argument("queue", required=False)(command)
 
 
-@queue.command()
+def _one_of(queue: str | None, type: str | None, key: str | None, everything: bool) -> str:
+    """The queue that is meant, where not all are."""
+    if everything and (queue or type or key):
+        raise click.UsageError("--all means every queue; leave out QUEUE, --type and --key.")
+    return queue or DEFAULT_QUEUE
+
+
+@click.command(cls=Command, short_help="Start no more tasks of a queue, or of all.")
 @_stop_options
 @click.option("--reason", default="", help="For others to read.")
 @click.option("--until", metavar="TIME", callback=parse.instant, help="Resume by itself then.")
+@click.option("--force", is_flag=True, help="Also a queue that nobody has seen.")
 @pass_invocation
-def pause(given: Invocation, queue: str, type: str | None, key: str | None, reason: str, until: int | None) -> None:
-    """Start no more tasks of QUEUE, or of a type or key of it.
+def pause(
+    given: Invocation,
+    queue: str | None,
+    type: str | None,
+    key: str | None,
+    everything: bool,
+    reason: str,
+    until: int | None,
+    force: bool,
+) -> None:
+    """Start no more tasks of QUEUE (default), or of a type or key of it.
 
-    What runs goes on; tasks whose start-by passes expire.
+    What runs goes on; tasks whose start-by passes expire. --all pauses every queue at once, also those that come later,
+    and asks for a --reason.
     """
-    with given.client() as client:
-        client.pause(queue, type=type, key=key, reason=reason, until=until)
-    render.say(f"paused {_stop_name(queue, type, key)}")
+    named = _one_of(queue, type, key, everything)
+    if everything and not reason:
+        raise click.UsageError("--all stops everything: say why, by --reason.")
+    try:
+        with given.client() as client:
+            if everything:
+                client.pause_all(reason=reason, until=until)
+            else:
+                client.pause(named, type=type, key=key, reason=reason, until=until, force=force)
+    except QueueNotFound:
+        raise Failure(
+            f"No queue {named}, nothing changed. To pause it all the same, give --force.", NOT_FOUND
+        ) from None
+    render.say(f"paused {_stop_name(named, type, key, everything)}")
 
 
-@queue.command()
+@click.command(cls=Command, short_help="Go on with what was paused.")
 @_stop_options
 @pass_invocation
-def resume(given: Invocation, queue: str, type: str | None, key: str | None) -> None:
-    """Go on with what was paused."""
+def resume(given: Invocation, queue: str | None, type: str | None, key: str | None, everything: bool) -> None:
+    """Go on with what was paused: QUEUE (default), a type or key of it.
+
+    --all goes on after a pause --all. What was paused by itself stays paused.
+    """
+    named = _one_of(queue, type, key, everything)
     with given.client() as client:
-        resumed = client.resume(queue, type=type, key=key)
-    render.say(f"{'resumed' if resumed else 'was not paused:'} {_stop_name(queue, type, key)}")
+        resumed = client.resume_all() if everything else client.resume(named, type=type, key=key)
+    render.say(f"{'resumed' if resumed else 'was not paused:'} {_stop_name(named, type, key, everything)}")
+
+
+queue.add_command(pause)
+queue.add_command(resume)
 
 
 @queue.command()
@@ -104,13 +170,19 @@ def paused(given: Invocation, queues: tuple[str, ...]) -> None:
     """Show what is paused, in all queues or in some."""
     with given.client() as client:
         names = list(queues) or client.queues()
-        found = [stop for at in range(0, len(names), 100) for stop in client.paused(names[at : at + 100])]
+        everything = next((stop for stop in client.paused([DEFAULT_QUEUE]) if stop.all), None)
+        found = [stop for stops in _all_paused(client, names).values() for stop in stops]
     if given.json:
         render.document(found)
-    elif found:
+        return
+    if everything:
+        until = f" until {render.moment(everything.until)}" if everything.until else ""
+        render.say(f"Everything is paused since {render.moment(everything.since)}{until}: {everything.reason}")
+    if found := [stop for stop in found if not stop.all or stop.waiting]:
         rows = [
             (
                 stop.queue,
+                "all" if stop.all else "queue" if not (stop.type or stop.key) else "",
                 stop.type or "",
                 stop.key or "",
                 render.moment(stop.since),
@@ -120,11 +192,13 @@ def paused(given: Invocation, queues: tuple[str, ...]) -> None:
             )
             for stop in found
         ]
-        render.table(given, ("queue", "type", "key", "since", "until", "#waiting", "reason"), rows)
-    else:
+        render.table(given, ("queue", "paused", "type", "key", "since", "until", "#waiting", "reason"), rows)
+    elif not everything:
         render.say("Nothing is paused.", err=True)
 
 
-def _stop_name(queue: str, type: str | None, key: str | None) -> str:
+def _stop_name(queue: str, type: str | None, key: str | None, everything: bool) -> str:
+    if everything:
+        return "everything"
     of = f"type {type} of " if type else f"key {key} of " if key else ""
     return f"{of}queue {queue}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -172,18 +172,20 @@ def _field_text(name: str, value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def depths(given: Invocation, stats: Sequence[QueueStats]) -> None:
-    """One queue a row: its depth by state and the age of the oldest task that is due."""
+def depths(given: Invocation, stats: Sequence[QueueStats], paused: Mapping[str, str]) -> None:
+    """One queue a row: its depth by state, the age of the oldest task that is due, and what is ``paused``, if anything
+    is."""
     states = ("scheduled", "held", "ready", "running", "finished", "dead", "quarantined")
     table(
         given,
-        ("queue", *(f"#{state}" for state in states), "#oldest due", "next due"),
+        ("queue", *(f"#{state}" for state in states), "#oldest due", "next due", *(("paused",) if paused else ())),
         (
             (
                 queue.queue,
                 *(getattr(queue, state) for state in states),
                 "-" if queue.oldest_due_age_ms is None else duration_text(queue.oldest_due_age_ms),
                 distance(queue.next_due),
+                *((paused.get(queue.queue, ""),) if paused else ()),
             )
             for queue in stats
         ),

@@ -8,6 +8,7 @@ RedschedError
 ├── InvalidSetting       a setting cannot be used; nothing was started
 ├── TaskNotFound         no such task; nothing changed
 ├── ScheduleNotFound     no such schedule; nothing changed
+├── QueueNotFound        nobody has seen such a queue; nothing changed
 ├── TaskConflict         the id belongs to a task with another type or payload; nothing was written
 ├── WorkflowIncomplete   tasks of a workflow were not made; those that were made stay
 ├── InvalidState         the task's state does not allow the verb; nothing changed
@@ -104,6 +105,14 @@ class ScheduleNotFound(RedschedError):
     def __init__(self, schedule_id: str) -> None:
         super().__init__(f"no schedule {schedule_id!r}; nothing changed")
         self.schedule_id = schedule_id
+
+
+class QueueNotFound(RedschedError):
+    """Nobody has seen such a queue; nothing changed."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(f"no queue {queue!r}; nothing changed")
+        self.queue = queue
 
 
 class TaskConflict(RedschedError):

@@ -151,15 +151,16 @@ def _held(told: Told) -> tuple[str, str, int | None]:
         others, first = told.one("digest") or [0, ""]
         return "in_digest", f"it is one of {others + 1} tasks that become {first}, when their digest closes.", None
     if blocked.startswith("pause:"):
-        over = f"{blocked.removeprefix('pause:')} was paused; it is about to go on"
+        what = blocked.removeprefix("pause:")
+        over = f"{'everything' if what == 'all' else what} was paused; it is about to go on"
         return "paused", f"{_stops(told) or over}{till}.", None
     return "held", f"it is held{till}.", None
 
 
 def _stops(told: Told) -> str:
     for what, until, since, reason in told.lists.get("stop", []):
-        name = f"queue {told.queue}" if what == "queue" else str(what).replace(":", " ", 1)
-        if what in ("queue", f"type:{told.fields.get('type')}", f"key:{told.fields.get('key')}"):
+        name = {"queue": f"queue {told.queue}", "all": "everything"}.get(what) or str(what).replace(":", " ", 1)
+        if what in ("queue", "all", f"type:{told.fields.get('type')}", f"key:{told.fields.get('key')}"):
             why = f" ({reason})" if reason else ""
             end = f" until {_stamp(until)}" if until else ""
             return f"{name} is paused since {_stamp(since)}{end}{why}"

@@ -37,11 +37,13 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Paused(msgspec.Struct, frozen=True, kw_only=True):
-    """What is paused: a queue, a type or a key of it; ``waiting``: tasks that were due and are set aside."""
+    """What is paused: a queue, a type or a key of it, or a queue because all of them are; ``waiting``: tasks that were
+    due and are set aside."""
 
     queue: str
     type: str | None = None
     key: str | None = None
+    all: bool = False
     reason: str = ""
     since: datetime
     until: datetime | None = None

@@ -20,11 +20,11 @@ from redsched.wire.redis_errors import Kind, Refused, sort_error
 
 def all_paused(queues: Sequence[QueueKeys]) -> Generator[Call[Any], Any, list[Paused]]:
     """All that is paused in 1..100 queues."""
-    found: dict[tuple[str, str | None, str | None], Paused] = {}
+    found: dict[tuple[str, str | None, str | None, bool], Paused] = {}
     cursor = ""
     while True:
         stops, cursor = yield paused(queues, cursor=cursor)
-        found |= {(stop.queue, stop.type, stop.key): stop for stop in stops}
+        found |= {(stop.queue, stop.type, stop.key, stop.all): stop for stop in stops}
         if not cursor:
             return list(found.values())
 

@@ -29,10 +29,19 @@ class Items(msgspec.Struct):
 
 
 class PauseBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """``{"type": "email.send", "reason": "provider down", "until": "..."}``; without type and key, the whole queue."""
+    """``{"type": "email.send", "reason": "provider down", "until": "..."}``; without type and key, the whole queue.
+    ``force``: also a queue that nobody has seen."""
 
     type: str | None = None
     key: str | None = None
+    reason: str = ""
+    until: int | str | None = None
+    force: bool = False
+
+
+class PauseAllBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``{"reason": "database moves", "until": "..."}``."""
+
     reason: str = ""
     until: int | str | None = None
 
@@ -46,6 +55,7 @@ class LimitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 LIMIT = msgspec.json.Decoder(LimitBody)
 PAUSE = msgspec.json.Decoder(PauseBody)
+PAUSE_ALL = msgspec.json.Decoder(PauseAllBody)
 
 
 class QueuesApi(Endpoints):
@@ -55,6 +65,8 @@ class QueuesApi(Endpoints):
         """The routes, each method of a path apart."""
         return [
             Route("/v1/queues", self.queues, methods=["GET"]),
+            Route("/v1/queues:pause", self.pause_all, methods=["POST"]),
+            Route("/v1/queues:resume", self.resume_all, methods=["POST"]),
             Route("/v1/queues/{queue}", self.queue, methods=["GET"]),
             Route("/v1/queues/{queue}/paused", self.paused, methods=["GET"]),
             Route("/v1/queues/{queue}", self.act, methods=["POST"]),
@@ -97,8 +109,23 @@ class QueuesApi(Endpoints):
         if verb == "resume":
             resumed = await self._client.resume(queue, type=body.type, key=body.key)
             return Json({"queue": queue, "status": "resumed" if resumed else "active"})
-        await self._client.pause(queue, type=body.type, key=body.key, reason=body.reason, until=body.until)
+        await self._client.pause(
+            queue, type=body.type, key=body.key, reason=body.reason, until=body.until, force=body.force
+        )
         return Json({"queue": queue, "status": "paused"})
+
+    async def pause_all(self, request: Request) -> Response:
+        """Every queue at once, also those that are not known yet."""
+        parameters(request)
+        body = await self._body(request, PAUSE_ALL) or PauseAllBody()
+        await self._client.pause_all(reason=body.reason, until=body.until)
+        return Json({"status": "paused"})
+
+    async def resume_all(self, request: Request) -> Response:
+        """Every queue that is not paused by itself."""
+        parameters(request)
+        await self._body(request, bodies.NOTHING)
+        return Json({"status": "resumed" if await self._client.resume_all() else "active"})
 
     async def limit(self, request: Request) -> Response:
         """How many finished and dead tasks a queue keeps."""

@@ -80,6 +80,7 @@ def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 def _planner(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [*_producer(cell, queues).keys, *_of_events(cell, "~"), f"%R~{cell.rules}", f"%R~{cell.rules}:*"]
+    keys.append(f"%R~{cell.paused}")
     for queue in queues:
         keys += [*_tied(queue, "~"), f"~{queue.index('held')}", f"%R~{queue.index('paused')}"]
         keys += [f"~{queue.index('dead')}", f"~{queue.index('running')}"]
@@ -101,7 +102,7 @@ def _inbox(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"~{cell.prefix}claimed:*", f"~{cell.prefix}answer:*", f"~{cell.events}", f"~{cell.queues}"]
     keys += [f"~{cell.mover}", f"~{cell.sweeps}", f"%R~{cell.meta}", *_of_schedules(cell, "~"), *_of_events(cell, "~")]
-    keys += [f"~{cell.rules}", f"~{cell.rules}:*", *_of_search(cell, "~"), f"~{cell.forgotten}"]
+    keys += [f"~{cell.rules}", f"~{cell.rules}:*", f"~{cell.paused}", *_of_search(cell, "~"), f"~{cell.forgotten}"]
     keys += [rule for queue in queues for rule in _whole(queue, "~")]
     plain = {
         "fcall",
@@ -129,7 +130,13 @@ def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 def _observer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"%R~{cell.prefix}claimed:*", f"%R~{cell.events}", f"%R~{cell.queues}", f"%R~{cell.mover}"]
     keys += [f"%R~{cell.meta}", f"%R~{cell.sweeps}", *_of_schedules(cell, "%R~"), *_of_events(cell, "%R~")]
-    keys += [f"%R~{cell.rules}", f"%R~{cell.rules}:*", *_of_search(cell, "%R~"), f"%R~{cell.forgotten}"]
+    keys += [
+        f"%R~{cell.rules}",
+        f"%R~{cell.rules}:*",
+        f"%R~{cell.paused}",
+        *_of_search(cell, "%R~"),
+        f"%R~{cell.forgotten}",
+    ]
     keys += [rule for queue in queues for rule in _whole(queue, "%R~")]
     plain = {
         "fcall",

@@ -77,6 +77,11 @@ class CellKeys(msgspec.Struct, frozen=True):
         return self.prefix + "sweeps"
 
     @property
+    def paused(self) -> str:
+        """Hash: ``all`` -> until when every queue is paused, since when, and why."""
+        return self.prefix + "paused"
+
+    @property
     def rules(self) -> str:
         """Hash: rule -> the event that it is about; its definition is in the hash of the event's rules."""
         return self.prefix + "rules"

@@ -9,7 +9,7 @@ import msgspec
 
 from redsched.model.condition import KEY
 from redsched.model.duration import instant
-from redsched.model.errors import InvalidTask
+from redsched.model.errors import InvalidTask, QueueNotFound
 from redsched.model.views import Paused, QueueStats
 from redsched.wire.call import Call
 from redsched.wire.codec import cap_of, check_name, count_of, pairs, reason_word, text_of
@@ -51,6 +51,9 @@ def _queue_stats(queue: str, words: list[Any]) -> QueueStats:
 A_PAGE = 500  # of what is paused
 
 
+ALL = "all"  # what a pause of every queue is about
+
+
 def stop_word(*, type_: str | None = None, key: str | None = None) -> str:
     """What a pause is about: the queue, a type or a key of it."""
     if type_ is not None and key is not None:
@@ -64,10 +67,20 @@ def stop_word(*, type_: str | None = None, key: str | None = None) -> str:
     return f"key:{key}"
 
 
-def pause(keys: QueueKeys, what: str, *, reason: str, until: Any) -> Call[str]:
-    """Start no more of them, until that time or, with None, until they are resumed."""
-    words = (0, what, reason_word(reason), due_word(until, None) if until is not None else 0)
-    return Call("pause", (keys.due,), words, text_of)
+def pause(keys: QueueKeys, what: str, *, reason: str, until: Any, only_known: bool = False) -> Call[None]:
+    """Start no more of them, until that time or, with None, until they are resumed.
+
+    Raises:
+        QueueNotFound: nobody has seen the queue, and ``only_known`` was asked for; from reading the answer.
+    """
+    known = "known" if only_known else ""
+    words = (0, what, reason_word(reason), due_word(until, None) if until is not None else 0, known)
+
+    def read(reply: Any) -> None:
+        if text_of(reply) == "unknown":
+            raise QueueNotFound(keys.queue)
+
+    return Call("pause", (keys.due,), words, read)
 
 
 def resume(keys: QueueKeys, what: str) -> Call[bool]:
@@ -92,6 +105,7 @@ def _paused(queue: str, words: Sequence[Any]) -> Paused:
         queue=queue,
         type=name if kind == "type" else None,
         key=name if kind == "key" else None,
+        all=kind == ALL,
         reason=text_of(words[3]),
         since=instant(since),
         until=instant(until) if until else None,

@@ -11,7 +11,8 @@ from redsched import App, Client, Settings
 from redsched.engine.mover import Mover
 from redsched.engine.worker import Worker
 from redsched.model.errors import StoreDenied
-from redsched.wire import acl
+from redsched.wire import acl, protocol
+from redsched.wire.keys import queue_keys
 from tests.support import servers
 from tests.support.acl_users import QUEUE, Users, denied
 from tests.support.processes import Redsched
@@ -216,3 +217,21 @@ def test_the_worker_works_in_another_database_than_0(users: Users) -> None:
         assert client.task(made.id, queue=QUEUE).result == 3
     with servers.connect(str(users.store.url).replace("/0", "/5")) as connection:
         connection.flushdb()
+
+
+def test_a_worker_with_the_rights_of_an_older_redsched_goes_on_and_does_not_see_that_everything_is_paused(
+    users: Users,
+) -> None:
+    name = users.name("worker")
+    rules = acl.role("worker", users.store.namespace, [QUEUE]).line(name).replace(f" ~{users.key('paused')} ", " ")
+    users.store.redis.execute_command(*rules.replace(f">{acl.SECRET}", ">pw-worker").split())
+    with users.client("worker") as client:
+        made = [client.enqueue("send", queue=QUEUE, id=name) for name in "ab"]
+        with pytest.raises(StoreDenied):
+            client.pause_all(reason="x")
+        keys = queue_keys(client.cell, QUEUE)
+        client.transport.send(protocol.promote([keys], mover="m"))
+        claimed = client.transport.send(protocol.claim([keys], consumer="w", count=5, lease_ms=30_000))
+        assert client.explain("a", queue=QUEUE).state == "running"
+
+    assert [task.id for task in claimed.tasks] == [one.id for one in made]

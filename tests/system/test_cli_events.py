@@ -121,12 +121,41 @@ def test_held_tasks_are_confirmed_and_abandoned(cli: Cli, client: Client) -> Non
 
 
 def test_a_type_is_paused_and_resumed(cli: Cli, client: Client) -> None:
-    assert cli("queue", "pause", "mail", "--type", "t", "--reason", "provider down")[1].startswith("paused type t of")
     client.enqueue("t", queue="mail")
+    assert cli("queue", "pause", "mail", "--type", "t", "--reason", "provider down")[1].startswith("paused type t of")
+    assert cli("queue", "ls")[1].splitlines()[-1].endswith("type t")
     assert "provider down" in cli("queue", "paused")[1]
     assert cli("queue", "resume", "mail", "--type", "t")[1] == "resumed type t of queue mail\n"
     assert cli("queue", "resume", "mail")[1] == "was not paused: queue mail\n"
     assert cli("queue", "paused", "mail")[2] == "Nothing is paused.\n"
+
+
+def test_a_queue_that_nobody_knows_is_paused_only_by_force(cli: Cli) -> None:
+    status, _, told = cli("queue", "pause", "mial")
+    assert (status, told) == (3, "No queue mial, nothing changed. To pause it all the same, give --force.\n")
+    assert cli("queue", "pause", "mial", "--force")[1] == "paused queue mial\n"
+
+
+def test_one_switch_stops_everything_and_lets_go_again(cli: Cli, client: Client) -> None:
+    client.enqueue("t", queue="mail")
+    client.enqueue("t", queue="sms")
+    client.pause("sms", reason="own")
+    assert cli("pause", "--all")[0] == cli("pause", "mail", "--all", "--reason", "x")[0] == 2
+
+    assert cli("pause", "--all", "--reason", "database moves")[1] == "paused everything\n"
+    shown = json.loads(cli("queue", "ls", "-o", "json")[1])
+    assert [(one["queue"], [stop["all"] for stop in one["paused"]]) for one in shown] == [
+        ("mail", [True]),
+        ("sms", [True, False]),
+    ]
+    told = cli("queue", "paused")[1]
+    assert told.startswith("Everything is paused since ")
+    assert "database moves" in told.splitlines()[0]
+    assert "everything is paused" in client.explain(client.enqueue("t", queue="new").id, queue="new").text
+
+    assert cli("resume", "--all")[1] == "resumed everything\n"
+    assert cli("resume", "--all")[1] == "was not paused: everything\n"
+    assert [stop.queue for stop in client.paused(["mail", "sms", "new"])] == ["sms"]
 
 
 def test_the_caps_of_a_queue_are_set_and_shown(cli: Cli) -> None:

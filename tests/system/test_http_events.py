@@ -109,12 +109,24 @@ def test_a_held_task_is_confirmed_or_abandoned_by_its_token(api: ApiServer) -> N
 
 
 def test_a_queue_is_paused_and_resumed(api: ApiServer) -> None:
+    assert api.post("/v1/queues/default:pause", {"type": "t"}).code == "404 queue_not_found"
+    assert api.post("/v1/queues/default:pause", {"type": "t", "force": True}).json["status"] == "paused"
     assert api.post("/v1/queues/default:pause", {"type": "t", "reason": "provider down"}).json["status"] == "paused"
     (stop,) = api.get("/v1/queues/default/paused").json["items"]
     assert (stop["type"], stop["key"], stop["reason"], stop["waiting"]) == ("t", None, "provider down", 0)
     assert api.post("/v1/queues/default:resume", {"type": "t"}).json["status"] == "resumed"
     assert api.post("/v1/queues/default:resume", None).json["status"] == "active"
     assert api.post("/v1/queues/default:stop", None).code == "404 not_found"
+
+
+def test_everything_is_paused_and_resumed_by_one_request(api: ApiServer) -> None:
+    submit(api, "a", {}, delay="1h")
+    assert api.post("/v1/queues:pause", {"reason": "database moves"}).json == {"status": "paused"}
+    (stop,) = api.get("/v1/queues/other/paused").json["items"]
+    assert (stop["all"], stop["reason"], stop["queue"]) == (True, "database moves", "other")
+    assert api.post("/v1/queues:pause", {"type": "t"}).status == 422
+    assert api.post("/v1/queues:resume", None).json == {"status": "resumed"}
+    assert api.post("/v1/queues:resume", None).json == {"status": "active"}
 
 
 def test_a_chain_and_a_group_are_made_in_one_call_and_shown_as_a_tree(api: ApiServer) -> None:

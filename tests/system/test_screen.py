@@ -41,7 +41,7 @@ def hostile(store: Store, client: Client) -> None:
     store.redis.zadd(store.key("due:default"), {f"bad{EVIL}": 0, "raw": 9_000_000_000_000})
     store.redis.zadd(store.key("due:default"), {"raw": store.now_ms() + 9_000_000})
     client.transport.send(protocol.promote([keys], mover="m"))
-    client.pause("default", type="mail", reason=EVIL)
+    client.pause("default", type="mail", reason=EVIL, force=True)
     task = {"type": "mail", "payload": EVIL}
     client.schedules.put(schedule_of({"id": "s", "task": task, "every": "1h", "description": EVIL}))
     client.schedules.pause("s", reason=EVIL)

@@ -120,16 +120,35 @@ function agenda.digest(prefix, what, limit, now)
   return 1
 end
 
+-- resumed/all: everything was paused. Each queue with tasks that this set aside gets an item of its own.
+function agenda.resumed(prefix, what, limit, now)
+  local key, item = prefix .. 'paused', 'resumed/' .. what
+  local line = safe.call('HGET', key, what)
+  if line and pauses.is_active(line, now) then
+    reminders.keep_cursor(prefix, item)
+    return 0, pauses.end_of(line)
+  elseif line then
+    redis.call('HDEL', key, what)
+  end
+  local page = safe.call('SSCAN', prefix .. 'queues', string.match(reminders.cursor(prefix, item), '^%d+$') or '0',
+    'COUNT', math.max(limit, 10)) or {'0', {}}
+  for _, name in ipairs(page[2]) do
+    local stopped = keys.is_name(name) and redis.call('EXISTS', prefix .. 'stopped:' .. name .. ':' .. what) == 1
+    if stopped then reminders.add(prefix, 'resume/' .. name .. '/' .. what, 0) end
+  end
+  reminders.keep_cursor(prefix, item, page[1] ~= '0' and page[1] or nil)
+  return math.ceil(#page[2] / 4), page[1] ~= '0' and now or nil
+end
+
 -- resume/<queue>/<what>: tasks that a pause set aside.
 function agenda.resume(prefix, name, limit, now)
   local queue, what = string.match(name, '^([^/]+)/(.+)$')
   if not queue or not keys.is_name(queue) then return 0 end
   local q = keys.open(prefix .. 'due:' .. queue)
-  local line = safe.call('HGET', q.paused, what)
+  local line = safe.call('HGET', pauses.key(q, what), what)
   if line and pauses.is_active(line, now) then
-    local till = tonumber(string.match(line, '^(%d+) ') or 0)
-    return 0, till > 0 and till or nil
-  elseif line then
+    return 0, pauses.end_of(line)
+  elseif line and what ~= 'all' then
     redis.call('HDEL', q.paused, what)
     events.tell(q, 'resumed', what)
   end

@@ -4,7 +4,7 @@
 
 local MOST_LOOSE, MOST_TASKS = 500, 200                 -- members of one key; of those that are looked up
 local ITEMS = {hold = true, heard = true, listeners = true, rules = true, made = true, ended = true, removed = true,
-  resume = true, digest = true}
+  resume = true, resumed = true, digest = true}
 
 -- The plan of a live task, whether a newer redsched knows more of it, and its key.
 local function plan_of_task(q, id)

@@ -35,7 +35,8 @@ local function hold_faults(q, v, plan, newer, now, broken)
   elseif what then
     local till = pauses.till(q, what)
     if not safe.call('ZSCORE', q.stopped .. what, v.id) then broken[#broken + 1] = 'unstopped' end
-    if till ~= 0 and not reminders.is_set(q.prefix, 'resume/' .. q.name .. '/' .. what, math.max(till or 0, now)) then
+    if till ~= 0 and not reminders.is_set(q.prefix, 'resume/' .. q.name .. '/' .. what, math.max(till or 0, now))
+        and not reminders.is_set(q.prefix, pauses.reminder(q, what), math.max(till or 0, now)) then
       broken[#broken + 1] = 'never_resumed'
     end
   end

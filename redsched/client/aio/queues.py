@@ -8,9 +8,10 @@ from datetime import datetime
 from redsched.client.aio.transport import AsyncTransport
 from redsched.client.requests import Verbs, id_list
 from redsched.model.views import Paused, QueueStats
+from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.steps import queues as queue_steps
 from redsched.wire import protocol
-from redsched.wire.queues import Limits, stop_word
+from redsched.wire.queues import ALL, Limits, stop_word
 
 
 class AsyncQueues(Verbs):
@@ -39,16 +40,31 @@ class AsyncQueues(Verbs):
         key: str | None = None,
         reason: str = "",
         until: datetime | int | str | None = None,
+        force: bool = False,
     ) -> None:
         """Start no more tasks of a queue, or of a type or a key of it, until it is resumed or until then. What runs
-        goes on; start-by and quarantine too."""
+        goes on; start-by and quarantine too. ``force``: also a queue that nobody has seen, whose name may be misspelt.
+
+        Raises:
+            QueueNotFound: nobody has seen the queue; nothing changed.
+        """
         what = stop_word(type_=type, key=key)
-        await self.transport.send(protocol.pause(self._keys(queue), what, reason=reason, until=until))
+        call = protocol.pause(self._keys(queue), what, reason=reason, until=until, only_known=not force)
+        await self.transport.send(call)
+
+    async def pause_all(self, *, reason: str = "", until: datetime | int | str | None = None) -> None:
+        """Start no more tasks of any queue, also of one that is not known yet, until ``resume_all`` or until then. What
+        runs goes on; start-by and quarantine too. Schedules go on to make tasks, which wait."""
+        await self.transport.send(protocol.pause(self._keys(DEFAULT_QUEUE), ALL, reason=reason, until=until))
+
+    async def resume_all(self) -> bool:
+        """Go on after ``pause_all``; False where not everything was paused. What was paused by itself stays paused."""
+        return await self.transport.send(protocol.resume(self._keys(DEFAULT_QUEUE), ALL))
 
     async def resume(self, queue: str = "default", *, type: str | None = None, key: str | None = None) -> bool:
         """Go on with what was paused; False where it was not."""
         return await self.transport.send(protocol.resume(self._keys(queue), stop_word(type_=type, key=key)))
 
     async def paused(self, queues: str | Sequence[str] = "default") -> list[Paused]:
-        """What is paused in 1..100 queues."""
+        """What is paused in 1..100 queues; where everything is, each of them says so (``all``)."""
         return await self.transport.converse(queue_steps.all_paused([self._keys(queue) for queue in id_list(queues)]))

@@ -26,7 +26,7 @@ MOST_FAULTS = 10_000  # of one look
 MOST_QUEUES = 20_000  # whose sets and streams one look goes through
 NAMES = 1_000  # of keys, gathered before they are looked at: a page of SCAN holds few beside many keys of others
 _LASTING = (*SETS, "quarantine", "ready")
-_PLAIN = (b"queues", b"events", b"schedules", b"calendars", b"agenda", b"cursors", b"rules", b"sweeps")
+_PLAIN = (b"queues", b"events", b"schedules", b"calendars", b"agenda", b"cursors", b"rules", b"sweeps", b"paused")
 _OF_QUEUE = ("outcome", "stats", "inbox", "config", "line", "children", "parents", "items", "members", "unique",
              "digest", "paused", "stopped")  # fmt: skip
 _AGAIN = {"task": "tasks", "entry": "entries", "pending": "pendings", "key": "keys"}
