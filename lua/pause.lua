@@ -15,7 +15,8 @@ local q, what, reason, known = keys.open(KEYS[1]), ARGV[2], string.sub(ARGV[3], 
 local now = clock.now(q.prefix, ARGV[1])
 local till = fields.due_time(ARGV[4], now)
 local kind, name = string.match(what, '^(%a+):(.+)$')
-if not (what == 'queue' or what == 'all' or kind == 'type' and keys.is_name(name) or kind == 'key' and schema.is_key(name)) then
+if not (what == 'queue' or what == 'all' or kind == 'type' and keys.is_name(name)
+    or kind == 'key' and schema.is_key(name)) then
   return redis.error_reply('RS_INVALID 1 what must be queue, type:<type> or key:<key>')
 end
 if not till or till ~= 0 and till <= now then return redis.error_reply('RS_INVALID 1 until must be 0, or later than now') end
