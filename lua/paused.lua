@@ -5,7 +5,8 @@
 -- ARGV   cursor  string  '' or what the last page answered; it may be left out
 -- ARGV   limit   int     1..1000, about how many of a page; left out: all of them, however many
 -- REPLY  {stop...}       each {number of the queue, what (all: every queue), until (ms; 0: until it is resumed), since (ms),
---                        reason, tasks set aside}; with a limit, {0, cursor} comes last: '' on the last page. A page may repeat some of another
+--                        reason, tasks set aside}; with a limit, {0, cursor} comes last: '' on the last page. A page may repeat
+--                        some of another
 -- FLAGS  no-writes
 -- USES   clock, keys, safe, pauses
 
