@@ -16,6 +16,7 @@ from redsched.schedule.catch_up import MOST_FIRED, Decision
 from redsched.schedule.definition import Exclude
 from redsched.wire import doctor, idempotency, protocol, schedules
 from redsched.wire.schedules import Firing
+from redsched.wire.task_types import TypePut, put_types, types
 
 DAY_MS = 86_400_000
 PARENTS = 10_000
@@ -58,9 +59,9 @@ def finished(ground: Ground, queues: int, each: int, bound: str | None = None, p
 
 def schedule(ground: Ground, name: str, **more: Any) -> None:
     """A schedule that fires each minute."""
-    template = TaskTemplate(type="t", queue=QUEUE, payload=more.pop("payload", None))
+    template, owner = TaskTemplate(type="t", queue=QUEUE, payload=more.pop("payload", None)), more.pop("owner", None)
     given = Schedule(id=name, every="1m", task=template, **more)
-    ground.send(schedules.put_schedule(ground.cell, given, max_payload=MAX_PAYLOAD))
+    ground.send(schedules.put_schedule(ground.cell, given, owner=owner, max_payload=MAX_PAYLOAD))
 
 
 def firings(ground: Ground, count: int) -> list[Firing]:
@@ -203,6 +204,27 @@ def _(ground: Ground) -> Act:
     schedule(ground, "s", overlap="allow_all")
     now = ground.now
     return lambda: ground.client.schedules.backfill("s", now - 999 * 60_000, now)
+
+
+@case("put_types", "50 types with schemas of 60 KiB")
+def _(ground: Ground) -> Act:
+    made = [TypePut(f"t{at}", "q0", ("max_attempts", "2", "retry", "fixed 5000"), b"x" * 60_000) for at in range(50)]
+    return lambda: ground.client.transport.send(put_types(ground.cell_keys, "shop", "1", "w", 5, made))
+
+
+@case("types", "20 of 5,000 types, with schemas of 60 KiB")
+def _(ground: Ground) -> Act:
+    names = [f"t{at:04}" for at in range(5_000)]
+    ground.pipe(("HSET", ground.cell_keys.types, name, "q0 shop 1 5") for name in names)
+    ground.pipe(("HSET", ground.cell_keys.schemas, name, b"1" * 60_000) for name in names[:200])
+    return lambda: ground.client.transport.send(types(ground.cell_keys, limit=20, schemas=True))
+
+
+@case("keep_schedules", "1,000 schedules of one owner, all of which are paused")
+def _(ground: Ground) -> Act:
+    for at in range(1_000):
+        schedule(ground, f"s{at}", owner="shop")
+    return lambda: ground.client.schedules.keep("shop", [])
 
 
 @case("put_calendar", "10,000 dates")

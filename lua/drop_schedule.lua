@@ -5,16 +5,20 @@
 -- ARGV   id...      string  1..1000 schedules
 -- REPLY  {word...}          dropped | missing, in order
 -- FLAGS  allow-oom
--- USES   clock, keys, events, memory, schedules
+-- USES   clock, keys, memory, schedules
 
 local key, prefix, answers = KEYS[1], schedules.prefix_of(KEYS[1]), {}
 clock.now(prefix, ARGV[1])
 memory.drain({due = key})
 for i = 2, math.min(#ARGV, 1001) do
   local s = schedules.read(prefix, ARGV[i])
-  local gone = keys.is_name(ARGV[i]) and redis.call('UNLINK', prefix .. 'schedule:' .. ARGV[i]) or 0
-  redis.call('ZREM', key, ARGV[i])
-  if s then events.tell(keys.open(prefix .. 'due:' .. schedules.queue_of(s)), 'schedule_dropped', s.id) end
-  answers[i - 1] = gone == 1 and 'dropped' or 'missing'
+  local gone = s ~= nil
+  if s then
+    schedules.drop(s)
+  else                                                  -- somebody else's key
+    gone = keys.is_name(ARGV[i]) and redis.call('UNLINK', prefix .. 'schedule:' .. ARGV[i]) == 1
+    redis.call('ZREM', key, ARGV[i])
+  end
+  answers[i - 1] = gone and 'dropped' or 'missing'
 end
 return answers

@@ -34,7 +34,7 @@ while at <= total do
   if n > 1000 then return redis.error_reply('RS_INVALID 1001 tasks more than 1000 in one call') end
   local heavy = submission.too_heavy(task, sums)
   if heavy then return redis.error_reply('RS_INVALID ' .. n .. ' ' .. heavy) end
-  at = task.last + 1
+  at = task.after
 end
 
 local created, lost, stamp, fresh = {}, {}, clock.text(now), submission.all_fresh(tasks, known)
@@ -45,7 +45,7 @@ for i, task in ipairs(tasks) do
   local q = task.q
   answers[i] = answers[i] or not fresh and submission.known_as(task) or nil
   if not answers[i] then
-    answers[i] = enqueue.create(task, ARGV, now, stamp, placed, lost)
+    answers[i] = enqueue.create(task, now, stamp, placed, lost)
     if string.byte(answers[i]) == 114 then lost[task.hash] = 'rejected' else created[q] = (created[q] or 0) + 1 end
   elseif answers[i] == 'repeated' then
     answers[i] = enqueue.repeat_planned(task, now, lost)

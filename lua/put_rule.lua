@@ -4,9 +4,9 @@
 -- ARGV   now    int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   id     string  a name
 -- ARGV   event  string  a name
--- ARGV   rule   string  JSON: queue, due (as enqueue takes it; now), id (of the task; <rule>:{id}), bind (member of the payload
---                       -> subject, event, id, data or data.<member>), fields (of the task). {subject}, {event} and {id} in the
---                       id and in fields other than the payload stand for those of the event
+-- ARGV   rule   string  JSON: queue (its type's, or default), due (as enqueue takes it; now), id (of the task; <rule>:{id}),
+--                       bind (member of the payload -> subject, event, id, data or data.<member>), fields (of the task).
+--                       {subject}, {event} and {id} in the id and in fields other than the payload stand for those of the event
 -- REPLY  word           created | updated | unchanged; error RS_INVALID 1 <field> <why>: nothing was written
 -- FLAGS  none
 -- USES   clock, keys, safe, events, submission, rules
@@ -20,8 +20,8 @@ if not keys.is_name(name) then return redis.error_reply('RS_INVALID 1 on must be
 local rule = #line <= 65536 and rules.parse(line)
 if not rule then return redis.error_reply('RS_INVALID 1 rule cannot be used') end
 
-local q = keys.open(prefix .. 'due:' .. (rule.queue or 'default'))
 local example = {words = {event = name, subject = 'subject', id = 'id'}, data = '{}'}
+local q = keys.open(prefix .. 'due:' .. rules.queue_of(prefix, rule, example))
 local words, field, why = rules.words(rule, id, example)
 local task
 if words then task, field, why = submission.parse(words, 1, {q}, now) end

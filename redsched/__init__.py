@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from redsched.model.schedule import Schedule
     from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
     from redsched.model.task import Changes, Options, Task, TaskView
+    from redsched.model.task_types import TypePage, TypeView
     from redsched.model.template import TaskTemplate
     from redsched.model.views import Page, Paused, QueueStats
     from redsched.model.workflows import Branch, Kin, WorkflowCancelled
@@ -118,6 +119,7 @@ _HOME = {
     "redsched.model.views": ("Page", "Paused", "QueueStats"),
     "redsched.settings": ("Settings",),
     "redsched.model.schedule_views": ("Applied", "Backfill", "SchedulePage", "SchedulePut", "ScheduleView"),
+    "redsched.model.task_types": ("TypePage", "TypeView"),
     "redsched.model.workflows": ("Branch", "Kin", "WorkflowCancelled"),
     "redsched.steps.bulk": ("Bulk", "Filter"),
     "redsched.model.explain": ("Explanation",),
@@ -137,7 +139,8 @@ __all__ = [
     "Retry", "RetryLater", "Rule", "RulePage", "Run", "Schedule", "ScheduleNotFound", "SchedulePage", "SchedulePut",
     "ScheduleView", "Search", "ServerInfo", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreBroken", "StoreDenied",
     "StoreError", "StoreFull", "StoreReadOnly", "StoreRefused", "StoreUnavailable", "Subject", "Task", "TaskConflict",
-    "TaskNotCompleted", "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView", "Unique", "WaitFor",
+    "TaskNotCompleted", "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView", "TypePage",
+    "TypeView", "Unique", "WaitFor",
     "Within", "Worker", "WorkflowCancelled", "WorkflowIncomplete", "all_of", "any_of", "fact",
 ]  # fmt: skip
 

@@ -73,7 +73,7 @@ class Invocation:
         return self.configuration().is_given(name)
 
     @contextmanager
-    def client(self) -> Iterator[Client]:
+    def client(self, *, strict: bool = False) -> Iterator[Client]:
         """A client for one command, closed at its end."""
         import msgspec
 
@@ -81,7 +81,8 @@ class Invocation:
         from redsched.client import Client
 
         patience = min(settings.retry_for_ms, ONE_CALL_RETRIES_MS)
-        with Client(settings=msgspec.structs.replace(settings, retry_for_ms=patience), name="cli") as client:
+        settings = msgspec.structs.replace(settings, retry_for_ms=patience)
+        with Client(settings=settings, name="cli", strict=strict) as client:
             yield client
 
 

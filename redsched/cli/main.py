@@ -24,6 +24,7 @@ from redsched.cli import (
     setting_help,
     tasks,
     torture,
+    types,
     up,
     workflows,
 )
@@ -135,6 +136,7 @@ for command in (
     finding.find,
     schedules.schedule,
     calendars.calendar,
+    types.type_,
     queues.queue,
     queues.pause,
     queues.resume,

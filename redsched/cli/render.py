@@ -150,7 +150,7 @@ def details(given: Invocation, task: TaskView) -> None:
         value = getattr(task, field.name)
         if field.name == "history" or (value == field.default and field.name not in ("priority", "attempt")):
             continue
-        text = _field_text(field.name, value)
+        text = field_text(field.name, value)
         rows.append((field.name, Lines(text) if field.name == "traceback" else text))
     table(given, ("field", "value"), rows)
     if task.history:
@@ -162,7 +162,7 @@ def details(given: Invocation, task: TaskView) -> None:
         )
 
 
-def _field_text(name: str, value: Any) -> str:
+def field_text(name: str, value: Any) -> str:
     import msgspec
 
     if isinstance(value, datetime):

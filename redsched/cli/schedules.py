@@ -165,17 +165,20 @@ def set_(
 
 @schedule.command(reads=("client", "schedule"), short_help="Set all schedules of a file.")
 @click.option("-f", "--file", "file", metavar="FILE", required=True, help=".toml with [[schedule]] tables, or .json.")
-@click.option("--prune", is_flag=True, help="Remove every schedule that is not in the file.")
+@click.option(
+    "--owner", default="apply", show_default=True, help="In whose name: a name for each file that is applied."
+)
+@click.option("--prune", is_flag=True, help="Remove what this owner has put and the file has not.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
 @pass_invocation
-def apply(given: Invocation, /, file: str, prune: bool, dry_run: bool) -> None:
+def apply(given: Invocation, /, file: str, owner: str, prune: bool, dry_run: bool) -> None:
     """Create, update and with --prune remove schedules until they are as in the file.
 
-    All are checked before any is written.
+    All are checked before any is written. What applications, other owners or people have put is never removed.
     """
     definitions = [definition_of(one, at) for at, one in enumerate(files.schedules(file))]
     with given.client() as client:
-        done = client.schedules.apply(definitions, prune=prune, dry_run=dry_run)
+        done = client.schedules.apply(definitions, owner=owner, prune=prune, dry_run=dry_run)
     if given.json:
         render.document(done)
         return
@@ -188,6 +191,9 @@ def apply(given: Invocation, /, file: str, prune: bool, dry_run: bool) -> None:
     ):
         for one in ids:
             render.say(f"{would if word != 'unchanged' else ''}{word} {one}")
+    if done.other:
+        names = ", ".join(done.other)
+        raise Failure(f"{names}: an application of which a worker lives has put it; it stays as it was.", CONFLICT)
 
 
 @schedule.command(short_help="Show when an expression runs.")

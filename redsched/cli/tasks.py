@@ -81,11 +81,14 @@ def task() -> None:
 )
 @parse.due_options
 @click.option("--id", help="Makes adding idempotent: the same id again adds nothing.")
-@queue_option
+@click.option("-q", "--queue", help="Queue of the task. [default: that of its type]")
+@click.option(
+    "--strict", is_flag=True, help="Refuse a type that no worker has put, and a payload that does not fit it."
+)
 @field_options
 @_condition_options
 @pass_invocation
-def add(given: Invocation, /, type: str, due: int | None, delay: timedelta | None, **fields: Any) -> None:
+def add(given: Invocation, /, type: str, due: int | None, delay: timedelta | None, strict: bool, **fields: Any) -> None:
     """Add one task of TYPE, due now unless --at or --in says otherwise.
 
     redsched task add log --in 1h --unless payment.captured:order-42
@@ -95,7 +98,7 @@ def add(given: Invocation, /, type: str, due: int | None, delay: timedelta | Non
         raise click.UsageError("Give --at or --in, not both.")
     if fields["expires_at"] is not None and fields["expires_in"] is not None:
         raise click.UsageError("Give --expires-at or --expires-in, not both.")
-    with given.client() as client:
+    with given.client(strict=strict) as client:
         answer = client.enqueue(type, fields.pop("payload"), due=due, delay=delay, conditions=conditions, **fields)
     if given.json:
         render.document(answer)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from redsched.client.known_types import KnownTypes
 from redsched.model.answers import UpdateAnswer
 from redsched.model.condition import Hold, fact_name
 from redsched.model.duration import span_ms
@@ -70,12 +71,15 @@ def given_ms(field: str, value: Duration) -> int:
 class Verbs:
     """The part of a client that needs no connection."""
 
-    def __init__(self, redis_url: str | None, namespace: str | None, settings: Settings | None) -> None:
+    def __init__(
+        self, redis_url: str | None, namespace: str | None, settings: Settings | None, strict: bool = False
+    ) -> None:
         found = Settings.load(redis_url=redis_url, namespace=namespace) if settings is None else settings
         changed = {"redis_url": redis_url, "namespace": namespace} if settings is not None else {}
         self.settings = msgspec.structs.replace(found, **{k: v for k, v in changed.items() if v is not None})
         self.cell = Cell(self.settings.namespace)
         self._cell_keys = CellKeys(self.cell)
+        self.known_types = KnownTypes(strict)
 
     @property
     def cell_keys(self) -> CellKeys:
@@ -125,8 +129,10 @@ class Verbs:
         return self._task(type_, payload, {**options, "hold": Hold(token=token, within=within)})
 
     def enqueuing(self, tasks: Sequence[Task], durability: str | None = None) -> Call[list[Enqueued]]:
-        """The call of ``enqueue_many``, for who builds it elsewhere than where it is sent."""
-        call = protocol.enqueue(self.cell, tasks, max_payload=self.settings.max_payload_bytes)
+        """The call of ``enqueue_many``, for who builds it elsewhere than where it is sent; ``learn`` comes first."""
+        call = protocol.enqueue(
+            self.cell, tasks, queues=self.known_types.queues, max_payload=self.settings.max_payload_bytes
+        )
         wait_ms = min(self.settings.durability_wait_ms, self.settings.redis_timeout_ms * 4 // 5)
         return with_durability(call, durability or self.settings.durability, self._cell_keys, wait_ms=wait_ms)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -15,13 +16,14 @@ from redsched.engine.handler import Handler, Unknown
 from redsched.engine.lifespan import LifespanFunction, Opens, opening
 from redsched.engine.middleware import Middleware, check_middleware
 from redsched.engine.submission import Register, Submission, attach
-from redsched.model.duration import check_unit, span_ms
+from redsched.model.duration import check_unit, instant_ms, span_ms
 from redsched.model.errors import InvalidSchedule, InvalidSetting, InvalidTask
 from redsched.model.new_task import new_task
 from redsched.model.refused import kind_and_length
 from redsched.model.retry import RetryPolicy
 from redsched.model.schedule import Schedule, check, plain
 from redsched.model.task import Task
+from redsched.model.task_types import checked_version
 from redsched.model.template import TaskTemplate
 from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.wire.codec import check_name
@@ -37,32 +39,62 @@ class TaskType(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     handler: Handler
+    sample: Task  # a task that says all defaults
     queue: str = DEFAULT_QUEUE
     timeout_ms: int = DEFAULT_TIMEOUT_MS
-    max_attempts: int | None = None
-    retry: RetryPolicy | Sequence[timedelta | str] | timedelta | str | None = None
-    expires_in: timedelta | str | None = None
     schedule: Schedule | None = None
 
     def task(self, payload: Any = None, **options: Any) -> Task:
-        """A task of this type with its defaults; ``options`` are the fields of ``Task`` and win over them.
+        """A task of this type with its defaults; ``options`` are the fields of ``Task`` and win over them. A start-by
+        counts from its due time on.
 
         Raises:
             InvalidTask: an option is no field of ``Task``.
         """
-        own: dict[str, Any] = {"queue": self.queue, "max_attempts": self.max_attempts, "retry": self.retry}
+        sample = self.sample
+        own: dict[str, Any] = {
+            "queue": self.queue,
+            "max_attempts": sample.max_attempts,
+            "retry": sample.retry,
+            "retention": sample.retention,
+            "key": sample.key,
+        }
         if self.timeout_ms != DEFAULT_TIMEOUT_MS:
             own["timeout"] = timedelta(milliseconds=self.timeout_ms)
-        if "expires_at" not in options:
-            own["expires_in"] = self.expires_in
+        if sample.expires_in is not None and options.get("expires_at") is None and options.get("expires_in") is None:
+            own |= start_by(sample.expires_in, options.get("due"), options.get("delay"))
+            options = {name: value for name, value in options.items() if name not in ("expires_at", "expires_in")}
         return new_task(self.name, payload, own | options)
 
 
-class App:
-    """A registry of handlers, by type."""
+def start_by(within: Any, due: Any, delay: Any) -> dict[str, Any]:
+    """The start-by of a task that is due then, or after ``delay``; what cannot be read is left to who writes the
+    task."""
+    try:
+        if delay is not None:
+            return {"expires_in": timedelta(milliseconds=span_ms(delay) + span_ms(within))}
+        if due is not None and (at := instant_ms(due)) > time.time() * 1_000:
+            return {"expires_at": at + span_ms(within)}
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        pass
+    return {"expires_in": within}
 
-    def __init__(self, name: str = "app") -> None:
-        self.name = name
+
+class App:
+    """A registry of handlers, by type.
+
+    ``version``: whole numbers with dots between them, as ``2.10.1``. Of an application with versions the newest that
+    has a live worker rules: its types and schedules stand, whichever worker started last, and a schedule that its code
+    has not any more is paused, or with ``prune`` removed. Without a version the worker that started last puts its own.
+
+    Raises:
+        InvalidTask: the name or the version cannot be one.
+    """
+
+    def __init__(self, name: str = "app", *, version: str | None = None, prune: bool = False) -> None:
+        self.name = check_name("app", name)
+        self.version = checked_version(version)
+        self.prune = prune
         self.tasks: dict[str, TaskType] = {}
         self.opens_lifespan: Opens | None = None
         self.middlewares: list[Middleware] = []
@@ -81,6 +113,8 @@ class App:
         max_attempts: int | None = None,
         retry: RetryPolicy | Sequence[timedelta | str] | timedelta | str | None = None,
         expires_in: timedelta | str | None = None,
+        retention: timedelta | str | None = None,
+        key: str | None = None,
         cron: str | Sequence[str] = (),
         every: timedelta | str | None = None,
         time_zone: str = "UTC",
@@ -93,8 +127,11 @@ class App:
         so does ``client.enqueue(function, ...)``; ``function.options(delay="5m")`` stands for the function with fields
         of ``Task``. A type checker checks the arguments; put the ``Context`` first, or it cannot leave it out.
 
-        ``timeout`` is the time limit of a run whose task names none. The other options are defaults of tasks that are
-        made so, and of ``TaskType.task``.
+        ``queue``, ``timeout``, ``max_attempts``, ``retry``, ``expires_in`` (start-by, from the due time on),
+        ``retention`` and ``key`` are the defaults of its tasks. A worker of the app puts them into Redis at its start.
+        From then on a task of this type that does not say them gets them, however it is made: by a client, over HTTP,
+        by the command line, a schedule, a rule or plain commands. One that is made through the function has them even
+        before.
 
         With ``cron``, ``every`` or ``schedule`` (further fields of ``Schedule``, its ``id`` and the ``payload`` of its
         tasks among them) each worker that starts puts a schedule of this type, by the type's name.
@@ -115,7 +152,15 @@ class App:
             raise ValueError(f"type {name!r} has a handler already: {self.tasks[name].handler.function!r}")
         if unknown not in get_args(Unknown):
             raise InvalidTask("unknown", f"{kind_and_length(unknown)} is not ignore or refuse")
-        sample = Task(type=name, timeout=timeout, max_attempts=max_attempts, retry=retry, expires_in=expires_in)
+        sample = Task(
+            type=name,
+            timeout=timeout,
+            max_attempts=max_attempts,
+            retry=retry,
+            expires_in=expires_in,
+            retention=retention,
+            key=key,
+        )
         option_words(sample, None)  # raises InvalidTask here, not at the first submit
 
         if every is not None:
@@ -130,11 +175,9 @@ class App:
             made = self.tasks[name] = TaskType(
                 name=name,
                 handler=handler,
+                sample=sample,
                 queue=queue,
-                max_attempts=max_attempts,
-                retry=retry,
                 timeout_ms=DEFAULT_TIMEOUT_MS if timeout is None else span_ms(timeout),
-                expires_in=expires_in,
                 schedule=carried,
             )
             attach(function, Submission(function, handler.context_name, made.task, name))
@@ -219,6 +262,8 @@ def _schedule(sample: Task, queue: str, fields: dict[str, Any]) -> Schedule | No
         retry=sample.retry,
         timeout=sample.timeout,
         expires_in=sample.expires_in,
+        retention=sample.retention,
+        key=sample.key,
     )
     try:
         found = Schedule(task=template, **({"id": sample.type} | fields))

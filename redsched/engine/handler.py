@@ -13,7 +13,9 @@ from typing import Any, Literal
 import msgspec
 
 from redsched.engine.context import Context
+from redsched.engine.payload_schema import payload_schema
 from redsched.engine.payload_types import PayloadMismatch, Reader, choices, reader_of
+from redsched.wire.task_types import MOST_SCHEMA_BYTES
 
 log = logging.getLogger("redsched.worker")
 
@@ -59,6 +61,7 @@ class Handler:
         self._readers: dict[str, Reader] = {}
         self._any_keyword = False
         self._needed = 0
+        self._required: list[str] = []
         fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
         for parameter in inspect.signature(function).parameters.values():
             where = f"{name}: parameter {parameter.name!r}"
@@ -84,6 +87,8 @@ class Handler:
                     raise TypeError(f"{where}: {error}") from None
                 needed = parameter.default is parameter.empty
                 self._needed += needed
+                if needed:
+                    self._required.append(parameter.name)
                 may_miss: Any = typing.Union[reader.field_type, msgspec.UnsetType]  # noqa: UP007 - it is a value
                 only = (parameter.name, reader.field_type)
                 fields.append(only if needed else (parameter.name, may_miss, msgspec.UNSET))
@@ -98,6 +103,17 @@ class Handler:
         self._rest = msgspec.json.Decoder(dict[str, Any])
         self._members = msgspec.json.Decoder(dict[str, msgspec.Raw])
         self._told: set[tuple[str, ...]] = set()
+
+    def schema(self) -> bytes:
+        """The JSON Schema of its payloads; empty where a parameter's type has none, or it is longer than 64 KiB."""
+        found = payload_schema(
+            self._readers,
+            self._required,
+            refuses=self._refuses and not self._any_keyword,
+            may_be_whole=self._may_be_whole,
+        )
+        text = b"" if found is None else msgspec.json.encode(found)
+        return text if len(text) <= MOST_SCHEMA_BYTES else b""
 
     def _reads_objects(self, name: str) -> bool:
         """Whether the one parameter is an object with fields."""

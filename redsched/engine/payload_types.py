@@ -124,6 +124,11 @@ class PydanticReader:
         """The value of one parameter; raises PayloadMismatch."""
         return self._read(bytes(value), [name])
 
+    def schema(self, reference: str) -> dict[str, Any]:
+        """The JSON Schema of what it reads; ``reference``: where ``{name}`` of its ``$defs`` is found."""
+        found: dict[str, Any] = self._adapter.json_schema(ref_template=reference.replace("{name}", "{model}"))
+        return found
+
     def of_bytes(self, payload: bytes) -> Any:
         """Raises PayloadMismatch: pydantic is asked for JSON only."""
         raise PayloadMismatch("Expected JSON, got `bytes` - at `$`")

@@ -13,9 +13,9 @@ import msgspec
 
 Writer = Literal["producer", "scripts", "outcome", "place", "view"]
 Kind = Literal[
-    "id", "name", "json", "text", "token", "choice", "whole", "count", "duration", "flag", "retry", "texts", "headers",
-    "conditions", "due", "delay", "start_by", "start_within", "state", "moment", "lease", "planned_time", "present",
-    "message", "history", "not_json", "word",
+    "id", "name", "queue", "json", "text", "token", "choice", "whole", "count", "duration", "flag", "retry", "texts",
+    "headers", "conditions", "due", "delay", "start_by", "start_within", "state", "moment", "lease", "planned_time",
+    "present", "message", "history", "not_json", "word",
 ]  # fmt: skip
 
 
@@ -89,7 +89,13 @@ FIELDS: tuple[Field, ...] = (
         doc="what the handler gets",
         on_wire="UTF-8 JSON, unless `content_type` says else; the clients stop at 256 KiB, the scripts at 16 MiB",
     ),
-    Field(name="queue", kind="name", by="place", doc="which queue it is in: a name", missing="`default`"),
+    Field(
+        name="queue",
+        kind="queue",
+        by="place",
+        doc="which queue it is in: a name",
+        missing="the queue of its type, or `default` where no worker has said which that is",
+    ),
     Field(
         name="id",
         kind="id",

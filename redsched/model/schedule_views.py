@@ -15,10 +15,12 @@ from redsched.schedule.describe import describe
 
 
 class SchedulePut(msgspec.Struct, frozen=True):
-    """``exists``: it was to be created only; ``changed``: another rev was expected. ``rev`` grows with each change."""
+    """``exists``: it was to be created only; ``changed``: another rev was expected. ``newer``: a newer version of its
+    owner, of which a worker lives, has put it; ``other``: it belongs to another application, of which a worker lives.
+    Then it stays as it was. ``rev`` grows with each change."""
 
     id: str
-    status: Literal["created", "updated", "unchanged", "exists", "changed"]
+    status: Literal["created", "updated", "unchanged", "exists", "changed", "newer", "other"]
     rev: int
 
 
@@ -46,6 +48,8 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     counters: dict[str, int]
     running: list[str]  # ids of tasks that had not ended when it was last looked at
     buffered: int
+    owner: str | None = None  # the application, or the file, that put it last
+    owner_version: str | None = None
     problem: str | None = None  # why its definition cannot be used: somebody wrote it by hand
 
 
@@ -72,6 +76,7 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
     updated: list[str]
     unchanged: list[str]
     pruned: list[str]
+    other: list[str]  # they belong to an application of which a worker lives, and stay as they were
 
 
 def run_document(run: Run) -> dict[str, Any]:

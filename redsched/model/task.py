@@ -15,7 +15,7 @@ import msgspec
 from redsched.model.condition import After, Again, Conditions, Digest, Hold, Source, Test, Unique, WaitFor, gather
 from redsched.model.outcome import Attempt
 from redsched.model.retry import RetryPolicy
-from redsched.model.vocabulary import DEFAULT_QUEUE, Priority, State
+from redsched.model.vocabulary import Priority, State
 
 
 class Task(msgspec.Struct, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
@@ -34,8 +34,9 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True, repr_omit_defaults=
     """Which handler runs it: a name."""
     payload: Any = None
     """What the handler gets."""
-    queue: str = DEFAULT_QUEUE
-    """Which queue it is in: a name. Without it: ``default``."""
+    queue: str | None = None
+    """Which queue it is in: a name. Without it: the queue of its type, or ``default`` where no worker has said which
+    that is."""
     id: str | None = None
     """Its name within the queue, by which a repeated call is known. Without it: redsched makes one."""
     due: datetime | int | str | None = None
@@ -133,7 +134,7 @@ class Changes(TypedDict, total=False):
 class Options(TypedDict, total=False):
     """The fields of ``Task`` beside type and payload, and those of ``Conditions``, for keyword arguments."""
 
-    queue: str
+    queue: str | None
     id: str | None
     due: datetime | int | str | None
     delay: timedelta | str | None

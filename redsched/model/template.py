@@ -13,7 +13,7 @@ from redsched.model.condition import Conditions, of_json
 from redsched.model.duration import span_of
 from redsched.model.retry import RetryPolicy, policy_of
 from redsched.model.task import Task
-from redsched.model.vocabulary import DEFAULT_QUEUE, Priority
+from redsched.model.vocabulary import Priority
 from redsched.schedule.definition import Duration
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class TaskTemplate(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkn
 
     type: str
     payload: Any = None
-    queue: str = DEFAULT_QUEUE
+    queue: str | None = None
     priority: Priority = "normal"
     max_attempts: int | None = None
     retry: Retry = None

@@ -15,6 +15,7 @@ from redsched.schedule.zones import TZDATA_VERSION
 from redsched.wire.codec import count_of
 from redsched.wire.schedules import Shown
 from redsched.wire.stored_schedule import Former, Stored, definition_of
+from redsched.wire.task_types import NO_VERSION
 
 COUNTERS = ("fired", "missed", "skipped", "dropped", "triggered", "backfilled")
 NEXT = 10  # runs that a view shows
@@ -38,6 +39,8 @@ def view_of(shown: Shown, schedule: Schedule, runs: list[Run], problem: str | No
         counters={name: stored.number(name) or 0 for name in COUNTERS},
         running=[f"{stored.id}@{suffix}" for suffix in _still_open(stored, shown)],
         buffered=len(stored.words("buffer")),
+        owner=stored.text("owner") or None,
+        owner_version=stored.text("owner_version").strip(NO_VERSION) or None,
         problem=problem,
     )
 

@@ -13,6 +13,7 @@ from redsched.model.errors import InvalidSchedule, InvalidTask, PlanningSpent, S
 from redsched.model.refused import kind_and_length
 from redsched.model.schedule import Schedule, check, document, merged, merged_text, plain, schedule_of
 from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
+from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.schedule.budget import Budget
 from redsched.schedule.definition import OVERLAPS, Run
 from redsched.schedule.exclude import is_date
@@ -26,15 +27,15 @@ from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.codec import is_name, json_bytes
 from redsched.wire.keys import CellKeys
-from redsched.wire.schedules import MAX_SLOTS, Shown
+from redsched.wire.schedules import MAX_SLOTS, Kept, Shown
 from redsched.wire.stored_schedule import Stored, definition_of, policy_of
+from redsched.wire.task_types import types
 from redsched.wire.templates import task_words, template_of
 
 T = TypeVar("T")
 Holidays = dict[str, frozenset[str]]
 PATCHES = 10  # times that a change is made anew because somebody else made one meanwhile
 MOST_OF_A_VIEW_S = 0.1  # of work, after which a view has none
-A_CALL = 100  # schedules that one call drops
 NOT_GIVEN: Any = object()
 
 
@@ -60,12 +61,34 @@ class ScheduleSteps:
         self._budget = budget
         self._keys = caller.cell_keys
 
-    def put(self, schedule: Schedule, mode: str) -> Conversation[SchedulePut]:
-        """Create or replace a schedule. ``mode``: as ``wire.schedules.put_schedule`` has it."""
-        schedule = plain(schedule)
+    def put(
+        self, schedule: Schedule, mode: str, owner: str | None = None, version: str | None = None
+    ) -> Conversation[SchedulePut]:
+        """Create or replace a schedule. ``mode``, ``owner``: as ``wire.schedules.put_schedule`` has them."""
+        schedule = yield from self._placed(plain(schedule))
         yield from self._check(schedule)
-        found, _ = yield self._put(schedule, mode)
+        found, _ = yield self._put(schedule, mode, owner, version)
         return found  # type: ignore[no-any-return]
+
+    def keep(self, owner: str, version: str | None, ids: Sequence[str], *, drop: bool) -> Conversation[Kept]:
+        """Pause or drop what else belongs to this owner, if no newer version of it rules."""
+        return (yield from self._kept(owner, version, "drop" if drop else "pause", ids))
+
+    def _kept(self, owner: str, version: str | None, mode: str, ids: Sequence[str]) -> Conversation[Kept]:
+        left_out: list[str] = []
+        while True:
+            kept = yield wire.keep_schedules(self._keys, owner, version, mode, ids)
+            left_out += kept.left_out
+            if mode == "dry" or len(kept.left_out) < wire.MOST_LEFT_OUT:
+                return Kept(kept.ruling, sorted(left_out))
+
+    def _placed(self, schedule: Schedule) -> Conversation[Schedule]:
+        """With the queue of its type, where it names none and that is known."""
+        if schedule.task.queue is not None or not is_name(schedule.task.type):
+            return schedule
+        page = yield types(self._keys, [schedule.task.type])
+        queue = page.items[0].queue if page.items else DEFAULT_QUEUE
+        return msgspec.structs.replace(schedule, task=msgspec.structs.replace(schedule.task, queue=queue))
 
     def patch(self, schedule_id: str, patch: Mapping[str, Any]) -> Conversation[SchedulePut]:
         """Change some fields of a definition, again where somebody else changes it meanwhile."""
@@ -89,9 +112,10 @@ class ScheduleSteps:
         now, _, _ = yield wire.show_schedules(self._keys, limit=1)
         check(schedule, (yield from self._holidays(schedule)), after_ms=now, budget=self._budget)
 
-    def _put(self, schedule: Schedule, mode: str) -> Call[Any]:
+    def _put(self, schedule: Schedule, mode: str, owner: str | None, version: str | None = None) -> Call[Any]:
+        longest = self._caller.settings.max_payload_bytes
         return wire.put_schedule(
-            self._caller.cell, schedule, mode=mode, max_payload=self._caller.settings.max_payload_bytes
+            self._caller.cell, schedule, mode=mode, owner=owner, version=version, max_payload=longest
         )
 
     def _plan(self, schedule: Schedule, known: Holidays | None = None) -> Conversation[Plan]:
@@ -226,8 +250,9 @@ class ScheduleSteps:
             after = _instant("from", start) - 1
         return plan.preview(after, count)
 
-    def apply(self, given: Sequence[Schedule], prune: bool, dry_run: bool) -> Conversation[Applied]:
-        """Put all of them, and with ``prune`` remove every other; all are checked before any is written."""
+    def apply(self, given: Sequence[Schedule], owner: str, prune: bool, dry_run: bool) -> Conversation[Applied]:
+        """Put all of them for an owner, and with ``prune`` remove what else is its; all are checked before any is
+        written."""
         ids = [schedule.id for schedule in given]
         if twice := {one for one in ids if ids.count(one) > 1}:
             at = len(ids) - 1 - ids[::-1].index(sorted(twice)[0])
@@ -235,32 +260,18 @@ class ScheduleSteps:
         given = list(given)
         for at in range(len(given)):  # all are checked before any is written
             try:
-                given[at] = plain(given[at])
+                given[at] = yield from self._placed(plain(given[at]))
                 yield from self._check(given[at])
             except InvalidSchedule as error:
                 raise InvalidSchedule(error.field, error.problem, index=at, code=error.code) from None
-        done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": []}
+        done: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": [], "other": []}
         for schedule in given:
-            found, _ = yield self._put(schedule, "dry" if dry_run else "")
+            found, _ = yield self._put(schedule, "dry" if dry_run else "", owner)
             done[found.status].append(schedule.id)
         pruned: list[str] = []
         if prune:
-            pruned = sorted(set((yield from self._ids())) - set(ids))
-            for at in range(0, 0 if dry_run else len(pruned), A_CALL):
-                yield wire.drop_schedule(self._keys, pruned[at : at + A_CALL])
+            pruned = (yield from self._kept(owner, None, "dry" if dry_run else "drop", ids)).left_out
         return Applied(**done, pruned=pruned)
-
-    def _ids(self) -> Conversation[list[str]]:
-        return [one.stored.id for one in (yield from self._all())]
-
-    def _all(self) -> Conversation[list[Shown]]:
-        found: dict[str, Shown] = {}
-        cursor = ""
-        while True:
-            _, cursor, page = yield wire.show_schedules(self._keys, cursor=cursor, limit=100)
-            found |= {one.stored.id: one for one in page}
-            if not cursor:
-                return list(found.values())
 
     def put_calendar(self, name: str, dates: Sequence[str] | None) -> Conversation[str]:
         """Keep a calendar, or with None remove it; what became of it, as ``wire.schedules.put_calendar`` has it."""

@@ -11,7 +11,7 @@ from redsched.model.condition import MAX_PARENTS, After, Conditions, Hold
 from redsched.model.enqueued import STORED, Enqueued
 from redsched.model.errors import InvalidTask, TaskConflict, TaskNotFound, WorkflowIncomplete
 from redsched.model.task import Task
-from redsched.model.vocabulary import MAX_BATCH
+from redsched.model.vocabulary import DEFAULT_QUEUE, MAX_BATCH
 from redsched.model.workflows import Branch, Kin
 from redsched.steps.conversation import Conversation
 from redsched.wire import protocol
@@ -43,7 +43,8 @@ def chain(cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], otherwise: str) -
         answers += _checked((yield call), answers)
         if answers[-1].status not in STORED:  # nothing can come after it
             answers += [
-                Enqueued(task.id or "", task.queue, "refused", other=answers[-1].id) for task in named[len(answers) :]
+                Enqueued(task.id or "", task.queue or "", "refused", other=answers[-1].id)
+                for task in named[len(answers) :]
             ]
             break
     return _whole(answers)
@@ -80,7 +81,7 @@ def group(
             yield protocol.follow(keys, joined.id, refs[at : at + count])
     is_whole = all(answer.status in STORED for answer in [*answers, joined])
     yield protocol.confirm(keys, [joined.id], token, action="confirm" if is_whole else "abandon")
-    answers += [Enqueued(task.id or "", task.queue, "refused", other=joined.id) for task in named[len(answers) :]]
+    answers += [Enqueued(task.id or "", task.queue or "", "refused", other=joined.id) for task in named[len(answers) :]]
     return _whole([*answers, joined])
 
 
@@ -117,7 +118,7 @@ def _named(cell: Cell, tasks: Sequence[Task]) -> list[Task]:
         raise InvalidTask("tasks", "a workflow has two tasks at least")
     ids = [task.id or made for task, made in zip(tasks, new_ids(len(tasks), cell.index), strict=True)]
     return [
-        msgspec.structs.replace(task, id=task_id, queue=check_name("queue", task.queue))
+        msgspec.structs.replace(task, id=task_id, queue=check_name("queue", task.queue or DEFAULT_QUEUE))
         for task, task_id in zip(tasks, ids, strict=True)
     ]
 

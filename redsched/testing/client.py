@@ -11,15 +11,17 @@ from typing import Any, TypeVar
 
 from redsched.client import AsyncClient, Client
 from redsched.engine.app import App
+from redsched.engine.app_types import type_put
 from redsched.model.task import TaskView
 from redsched.settings import Settings
 from redsched.testing import looks
 from redsched.testing.clients import ClockedAsyncClient, ClockedClient
 from redsched.testing.clock import VirtualClock
 from redsched.testing.runs import Run
-from redsched.testing.stage import Stage
+from redsched.testing.stage import CONSUMER, Stage
 from redsched.testing.store import ServerKind, Store
 from redsched.wire.keys import queue_keys
+from redsched.wire.task_types import MOST_PUT, put_types
 
 T = TypeVar("T")
 Duration = timedelta | str
@@ -61,7 +63,7 @@ class AsyncTestClient(ClockedAsyncClient):
         super().__init__(self._store, self.clock, self._run_inline)
         self._sync = ClockedClient(self._store, self.clock)
         self._stage = Stage(app, self, self._sync, self.clock, raise_errors=raise_errors, max_runs=max_runs)
-        _put_schedules(self._sync, app, schedules)
+        _put_definitions(self._sync, app, schedules)
 
     @property
     def sync(self) -> Client:
@@ -165,7 +167,7 @@ class TestClient(ClockedClient):
         super().__init__(self._store, self.clock, self._run_inline)
         self._aio = ClockedAsyncClient(self._store, self.clock)
         self._stage = Stage(app, self._aio, self, self.clock, raise_errors=raise_errors, max_runs=max_runs)
-        _put_schedules(self, app, schedules)
+        _put_definitions(self, app, schedules)
         self._inline = inline
 
     @property
@@ -250,6 +252,11 @@ def _loop_runs() -> bool:
     return True
 
 
-def _put_schedules(client: Client, app: App, wanted: bool) -> None:
-    for schedule in app.schedules if wanted else ():
+def _put_definitions(client: Client, app: App, schedules: bool) -> None:
+    """As a worker of the application puts them."""
+    made = [type_put(one) for one in app.tasks.values()]
+    for at in range(0, len(made), MOST_PUT):
+        some = made[at : at + MOST_PUT]
+        client.transport.send(put_types(client.cell_keys, app.name, app.version, CONSUMER, 1, some))
+    for schedule in app.schedules if schedules else ():
         client.schedules.put(schedule)

@@ -17,7 +17,7 @@ from redsched.client import Client
 from redsched.client.sync.transport import Transport
 from redsched.model.errors import RedschedError, StoreRefused
 from redsched.model.task import Task
-from redsched.model.vocabulary import Durability
+from redsched.model.vocabulary import DEFAULT_QUEUE, Durability
 from redsched.torture.handlers import KIND, PLAIN
 from redsched.torture.history import Event, Journal
 from redsched.torture.plan import Plan
@@ -132,12 +132,12 @@ class Producer:
             try:
                 if draw < CANCELLED:
                     self.journal.write("cancel", phase="invoke", id=name)
-                    told: Mapping[str, str] = self.client.cancel(task.id, queue=task.queue)
+                    told: Mapping[str, str] = self.client.cancel(task.id, queue=task.queue or DEFAULT_QUEUE)
                     self.journal.write("cancel", phase="ok", id=name, word=told[task.id])
                 elif draw < CANCELLED + RESCHEDULED:
                     self.journal.write("reschedule", phase="invoke", id=name)
                     delay = f"{random.randint(0, 1_000)}ms"
-                    told = self.client.reschedule(task.id, queue=task.queue, delay=delay)
+                    told = self.client.reschedule(task.id, queue=task.queue or DEFAULT_QUEUE, delay=delay)
                     self.journal.write("reschedule", phase="ok", id=name, word=told[task.id])
             except RedschedError:
                 self.journal.write("cancel", phase="info", id=name)

@@ -36,6 +36,7 @@ from redsched.web.queues import QueuesApi
 from redsched.web.schedules import SchedulesApi
 from redsched.web.search import SearchApi
 from redsched.web.tasks import TasksApi
+from redsched.web.types import TypesApi
 from redsched.web.workflows import WorkflowsApi
 from redsched.wire import scripts
 
@@ -77,6 +78,7 @@ def create_app(
     guard, aside = Guard(settings), Aside()
     parts = (
         TasksApi(settings, used, counted, aside),
+        TypesApi(settings, used, aside),
         QueuesApi(settings, used, aside),
         SearchApi(settings, used, aside),
         BulkEndpoint(settings, used),

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 import msgspec
 
 from redsched.client import AsyncClient
+from redsched.client.known_types import KnownTypes
 from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask, StoreError, TaskConflict
 from redsched.model.task import Task
 from redsched.settings import Settings
 from redsched.web.aside import Aside
 from redsched.web.problems import MAX_ERRORS, Body, FieldError, Problem, of_error
+from redsched.web.strict import learn
 from redsched.web.task_body import TaskBody
 from redsched.wire import protocol
 from redsched.wire.cells import Cell
@@ -57,6 +59,19 @@ class Batch:
             else:
                 task = item.task(traceparent)
                 self._tasks[index] = task if key is None else identified(task, key, index)
+
+    async def learn(self, client: AsyncClient, aside: Aside, size: int, strict: bool) -> None:
+        """Get to know the types; ``strict``: a task that does not fit its own is one that is invalid."""
+        meant = await learn(client, list(self._tasks.values()), strict)
+        if strict:
+            await aside.run(size, self._judge_types, client.known_types, meant)
+
+    def _judge_types(self, known: KnownTypes, meant: Sequence[str]) -> None:
+        for index, task in list(self._tasks.items()):
+            try:
+                known.check([task], meant)
+            except InvalidTask as error:
+                self._refuse(index, error)
 
     async def enqueue(
         self, client: AsyncClient, aside: Aside, size: int, *, atomic: bool, durability: str | None = None

@@ -84,6 +84,17 @@ def named_queue(name: str) -> str:
     return name
 
 
+def flag_of(given: dict[str, str], name: str) -> bool:
+    """A parameter that is ``true`` or ``false``, which it is where it is not given.
+
+    Raises:
+        Problem: bad_filter.
+    """
+    if given.get(name, "false") not in ("true", "false"):
+        raise parameter_problem(name, "must be true or false")
+    return given.get(name) == "true"
+
+
 def durability_of(given: dict[str, str]) -> str | None:
     """``durability``.
 

@@ -69,6 +69,10 @@ TITLES: dict[str, tuple[int, str]] = {
     "unsupported_media_type": (415, "The content type is not accepted"),
     "validation_failed": (422, "A field cannot be used"),
     "unknown_field": (422, "A field is not known"),
+    "unknown_type": (422, "No worker has put the type"),
+    "payload_mismatch": (422, "The payload does not fit its type"),
+    "strict_unavailable": (501, "This server cannot check payloads"),
+    "type_not_found": (404, "No such type"),
     "invalid_schedule": (422, "The schedule cannot be used"),
     "invalid_cron": (422, "A cron expression cannot be read"),
     "unknown_time_zone": (422, "The time zone is not known"),
@@ -171,7 +175,7 @@ class Problem(Exception):
 def field_problem(field: str, detail: str, *, code: str = "invalid", index: int | None = None) -> Problem:
     """A 422 for one field of the body; ``field`` is written ``retry.base`` or ``tags[2]``."""
     where = field if index is None else f"tasks[{index}].{field}" if field else f"tasks[{index}]"
-    top = "unknown_field" if code == "unknown_field" else "validation_failed"
+    top = code if code in ("unknown_field", "unknown_type", "payload_mismatch") else "validation_failed"
     text = f"{where}: {detail}" if where else detail
     return Problem(top, text + unwritten(index), errors=[FieldError(code, detail, pointer(field, index))])
 

@@ -61,9 +61,10 @@ class BackfillBody(msgspec.Struct, forbid_unknown_fields=True, rename={"start": 
 
 
 class ApplyBody(msgspec.Struct, forbid_unknown_fields=True):
-    """``{"schedules": [...], "prune": false, "dry_run": false}``."""
+    """``{"schedules": [...], "owner": "apply", "prune": false, "dry_run": false}``."""
 
     schedules: list[dict[str, Any]]
+    owner: str = "apply"
     prune: bool = False
     dry_run: bool = False
 
@@ -212,7 +213,7 @@ class SchedulesApi:
         return Json({"description": text, "runs": [run_document(run) for run in runs]})
 
     async def apply(self, request: Request) -> Response:
-        """Put many; with ``prune`` every other is removed, with ``dry_run`` nothing is written."""
+        """Put many for an owner; with ``prune`` what else it has is removed, with ``dry_run`` nothing is written."""
         parameters(request)
         raw = await self._raw(request)
         body = await self._aside.decode(_APPLY, raw)
@@ -221,7 +222,9 @@ class SchedulesApi:
         for one, text in zip(body.schedules, texts, strict=True):
             keep_payload(one, bytes(text))
         schedules = [_schedule(one, one.get("id", ""), at) for at, one in enumerate(body.schedules)]
-        return Json(await self._planned(APPLY_S).apply(schedules, prune=body.prune, dry_run=body.dry_run))
+        return Json(
+            await self._planned(APPLY_S).apply(schedules, owner=body.owner, prune=body.prune, dry_run=body.dry_run)
+        )
 
     async def calendars(self, request: Request) -> Response:
         """The dates of every calendar, by name."""

@@ -11,7 +11,7 @@ from redsched.model import trace
 from redsched.model.condition import of_json
 from redsched.model.duration import span_of
 from redsched.model.task import Task
-from redsched.model.vocabulary import DEFAULT_QUEUE, Priority
+from redsched.model.vocabulary import Priority
 from redsched.web.body_parts import ExpectBody, RetryBody, policy_of
 
 
@@ -23,7 +23,7 @@ class TaskBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     type: str
     payload: msgspec.Raw = None  # type: ignore[assignment]
-    queue: str = DEFAULT_QUEUE
+    queue: str | None = None
     id: str | None = None
     due: int | str | None = None
     delay: int | str | None = None

@@ -24,6 +24,7 @@ from redsched.web.http import (
     Endpoints,
     Json,
     durability_of,
+    flag_of,
     limit_of,
     parameters,
     queue_of,
@@ -31,6 +32,7 @@ from redsched.web.http import (
 )
 from redsched.web.idempotency import once
 from redsched.web.problems import Problem, parameter_problem
+from redsched.web.strict import ready
 from redsched.wire.idempotency import identified
 
 LISTED = frozenset((*STATES, "finished"))
@@ -66,9 +68,11 @@ class TasksApi(Endpoints):
     async def create(self, request: Request) -> Response:
         """201 for a new task, 200 for a repeated one."""
         bodies.media_type(request, bodies.JSON)
-        durability = durability_of(parameters(request, "durability"))
+        given = parameters(request, "durability", "strict")
+        durability, strict = durability_of(given), flag_of(given, "strict")
         raw = await bodies.read_body(request, self._task_limit, self._settings.max_body_bytes)
         task = (await self._aside.decode(bodies.TASK, raw)).task(traceparent_of(request))
+        await ready(self._client, self._aside, len(raw), [task], strict)
         return await once(request, self._client, raw, lambda key: self._create(task, len(raw), key, durability))
 
     async def _create(self, task: Task, size: int, key: str | None, durability: str | None) -> Response:
@@ -88,19 +92,17 @@ class TasksApi(Endpoints):
 
     async def create_batch(self, request: Request) -> Response:
         """200 with a result for each task; ``?atomic=true`` writes nothing where one is invalid."""
-        given = parameters(request, "atomic", "durability")
-        durability = durability_of(given)
-        if given.get("atomic", "false") not in ("true", "false"):
-            raise parameter_problem("atomic", "must be true or false")
+        given = parameters(request, "atomic", "durability", "strict")
+        durability, atomic, strict = durability_of(given), flag_of(given, "atomic"), flag_of(given, "strict")
         kind = bodies.media_type(request, bodies.JSON, bodies.NDJSON)
         raw = await bodies.read_body(request, self._settings.max_body_bytes, self._settings.max_body_bytes)
         read = bodies.decode_lines if kind == bodies.NDJSON else bodies.decode_array
         items = await self._aside.run(len(raw), read, raw, self._task_limit)
-        atomic = given.get("atomic") == "true"
 
         async def write(key: str | None) -> Response:
             size = len(raw)
             batch = await self._aside.run(size, Batch, items, traceparent_of(request), self._settings, key)
+            await batch.learn(self._client, self._aside, size, strict)
             answer = await batch.enqueue(self._client, self._aside, size, atomic=atomic, durability=durability)
             for (queue, type), created in batch.created.items():
                 self._observer.enqueued(queue, type, created, "http")

@@ -19,6 +19,7 @@ from redsched.web import bodies
 from redsched.web.http import (
     Endpoints,
     Json,
+    flag_of,
     limit_of,
     parameters,
     queue_of,
@@ -27,6 +28,7 @@ from redsched.web.http import (
 from redsched.web.idempotency import once
 from redsched.web.pieces import Pieces, TooLong
 from redsched.web.problems import Problem
+from redsched.web.strict import ready
 from redsched.web.task_body import TaskBody
 from redsched.wire.idempotency import identified
 
@@ -114,7 +116,7 @@ class WorkflowsApi(Endpoints):
     async def workflow(self, request: Request) -> Response:
         """201 with an answer for each task, the joining one last."""
         raw = await self._raw(request, self._settings.max_body_bytes)
-        parameters(request)
+        strict = flag_of(parameters(request, "strict"), "strict")
         body = await self._aside.run(len(raw), decode, raw, self._task_limit)
         if (body.chain is None) == (body.group is None) or (body.group is None) != (body.then is None):
             raise Problem("validation_failed", "give chain, or group and then; nothing was written")
@@ -123,6 +125,8 @@ class WorkflowsApi(Endpoints):
         async def act(key: str | None) -> Response:
             trace, client = traceparent_of(request), self._client
             tasks = await self._aside.run(len(raw), tasks_of, given, trace, key)
+            await ready(client, self._aside, len(raw), tasks, strict)
+            tasks = client.known_types.placed(tasks)
             if body.chain is not None:
                 steps = workflows.chain(client.cell, client.enqueuing, tasks, body.otherwise)
             else:

@@ -64,7 +64,7 @@ def _producer_raw(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 
 def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"%W~{key}" for key in (cell.events, cell.queues, cell.sweeps, cell.durable)]
-    keys += [f"~{cell.prefix}answer:*", *_of_search(cell, "%W~")]
+    keys += [f"~{cell.prefix}answer:*", *_of_search(cell, "%W~"), *_of_types(cell, "%R~")]
     for queue in queues:
         keys += (f"~{queue.task('*')}", f"~{queue.due}", *(f"~{queue.stream(priority)}" for priority in PRIORITIES))
         keys += (f"~{queue.index('stats')}", f"~{queue.index('stats')}:*")
@@ -74,7 +74,9 @@ def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
         "producer",
         "enqueues with rs1_enqueue, without conditions; reads and changes tasks of its queues; an API that takes tasks",
         tuple(keys),
-        _sorted({"fcall", "info", "set", "wait", *plain, *_commands("reserve", "answer"), *CONNECT}),
+        _sorted(
+            {"fcall", "fcall_ro", "info", "set", "wait", *plain, *_commands("reserve", "answer", "types"), *CONNECT}
+        ),
     )
 
 
@@ -84,12 +86,12 @@ def _planner(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     for queue in queues:
         keys += [*_tied(queue, "~"), f"~{queue.index('held')}", f"%R~{queue.index('paused')}"]
         keys += [f"~{queue.index('dead')}", f"~{queue.index('running')}"]
-    verbs = ("enqueue", "reserve", "answer", "emit", "confirm", "follow")
+    verbs = ("enqueue", "reserve", "answer", "types", "emit", "confirm", "follow")
     return Role(
         "planner",
         "producer that also gives conditions, emits events and confirms; reads, changes and ends its queues' tasks",
         tuple(keys),
-        _sorted({"fcall", "info", "set", "wait", *_commands(*verbs), *CONNECT}),
+        _sorted({"fcall", "fcall_ro", "info", "set", "wait", *_commands(*verbs), *CONNECT}),
     )
 
 
@@ -103,6 +105,7 @@ def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"~{cell.prefix}claimed:*", f"~{cell.prefix}answer:*", f"~{cell.events}", f"~{cell.queues}"]
     keys += [f"~{cell.mover}", f"~{cell.sweeps}", f"%R~{cell.meta}", *_of_schedules(cell, "~"), *_of_events(cell, "~")]
     keys += [f"~{cell.rules}", f"~{cell.rules}:*", f"~{cell.paused}", *_of_search(cell, "~"), f"~{cell.forgotten}"]
+    keys += _of_types(cell, "~")
     keys += [rule for queue in queues for rule in _whole(queue, "~")]
     plain = {
         "fcall",
@@ -137,6 +140,7 @@ def _observer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
         *_of_search(cell, "%R~"),
         f"%R~{cell.forgotten}",
     ]
+    keys += _of_types(cell, "%R~")
     keys += [rule for queue in queues for rule in _whole(queue, "%R~")]
     plain = {
         "fcall",
@@ -209,6 +213,13 @@ def _tied(queue: QueueKeys, right: str) -> list[str]:
 def _of_schedules(cell: CellKeys, right: str) -> list[str]:
     """The keys of schedules, which belong to no queue."""
     return [right + key for key in (cell.schedules, cell.schedule("*"), cell.calendars)]
+
+
+def _of_types(cell: CellKeys, right: str) -> list[str]:
+    """The keys of types and of the applications that put them, which belong to no queue."""
+    return [
+        right + key for key in (cell.types, cell.defaults, cell.schemas, cell.apps, cell.live("*"), cell.owned("*"))
+    ]
 
 
 def _of_events(cell: CellKeys, right: str) -> list[str]:

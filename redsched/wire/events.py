@@ -63,7 +63,7 @@ def put_rule(keys: CellKeys, rule: Rule, *, max_payload: int) -> Call[RuleAnswer
     if "conditions" in fields:
         fields["conditions"] = _STAND_IN.sub(r"{\1}", fields["conditions"])
     found: dict[str, Any] = {"fields": fields}
-    if rule.task.queue != "default":
+    if rule.task.queue is not None:
         found["queue"] = check_name("task.queue", rule.task.queue)
     if rule.delay is not None:
         found["due"] = str(due_word(None, span_of(rule.delay)))
@@ -117,7 +117,7 @@ def _read_rule(rule_id: str, event: str, found: Any, stored: bool) -> Rule:
     rule = Rule(
         id=rule_id,
         on=event,
-        task=template_of(fields, str(found.get("queue", "default")), written=stored),
+        task=template_of(fields, str(found.get("queue", "")), written=stored),
         task_id=found.get("id"),
         bind=found.get("bind"),
         delay=int(delay[1:16]) if delay.startswith("+") else None,

@@ -62,6 +62,34 @@ class CellKeys(msgspec.Struct, frozen=True):
         return self.prefix + "durable"
 
     @property
+    def types(self) -> str:
+        """Hash: type -> its queue, and whose it is."""
+        return self.prefix + "types"
+
+    @property
+    def defaults(self) -> str:
+        """Hash: type -> what it gives to its tasks, as a JSON list of field, value, ..."""
+        return self.prefix + "defaults"
+
+    @property
+    def schemas(self) -> str:
+        """Hash: type -> JSON Schema of its payloads."""
+        return self.prefix + "schemas"
+
+    @property
+    def apps(self) -> str:
+        """Zset: application/version -> when one of its workers was heard last, ms."""
+        return self.prefix + "apps"
+
+    def live(self, version: str) -> str:
+        """Zset of the workers of an application/version: when each was heard last, ms."""
+        return f"{self.prefix}live:{version}"
+
+    def owned(self, owner: str) -> str:
+        """Set of the schedules of an owner."""
+        return f"{self.prefix}owned:{owner}"
+
+    @property
     def schedules(self) -> str:
         """Zset: schedule -> when it is looked at next, ms."""
         return self.prefix + "schedules"

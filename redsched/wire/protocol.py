@@ -19,6 +19,7 @@ from redsched.wire.schedules import (
     drop_schedule,
     due_schedules,
     fire,
+    keep_schedules,
     patch_schedule,
     pause_schedule,
     put_calendar,
@@ -29,6 +30,7 @@ from redsched.wire.schedules import (
     trigger,
 )
 from redsched.wire.search import about, find
+from redsched.wire.task_types import put_types, types
 from redsched.wire.tasks import cancel, enqueue, explain, list_tasks, reschedule, show, update
 from redsched.wire.workflows import follow, kin
 
@@ -53,6 +55,7 @@ __all__ = [
     "follow",
     "ingest",
     "inspect",
+    "keep_schedules",
     "kin",
     "leave",
     "limit",
@@ -67,6 +70,7 @@ __all__ = [
     "put_calendar",
     "put_rule",
     "put_schedule",
+    "put_types",
     "quarantined",
     "reap",
     "renew",
@@ -86,5 +90,6 @@ __all__ = [
     "stats",
     "sweep",
     "trigger",
+    "types",
     "update",
 ]

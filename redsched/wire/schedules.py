@@ -9,6 +9,7 @@ import msgspec
 
 from redsched.model.schedule import Schedule
 from redsched.model.schedule_views import SchedulePut
+from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.schedule.catch_up import Decision
 from redsched.wire.call import Call
 from redsched.wire.cells import Cell
@@ -16,9 +17,11 @@ from redsched.wire.codec import Word, check_name, pairs, reason_word, text_of
 from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.pages import set_cursor
 from redsched.wire.stored_schedule import Stored, patched, spec_text
+from redsched.wire.task_types import NO_VERSION
 from redsched.wire.templates import task_words
 
 MAX_SLOTS = 1_000  # of one backfill
+MOST_LEFT_OUT = 100  # schedules that one call pauses or drops because their owner has them no more
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -37,6 +40,14 @@ class Shown(msgspec.Struct, frozen=True):
     runs: list[tuple[str, str, str, str]]
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """``ruling``: the version of the owner that rules, "" without a live worker; ``left_out``: the schedules that were
+    paused or dropped, or would be."""
+
+    ruling: str
+    left_out: list[str]
+
+
 class Firing(msgspec.Struct, frozen=True):
     """What is to be done about one schedule, as it was read."""
 
@@ -45,14 +56,38 @@ class Firing(msgspec.Struct, frozen=True):
     last: str = ""  # release of tzdata/local time of the last slot that is made or missed; empty: it stays
 
 
-def put_schedule(cell: Cell, schedule: Schedule, *, mode: str = "", max_payload: int) -> Call[tuple[SchedulePut, int]]:
-    """Create or replace; ``mode``: ``create``, ``dry``, ``replan``, ``=<rev>``. Answers the server clock (ms), too."""
-    words = (0, check_name("id", schedule.id), mode, spec_text(schedule), *task_words(schedule.task, max_payload))
+def put_schedule(
+    cell: Cell,
+    schedule: Schedule,
+    *,
+    mode: str = "",
+    owner: str | None = None,
+    version: str | None = None,
+    max_payload: int,
+) -> Call[tuple[SchedulePut, int]]:
+    """Create or replace; ``mode``: ``create``, ``dry``, ``replan``, ``=<rev>``. ``owner``: whose it is from now on,
+    with that version of it; None: that stays. Answers the server clock (ms), too."""
+    words: list[Word] = [0, check_name("id", schedule.id), mode, spec_text(schedule)]
+    words += task_words(schedule.task, max_payload)
+    if owner is not None:
+        words += ("owner", check_name("owner", owner), "owner_version", version or NO_VERSION)
 
     def read(reply: list[Any]) -> tuple[SchedulePut, int]:
         return SchedulePut(schedule.id, text_of(reply[0]), reply[1]), reply[2]  # type: ignore[arg-type]
 
-    return Call("put_schedule", (queue_keys(cell, schedule.task.queue).due,), words, read)
+    return Call("put_schedule", (queue_keys(cell, schedule.task.queue or DEFAULT_QUEUE).due,), words, read)
+
+
+def keep_schedules(keys: CellKeys, owner: str, version: str | None, mode: str, ids: Sequence[str]) -> Call[Kept]:
+    """Say which schedules, up to 1000, an owner has; the others of it are paused or dropped (``mode``: ``pause``,
+    ``drop``, ``dry``)."""
+
+    def read(reply: list[Any]) -> Kept:
+        return Kept(text_of(reply[0]), [text_of(word) for word in reply[1:]])
+
+    words: list[Word] = [0, check_name("owner", owner), version or NO_VERSION, mode]
+    words += (check_name("id", one) for one in ids)
+    return Call("keep_schedules", (keys.schedules,), words, read)
 
 
 def patch_schedule(

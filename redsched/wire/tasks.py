@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from redsched.model.explain import Told
 from redsched.model.fields import FIELDS
 from redsched.model.task import Changes, Task, TaskView
 from redsched.model.views import Page
-from redsched.model.vocabulary import MAX_BATCH
+from redsched.model.vocabulary import DEFAULT_QUEUE, MAX_BATCH
 from redsched.wire.call import Call, by_id, checked_ids
 from redsched.wire.cells import Cell
 from redsched.wire.codec import Word, check_id, check_name, json_bytes, pairs, reason_word, text_of
@@ -25,12 +26,16 @@ from redsched.wire.pages import set_cursor, stream_cursor
 from redsched.wire.task_view import task_view
 from redsched.wire.task_words import option_words
 
+NO_QUEUES: Mapping[str, str] = MappingProxyType({})
 MAX_TOGETHER = 2_097_152  # bytes of the payloads of one enqueue
 
 
-def enqueue(cell: Cell, tasks: Sequence[Task], *, max_payload: int) -> Call[list[Enqueued]]:
-    """Create 1..1000 tasks of one cell. An id is made where a task has none; a request token where it has an id but no
-    token, so that a call repeated after a lost reply is answered as the first one was.
+def enqueue(
+    cell: Cell, tasks: Sequence[Task], *, queues: Mapping[str, str] = NO_QUEUES, max_payload: int
+) -> Call[list[Enqueued]]:
+    """Create 1..1000 tasks of one cell. ``queues``: of types, for tasks that name none. An id is made where a task has
+    none; a request token where it has an id but no token, so that a call repeated after a lost reply is answered as the
+    first one was.
 
     Raises:
         InvalidTask: names the field, and the task's place in the batch.
@@ -43,9 +48,10 @@ def enqueue(cell: Cell, tasks: Sequence[Task], *, max_payload: int) -> Call[list
     names: list[tuple[str, str, bool]] = []
     for at, task in enumerate(tasks):
         index = None if len(tasks) == 1 else at
-        number = numbers.get(task.queue)
+        queue = queues.get(task.type, DEFAULT_QUEUE) if task.queue is None else task.queue
+        number = numbers.get(queue)
         if number is None:
-            number = numbers[check_name("queue", task.queue, index)] = len(numbers) + 1
+            number = numbers[check_name("queue", queue, index)] = len(numbers) + 1
         check_name("type", task.type, index)
         task_id = next(made) if task.id is None else check_id(task.id, index)
         options = option_words(task, index)
@@ -56,7 +62,7 @@ def enqueue(cell: Cell, tasks: Sequence[Task], *, max_payload: int) -> Call[list
         words += (number, task_id, due_word(task.due, task.delay, index), 2 + len(options) // 2)
         words += ("type", task.type, "payload", payload)
         words += options
-        names.append((task_id, task.queue, task.id is None))
+        names.append((task_id, queue, task.id is None))
 
     def read(reply: list[bytes]) -> list[Enqueued]:
         # an id that was made for this call can only be there because the call came twice

@@ -12,7 +12,6 @@ from redsched.model.errors import InvalidSchedule, InvalidTask
 from redsched.model.fields import FIELDS, Kind
 from redsched.model.retry import retry_of
 from redsched.model.template import TaskTemplate
-from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.wire.codec import Word, check_name, is_name, json_bytes, raw_json, stored_json, text_of
 from redsched.wire.task_words import option_words
 
@@ -37,11 +36,12 @@ def task_words(template: TaskTemplate, max_payload: int) -> list[Word]:
 def template_of(fields: Mapping[str, Any], queue: str, *, written: bool = False) -> TaskTemplate:
     """The template of stored words; a field that cannot be read is left out, for the tasks will tell.
 
-    ``written``: the payload is ``msgspec.Raw``, byte for byte as it is stored.
+    An empty ``queue`` is none: that of the type. ``written``: the payload is ``msgspec.Raw``, byte for byte as it is
+    stored.
     """
     texts = {name: text_of(value) for name, value in fields.items()}
     found: dict[str, Any] = {"type": texts.get("type", "")}
-    if is_name(queue) and queue != DEFAULT_QUEUE:
+    if is_name(queue):
         found["queue"] = queue
     for field, read in _READ:
         if field.word in texts:
@@ -75,5 +75,5 @@ _VALUE: dict[Kind, Callable[[str], Any]] = {
     "flag": bool,
     "conditions": _of(dict[str, Any]),
 }
-_READ = [(field, _VALUE[field.kind]) for field in FIELDS if field.in_template and field.kind != "name"]
+_READ = [(field, _VALUE[field.kind]) for field in FIELDS if field.in_template and field.kind not in ("name", "queue")]
 TEMPLATE_NAME = {field.word: field.name for field, _ in _READ} | {"type": "type"}  # field of a hash -> of a template

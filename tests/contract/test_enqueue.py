@@ -209,7 +209,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"payload": object()}, "payload"), ({"payload": {"x": "x" * 262_144}}, "payload"),
     ({"payload": {1: {2, object()}}}, "payload"),
     ({"payload": "\ud800"}, "payload"),
-    ({"queue": ""}, "queue"), ({"queue": "a:b"}, "queue"), ({"queue": "q" * 101}, "queue"), ({"queue": None}, "queue"),
+    ({"queue": ""}, "queue"), ({"queue": "a:b"}, "queue"), ({"queue": "q" * 101}, "queue"), ({"queue": b"q"}, "queue"),
     ({"queue": "{rs}"}, "queue"), ({"queue": 7}, "queue"),
     ({"id": ""}, "id"), ({"id": "a b"}, "id"), ({"id": ":a"}, "id"), ({"id": "i" * 129}, "id"), ({"id": 7}, "id"),
     ({"id": "a\n"}, "id"), ({"id": b"a"}, "id"),

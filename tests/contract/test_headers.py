@@ -17,15 +17,16 @@ WORDS_EACH = {
     "enqueue": {"task...": 8}, "claim": {"bell...": 3}, "settle": {"claim...": 7},
     "settle_and_claim": {"bell...": 3, "claim...": 7}, "renew": {"claim...": 3},
     "update": {"field...": 2}, "limit": {"field...": 2}, "repair": {"fault...": 2},
-    "put_schedule": {"field...": 2}, "about": {"named...": 2}, "find": {"filter...": 2}, "fire": {"decision...": 9},
+    "put_schedule": {"field...": 2}, "about": {"named...": 2}, "find": {"filter...": 2}, "put_types": {"type...": 4},
+    "fire": {"decision...": 9},
 }  # fmt: skip
 ALWAYS = {"put_schedule": 2}  # words of the first that repeats, beside those: a type and a payload
 # what a full server still carries out; enqueue is not among them, so that producers are refused there
 DRAINING = {"promote", "claim", "settle", "settle_and_claim", "renew", "once", "reap", "cancel", "reschedule", "sweep",
             "leave", "drop", "ingest",
-            "drop_schedule", "replan_schedules", "attend", "confirm", "drop_rule"}  # fmt: skip
+            "drop_schedule", "keep_schedules", "replan_schedules", "attend", "confirm", "drop_rule"}  # fmt: skip
 READING = {"show", "list", "stats", "version", "inspect", "due_schedules", "show_schedules", "calendars", "kin",
-           "paused", "rules", "explain", "find", "about"}  # fmt: skip
+           "paused", "rules", "explain", "find", "about", "types"}  # fmt: skip
 
 
 def code(verb: str) -> str:

@@ -18,6 +18,7 @@ from redsched.wire.claims import Bell, Settlement, Started
 from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.schedules import Firing
 from redsched.wire.stored_schedule import Stored
+from redsched.wire.task_types import TypePut
 
 CELL = Cell("rs")
 Q, R = queue_keys(CELL, "q"), queue_keys(CELL, "r")
@@ -73,6 +74,9 @@ CALLS: dict[str, Callable[[int], Call[Any]]] = {
     "replan_schedules": lambda n: protocol.replan_schedules(CellKeys(CELL), changes=1, release="2026c"),
     "drop_schedule": lambda n: protocol.drop_schedule(CellKeys(CELL), ["a"] * n),
     "show_schedules": lambda n: protocol.show_schedules(CellKeys(CELL), ["a"] * n),
+    "keep_schedules": lambda n: protocol.keep_schedules(CellKeys(CELL), "shop", "2.1", "pause", ["a"] * n),
+    "put_types": lambda n: protocol.put_types(CellKeys(CELL), "shop", "2.1", "w", 5, [TypePut("t", "q")] * n),
+    "types": lambda n: protocol.types(CellKeys(CELL), ["t"] * n),
     "put_calendar": lambda n: protocol.put_calendar(CellKeys(CELL), "a", ["2027-12-25"]),
     "calendars": lambda n: protocol.calendars(CellKeys(CELL)),
     "emit": lambda n: protocol.emit(CellKeys(CELL), "paid", "order-1", data=None, ttl=None, event_id="a"),

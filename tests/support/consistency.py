@@ -27,6 +27,7 @@ TYPES = {
     "paused": "hash", "stopped": "zset", "agenda": "zset", "cursors": "hash", "rules": "hash",
     "config": "hash", "sweeps": "zset", "emitted": "set", "forgotten": "zset",
     "about": "zset", "keyed": "zset", "tagged": "zset",
+    "types": "hash", "defaults": "hash", "schemas": "hash", "apps": "zset", "live": "zset", "owned": "set",
 }  # fmt: skip
 FOUND_BY = ("about", "keyed", "tagged")
 TIED = ("listeners", "line", "digest", "items", "members", "parents", "children", "stopped", "agenda", "cursors")

@@ -136,7 +136,8 @@ def test_every_command_in_the_lua_is_a_literal_that_the_roles_are_made_of() -> N
     assert {*acl._OF_CONDITIONS} <= lua_commands.functions().keys(), "one has another name by now"
 
 
-NAMESPACE_WIDE = {"reserve", "answer"}
+NAMESPACE_WIDE = {"reserve", "answer", "types"}
+APPS = {"put_types", "keep_schedules"}
 EVENTS = {"emit", "attend"}
 SCHEDULES = {"due_schedules", "pause_schedule", "resume_schedule", "replan_schedules", "drop_schedule",
              "show_schedules", "put_calendar", "calendars"}  # fmt: skip
@@ -146,6 +147,8 @@ SEARCH = {"find", "about"}
 RULES = {"put_rule", "drop_rule", "rules"}
 PRODUCER = {
     "enqueue",
+    "list",
+    "inspect",
     "settle",
     "renew",
     "reschedule",
@@ -165,11 +168,11 @@ REACHES: dict[str, tuple[set[str], set[str]]] = {
     "inbox": (set(), set()),
     "deployer": (set(), set()),
     "producer": (PRODUCER, NAMESPACE_WIDE),
-    "planner": (PLANNER, NAMESPACE_WIDE | EVENTS),
-    "worker": (set(CALLS), NAMESPACE_WIDE | EVENTS | SCHEDULES | RULES | SEARCH),
+    "planner": (PLANNER, NAMESPACE_WIDE | EVENTS | {"rules"}),
+    "worker": (set(CALLS), NAMESPACE_WIDE | EVENTS | SCHEDULES | RULES | SEARCH | APPS),
     "observer": (
         {"show", "list", "stats", "inspect", "kin", "paused", "explain"},
-        {"due_schedules", "show_schedules", "calendars", "rules"} | SEARCH,
+        {"due_schedules", "show_schedules", "calendars", "rules", "types"} | SEARCH,
     ),
 }
 

@@ -206,7 +206,10 @@ def test_apply_makes_the_schedules_those_of_the_file(cli: Cli, tmp_path: Path) -
         '[[schedule]]\nid = "daily"\ncron = "@daily"\ntask = {type = "report.make", payload = {a = 1}}\n\n'
         '[[schedule]]\nid = "beat"\nevery = "30s"\ntask = {type = "beat"}\n'
     )
-    cli("schedule", "set", "old", "t", "--every", "1m")
+    old = tmp_path / "old.toml"
+    old.write_text('[[schedule]]\nid = "old"\nevery = "1m"\ntask = {type = "t"}\n')
+    assert cli("schedule", "apply", "-f", str(old))[:2] == (0, "created old\n")
+    cli("schedule", "set", "by-hand", "t", "--every", "1m")
 
     code, out, _ = cli("schedule", "apply", "-f", str(file), "--prune", "--dry-run")
     assert (code, out) == (0, "would be created daily\nwould be created beat\nwould be removed old\n")

@@ -11,7 +11,7 @@ import pytest
 from tests.support.api_server import ApiServer
 from tests.support.servers import Store
 
-TASK = {"type": "statement.send", "payload": {"month": True}}
+TASK = {"type": "statement.send", "queue": "default", "payload": {"month": True}}
 MONTHLY = {"cron": "0 9 LW * *", "time_zone": "Asia/Kolkata", "task": TASK}
 
 
@@ -191,17 +191,21 @@ def test_a_preview_notes_the_edges_of_daylight_saving_time(api: ApiServer) -> No
 
 def test_apply_writes_all_or_nothing_and_prunes(api: ApiServer) -> None:
     one, two = {**MONTHLY, "id": "one"}, {**MONTHLY, "id": "two"}
-    api.put("/v1/schedules/old", MONTHLY)
+    api.put("/v1/schedules/by-hand", MONTHLY)
+    api.post("/v1/schedules:apply", {"schedules": [{**MONTHLY, "id": "old"}]})
+    api.post("/v1/schedules:apply", {"schedules": [{**MONTHLY, "id": "theirs"}], "owner": "team"})
 
     bad = api.post("/v1/schedules:apply", {"schedules": [one, {**two, "cron": "x"}]})
     assert (bad.code, bad.json["errors"][0]["pointer"]) == ("422 invalid_cron", "/schedules/1/cron")
     dry = api.post("/v1/schedules:apply", {"schedules": [one, two], "prune": True, "dry_run": True}).json
-    assert dry == {"created": ["one", "two"], "updated": [], "unchanged": [], "pruned": ["old"]}
-    assert [item["id"] for item in api.get("/v1/schedules").json["items"]] == ["old"]
+    assert dry == {"created": ["one", "two"], "updated": [], "unchanged": [], "pruned": ["old"], "other": []}
+    assert {item["id"] for item in api.get("/v1/schedules").json["items"]} == {"old", "by-hand", "theirs"}
     done = api.post("/v1/schedules:apply", {"schedules": [one, two], "prune": True}).json
     assert done == dry
     again = api.post("/v1/schedules:apply", {"schedules": [one, two], "prune": True}).json
-    assert again == {"created": [], "updated": [], "unchanged": ["one", "two"], "pruned": []}
+    assert again == {"created": [], "updated": [], "unchanged": ["one", "two"], "pruned": [], "other": []}
+    found = {item["id"]: item["owner"] for item in api.get("/v1/schedules").json["items"]}
+    assert found == {"by-hand": None, "one": "apply", "theirs": "team", "two": "apply"}
 
 
 def test_a_calendar_moves_the_runs_that_leave_it_out(api: ApiServer) -> None:

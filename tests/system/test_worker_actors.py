@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from redsched import App, AsyncClient, Task
+from redsched.engine.app_types import Definitions
 from redsched.engine.elapsed import elapsed
 from redsched.engine.isolation import Refusals
 from redsched.engine.observer import Silent
@@ -77,7 +78,8 @@ class Parts:
         self.order = order = ClaimOrder(keys, self.refusals, nudged.set)
         self.bell = Doorbell(client, keys, CONSUMER, order.rung, self.refusals)
         self.spool = Spool(settings)
-        self.joining = Joining(client, keys, self.refusals, (), self.spool, self.stopping, observer)
+        definitions = Definitions(client, self.app, CONSUMER, with_schedules=False, observer=observer)
+        self.joining = Joining(client, keys, self.refusals, definitions, self.spool, self.stopping, observer)
         self.trips = Trips(
             client,
             settings,

@@ -52,7 +52,7 @@ def samples(valkey_server: EmbeddedServer) -> Iterator[Samples]:
         _evict(valkey_store, client)
         stats, info = client.stats(["q"]), client.ping()
     observer = PrometheusObserver()
-    for loop in ("promote", "renew", "lease", "claim", "sweep", "scan", "ingest", "fire", "attend"):
+    for loop in ("promote", "renew", "lease", "claim", "sweep", "scan", "ingest", "fire", "attend", "types"):
         observer.progressed(loop)
     observer.redis_error("store")
     observer.fired("s", 1, 1)

@@ -57,7 +57,7 @@ def test_a_registered_function_is_the_same_function() -> None:
 def test_its_arguments_are_the_payload_and_its_decorator_gives_the_rest() -> None:
     assert send_otp.task("+49", code="1") == Task(payload={"phone": "+49", "code": "1"}, **DEFAULTS)
     assert send_otp.task(phone="+49") == Task(payload={"phone": "+49"}, **DEFAULTS)
-    assert add.task(1, b=2, c=3) == Task(type="sum", payload={"a": 1, "b": 2, "c": 3})
+    assert add.task(1, b=2, c=3) == Task(type="sum", payload={"a": 1, "b": 2, "c": 3}, queue="default")
 
 
 def test_what_the_caller_says_wins_over_the_decorator() -> None:
@@ -66,6 +66,7 @@ def test_what_the_caller_says_wins_over_the_decorator() -> None:
     made = urgent.task("+49")
 
     said: dict[str, Any] = {"queue": "fast", "timeout": "1s", "max_attempts": 1, "delay": "5s", "unless": "paid:42"}
+    said["expires_in"] = timedelta(seconds=125)  # two minutes from its due time on
     assert made == Task(payload={"phone": "+49"}, **(DEFAULTS | said))
     assert send_otp.task("+49").queue == "otp"
     assert urgent.options(queue="last").task("+49") == Task(

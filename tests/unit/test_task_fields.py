@@ -12,7 +12,7 @@ import pytest
 
 import redsched
 from redsched.cli import schedules
-from redsched.engine.app import App, TaskType
+from redsched.engine.app import App
 from redsched.model.condition import Conditions
 from redsched.model.fields import FIELDS, Field
 from redsched.model.task import Changes, Options, Task, TaskView
@@ -133,8 +133,7 @@ def test_the_structures_have_the_fields_of_the_table() -> None:
 BY_FILE = "seldom given; `redsched schedule apply` takes it from a file"
 NOT_IN_SET = {name: BY_FILE for name in ("retry", "key", "tags", "headers", "retention", "keep", "conditions")}
 OF_ONE_TASK = "of one task, not of all of a type: an argument of `TaskType.task` and of `enqueue`"
-NOT_OF_A_TYPE = {name: OF_ONE_TASK for name in ("payload", "key", "tags", "headers", "conditions", "priority")} | {
-    "retention": "it has no default of a type yet; an argument of `TaskType.task`",
+NOT_OF_A_TYPE = {name: OF_ONE_TASK for name in ("payload", "tags", "headers", "conditions", "priority")} | {
     "keep": "it has no default of a type yet; an argument of `TaskType.task`",
 }
 
@@ -151,7 +150,11 @@ def test_each_field_of_a_template_is_a_default_of_a_type_or_is_left_out_on_purpo
 
     assert (offered & TEMPLATE) | NOT_OF_A_TYPE.keys() == TEMPLATE
     assert not offered & NOT_OF_A_TYPE.keys()
-    assert offered & TEMPLATE - {"type"} == {name.removesuffix("_ms") for name in TaskType.__struct_fields__} & TEMPLATE
+    given = dict.fromkeys(offered & TEMPLATE - {"type", "queue"}, "5s") | {"max_attempts": 2}
+    app = App()
+    app.task("t", queue="q", **given)(lambda: None)  # type: ignore[arg-type]
+    made = app.tasks["t"].task()
+    assert {name for name in TEMPLATE if getattr(made, name) != getattr(Task(type="t"), name)} == {*given, "queue"}
 
 
 # What a worker reads of each task and the lists of the scripts are written by hand. They agree with the table.

@@ -68,6 +68,12 @@ KINDS: dict[str, Kind] = {
         schema={"type": "string", "pattern": _NAME},
         in_json="text",
     ),
+    "queue": Kind(
+        task="str | None",
+        view="str",
+        schema=_optional("string") | {"pattern": _NAME},
+        in_json="text",
+    ),
     "id": Kind(task="str | None", view="str", schema=_optional("string") | {"pattern": _ID}, in_json="text"),
     "due": Kind(
         task="datetime | int | str | None",

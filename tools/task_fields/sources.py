@@ -18,8 +18,7 @@ _FIRST = ("id", "queue", "state")  # of a view
 
 
 def _given(field: Field) -> str:
-    default = "DEFAULT_QUEUE" if field.name == "queue" else KINDS[field.kind].default
-    return "" if field.name == "type" else f" = {default}"
+    return "" if field.name == "type" else f" = {KINDS[field.kind].default}"
 
 
 def _line(field: Field, kind: str, default: str) -> str:
@@ -88,7 +87,7 @@ import msgspec
 from redsched.model.condition import After, Again, Conditions, Digest, Hold, Source, Test, Unique, WaitFor, gather
 from redsched.model.outcome import Attempt
 from redsched.model.retry import RetryPolicy
-from redsched.model.vocabulary import DEFAULT_QUEUE, Priority, State
+from redsched.model.vocabulary import Priority, State
 
 
 class Task(msgspec.Struct, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
@@ -150,7 +149,7 @@ from redsched.model.condition import Conditions, of_json
 from redsched.model.duration import span_of
 from redsched.model.retry import RetryPolicy, policy_of
 from redsched.model.task import Task
-from redsched.model.vocabulary import DEFAULT_QUEUE, Priority
+from redsched.model.vocabulary import Priority
 from redsched.schedule.definition import Duration
 
 if TYPE_CHECKING:
@@ -194,7 +193,7 @@ from redsched.model import trace
 from redsched.model.condition import of_json
 from redsched.model.duration import span_of
 from redsched.model.task import Task
-from redsched.model.vocabulary import DEFAULT_QUEUE, Priority
+from redsched.model.vocabulary import Priority
 from redsched.web.body_parts import ExpectBody, RetryBody, policy_of
 
 

@@ -1,6 +1,6 @@
 -- rules: tasks that each event of a name makes, from templates.
 --
--- USES  budget, clock, keys, safe, errors, events, stats, json, json_path, submission, enqueue, schema, conditions
+-- USES  budget, clock, keys, safe, errors, events, stats, json, json_path, submission, enqueue, type_defaults, schema, conditions
 -- USES  reminders
 
 -- of one event: as they are put, and as anybody wrote them
@@ -49,6 +49,12 @@ local function bound_values(bind, happened)
   return values
 end
 
+-- The queue of a rule's task: what the rule says, or what is known of the task's type, or default.
+function rules.queue_of(prefix, rule, happened)
+  local name = rule.fields.type and filled(rule.fields.type, happened)
+  return rule.queue or keys.is_name(name) and type_defaults.queue_of(prefix, name) or 'default'
+end
+
 -- The words of enqueue for the task of a rule, or nil and why there are none.
 function rules.words(rule, name, happened)
   local payload = rule.fields.payload or 'null'
@@ -91,7 +97,7 @@ end
 local function follow_one(prefix, key, name, happened, now, only)
   local line = redis.call('HGET', key, name)
   local rule = #line <= 65536 and rules.parse(line) or {fields = {}}
-  local q = keys.open(prefix .. 'due:' .. (rule.queue or 'default'))
+  local q = keys.open(prefix .. 'due:' .. rules.queue_of(prefix, rule, happened))
   happened.queue = q.name
   if only and q.name ~= only then return budget.spend(1 + #line / 4096) end
   local asked = newer_conditions(rule, happened)
@@ -105,8 +111,8 @@ local function follow_one(prefix, key, name, happened, now, only)
   if why then return nil, 'conditions', why end
   if submission.known_as(task) then
     enqueue.repeat_planned(task, now)
-  elseif string.byte(asked and enqueue.create_for_newer(task, words, asked, now)
-    or enqueue.create(task, words, now, clock.text(now))) ~= 114 then
+  elseif string.byte(asked and enqueue.create_for_newer(task, asked, now)
+    or enqueue.create(task, now, clock.text(now))) ~= 114 then
     stats.count_created(q, now, 1)
     return q.name .. '/' .. task.id
   end

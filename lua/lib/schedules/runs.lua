@@ -1,6 +1,6 @@
 -- runs: the tasks that a schedule makes, and what becomes of a slot while an earlier run has not ended.
 --
--- USES  budget, clock, keys, check, hash, streams, index, cancel, fields, schedules
+-- USES  budget, clock, keys, check, hash, streams, index, cancel, fields, type_defaults, schedules
 
 local MOST_OPEN = 100                                   -- runs that a schedule remembers as not ended
 
@@ -28,10 +28,16 @@ local function make_run(q, s, suffix, due, now, payload)
       pairs_to_write[#pairs_to_write + 1], pairs_to_write[#pairs_to_write + 2] = 'submitted', fields.fingerprint(value)
     end
   end
+  local function has(name) return s.f['task:' .. name] end
+  local more, line = type_defaults.missing(q.prefix, s.f['task:type'], counted_from, has), s.f['task:key']
+  for i = 1, #more, 2 do
+    pairs_to_write[#pairs_to_write + 1], pairs_to_write[#pairs_to_write + 2] = more[i], more[i + 1]
+    if more[i] == 'key' then line = more[i + 1] end
+  end
   local when = clock.text(math.min(due, now))
   if #s.open > MOST_OPEN then table.remove(s.open, 1) end
   if s.spec.overlap ~= 'allow_all' or s.spec.pause_on_failure then write_open(s) end
-  index.add(q, id, s.f['task:tags'], s.f['task:key'])
+  index.add(q, id, s.f['task:tags'], line)
   if s.f['task:conditions'] then
     redis.call('ZADD', q.due, when, id)                 -- promote judges it
   else

@@ -113,6 +113,13 @@ function schedules.resume(q, s, resumed)
   events.tell(q, 'schedule_resumed', s.id)
 end
 
+-- Remove a schedule for good.
+function schedules.drop(s)
+  redis.call('UNLINK', s.key)
+  redis.call('ZREM', s.prefix .. 'schedules', s.id)
+  events.tell(keys.open(s.prefix .. 'due:' .. schedules.queue_of(s)), 'schedule_dropped', s.id)
+end
+
 function schedules.look_sooner(s, at)
   redis.call('ZADD', s.prefix .. 'schedules', 'LT', clock.text(at), s.id)
 end

@@ -2,19 +2,19 @@
 --
 -- USES  budget, clock, hash, streams, endings, fields, index, promote, conditions, links, digests, blocked, locks, decide
 
-local function write_plain(task, words, now, stamp, placed)
+local function write_plain(task, now, stamp, placed)
   local q, key, submitted = task.q, task.hash, fields.fingerprint(task.payload)
   if task.due > now then
     if not placed then redis.call('ZADD', q.due, task.score, task.id) end
-    redis.call('HSET', key, 'created_at', stamp, 'submitted', submitted, unpack(words, task.first, task.last))
+    redis.call('HSET', key, 'created_at', stamp, 'submitted', submitted, unpack(task.words, task.first, task.last))
   elseif task.expires_at and tonumber(task.expires_at) <= now then
     redis.call('HSET', key, 'created_at', stamp, 'submitted', submitted, 'due_at', stamp,
-      unpack(words, task.first, task.last))
+      unpack(task.words, task.first, task.last))
     endings.expire(q, task.id, now, task.retention_ms)
   else
     local entry = streams.add(q, task.id, task.priority or 'normal')
     redis.call('HSET', key, 'created_at', stamp, 'submitted', submitted, 'state', 'ready', 'entry', entry, 'due_at', stamp,
-      unpack(words, task.first, task.last))
+      unpack(task.words, task.first, task.last))
   end
 end
 
@@ -58,7 +58,7 @@ local function answer_of(task, plan)
 end
 
 -- Write a task with conditions. Its place comes first: a call that stops half-way leaves a due task, which promote judges.
-local function create_with_conditions(task, words, now, stamp, lost)
+local function create_with_conditions(task, now, stamp, lost)
   local q, id, plan, due, holder = task.q, task.id, task.plan, math.max(task.due, now), nil
   if plan.digest then due = now end
   if plan.unique then
@@ -68,7 +68,7 @@ local function create_with_conditions(task, words, now, stamp, lost)
   index.add(q, id, task.tags, task.key)
   redis.call('ZADD', q.due, clock.text(due), id)
   redis.call('HSET', task.hash, 'created_at', stamp, 'submitted', fields.fingerprint(task.payload), 'bound', 't',
-    unpack(words, task.first, task.last))
+    unpack(task.words, task.first, task.last))
   enter_and_decide(task, due, now, lost)
   return answer_of(task, plan)
 end
@@ -83,19 +83,19 @@ function enqueue.repeat_planned(task, now, lost)
 end
 
 -- Write a task whose conditions only a newer redsched knows. promote leaves it to a newer one.
-function enqueue.create_for_newer(task, words, asked, now)
+function enqueue.create_for_newer(task, asked, now)
   index.add(task.q, task.id, task.tags, task.key)
   redis.call('ZADD', task.q.due, clock.text(math.max(task.due, now)), task.id)
   redis.call('HSET', task.hash, 'created_at', clock.text(now), 'submitted', fields.fingerprint(task.payload),
     'conditions', asked,
-    unpack(words, task.first, task.last))
+    unpack(task.words, task.first, task.last))
   return 'created'
 end
 
 -- lost: what became of the tasks that this call did not make.
-function enqueue.create(task, words, now, stamp, placed, lost)
-  if task.plan then return create_with_conditions(task, words, now, stamp, lost) end
+function enqueue.create(task, now, stamp, placed, lost)
+  if task.plan then return create_with_conditions(task, now, stamp, lost) end
   index.add(task.q, task.id, task.tags, task.key)
-  write_plain(task, words, now, stamp, placed)
+  write_plain(task, now, stamp, placed)
   return 'created'
 end

@@ -38,7 +38,7 @@ local function take_one(q, queues, number, entry, now)
     endings.quarantine(q, words[2], now, 'inbox conditions')
     return 0, 1
   end
-  enqueue.create(task, words, now, clock.text(now))
+  enqueue.create(task, now, clock.text(now))
   return 1, 0
 end
 

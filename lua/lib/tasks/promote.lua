@@ -1,7 +1,7 @@
 -- promote: look at what is due in a queue, in bounded pieces, and decide what becomes of each id.
 --
 -- USES  budget, clock, keys, check, safe, hash, errors, events, streams, index, endings, isolation, cancel, fields
--- USES  newer_version, pauses, plain_due, decide
+-- USES  type_defaults, newer_version, pauses, plain_due, decide
 
 -- An id whose hash is missing is looked at twice. Half a millisecond in its score marks the second look.
 local SECOND_LOOK = 0.5
@@ -36,7 +36,9 @@ function promote.judge(q, id, told, now)
     events.tell(q, 'duplicate', id, 'state', state)
     return true
   end
-  local expires = check.number_or('expires_at', found[4], 4e12)
+  local given = not found[6] and state == 'scheduled' and keys.is_name(found[2]) and type_defaults.fill_raw(q, id, found[2],
+    score < 1 and now or math.floor(score))             -- a raw producer's task
+  local expires = check.number_or('expires_at', found[4] or given or nil, 4e12)
   if state ~= 'scheduled' and string.find(state, '^%l+$') and newer_version.is_made(q, id) then
     newer_version.postpone(q, id, now)                  -- a state that only a newer redsched knows
     return false

@@ -1,13 +1,13 @@
 -- submission: what a call of enqueue asks for: its words read and checked, what has the same ids already, and which of its
 -- tasks have to be refused together.
 --
--- USES  clock, keys, fields, schema, conditions
+-- USES  clock, keys, fields, type_defaults, schema, conditions
 
--- Read the words of one task. Answers the task, or nil, the field and why it cannot be used. A relative expires_at is made
--- absolute in words.
+-- Read the words of one task. Answers the task, with what its type gives it, or nil, the field and why it cannot be used. The
+-- task's fields are its words from first to last, a relative expires_at made absolute; after: where the next task of the call is.
 function submission.parse(words, at, queues, now)
-  local task = {q = queues[tonumber(words[at]) or 0], id = words[at + 1], first = at + 4, last = 0, hash = false, due = false,
-    score = words[at + 2], type = false, payload = false}   -- room for what comes: growing a table is slow
+  local task = {q = queues[tonumber(words[at]) or 0], id = words[at + 1], words = words, first = at + 4, last = 0, after = 0,
+    hash = false, due = false, score = words[at + 2], type = false, payload = false}   -- with room for what comes
   local pairs_given = tonumber(words[at + 3] or '') or 0
   if not task.q then return nil, 'queue', 'is no number of a key' end
   if not keys.is_id(task.id) then return nil, 'id', 'must be 1 to 128 of [A-Za-z0-9._@+:-] and begin with a letter or digit' end
@@ -18,6 +18,7 @@ function submission.parse(words, at, queues, now)
     task.delay, task.score = task.due - now, clock.text(task.due)
   end
   task.last = task.first + 2 * pairs_given - 1
+  task.after = task.last + 1
   if pairs_given < 2 or pairs_given > 32 or not words[task.last] then return nil, 'fields', 'are not as many as said' end
   for i = task.first, task.last, 2 do
     local field = words[i]
@@ -28,6 +29,7 @@ function submission.parse(words, at, queues, now)
   end
   if not task.type then return nil, 'type', 'is required' end
   if not task.payload then return nil, 'payload', 'is required' end
+  type_defaults.fill(task, now)
   task.plan = task.conditions and conditions.of(task.conditions)
   return task
 end

@@ -28,7 +28,9 @@ class AsyncClient(AsyncTasks, AsyncFinding, AsyncDeadLetters, AsyncHolds, AsyncE
     """Submits and inspects tasks. For one event loop; close it, or let ``async with`` do it.
 
     ``redis_url`` and ``namespace`` override the settings; without settings the environment is read.
-    ``redis`` takes a ``redis.asyncio.Redis`` made elsewhere (RESP2, no decoding) in place of a URL.
+    ``redis`` takes a ``redis.asyncio.Redis`` made elsewhere (RESP2, no decoding) in place of a URL. ``strict``: a task
+    whose type no worker has put, or whose payload does not fit it, is refused before anything is written; that needs
+    ``redsched[strict]``.
     """
 
     def __init__(
@@ -39,8 +41,9 @@ class AsyncClient(AsyncTasks, AsyncFinding, AsyncDeadLetters, AsyncHolds, AsyncE
         settings: Settings | None = None,
         name: str = "client",
         redis: Any = None,
+        strict: bool = False,
     ) -> None:
-        super().__init__(redis_url, namespace, settings)
+        super().__init__(redis_url, namespace, settings, strict)
         self.transport = AsyncTransport(self.settings, name, redis)
         self.schedules = AsyncSchedules(self, self.transport)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
+from redsched.client.aio.task_types import AsyncTypes
 from redsched.client.aio.transport import AsyncTransport
-from redsched.client.requests import Duration, Verbs, single
+from redsched.client.requests import Duration, single
 from redsched.model.answers import RuleAnswer
 from redsched.model.enqueued import Enqueued
 from redsched.model.events import Emitted, Rule, RulePage
@@ -13,7 +14,7 @@ from redsched.model.task import Options
 from redsched.wire import events
 
 
-class AsyncEvents(Verbs):
+class AsyncEvents(AsyncTypes):
     """A part of ``AsyncClient``."""
 
     transport: AsyncTransport
@@ -42,7 +43,7 @@ class AsyncEvents(Verbs):
             As ``enqueue``.
         """
         task = self._expected(event, subject, within, type, payload, options)
-        return single(await self.transport.send(self.enqueuing([task])))
+        return single(await self.submit([task]))
 
     async def put_rule(self, rule: Rule) -> RuleAnswer:
         """Create or replace a rule: ``created``, ``updated`` or ``unchanged``. Every event from now on follows it.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
+from redsched.client.aio.task_types import AsyncTypes
 from redsched.client.aio.transport import AsyncTransport
-from redsched.client.requests import Duration, Verbs, id_list, single
+from redsched.client.requests import Duration, id_list, single
 from redsched.model.answers import AbandonAnswer, ConfirmAnswer
 from redsched.model.enqueued import Held
 from redsched.model.task import Options
@@ -15,7 +16,7 @@ from redsched.wire import protocol
 from redsched.wire.ids import nonce
 
 
-class AsyncHolds(Verbs):
+class AsyncHolds(AsyncTypes):
     """A part of ``AsyncClient``."""
 
     transport: AsyncTransport
@@ -31,7 +32,7 @@ class AsyncHolds(Verbs):
         """
         token = nonce()
         task = self._held(type, payload, within, token, options)
-        made = single(await self.transport.send(self.enqueuing([task])))
+        made = single(await self.submit([task]))
         return Held(made.id, made.queue, made.status, made.durability, made.other, token)
 
     async def confirm(

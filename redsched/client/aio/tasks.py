@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any, Unpack, overload
 
 from redsched.client.aio import runtime
+from redsched.client.aio.task_types import AsyncTypes
 from redsched.client.aio.transport import AsyncTransport
-from redsched.client.requests import Duration, Verbs, found_in, given_ms, id_list, result_of, single
+from redsched.client.requests import Duration, found_in, given_ms, id_list, result_of, single
 from redsched.model.answers import CancelAnswer, RescheduleAnswer, UpdateAnswer
 from redsched.model.enqueued import Enqueued
 from redsched.model.errors import TaskNotEnded, TaskNotFound
@@ -25,7 +26,7 @@ from redsched.wire import protocol
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 1.0  # between two looks at a task that somebody waits for
 
 
-class AsyncTasks(Verbs):
+class AsyncTasks(AsyncTypes):
     """A part of ``AsyncClient``."""
 
     transport: AsyncTransport
@@ -71,7 +72,7 @@ class AsyncTasks(Verbs):
             InvalidTask: also where several tasks come to more than 2 MiB of payloads, 64 KiB of different conditions or
                 2000 facts; nothing was written. Send fewer at a time.
         """
-        return await self.transport.send(self.enqueuing(tasks, durability))
+        return await self.submit(tasks, durability)
 
     async def cancel(
         self, ids: str | Sequence[str], *, queue: str = "default", reason: str = ""

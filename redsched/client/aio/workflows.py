@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from redsched.client.aio.task_types import AsyncTypes
 from redsched.client.aio.transport import AsyncTransport
-from redsched.client.requests import Verbs
 from redsched.model.condition import Ended, Otherwise
 from redsched.model.enqueued import Enqueued
 from redsched.model.task import Task
@@ -13,7 +13,7 @@ from redsched.model.workflows import Branch, Kin, WorkflowCancelled
 from redsched.steps import family, workflows
 
 
-class AsyncWorkflows(Verbs):
+class AsyncWorkflows(AsyncTypes):
     """A part of ``AsyncClient``."""
 
     transport: AsyncTransport
@@ -28,7 +28,8 @@ class AsyncWorkflows(Verbs):
             WorkflowIncomplete: some of them were not made.
             As ``enqueue``.
         """
-        return await self.transport.converse(workflows.chain(self.cell, self.enqueuing, tasks, otherwise))
+        placed = await self.placed(tasks)
+        return await self.transport.converse(workflows.chain(self.cell, self.enqueuing, placed, otherwise))
 
     async def group(
         self, tasks: Sequence[Task], then: Task, *, on: Ended = "success", otherwise: Otherwise = "cancel"
@@ -41,7 +42,8 @@ class AsyncWorkflows(Verbs):
             WorkflowIncomplete: some of them were not made.
             As ``enqueue``.
         """
-        steps = workflows.group(self.cell, self.enqueuing, tasks, then, on, otherwise)
+        *placed, last = await self.placed([*tasks, then])
+        steps = workflows.group(self.cell, self.enqueuing, placed, last, on, otherwise)
         return await self.transport.converse(steps)
 
     async def cancel_workflow(self, id: str, *, queue: str = "default", reason: str = "") -> WorkflowCancelled:

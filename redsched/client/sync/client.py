@@ -29,7 +29,9 @@ class Client(Tasks, Finding, DeadLetters, Holds, Events, Workflows, Queues):
     """Submits and inspects tasks. Thread-safe; close it, or let ``with`` do it.
 
     ``redis_url`` and ``namespace`` override the settings; without settings the environment is read.
-    ``redis`` takes a ``redis.Redis`` made elsewhere (RESP2, no decoding) in place of a URL.
+    ``redis`` takes a ``redis.Redis`` made elsewhere (RESP2, no decoding) in place of a URL. ``strict``: a task
+    whose type no worker has put, or whose payload does not fit it, is refused before anything is written; that needs
+    ``redsched[strict]``.
     """
 
     def __init__(
@@ -40,8 +42,9 @@ class Client(Tasks, Finding, DeadLetters, Holds, Events, Workflows, Queues):
         settings: Settings | None = None,
         name: str = "client",
         redis: Any = None,
+        strict: bool = False,
     ) -> None:
-        super().__init__(redis_url, namespace, settings)
+        super().__init__(redis_url, namespace, settings, strict)
         self.transport = Transport(self.settings, name, redis)
         self.schedules = Schedules(self, self.transport)
 

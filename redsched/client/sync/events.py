@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from redsched.client.requests import Duration, Verbs, single
+from redsched.client.requests import Duration, single
+from redsched.client.sync.task_types import Types
 from redsched.client.sync.transport import Transport
 from redsched.model.answers import RuleAnswer
 from redsched.model.enqueued import Enqueued
@@ -14,7 +15,7 @@ from redsched.model.task import Options
 from redsched.wire import events
 
 
-class Events(Verbs):
+class Events(Types):
     """A part of ``Client``."""
 
     transport: Transport
@@ -43,7 +44,7 @@ class Events(Verbs):
             As ``enqueue``.
         """
         task = self._expected(event, subject, within, type, payload, options)
-        return single(self.transport.send(self.enqueuing([task])))
+        return single(self.submit([task]))
 
     def put_rule(self, rule: Rule) -> RuleAnswer:
         """Create or replace a rule: ``created``, ``updated`` or ``unchanged``. Every event from now on follows it.

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from redsched.client.requests import Duration, Verbs, id_list, single
+from redsched.client.requests import Duration, id_list, single
+from redsched.client.sync.task_types import Types
 from redsched.client.sync.transport import Transport
 from redsched.model.answers import AbandonAnswer, ConfirmAnswer
 from redsched.model.enqueued import Held
@@ -16,7 +17,7 @@ from redsched.wire import protocol
 from redsched.wire.ids import nonce
 
 
-class Holds(Verbs):
+class Holds(Types):
     """A part of ``Client``."""
 
     transport: Transport
@@ -30,7 +31,7 @@ class Holds(Verbs):
         """
         token = nonce()
         task = self._held(type, payload, within, token, options)
-        made = single(self.transport.send(self.enqueuing([task])))
+        made = single(self.submit([task]))
         return Held(made.id, made.queue, made.status, made.durability, made.other, token)
 
     def confirm(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, ConfirmAnswer]:

@@ -13,6 +13,7 @@ from redsched.client.sync import runtime
 from redsched.client.sync.transport import Transport
 from redsched.model.schedule import Schedule
 from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
+from redsched.model.task_types import checked_version
 from redsched.schedule.definition import Overlap, Run
 from redsched.steps.conversation import Conversation, next_call
 from redsched.steps.schedules import NOT_GIVEN, ScheduleSteps
@@ -41,13 +42,33 @@ class Schedules:
         """As ``steps.conversation.next_call``: what lies between two calls may take long to compute."""
         return runtime.compute(next_call, steps, reply)
 
-    def put(self, schedule: Schedule, *, create_only: bool = False) -> SchedulePut:
+    def put(
+        self,
+        schedule: Schedule,
+        *,
+        create_only: bool = False,
+        owner: str | None = None,
+        owner_version: str | None = None,
+    ) -> SchedulePut:
         """Create or replace a schedule; the same definition again changes nothing, from however many nodes.
+
+        ``owner``: a name, of an application say, whose it is from now on, with its version; None: that stays as it is.
+        Where a worker of a newer version of the owner lives, or of another owner that has it, it stays as it is, and
+        the answer is ``newer`` or ``other``.
 
         Raises:
             InvalidSchedule: a field cannot be used, or it never fires; nothing was written.
         """
-        return self._run(self._steps.put(schedule, "create" if create_only else ""))
+        mode = "create" if create_only else ""
+        return self._run(self._steps.put(schedule, mode, owner, checked_version(owner_version)))
+
+    def keep(
+        self, owner: str, schedule_ids: Sequence[str], *, version: str | None = None, drop: bool = False
+    ) -> builtins.list[str]:
+        """Say that an owner has these schedules, up to 1000, and no others: what else belongs to it is paused, or with
+        ``drop`` removed. Answers those. A version of which a newer one has a live worker decides nothing."""
+        found = self._run(self._steps.keep(owner, checked_version(version), schedule_ids, drop=drop))
+        return found.left_out
 
     def patch(self, schedule_id: str, patch: Mapping[str, Any]) -> SchedulePut:
         """Change some fields of a definition by a JSON merge patch (RFC 7396): None takes a field away.
@@ -107,9 +128,12 @@ class Schedules:
         """The next 1..1000 runs of a definition from ``start`` (None: now) on; nothing is written."""
         return self._run(self._steps.preview(schedule, start, count))
 
-    def apply(self, schedules: Sequence[Schedule], *, prune: bool = False, dry_run: bool = False) -> Applied:
-        """Put all of them; ``prune`` removes every other. All are checked before any is written."""
-        return self._run(self._steps.apply(schedules, prune, dry_run))
+    def apply(
+        self, schedules: Sequence[Schedule], *, owner: str = "apply", prune: bool = False, dry_run: bool = False
+    ) -> Applied:
+        """Put up to 1000 for an owner; ``prune`` removes what else it has put, and nothing of anybody else. All are
+        checked before any is written."""
+        return self._run(self._steps.apply(schedules, owner, prune, dry_run))
 
     def put_calendar(self, name: str, dates: Sequence[str]) -> None:
         """Keep dates (``2027-12-25``, or ``*-12-25`` for each year) that schedules may leave out by this name."""

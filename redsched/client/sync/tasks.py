@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Unpack, overload
 
-from redsched.client.requests import Duration, Verbs, found_in, given_ms, id_list, result_of, single
+from redsched.client.requests import Duration, found_in, given_ms, id_list, result_of, single
 from redsched.client.sync import runtime
+from redsched.client.sync.task_types import Types
 from redsched.client.sync.transport import Transport
 from redsched.model.answers import CancelAnswer, RescheduleAnswer, UpdateAnswer
 from redsched.model.enqueued import Enqueued
@@ -26,7 +27,7 @@ from redsched.wire import protocol
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 1.0  # between two looks at a task that somebody waits for
 
 
-class Tasks(Verbs):
+class Tasks(Types):
     """A part of ``Client``."""
 
     transport: Transport
@@ -70,7 +71,7 @@ class Tasks(Verbs):
             InvalidTask: also where several tasks come to more than 2 MiB of payloads, 64 KiB of different conditions or
                 2000 facts; nothing was written. Send fewer at a time.
         """
-        return self.transport.send(self.enqueuing(tasks, durability))
+        return self.submit(tasks, durability)
 
     def cancel(self, ids: str | Sequence[str], *, queue: str = "default", reason: str = "") -> dict[str, CancelAnswer]:
         """Stop tasks: id -> ``cancelled``, ``requested`` (it runs and is asked to stop), ``finished`` or

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redsched.client.requests import Verbs
+from redsched.client.sync.task_types import Types
 from redsched.client.sync.transport import Transport
 from redsched.model.condition import Ended, Otherwise
 from redsched.model.enqueued import Enqueued
@@ -14,7 +14,7 @@ from redsched.model.workflows import Branch, Kin, WorkflowCancelled
 from redsched.steps import family, workflows
 
 
-class Workflows(Verbs):
+class Workflows(Types):
     """A part of ``Client``."""
 
     transport: Transport
@@ -29,7 +29,8 @@ class Workflows(Verbs):
             WorkflowIncomplete: some of them were not made.
             As ``enqueue``.
         """
-        return self.transport.converse(workflows.chain(self.cell, self.enqueuing, tasks, otherwise))
+        placed = self.placed(tasks)
+        return self.transport.converse(workflows.chain(self.cell, self.enqueuing, placed, otherwise))
 
     def group(
         self, tasks: Sequence[Task], then: Task, *, on: Ended = "success", otherwise: Otherwise = "cancel"
@@ -42,7 +43,8 @@ class Workflows(Verbs):
             WorkflowIncomplete: some of them were not made.
             As ``enqueue``.
         """
-        steps = workflows.group(self.cell, self.enqueuing, tasks, then, on, otherwise)
+        *placed, last = self.placed([*tasks, then])
+        steps = workflows.group(self.cell, self.enqueuing, placed, last, on, otherwise)
         return self.transport.converse(steps)
 
     def cancel_workflow(self, id: str, *, queue: str = "default", reason: str = "") -> WorkflowCancelled:

@@ -1,5 +1,5 @@
 """Joining: what a worker does before it claims, however long Redis stays away. It makes the consumer groups of its
-queues, puts the schedules of its application, and tells what this machine's last worker could not.
+queues, puts the types and schedules of its application, and tells what this machine's last worker could not.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 
 from redsched.client import AsyncClient
-from redsched.engine.app_schedules import put_schedules
+from redsched.engine.app_types import Definitions
 from redsched.engine.isolation import Refusals
 from redsched.engine.loop import Loop
 from redsched.engine.observer import Observer
@@ -16,7 +16,6 @@ from redsched.engine.worker.groups import join
 from redsched.engine.worker.settlements import Settlements
 from redsched.engine.worker.shutdown import Stopping
 from redsched.engine.worker.spool import Spool
-from redsched.model.schedule import Schedule
 from redsched.wire.keys import QueueKeys
 
 log = logging.getLogger("redsched.worker")
@@ -30,7 +29,7 @@ class Joining:
         client: AsyncClient,
         queues: Sequence[QueueKeys],
         refusals: Refusals,
-        schedules: Sequence[Schedule],
+        definitions: Definitions,
         spool: Spool,
         stopping: Stopping,
         observer: Observer,
@@ -38,7 +37,7 @@ class Joining:
         self._client = client
         self._queues = queues
         self._refusals = refusals
-        self._schedules = schedules
+        self._definitions = definitions
         self._spool = spool
         self._stopping = stopping
         self._late = Settlements(client)
@@ -54,10 +53,10 @@ class Joining:
         self._spool.told()
 
     async def join(self) -> None:
-        """Make the groups and put the schedules."""
+        """Make the groups, and put the types and the schedules."""
         if not self._stopping.is_asked:
             await join(self._client, self._queues, self._refusals)
-            await put_schedules(self._client, self._schedules)
+            await self._definitions.put()
             await self._spool.identify(self._client)
 
     async def tell(self) -> float | None:

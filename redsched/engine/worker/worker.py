@@ -4,6 +4,7 @@ cannot hand back its lease gives away.
 | actor | does | loop |
 |---|---|---|
 | Joining | makes the groups; tells what the last worker could not | join, late |
+| Definitions | puts the types and schedules of the application, as long as no newer version rules | types |
 | Trips | settles what has ended and claims what fits, one round trip a batch | claim |
 | ClaimOrder | says which queues the next claim asks | - |
 | Doorbell | waits for work with one blocking read while there is none | - |
@@ -27,6 +28,7 @@ from typing import Any
 
 from redsched.client import AsyncClient
 from redsched.engine.app import App
+from redsched.engine.app_types import Definitions
 from redsched.engine.ending import kind_of
 from redsched.engine.isolation import Refusals
 from redsched.engine.lifespan import Lifespan
@@ -79,7 +81,7 @@ class Worker:
         self.stragglers = 0  # threads that were still running when the worker ended
         self._burst = burst
         self._with_mover = mover
-        self._schedules = app.schedules if schedules else ()
+        self._schedules = schedules
         self._observer: Observer = observer or Silent()
         self._own_client = client is None
         self._client = client or AsyncClient(settings=settings, name="worker")
@@ -141,7 +143,8 @@ class Worker:
             nudge=nudge,
         )
         mover = Mover(settings, client=client, observer=observer, at_home=settings.queues)
-        await Joining(client, queues, refusals, self._schedules, self._spool, self._stopping, observer).run()
+        definitions = Definitions(client, self.app, self.consumer, with_schedules=self._schedules, observer=observer)
+        await Joining(client, queues, refusals, definitions, self._spool, self._stopping, observer).run()
         tell_unserved(self.app, settings.queues)
         lifespan = Lifespan(self.app.opens_lifespan, client)
         running: list[asyncio.Task[None]] = []
@@ -151,7 +154,7 @@ class Worker:
                 told = {"consumer": self.consumer, "queues": ",".join(settings.queues), "types": len(self.app.tasks)}
                 log.info("worker.started", extra=told | {"concurrency": settings.concurrency})
                 trips = own_task(self._trips.loop.run())
-                running += (trips, *(own_task(loop.run()) for loop in leases.loops))
+                running += (trips, *(own_task(loop.run()) for loop in (*leases.loops, definitions.loop)))
                 if self._with_mover:
                     running.append(own_task(mover.run()))
                 parts = (slots.broken, *running, *lifespan.tasks)
@@ -172,6 +175,7 @@ class Worker:
             self.stragglers = await cancelled((*running, *slots.tasks)) + len(runner.stragglers)
             if not await self._closed(lifespan):
                 code = 1
+            await definitions.leave()
             shared.close()
             if self._own_client:
                 await client.close()

@@ -1,0 +1,89 @@
+"""What a client knows of the types of tasks: the queue of each, and in a strict client the schema of its payloads.
+
+It asks Redis anew every few seconds, so that a type that a worker puts is used soon, and a known one costs no call.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import msgspec
+
+from redsched.client.payload_schema import PayloadSchema
+from redsched.model.errors import InvalidTask
+from redsched.model.task import Task
+from redsched.model.task_types import TypeView
+from redsched.schedule.quoted import quoted_if_plain
+from redsched.wire.codec import is_name
+
+FRESH_S = 5.0
+MOST_KNOWN = 10_000
+
+
+class KnownTypes:
+    """The types that one client has asked for.
+
+    ``strict``: a task whose type no worker has put, or whose payload does not fit, is refused.
+    """
+
+    def __init__(self, strict: bool = False) -> None:
+        self.strict = strict
+        self.queues: dict[str, str] = {}  # of the types that are known
+        self._until: dict[str, float] = {}  # when each is asked for again, known or not
+        self._with_schema: dict[str, float] = {}  # the same, where its schema is needed
+        self._schemas: dict[str, PayloadSchema] = {}
+
+    def to_ask(self, tasks: Sequence[Task], now: float, *, schemas: bool) -> list[str]:
+        """The types of which something is needed that is not known, or was asked for too long ago. What is no name is
+        left to ``enqueue``, which says so."""
+        until = self._with_schema if schemas else self._until
+        if len(tasks) == 1:
+            task = tasks[0]
+            if (task.queue is not None and not schemas) or until.get(task.type, 0.0) > now:
+                return []
+            return [task.type] if is_name(task.type) else []
+        names = {task.type for task in tasks if schemas or task.queue is None}
+        return sorted(name for name in names if until.get(name, 0.0) <= now and is_name(name))
+
+    def learn(self, names: Sequence[str], found: Sequence[TypeView], now: float, *, schemas: bool) -> None:
+        """What Redis answered for these types."""
+        if len(self._until) > MOST_KNOWN:
+            for kept in (self._until, self._with_schema, self.queues, self._schemas):
+                kept.clear()
+        for name in names:
+            self._until[name] = now + FRESH_S
+            if schemas:
+                self._with_schema[name] = now + FRESH_S
+            self.queues.pop(name, None)
+            self._schemas.pop(name, None)
+        for one in found:
+            self.queues[one.name] = one.queue
+            if one.payload is not None:
+                self._schemas[one.name] = PayloadSchema(one.payload)
+
+    def placed(self, tasks: Sequence[Task]) -> list[Task]:
+        """The same tasks, those of known types with their queues."""
+        return [
+            msgspec.structs.replace(task, queue=self.queues[task.type])
+            if task.queue is None and task.type in self.queues
+            else task
+            for task in tasks
+        ]
+
+    def check(self, tasks: Sequence[Task], known: Sequence[str] = ()) -> None:
+        """Raises InvalidTask where a task has a type that no worker has put, or a payload that does not fit it.
+        ``known``: names of types that may have been meant."""
+        for at, task in enumerate(tasks):
+            index = None if len(tasks) == 1 else at
+            if task.type not in self.queues:
+                near = difflib.get_close_matches(task.type, known, n=1)
+                meant = f"; did you mean {near[0]}?" if near else ""
+                problem = f"{quoted_if_plain(task.type)} is a type that no worker has put{meant}"
+                raise InvalidTask("type", problem, index=index, code="unknown_type")
+            if (schema := self._schemas.get(task.type)) is not None and (problem := schema.problem(task.payload)):
+                raise InvalidTask("payload", problem, index=index, code="payload_mismatch")
+
+    def lacks(self, tasks: Sequence[Task]) -> bool:
+        """Whether one of them has a type that no worker has put."""
+        return any(task.type not in self.queues for task in tasks)

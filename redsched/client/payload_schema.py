@@ -1,0 +1,57 @@
+"""Whether a payload fits the JSON Schema that a worker has put for its type. Needs the extra ``redsched[strict]``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from redsched.model.errors import InvalidSetting
+
+MISSING = "a strict client needs the package jsonschema: pip install 'redsched[strict]'"
+
+
+class PayloadSchema:
+    """The schema of one type, draft 2020-12.
+
+    Raises:
+        InvalidSetting: jsonschema is not installed.
+    """
+
+    def __init__(self, schema: Any) -> None:
+        try:
+            import jsonschema
+            from jsonschema.exceptions import best_match
+        except ImportError:
+            raise InvalidSetting("strict", MISSING) from None
+        self._validator: Any = jsonschema.Draft202012Validator(schema)
+        self._broken: type[Exception] = jsonschema.SchemaError
+        self._best_match = best_match
+
+    def problem(self, payload: Any) -> str:
+        """What does not fit and where, without the value; empty where all fits, or the schema is none."""
+        found = msgspec.json.decode(payload) if isinstance(payload, msgspec.Raw) else msgspec.to_builtins(payload)
+        try:
+            error = self._best_match(self._validator.iter_errors(found))
+        except self._broken:
+            return ""
+        return "" if error is None else _told(error)
+
+
+def _told(error: Any) -> str:
+    """The text of an error. What jsonschema says may quote the payload; this names the rule and the place only."""
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+    return f"does not fit its type at ${where}: {_rule(error)}"
+
+
+def _rule(error: Any) -> str:
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        return f"{', '.join(missing)} is required"
+    if error.validator == "additionalProperties":
+        extra = sorted(error.instance.keys() - error.schema.get("properties", {}).keys())
+        return f"it has {len(extra)} unknown members"
+    if error.validator == "type":
+        wanted = error.validator_value
+        return f"it is no {wanted if isinstance(wanted, str) else ' or '.join(wanted)}"
+    return f"{error.validator} must be {str(error.validator_value)[:100]}"

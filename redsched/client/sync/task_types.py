@@ -1,0 +1,87 @@
+# Made by tools/unasync.py from redsched/client/aio/task_types.py: change that, then `make sync-client`.
+"""The verbs of a client about the types of tasks, and what it knows of them before it enqueues."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from redsched.client.requests import Verbs
+from redsched.client.sync.transport import Transport
+from redsched.model.enqueued import Enqueued
+from redsched.model.errors import OutcomeUnknown, StoreDenied, StoreError, StoreRefused, StoreUnavailable
+from redsched.model.task import Task
+from redsched.model.task_types import TypePage, TypeView
+from redsched.wire import protocol
+from redsched.wire.task_types import MOST_SCHEMAS
+
+
+class Types(Verbs):
+    """A part of ``Client``."""
+
+    transport: Transport
+
+    def types(self, *, limit: int = 100, cursor: str | None = None) -> TypePage:
+        """One page of 1..200 of the types that workers have put, by name."""
+        return self.transport.send(protocol.types(self.cell_keys, cursor=cursor, limit=limit))
+
+    def type(self, name: str) -> TypeView | None:
+        """What workers have put of one type, with the JSON Schema of its payloads; None where no worker has."""
+        page = self.transport.send(protocol.types(self.cell_keys, [name], schemas=True))
+        return page.items[0] if page.items else None
+
+    def learn(self, tasks: Sequence[Task], *, schemas: bool = False) -> bool:
+        """Get to know the types of tasks, as far as their queues are needed, or with ``schemas`` the schemas of their
+        payloads too, and that was not done some seconds ago. Answers whether Redis was asked."""
+        now = time.monotonic()
+        names = self.known_types.to_ask(tasks, now, schemas=schemas)
+        a_call = MOST_SCHEMAS if schemas else 500
+        for at in range(0, len(names), a_call):
+            some = names[at : at + a_call]
+            page = self.transport.send(protocol.types(self.cell_keys, some, schemas=schemas))
+            self.known_types.learn(some, page.items, now, schemas=schemas)
+        return bool(names)
+
+    def check_types(self, tasks: Sequence[Task]) -> None:
+        """Refuse what a strict client refuses.
+
+        Raises:
+            InvalidTask: a type is unknown or a payload does not fit it; nothing was written.
+            InvalidSetting: jsonschema is not installed.
+        """
+        self.learn(tasks, schemas=True)
+        meant = (self.types(limit=200)).items if self.known_types.lacks(tasks) else ()
+        self.known_types.check(tasks, [one.name for one in meant])
+
+    def submit(self, tasks: Sequence[Task], durability: str | None = None) -> list[Enqueued]:
+        """What ``enqueue_many`` does. A field that cannot be used is refused before anything is sent."""
+        call = self.enqueuing(tasks, durability)
+        if self.before_enqueue(tasks):
+            call = self.enqueuing(tasks, durability)
+        return self.transport.send(call)
+
+    def before_enqueue(self, tasks: Sequence[Task]) -> bool:
+        """What comes before each enqueue: ``check_types`` of a strict client, ``learn`` of any other. Answers whether
+        Redis was asked.
+
+        What goes wrong is told as an error of the enqueue, of which nothing has been written yet.
+        """
+        try:
+            if not self.known_types.strict:
+                return self.learn(tasks)
+            self.check_types(tasks)
+            return True
+        except (StoreDenied, StoreRefused) as error:
+            # who may not read types, or finds a server with an older library, goes without
+            if self.known_types.strict:
+                raise type(error)("enqueue", error.problem) from None
+            return False
+        except StoreError as error:
+            raise type(error)("enqueue", error.problem) from None
+        except OutcomeUnknown as error:
+            raise StoreUnavailable("enqueue", error.problem) from None
+
+    def placed(self, tasks: Sequence[Task]) -> list[Task]:
+        """The tasks with the queues of their types, where they name none and those are known."""
+        self.before_enqueue(tasks)
+        return self.known_types.placed(tasks)

@@ -1,0 +1,51 @@
+"""What workers say of the types of tasks that they run, and what is known of one."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from redsched.model.errors import InvalidTask
+from redsched.model.refused import kind_and_length
+
+VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,7}")
+
+
+class TypeView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A type of tasks, as a worker has put it: what its tasks get where they say nothing. Durations are ms."""
+
+    name: str
+    queue: str
+    app: str
+    version: str | None = None
+    put_by: datetime | None = None  # when the worker started that put it
+    live: bool = False  # whether a worker of this application and version lives
+    max_attempts: int | None = None
+    retry: str | None = None
+    timeout_ms: int | None = None
+    expires_in_ms: int | None = None  # start-by, from the due time on
+    retention_ms: int | None = None
+    key: str | None = None
+    payload: Any = None  # JSON Schema of the payload, where it was asked for
+
+
+class TypePage(msgspec.Struct, frozen=True):
+    """One page of types by name; ``next_cursor`` is None on the last one."""
+
+    items: list[TypeView]
+    next_cursor: str | None = None
+
+
+def checked_version(version: str | None) -> str | None:
+    """A version as it may be given: 1 to 8 whole numbers with dots between them.
+
+    Raises:
+        InvalidTask: it is none.
+    """
+    if version is not None and (not isinstance(version, str) or VERSION.fullmatch(version) is None):
+        problem = f"{kind_and_length(version)} is no version: 1 to 8 whole numbers with dots between them, as 2.10.1"
+        raise InvalidTask("version", problem)
+    return version

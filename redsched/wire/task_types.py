@@ -1,0 +1,117 @@
+"""Verbs of the types of tasks: what workers say of them, and what is known. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from redsched.model.duration import instant
+from redsched.model.task import Task
+from redsched.model.task_types import TypePage, TypeView
+from redsched.wire.call import Call
+from redsched.wire.codec import Word, check_name, stored_json, text_of
+from redsched.wire.keys import CellKeys
+from redsched.wire.task_words import option_words
+
+MOST_PUT = 50  # types that one call puts
+MOST_SHOWN = 200  # and tells
+MOST_SCHEMAS = 20  # with their schemas
+MOST_SCHEMA_BYTES = 65_536
+NO_VERSION = "-"
+# what holds for a task where nobody says anything else; a type that says the same has said nothing
+_BUILT_IN = {"max_attempts": "5", "timeout_ms": "60000", "retention_ms": "3600000"}
+_GIVEN = ("max_attempts", "retry", "timeout_ms", "expires_at", "retention_ms", "key")
+
+
+class TypePut(msgspec.Struct, frozen=True):
+    """What a worker says of a type: its defaults as the words of ``enqueue``, its schema as JSON, or nothing."""
+
+    name: str
+    queue: str
+    defaults: tuple[str, ...] = ()
+    schema: bytes = b""
+
+
+class TypesPut(msgspec.Struct, frozen=True):
+    """``ruling``: the version of the application that rules, "" without a live worker; ``words``: what became of each
+    type, as lua/put_types.lua says."""
+
+    ruling: str
+    words: list[str]
+
+
+def defaults_of(sample: Task) -> tuple[str, ...]:
+    """The defaults of a type, as a task that says all of them has them: field, value, ... where they are not built in.
+
+    Raises:
+        InvalidTask: one cannot be used.
+    """
+    words = [text_of(word) if isinstance(word, bytes) else str(word) for word in option_words(sample, None)]
+    found = zip(words[::2], words[1::2], strict=True)
+    return tuple(
+        word for name, value in found if name in _GIVEN and _BUILT_IN.get(name) != value for word in (name, value)
+    )
+
+
+def put_types(
+    keys: CellKeys, app: str, version: str | None, worker: str, started: int, types: Sequence[TypePut] = ()
+) -> Call[TypesPut]:
+    """Say that a worker lives that started then (ms; 0: it ends), and put up to 50 types of its application."""
+    words: list[Word] = [0, check_name("app", app), version or NO_VERSION, worker, started]
+    for one in types:
+        defaults = msgspec.json.encode(one.defaults) if one.defaults else b""
+        words += (check_name("type", one.name), check_name("queue", one.queue), defaults, one.schema)
+
+    def read(reply: list[Any]) -> TypesPut:
+        return TypesPut(text_of(reply[0]), [text_of(word) for word in reply[1:]])
+
+    return Call("put_types", (keys.types,), words, read)
+
+
+def types(
+    keys: CellKeys, names: Sequence[str] = (), *, cursor: str | None = None, limit: int = 100, schemas: bool = False
+) -> Call[TypePage]:
+    """The types of these names that are known, or a page of all by name; ``schemas``: with those of their payloads."""
+
+    def read(reply: list[Any]) -> TypePage:
+        items = [_view(words) for words in reply[1:] if words]
+        return TypePage(items, items[-1].name if reply[0] == 1 and items else None)
+
+    words: list[Word] = [0, cursor or "", limit, 1 if schemas else 0, *(check_name("type", name) for name in names)]
+    return Call("types", (keys.types,), words, read)
+
+
+def _view(words: Sequence[Any]) -> TypeView:
+    """A type as somebody wrote it: what cannot be read is left out."""
+    name, line, defaults, schema = map(text_of, words[:4])
+    queue, app, version, started, *_ = [*line.split(" "), "", "", "", ""]
+    given = _decoded(defaults)
+    found = dict(zip(given[::2], given[1::2], strict=False)) if isinstance(given, list) else {}
+    return TypeView(
+        name=name,
+        queue=queue,
+        app=app,
+        version=None if version in ("", NO_VERSION) else version,
+        put_by=instant(int(started)) if started.isdecimal() and len(started) < 14 else None,
+        live=words[4] == 1,
+        max_attempts=_whole(found.get("max_attempts")),
+        retry=found.get("retry"),
+        timeout_ms=_whole(found.get("timeout_ms")),
+        expires_in_ms=_whole(str(found.get("expires_at", "")).removeprefix("+")),
+        retention_ms=_whole(found.get("retention_ms")),
+        key=found.get("key"),
+        payload=_decoded(schema),
+    )
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return stored_json(text) if text else None
+    except ValueError:
+        return None
+
+
+def _whole(text: Any) -> int | None:
+    return int(text) if isinstance(text, str) and text.isdecimal() and len(text) < 16 else None
