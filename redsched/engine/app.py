@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypedDict, TypeVar, Unpack, get_args
 
 import msgspec
 
+from redsched.engine.batch import BatchHandler, batch_of
+from redsched.engine.context import Context
 from redsched.engine.handler import Handler, Unknown
 from redsched.engine.lifespan import LifespanFunction, Opens, opening
 from redsched.engine.middleware import Middleware, check_middleware
@@ -30,8 +32,23 @@ from redsched.wire.codec import check_name
 from redsched.wire.task_words import option_words
 
 DEFAULT_TIMEOUT_MS = 60_000
+BatchT = TypeVar("BatchT", bound=Callable[[list[tuple[Context, Any]]], Any])
 LifespanT = TypeVar("LifespanT", bound=LifespanFunction)
 MiddlewareT = TypeVar("MiddlewareT", bound=Middleware)
+
+
+class TypeOptions(TypedDict, total=False):
+    """What ``App.task`` takes beside the name, for a type whose tasks run in batches."""
+
+    queue: str
+    timeout: timedelta | int | str | None
+    max_attempts: int | None
+    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None
+    expires_in: timedelta | int | str | None
+    cron: str | Sequence[str]
+    every: timedelta | int | str | None
+    time_zone: str
+    schedule: Mapping[str, Any] | None
 
 
 class TaskType(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +202,34 @@ class App:
 
         return register
 
+    def batch(
+        self, name: str, *, size: int = 100, linger: timedelta | int | str = "20ms", **options: Unpack[TypeOptions]
+    ) -> Callable[[BatchT], BatchT]:
+        """Register a function that runs up to ``size`` tasks of a type together: ``(batch: list[tuple[Context, P]])``.
+
+        A worker collects tasks of the type; the function is called when ``size`` of them are there, or ``linger`` after
+        the first. ``P`` is the type of a payload, the whole of it. The function returns a list: of each task, in order,
+        its result, an outcome (``Retry``, ``Snooze``, ...) or an exception, which ends that task as if it had been
+        raised by it. A list that is too short fails those that it says nothing of, one that is too long fails all.
+        None: all are completed. What the function raises ends all of its tasks by the rules of that exception.
+
+        Each task keeps its lease, attempts, time limit and middleware. One that is stopped leaves the batch, which goes
+        on with the others; when all are stopped, the function is cancelled. A batch takes the place of one run in
+        ``concurrency``. ``options`` are those of ``task``.
+
+        Raises:
+            ValueError: ``size`` is not 1 to 1,000, ``linger`` is longer than 10 s, or the type has a handler already.
+            TypeError: the function can never be called with such a list.
+        """
+
+        def register(function: BatchT) -> BatchT:
+            handler = BatchHandler(batch_of(function, size, linger), name)
+            self.task(name, **options)(_stand_in())
+            self.tasks[name] = msgspec.structs.replace(self.tasks[name], handler=handler)
+            return function
+
+        return register
+
     def lifespan(self, function: LifespanT) -> LifespanT:
         """Register what a worker opens before its first run and closes after its last: an async generator function
         that yields once, or a function that makes an async context manager. It takes the worker's ``AsyncClient``, or
@@ -245,6 +290,13 @@ class App:
         if not isinstance(found, App):
             raise InvalidSetting("app", f"{where!r} names no redsched App")
         return found
+
+
+def _stand_in() -> Callable[..., Any]:
+    async def one(payload: Any = None) -> None:
+        """Stands for a batch handler where its type is registered."""
+
+    return one
 
 
 def _schedule(sample: Task, queue: str, fields: dict[str, Any]) -> Schedule | None:

@@ -15,7 +15,7 @@ import msgspec
 
 from redsched.client import AsyncClient, Client
 from redsched.engine import forks
-from redsched.engine.shared import Shared
+from redsched.engine.shared import Joins, Shared
 from redsched.engine.steps_kept import does_not_fit, kept_text, kept_value
 from redsched.eventloop import own_task
 from redsched.model.duration import instant
@@ -118,6 +118,13 @@ class Context:
         if threading.get_ident() == self._shared.thread:
             raise RuntimeError("the calls of client_sync would block the event loop here: use client, and await it")
         return self._shared.client_sync
+
+    @property
+    def batches(self) -> Joins:
+        """The batches of this worker; what runs a task of one asks them."""
+        if self._shared.batches is None:
+            raise RuntimeError("a context without a worker has no batches: call the batch handler itself, with a list")
+        return self._shared.batches
 
     async def progress(self, value: Any) -> None:
         """Store a JSON value that ``show`` tells while the task runs; at most 64 KiB.

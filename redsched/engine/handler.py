@@ -44,6 +44,8 @@ class Handler:
         TypeError: a parameter can never get its value from a payload; the text names it and says what to use.
     """
 
+    size = 1  # how many tasks it runs at a time
+
     def __init__(self, function: Callable[..., Any], type: str = "", unknown: Unknown = "ignore") -> None:
         self.function = function
         self._type = type
@@ -56,7 +58,7 @@ class Handler:
                 "returns, so replace its yields, or iterate over it in a handler"
             )
         self.is_async = inspect.iscoroutinefunction(code)
-        hints = _hints(code, name)
+        hints = hints_of(code, name)
         self.context_name: str | None = None
         self._readers: dict[str, Reader] = {}
         self._any_keyword = False
@@ -147,7 +149,7 @@ class Handler:
         except msgspec.ValidationError as error:
             return self._second_reading(payload, content_type, error)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _mismatch(error) from None
+            raise mismatch(error) from None
 
     def _completed(self, found: dict[str, Any], payload: bytes) -> dict[str, Any]:
         """The arguments, of what is in the members that msgspec has read."""
@@ -178,7 +180,7 @@ class Handler:
             found = msgspec.structs.asdict(self._tolerant.decode(payload))
             return self._completed({k: v for k, v in found.items() if v is not msgspec.UNSET}, payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise _mismatch(error) from None
+            raise mismatch(error) from None
 
     def _pass_over(self, names: Collection[str], problem: msgspec.ValidationError) -> None:
         """Log these unknown names, once, as far as they are names of fields; raises ``problem`` where they are
@@ -205,7 +207,7 @@ def is_context(annotation: Any) -> bool:
     return [one for one in choices(annotation) if one is not type(None)] == [Context]
 
 
-def _hints(code: Any, name: str) -> dict[str, Any]:
+def hints_of(code: Any, name: str) -> dict[str, Any]:
     try:
         return typing.get_type_hints(code, include_extras=True)
     except NameError as error:
@@ -215,7 +217,7 @@ def _hints(code: Any, name: str) -> dict[str, Any]:
         ) from None
 
 
-def _mismatch(error: Exception) -> PayloadMismatch:
+def mismatch(error: Exception) -> PayloadMismatch:
     return PayloadMismatch(str(error), _unquoted(error))
 
 

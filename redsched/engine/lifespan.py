@@ -114,7 +114,7 @@ class Lifespan:
             task.result()
 
     async def _live(self, opens: Opens, entered: asyncio.Future[Any]) -> None:
-        current_run.begin_lifespan()
+        current_run.begin_application()
         try:
             async with opens(self._client) as state:
                 entered.set_result(state)

@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from redsched.client import AsyncClient, Client
+
+
+class Joins(Protocol):
+    """The batches of a worker."""
+
+    async def join(self, context: Any, batch: Any, payload: Any) -> Any:
+        """What comes of a task in a batch."""
 
 
 class Shared:
     """Made on the worker's event loop. ``state`` is set before the first run begins."""
 
-    __slots__ = ("_client_sync", "_lock", "_make_client", "client", "loop", "state", "thread")
+    __slots__ = ("_client_sync", "_lock", "_make_client", "batches", "client", "loop", "state", "thread")
 
     def __init__(self, client: AsyncClient, make_client: Callable[[], Client] | None = None) -> None:
         """``make_client``: how the client of threads is made, if a handler asks for it; it is the maker's to close."""
@@ -21,6 +28,7 @@ class Shared:
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()  # of the loop
         self.state: Any = None
+        self.batches: Joins | None = None  # set by what runs handlers
         self._make_client = make_client
         self._client_sync: Client | None = None
         self._lock = threading.Lock()

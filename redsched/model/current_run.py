@@ -34,13 +34,14 @@ def begin(run: Run) -> None:
     _current.set(run)
 
 
-def begin_lifespan() -> None:
-    """From now on this context is that of the application's lifespan: its own code, and no task's."""
+def begin_application() -> None:
+    """From now on this context is that of code of the application which runs for no single task: its lifespan, a
+    batch."""
     _current.set(True)
 
 
 def is_of_the_application() -> bool:
-    """Whether a handler or the lifespan runs here."""
+    """Whether code of the application runs here."""
     return _current.get() is not False
 
 

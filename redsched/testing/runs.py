@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import functools
 import math
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +22,7 @@ from redsched.engine.worker.held import Held
 from redsched.engine.worker.runner import Runner
 from redsched.eventloop import own_task
 from redsched.model.outcome import Outcome, OutcomeChosen
-from redsched.wire.claims import Settlement, Started
+from redsched.wire.claims import Settlement, Started, claim_key
 
 ERRORS = frozenset(("failed", "timeout"))  # outcomes that no handler chooses
 LEASE_MS = 3_600_000
@@ -75,17 +77,28 @@ class Seen:
 
 
 class Outermost:
-    """Middleware around that of the app: what it sees is how the run ended. Only one run at a time."""
+    """Middleware around that of the app: what it sees is how a run ended."""
 
     def __init__(self) -> None:
-        self.seen = Seen()
+        self._seen: dict[str, Seen] = {}
+
+    @contextlib.contextmanager
+    def watching(self, started: Started) -> Iterator[Seen]:
+        """Note what becomes of this run."""
+        key = claim_key(started.queue, started.id, started.token)
+        seen = self._seen[key] = Seen()
+        try:
+            yield seen
+        finally:
+            del self._seen[key]
 
     async def __call__(self, ctx: Context, call_next: CallNext) -> Any:
         """Run what it is around, and note what that comes to."""
+        seen = self._seen[claim_key(ctx.queue, ctx.id, ctx.token)]
         try:
-            return self.seen.returned(await call_next())
+            return seen.returned(await call_next())
         except BaseException as error:
-            self.seen.raised(error)
+            seen.raised(error)
             raise
 
 
@@ -120,11 +133,11 @@ class Ended(msgspec.Struct, frozen=True):
 
 async def run_handler(runner: Runner, outermost: Outermost, started: Started, task_type: TaskType) -> Ended:
     """Run it as a worker does, with the worker's own Runner, on an asyncio task of its own."""
-    seen = outermost.seen = Seen()
-    observed = msgspec.structs.replace(task_type, handler=_observed(task_type.handler, seen))
     held = Held(started, sent=elapsed(), server_ms=0, lease_s=LEASE_MS / 1_000)
     held.start_until = math.inf  # the claim has looked at the start-by, and the clock stands still
-    outcome, settlement = await own_task(_in_slot(runner, held, observed))
+    with outermost.watching(started) as seen:
+        observed = msgspec.structs.replace(task_type, handler=_observed(task_type.handler, seen))
+        outcome, settlement = await own_task(_in_slot(runner, held, observed))
     return Ended(outcome, settlement, seen, held.begun_at is not None)
 
 

@@ -6,6 +6,7 @@ Tasks run one at a time, in the order in which they became due. What becomes of 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,7 @@ MOVER = CONSUMER = "testing"
 QUEUES_A_CALL = 16
 BATCH = 500  # tasks that one call promotes at most
 THREADS = 16
+MOST_CLAIMED = 250  # tasks of one call
 MOST_ROUNDS = 1_000  # looks at one moment in which no handler runs
 
 
@@ -89,6 +91,7 @@ class Stage:
                 (self._outermost, *self._app.middlewares) if self._app.middlewares else ()
             )
             self._lifespan, self._runner = lifespan, Runner(THREADS, shared, lambda: None, middleware)
+            self._runner.batches.lingers = False
         return self._runner
 
     @contextlib.contextmanager
@@ -186,33 +189,54 @@ class Stage:
             more = any(one.removed for one in swept)
 
     async def _run_one(self) -> bool:
-        """Claim one task and run it; whether there was one, or may be one still."""
+        """Claim one task, or as many as a batch of the app takes, and run them; whether there was one, or may be one
+        still."""
         runner = await self._ready()
+        count = max((one.handler.size for one in self._app.tasks.values()), default=1)
         for some in _in_parts(list(self._queues.values())):
             claimed = await self._client.transport.send(
-                protocol.claim(some, consumer=CONSUMER, count=1, lease_ms=LEASE_MS)
+                protocol.claim(some, consumer=CONSUMER, count=min(count, MOST_CLAIMED), lease_ms=LEASE_MS)
             )
-            for started in claimed.tasks:
-                await self._run(runner, started)
+            waiting = list(claimed.tasks)
+            try:
+                while waiting:
+                    await self._run(runner, self._together(waiting))
+            finally:
+                for started in waiting:
+                    await self._settle(returned(started))
             if claimed.tasks or claimed.more:
                 return True
         return False
 
-    async def _run(self, runner: Runner, started: Started) -> None:
-        task_type = self._app.tasks.get(started.type)
+    def _together(self, waiting: list[Started]) -> list[Started]:
+        """Take the first out of ``waiting``, and those that run in a batch with it."""
+        task_type = self._app.tasks.get(waiting[0].type)
+        size = 1 if task_type is None else task_type.handler.size
+        found = [started for started in waiting if started.type == waiting[0].type][:size]
+        waiting[:] = [started for started in waiting if started not in found]
+        return found
+
+    async def _run(self, runner: Runner, some: list[Started]) -> None:
+        """Run one task, or several of one type in a batch."""
+        task_type = self._app.tasks.get(some[0].type)
         if task_type is None:
-            await self._give_back(started)
+            await self._give_back(some[0])
             return
-        if self._left == 0:
-            await self._settle(returned(started))
+        if self._left < len(some):
+            for started in some:
+                await self._settle(returned(started))
             raise TooManyRuns(f"{self._max_runs} handlers ran by {self._clock.now.isoformat()}, and more is due")
-        self._left -= 1
-        ended = await run_handler(runner, self._outermost, started, task_type)
-        state = "lost" if ended.settlement is None else await self._settle(ended.settlement)
-        exception = ended.seen.exception
-        run = self._note(started, ended.outcome, state, ended.error, ended.result, exception)
-        if self._raise_errors and ended.is_error:
-            raise RunFailed(run) if exception is None or ended.outcome == "timeout" else exception
+        self._left -= len(some)
+        ends = await asyncio.gather(*(run_handler(runner, self._outermost, one, task_type) for one in some))
+        problems: list[BaseException] = []
+        for started, ended in zip(some, ends, strict=True):
+            state = "lost" if ended.settlement is None else await self._settle(ended.settlement)
+            exception = ended.seen.exception
+            run = self._note(started, ended.outcome, state, ended.error, ended.result, exception)
+            if ended.is_error:
+                problems.append(RunFailed(run) if exception is None or ended.outcome == "timeout" else exception)
+        if self._raise_errors and problems:
+            raise problems[0]
 
     async def _give_back(self, started: Started) -> None:
         """As a worker that has no handler of the type; told once for each task."""

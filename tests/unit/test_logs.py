@@ -185,7 +185,7 @@ def test_what_an_application_logs_at_info_is_shown_in_its_runs_and_its_lifespan_
         shop.debug("not shown")
 
     def in_lifespan() -> None:
-        current_run.begin_lifespan()
+        current_run.begin_application()
         shop.info("connected")
 
     shop.info("imported")

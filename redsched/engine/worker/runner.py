@@ -24,6 +24,7 @@ from redsched.engine.handler import Handler
 from redsched.engine.middleware import Middleware
 from redsched.engine.payload_types import PayloadMismatch
 from redsched.engine.shared import Shared
+from redsched.engine.worker.batches import Batches
 from redsched.engine.worker.handler_calls import awaited, begin, begin_within, call_plain, first_step, prepare
 from redsched.engine.worker.held import Held, NotBegun, Why, returned
 from redsched.engine.worker.teardown import is_of_a_person, is_torn_down
@@ -48,6 +49,7 @@ class Runner:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="redsched-handler")
         self._base = contextvars.copy_context()  # every run has a copy of its own: what one sets, no other sees
         self._decimals = next((value for value in self._base.values() if isinstance(value, decimal.Context)), None)
+        self.batches = shared.batches = Batches(self._pool, self._fresh, self._straggle, freed)
         self.closed = False
         self.stragglers: set[Future[Any]] = set()  # threads that went on after their time limit
         forks.watch()
@@ -56,6 +58,16 @@ class Runner:
         """Let go of the threads; those that still run are not waited for. No run begins after this."""
         self.closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _fresh(self) -> contextvars.Context:
+        own = self._base.copy()
+        if self._decimals is not None:  # set by the program itself, and what a copy holds is the same object
+            own.run(decimal.setcontext, self._decimals.copy())
+        return own
+
+    def _straggle(self, future: Future[Any]) -> None:
+        self.stragglers.add(future)
+        future.add_done_callback(self._straggler_ended)
 
     async def run(
         self, held: Held, task_type: TaskType, slot: asyncio.Task[Any] | None
@@ -191,8 +203,7 @@ class Runner:
             except asyncio.CancelledError:
                 held.suspended = True
                 if not future.cancel() and not future.done():
-                    self.stragglers.add(future)
-                    future.add_done_callback(self._straggler_ended)
+                    self._straggle(future)
                 raise
             if problem is not None:
                 raise RuntimeError("the handler raised StopIteration") if type(problem) is StopIteration else problem

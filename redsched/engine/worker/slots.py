@@ -65,8 +65,9 @@ class Slots:
         return len(self.tasks) - (len(self._claims.held) - len(self._claims.waiting))
 
     def room(self, ahead: int) -> int:
-        """How many more claims fit if so many are held ahead of those that run."""
-        return self._most + ahead - len(self._claims.held) - len(self._runner.stragglers)
+        """How many more claims fit if so many are held ahead of those that run. A batch takes the place of one."""
+        extra = self._runner.batches.extra - len(self._runner.stragglers)
+        return self._most + ahead + extra - len(self._claims.held)
 
     def tell(self) -> None:
         """Tell the observer of the runs since the last time."""
@@ -74,7 +75,7 @@ class Slots:
 
     def open(self) -> None:
         """Begin as many as there is something to run for."""
-        free = self._most - len(self.tasks) - len(self._runner.stragglers)
+        free = self._most + self._runner.batches.extra - len(self.tasks) - len(self._runner.stragglers)
         for _ in range(min(free, len(self._claims.waiting))):
             slot = own_task(self._slot())
             self.tasks.add(slot)

@@ -172,7 +172,7 @@ class Worker:
             await bell.close()
             await leases.close()
             runner.close()
-            self.stragglers = await cancelled((*running, *slots.tasks)) + len(runner.stragglers)
+            self.stragglers = await cancelled((*running, *slots.tasks, *runner.batches.tasks)) + len(runner.stragglers)
             if not await self._closed(lifespan):
                 code = 1
             await definitions.leave()
