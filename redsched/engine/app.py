@@ -41,12 +41,12 @@ class TypeOptions(TypedDict, total=False):
     """What ``App.task`` takes beside the name, for a type whose tasks run in batches."""
 
     queue: str
-    timeout: timedelta | int | str | None
+    timeout: timedelta | str | None
     max_attempts: int | None
-    retry: RetryPolicy | Sequence[timedelta | int | str] | timedelta | str | None
-    expires_in: timedelta | int | str | None
+    retry: RetryPolicy | Sequence[timedelta | str] | timedelta | str | None
+    expires_in: timedelta | str | None
     cron: str | Sequence[str]
-    every: timedelta | int | str | None
+    every: timedelta | str | None
     time_zone: str
     schedule: Mapping[str, Any] | None
 
@@ -203,7 +203,7 @@ class App:
         return register
 
     def batch(
-        self, name: str, *, size: int = 100, linger: timedelta | int | str = "20ms", **options: Unpack[TypeOptions]
+        self, name: str, *, size: int = 100, linger: timedelta | str = "20ms", **options: Unpack[TypeOptions]
     ) -> Callable[[BatchT], BatchT]:
         """Register a function that runs up to ``size`` tasks of a type together: ``(batch: list[tuple[Context, P]])``.
 

@@ -14,7 +14,7 @@ import msgspec
 from redsched.engine.context import Context
 from redsched.engine.handler import Handler, code_of, hints_of, is_json, mismatch
 from redsched.engine.payload_types import reader_of
-from redsched.model.duration import duration_ms
+from redsched.model.duration import span_ms
 
 MOST_SIZE = 1_000
 LONGEST_LINGER_MS = 10_000
@@ -31,7 +31,7 @@ class Batch(msgspec.Struct, frozen=True):
     linger_s: float
 
 
-def batch_of(function: Callable[..., Any], size: int, linger: timedelta | int | str) -> Batch:
+def batch_of(function: Callable[..., Any], size: int, linger: timedelta | str) -> Batch:
     """Checks what ``App.batch`` was given.
 
     Raises:
@@ -39,7 +39,7 @@ def batch_of(function: Callable[..., Any], size: int, linger: timedelta | int | 
     """
     if not 1 <= size <= MOST_SIZE:
         raise ValueError(f"size {size} is not between 1 and {MOST_SIZE}")
-    linger_ms = duration_ms(linger)
+    linger_ms = span_ms(linger)
     if not 0 <= linger_ms <= LONGEST_LINGER_MS:
         raise ValueError(f"linger {linger!r} is not between 0 and 10 s")
     return Batch(function, inspect.iscoroutinefunction(code_of(function)), size, linger_ms / 1_000)
