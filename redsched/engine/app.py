@@ -17,6 +17,7 @@ from redsched.engine.context import Context
 from redsched.engine.handler import Handler, Unknown
 from redsched.engine.lifespan import LifespanFunction, Opens, opening
 from redsched.engine.middleware import Middleware, check_middleware
+from redsched.engine.process_handler import ProcessHandler
 from redsched.engine.submission import Register, Submission, attach
 from redsched.model.duration import check_unit, instant_ms, span_ms
 from redsched.model.errors import InvalidSchedule, InvalidSetting, InvalidTask
@@ -45,6 +46,8 @@ class TypeOptions(TypedDict, total=False):
     max_attempts: int | None
     retry: RetryPolicy | Sequence[timedelta | str] | timedelta | str | None
     expires_in: timedelta | str | None
+    retention: timedelta | str | None
+    key: str | None
     cron: str | Sequence[str]
     every: timedelta | str | None
     time_zone: str
@@ -137,6 +140,7 @@ class App:
         time_zone: str = "UTC",
         schedule: Mapping[str, Any] | None = None,
         unknown: Unknown = "ignore",
+        process: bool = False,
     ) -> Register:
         """Register a function as the handler of a type; it stays the function that it was.
 
@@ -156,6 +160,9 @@ class App:
         ``unknown``: what becomes of fields of a payload that no parameter has. ``ignore``: the handler runs without
         them, so that a producer may be newer than a worker; the worker logs their names once. ``refuse``: the task is
         dead.
+
+        ``process``: run the handler, a plain function that computes, in a process of its own. A run that is stopped is
+        killed there. Its context has no ``state`` and no client.
 
         Raises:
             InvalidTask: an option cannot be used.
@@ -191,7 +198,7 @@ class App:
             handler = Handler(function, name, unknown)
             made = self.tasks[name] = TaskType(
                 name=name,
-                handler=handler,
+                handler=ProcessHandler(handler) if process else handler,
                 sample=sample,
                 queue=queue,
                 timeout_ms=DEFAULT_TIMEOUT_MS if timeout is None else span_ms(timeout),

@@ -15,7 +15,7 @@ import msgspec
 
 from redsched.client import AsyncClient, Client
 from redsched.engine import forks
-from redsched.engine.shared import Joins, Shared
+from redsched.engine.shared import Calls, Joins, Shared
 from redsched.engine.steps_kept import does_not_fit, kept_text, kept_value
 from redsched.eventloop import own_task
 from redsched.model.duration import instant
@@ -126,6 +126,18 @@ class Context:
             raise RuntimeError("a context without a worker has no batches: call the batch handler itself, with a list")
         return self._shared.batches
 
+    @property
+    def processes(self) -> Calls:
+        """The processes of this worker; what runs a handler there asks them."""
+        if self._shared.processes is None:
+            raise RuntimeError("a context without a worker has no processes: call the handler itself")
+        return self._shared.processes
+
+    @property
+    def started(self) -> Started:
+        """What the claim told of the task."""
+        return self._started
+
     async def progress(self, value: Any) -> None:
         """Store a JSON value that ``show`` tells while the task runs; at most 64 KiB.
 
@@ -230,6 +242,10 @@ class Context:
             yield
         finally:
             taken.discard(step)
+
+    async def take_step(self, step: str, value: bytes) -> Step:
+        """What ``once`` asks Redis, for a handler in another process."""
+        return await self._step(step, value)
 
     async def _step(self, step: str, value: bytes = b"") -> Step:
         """Look up a step, or keep what it returned, however long Redis stays away: the lease ends the waiting."""

@@ -49,7 +49,7 @@ class Handler:
     def __init__(self, function: Callable[..., Any], type: str = "", unknown: Unknown = "ignore") -> None:
         self.function = function
         self._type = type
-        self._refuses = unknown == "refuse"
+        self.refuses = unknown == "refuse"
         code = code_of(function)
         name = getattr(code, "__qualname__", repr(function))
         if _generates(code):
@@ -111,7 +111,7 @@ class Handler:
         found = payload_schema(
             self._readers,
             self._required,
-            refuses=self._refuses and not self._any_keyword,
+            refuses=self.refuses and not self._any_keyword,
             may_be_whole=self._may_be_whole,
         )
         text = b"" if found is None else msgspec.json.encode(found)
@@ -187,7 +187,7 @@ class Handler:
         refused."""
         if not names:
             return
-        if self._refuses:
+        if self.refuses:
             raise problem
         told = tuple(sorted(name for name in names if _FIELD_NAME.fullmatch(name))[:16])
         if told not in self._told and len(self._told) < MOST_TOLD:

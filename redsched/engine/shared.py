@@ -17,10 +17,17 @@ class Joins(Protocol):
         """What comes of a task in a batch."""
 
 
+class Calls(Protocol):
+    """The processes of a worker."""
+
+    async def call(self, context: Any, handler: Any) -> Any:
+        """What a handler comes to in a process."""
+
+
 class Shared:
     """Made on the worker's event loop. ``state`` is set before the first run begins."""
 
-    __slots__ = ("_client_sync", "_lock", "_make_client", "batches", "client", "loop", "state", "thread")
+    __slots__ = ("_client_sync", "_lock", "_make_client", "batches", "client", "loop", "processes", "state", "thread")
 
     def __init__(self, client: AsyncClient, make_client: Callable[[], Client] | None = None) -> None:
         """``make_client``: how the client of threads is made, if a handler asks for it; it is the maker's to close."""
@@ -28,7 +35,8 @@ class Shared:
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()  # of the loop
         self.state: Any = None
-        self.batches: Joins | None = None  # set by what runs handlers
+        self.batches: Joins | None = None  # these two are set by what runs handlers
+        self.processes: Calls | None = None
         self._make_client = make_client
         self._client_sync: Client | None = None
         self._lock = threading.Lock()

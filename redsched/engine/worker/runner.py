@@ -27,6 +27,7 @@ from redsched.engine.shared import Shared
 from redsched.engine.worker.batches import Batches
 from redsched.engine.worker.handler_calls import awaited, begin, begin_within, call_plain, first_step, prepare
 from redsched.engine.worker.held import Held, NotBegun, Why, returned
+from redsched.engine.worker.processes import Processes
 from redsched.engine.worker.teardown import is_of_a_person, is_torn_down
 from redsched.model.duration import duration_text
 from redsched.model.outcome import Cancelled, Completed, Dead, Outcome, OutcomeChosen, Retry
@@ -50,14 +51,17 @@ class Runner:
         self._base = contextvars.copy_context()  # every run has a copy of its own: what one sets, no other sees
         self._decimals = next((value for value in self._base.values() if isinstance(value, decimal.Context)), None)
         self.batches = shared.batches = Batches(self._pool, self._fresh, self._straggle, freed)
+        self.processes = shared.processes = Processes()
         self.closed = False
         self.stragglers: set[Future[Any]] = set()  # threads that went on after their time limit
         forks.watch()
 
     def close(self) -> None:
-        """Let go of the threads; those that still run are not waited for. No run begins after this."""
+        """Let go of the threads; those that still run are not waited for. End the processes. No run begins after
+        this."""
         self.closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self.processes.close()
 
     def _fresh(self) -> contextvars.Context:
         own = self._base.copy()
