@@ -5,6 +5,7 @@ It ends when the worker closes the socket or is gone, even while a handler runs.
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import importlib
 import logging
@@ -225,4 +226,4 @@ def main(fd: int) -> None:
     while True:
         work = channel.next()
         assert isinstance(work, Work)
-        channel.send(run(work, channel))
+        channel.send(contextvars.copy_context().run(run, work, channel))  # every run has a context of its own

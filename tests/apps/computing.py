@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from redsched import App, Completed, Context, Reject, Retry, Snooze, SnoozeFor
 
 app = App("computing")
+mark = ContextVar("mark", default="unset")
 log = logging.getLogger("computing")
 
 
@@ -26,7 +28,11 @@ def add(a: int, b: int = 1) -> dict[str, int]:
 @app.task("look", process=True)
 def look(ctx: Context) -> list[Any]:
     log.info("looks", extra={"not": "sent"})
+    before = mark.get()
+    mark.set("of another run")
     return [
+        before,
+        os.getpid(),
         ctx.id,
         ctx.queue,
         ctx.type,

@@ -368,7 +368,7 @@ def test_a_test_client_runs_what_is_due_together_in_batches() -> None:
     sizes: list[int] = []
     with TestClient(shop(sizes)) as client:
         for number in range(4):
-            client.enqueue("mail", {"to": f"u{number}"})
+            client.enqueue("mail", {"to": f"u{number}"}, timeout="5s")  # it does not wait for more to come
         client.enqueue("plain")
         client.enqueue("mail", {"to": "late"}, delay="1h")
         runs = client.run_due()

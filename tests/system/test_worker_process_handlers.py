@@ -81,18 +81,21 @@ def test_runs_follow_one_another_in_processes_of_the_worker(site: Site) -> None:
 
 
 def test_a_handler_sees_its_task_and_what_it_logs_is_the_workers(site: Site) -> None:
-    (task_id,) = site.enqueue("look", 1, headers={"tenant": "a"})
+    task_id, after = site.enqueue("look", 2, headers={"tenant": "a"})
     root, levels, out = logging.getLogger(), logging.getLogger().level, io.StringIO()
     handlers, ours = list(root.handlers), logging.getLogger("redsched").level
     logs.configure("info", "json", out)
     try:
-        (view,) = work(site, [task_id])
+        views = work(site, [task_id, after], concurrency=1)
     finally:
         root.handlers[:] = handlers
         root.setLevel(levels)
         logging.getLogger("redsched").setLevel(ours)
-    assert view.result == [task_id, "default", "look", 1, {"tenant": "a"}, "1", True]
-    (line,) = [found for text in out.getvalue().splitlines() if (found := json.loads(text))["logger"] == "computing"]
+    ((mark, pid, *found), (other_mark, other_pid, *_)) = (view.result for view in views)  # type: ignore[misc]
+    assert (mark, other_mark, pid) == ("unset", "unset", other_pid)
+    assert found == [task_id, "default", "look", 1, {"tenant": "a"}, "1", True]
+    lines = [json.loads(text) for text in out.getvalue().splitlines()]
+    (line,) = [line for line in lines if line["logger"] == "computing" and line["task_id"] == task_id]
     assert (line["event"], line["level"], line["task_id"], line["type"]) == ("looks", "info", task_id, "look")
 
 

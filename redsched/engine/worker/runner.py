@@ -38,7 +38,7 @@ _PLAIN = frozenset((bool, int, float, str, bytes, list, dict, tuple))
 
 
 class Runner:
-    """Runs handlers: coroutines on the loop, plain functions in threads."""
+    """Runs handlers: coroutines on the loop, plain functions in threads. Batches and processes are actors of theirs."""
 
     def __init__(
         self, threads: int, shared: Shared, freed: Callable[[], None], middleware: Sequence[Middleware] = ()
