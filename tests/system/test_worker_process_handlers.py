@@ -186,7 +186,7 @@ def test_processes_end_with_a_worker_that_is_killed_and_stay_when_a_service_mana
     worker.wait_for_error("worker.started")
     ledgers = [tmp_path / "short", tmp_path / "long"]
     short, _ = (
-        site.enqueue("spin", 1, payload={"ledger": str(path), "seconds": seconds})[0]
+        site.enqueue("spin", 1, payload={"ledger": str(path), "seconds": seconds}, timeout="1h", max_attempts=1)[0]
         for path, seconds in zip(ledgers, (3.0, 3_600.0), strict=True)
     )
     pids = [until(lambda path=path: both(path), lambda: "no pid") for path in ledgers]  # type: ignore[misc]

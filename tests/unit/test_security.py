@@ -21,8 +21,9 @@ PACKAGE = Path(redsched.__file__).parent
 FILES = sorted([*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "bench").rglob("*.py")])
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "jsonpickle", "yaml", "code", "codeop"}
 BUILTINS = {"eval", "exec", "compile", "__import__"}
-# the operator's own module:app, imported because the command line says so; and the tables of the public names
-IMPORTERS = {"engine/app.py", "__init__.py", "testing/__init__.py"}
+# the operator's own module:app, imported because the command line says so; the module of a handler that a worker has
+# registered, in the process that it starts; and the tables of the public names
+IMPORTERS = {"engine/app.py", "engine/process_child.py", "__init__.py", "testing/__init__.py"}
 
 
 def nodes(file: Path) -> Iterator[ast.AST]:
