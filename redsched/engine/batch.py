@@ -13,6 +13,7 @@ import msgspec
 
 from redsched.engine.context import Context
 from redsched.engine.handler import Handler, code_of, hints_of, is_json, mismatch
+from redsched.engine.payload_schema import whole_schema
 from redsched.engine.payload_types import reader_of
 from redsched.model.duration import span_ms
 
@@ -76,6 +77,9 @@ class BatchHandler(Handler):
             return {"payload": self._reader.decode(payload)}
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise mismatch(error) from None
+
+    def _schema(self) -> dict[str, Any] | None:
+        return whole_schema(self._reader)
 
     async def _join(self, context: Context, payload: Any) -> Any:
         return await context.batches.join(context, self.batch, payload)

@@ -108,14 +108,17 @@ class Handler:
 
     def schema(self) -> bytes:
         """The JSON Schema of its payloads; empty where a parameter's type has none, or it is longer than 64 KiB."""
-        found = payload_schema(
+        found = self._schema()
+        text = b"" if found is None else msgspec.json.encode(found)
+        return text if len(text) <= MOST_SCHEMA_BYTES else b""
+
+    def _schema(self) -> dict[str, Any] | None:
+        return payload_schema(
             self._readers,
             self._required,
             refuses=self.refuses and not self._any_keyword,
             may_be_whole=self._may_be_whole,
         )
-        text = b"" if found is None else msgspec.json.encode(found)
-        return text if len(text) <= MOST_SCHEMA_BYTES else b""
 
     def _reads_objects(self, name: str) -> bool:
         """Whether the one parameter is an object with fields."""

@@ -38,6 +38,15 @@ def payload_schema(
     return {"$schema": DIALECT, **whole, **({"$defs": shared} if shared else {})}
 
 
+def whole_schema(reader: Reader) -> dict[str, Any] | None:
+    """The schema of payloads that are one value of the reader's type; None where that has none."""
+    try:
+        found, shared = _schemas({"payload": reader})
+    except Exception:  # a type of the application's own: whoever wrote it decides what it raises
+        return None
+    return {"$schema": DIALECT, **found["payload"], **({"$defs": shared} if shared else {})}
+
+
 def _schemas(readers: Mapping[str, Reader]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The schema of each parameter, and the definitions that they refer to."""
     plain = {name: one.field_type for name, one in readers.items() if not isinstance(one, PydanticReader)}

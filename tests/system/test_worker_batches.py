@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -347,6 +348,21 @@ def test_what_is_no_batch_handler_is_refused_when_it_is_registered() -> None:
     with pytest.raises(ValueError, match="has a handler already"):
         app.batch("mail")(good)
     app.batch("any")(lambda batch: None)
+
+
+def test_the_schema_of_a_batchs_payloads_is_that_of_one_of_them() -> None:
+    app = App("shop")
+
+    @app.batch("mail", retention="2h", key="mails")
+    def mail(batch: list[tuple[Context, Mail]]) -> None: ...
+
+    found = json.loads(app.tasks["mail"].handler.schema())
+    (of_mail,) = found["$defs"].values()
+    assert (found["$ref"], of_mail["required"]) == ("#/$defs/Mail", ["to"])
+    task = app.tasks["mail"].task({"to": "a"})
+    assert (task.payload, task.retention, task.key) == ({"to": "a"}, "2h", "mails")
+    app.batch("any")(lambda batch: None)
+    assert json.loads(app.tasks["any"].handler.schema()).keys() == {"$schema"}
 
 
 def shop(sizes: list[int]) -> App:
