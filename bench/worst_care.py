@@ -15,8 +15,10 @@ from redsched.model.template import TaskTemplate
 from redsched.schedule.catch_up import MOST_FIRED, Decision
 from redsched.schedule.definition import Exclude
 from redsched.wire import doctor, idempotency, protocol, schedules
+from redsched.wire.keys import queue_keys
 from redsched.wire.schedules import Firing
 from redsched.wire.task_types import TypePut, put_types, types
+from redsched.wire.timeline import Window
 
 DAY_MS = 86_400_000
 PARENTS = 10_000
@@ -327,6 +329,16 @@ def _(ground: Ground) -> Act:
     names = [f"q{at}" for at in range(100)]
     ground.client.enqueue_many([Task(type="t", queue=name) for name in names])
     return lambda: ground.client.stats(names)
+
+
+@case("timeline", "4 queues of 1,000 tasks, steps of a minute, 100 types each")
+def _(ground: Ground) -> Act:
+    names = [f"q{at}" for at in range(4)]
+    for name in names:
+        tasks = [Task(type=f"t{at % 100}", queue=name, due=ground.now + at * 3_000) for at in range(1_000)]
+        ground.client.enqueue_many(tasks)
+    window = Window(3_600_000, 3_600_000, 60_000)
+    return lambda: ground.send(protocol.timeline([queue_keys(ground.client.cell, name) for name in names], window, 100))
 
 
 @case("explain", "a join of 10,000 and 10,000 events")

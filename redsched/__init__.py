@@ -69,10 +69,11 @@ if TYPE_CHECKING:
     )
     from redsched.model.retry import Explicit, Exponential, Fixed
     from redsched.model.schedule import Schedule
-    from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
+    from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView, Upcoming
     from redsched.model.task import Changes, Options, Task, TaskView
     from redsched.model.task_types import TypePage, TypeView
     from redsched.model.template import TaskTemplate
+    from redsched.model.timeline import QueueTimeline, Step, Timeline
     from redsched.model.views import Page, Paused, QueueStats
     from redsched.model.workflows import Branch, Kin, WorkflowCancelled
     from redsched.schedule.calendar import CalendarRule
@@ -116,10 +117,11 @@ _HOME = {
     "redsched.model.search": (
         "Found", "KnownEvent", "KnownFact", "KnownLine", "KnownLock", "KnownSchedule", "Search", "Subject", "Within",
     ),
+    "redsched.model.timeline": ("QueueTimeline", "Step", "Timeline"),
     "redsched.model.views": ("Page", "Paused", "QueueStats"),
     "redsched.settings": ("Settings",),
-    "redsched.model.schedule_views": ("Applied", "Backfill", "SchedulePage", "SchedulePut", "ScheduleView"),
     "redsched.model.task_types": ("TypePage", "TypeView"),
+    "redsched.model.schedule_views": ("Applied", "Backfill", "SchedulePage", "SchedulePut", "ScheduleView", "Upcoming"),
     "redsched.model.workflows": ("Branch", "Kin", "WorkflowCancelled"),
     "redsched.steps.bulk": ("Bulk", "Filter"),
     "redsched.model.explain": ("Explanation",),
@@ -135,12 +137,12 @@ __all__ = [
     "Every", "Exclude", "Explanation", "Explicit", "Exponential", "Fact", "Filter", "Fixed", "Found", "Held", "Hold",
     "Installed", "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "Kin", "KnownEvent", "KnownFact",
     "KnownLine", "KnownLock", "KnownSchedule", "LeaseLost", "Limits", "Mover", "NotDurable", "Options", "OutcomeChosen",
-    "OutcomeUnknown", "Page", "Paused", "QuarantinePage", "QueueNotFound", "QueueStats", "RedschedError", "Reject",
-    "Retry", "RetryLater", "Rule", "RulePage", "Run", "Schedule", "ScheduleNotFound", "SchedulePage", "SchedulePut",
-    "ScheduleView", "Search", "ServerInfo", "Settings", "Snooze", "SnoozeFor", "Stop", "StoreBroken", "StoreDenied",
-    "StoreError", "StoreFull", "StoreReadOnly", "StoreRefused", "StoreUnavailable", "Subject", "Task", "TaskConflict",
-    "TaskNotCompleted", "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView", "TypePage",
-    "TypeView", "Unique", "WaitFor",
+    "OutcomeUnknown", "Page", "Paused", "QuarantinePage", "QueueNotFound", "QueueStats", "QueueTimeline",
+    "RedschedError", "Reject", "Retry", "RetryLater", "Rule", "RulePage", "Run", "Schedule", "ScheduleNotFound",
+    "SchedulePage", "SchedulePut", "ScheduleView", "Search", "ServerInfo", "Settings", "Snooze", "SnoozeFor", "Step",
+    "Stop", "StoreBroken", "StoreDenied", "StoreError", "StoreFull", "StoreReadOnly", "StoreRefused",
+    "StoreUnavailable", "Subject", "Task", "TaskConflict", "TaskNotCompleted", "TaskNotEnded", "TaskNotFound",
+    "TaskTemplate", "TaskType", "TaskView", "Timeline", "TypePage", "TypeView", "Unique", "Upcoming", "WaitFor",
     "Within", "Worker", "WorkflowCancelled", "WorkflowIncomplete", "all_of", "any_of", "fact",
 ]  # fmt: skip
 

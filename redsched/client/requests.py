@@ -26,6 +26,7 @@ from redsched.wire.cells import Cell
 from redsched.wire.codec import check_name
 from redsched.wire.durability import with_durability
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
+from redsched.wire.timeline import Window
 
 Duration = timedelta | str
 
@@ -66,6 +67,13 @@ def given_ms(field: str, value: Duration) -> int:
         return span_ms(value)
     except ValueError as error:
         raise InvalidTask(field, str(error)) from None
+
+
+def window_of(past: Duration, ahead: Duration, step: Duration) -> Window:
+    """The window of a timeline; raises InvalidTask."""
+    made = Window(given_ms("past", past), given_ms("ahead", ahead), given_ms("step", step))
+    made.check()
+    return made
 
 
 class Verbs:

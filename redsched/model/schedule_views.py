@@ -69,6 +69,13 @@ class Backfill(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int
 
 
+class Upcoming(msgspec.Struct, frozen=True):
+    """The runs to come: queue -> when each is due, ms since the epoch; ``complete``: whether these are all."""
+
+    due: dict[str, list[int]]
+    complete: bool
+
+
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
     """Ids by what was done with them, or would be."""
 

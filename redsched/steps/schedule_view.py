@@ -18,6 +18,7 @@ from redsched.wire.stored_schedule import Former, Stored, definition_of
 from redsched.wire.task_types import NO_VERSION
 
 COUNTERS = ("fired", "missed", "skipped", "dropped", "triggered", "backfilled")
+MOST_RUNS = 2_000  # of one schedule that a timeline counts
 NEXT = 10  # runs that a view shows
 A_VIEW_S = 0.02  # of work to find them, where one at least is known by then
 _OVER = frozenset(("completed", "skipped", "expired", "cancelled", "dead", "gone"))
@@ -68,6 +69,19 @@ def next_runs(plan: Plan, schedule: Schedule, stored: Stored, now: int) -> list[
     if slot <= begin or not plan.holds(slot):  # a pause has it, or it is only where the search for the next one goes on
         slot = next(plan.after(_last_before(plan, slot, begin)), None)
     return [] if slot is None else [plan.run(slot), *plan.preview(slot, left - 1, budget_s=A_VIEW_S)][:left]
+
+
+def runs_until(plan: Plan, schedule: Schedule, stored: Stored, now: int, until: int) -> tuple[list[int], bool]:
+    """When the runs up to a moment are due, ms, and whether these are all."""
+    if stored.text("ended"):
+        return [], True
+    runs = next_runs(plan, schedule, stored, now)
+    due = [run.due_ms for run in runs]
+    if len(runs) == NEXT and schedule.after_completion is None:
+        left = MOST_RUNS if schedule.max_runs is None else schedule.max_runs - (stored.number("fired") or 0)
+        due += (plan.due(slot) for slot in islice(plan.between(runs[-1].slot_ms, until), min(left, MOST_RUNS) - NEXT))
+    found = [one for one in due if now < one <= until]
+    return found, len(due) < MOST_RUNS
 
 
 def _last_before(plan: Plan, since: int, moment: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol, TypeVar
@@ -9,10 +10,10 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from redsched.model.duration import instant, instant_ms, latest_ms
-from redsched.model.errors import InvalidSchedule, InvalidTask, PlanningSpent, ScheduleNotFound
+from redsched.model.errors import InvalidSchedule, InvalidTask, PlanningSpent, ScheduleNotFound, SearchSpent
 from redsched.model.refused import kind_and_length
 from redsched.model.schedule import Schedule, check, document, merged, merged_text, plain, schedule_of
-from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
+from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView, Upcoming
 from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.schedule.budget import Budget
 from redsched.schedule.definition import OVERLAPS, Run
@@ -21,7 +22,7 @@ from redsched.schedule.quoted import quoted_if_plain
 from redsched.schedule.slots import Plan
 from redsched.settings import Settings
 from redsched.steps.conversation import Conversation
-from redsched.steps.schedule_view import next_runs, view_of
+from redsched.steps.schedule_view import next_runs, runs_until, view_of
 from redsched.wire import schedules as wire
 from redsched.wire.call import Call
 from redsched.wire.cells import Cell
@@ -35,6 +36,7 @@ from redsched.wire.templates import task_words, template_of
 T = TypeVar("T")
 Holidays = dict[str, frozenset[str]]
 PATCHES = 10  # times that a change is made anew because somebody else made one meanwhile
+MOST_PAGES, MOST_OF_ALL_S = 100, 1.0  # of a look at all schedules: pages, and work
 MOST_OF_A_VIEW_S = 0.1  # of work, after which a view has none
 NOT_GIVEN: Any = object()
 
@@ -170,6 +172,33 @@ class ScheduleSteps:
         except Exception as error:  # somebody wrote it by hand: it is shown with what is wrong, and the others with it
             problem = str(error) or type(error).__name__
         return view_of(shown, schedule, runs, problem)
+
+    def upcoming(self, until_ms: int) -> Conversation[Upcoming]:
+        """The runs that schedules will make up to then."""
+        found, is_complete, cursor = dict[str, list[int]](), True, ""
+        known, left = Holidays(), MOST_OF_ALL_S
+        for _ in range(MOST_PAGES):
+            now, cursor, page = yield wire.show_schedules(self._keys, cursor=cursor, limit=100)
+            for one in page:
+                if left <= 0:
+                    return Upcoming(found, False)
+                try:
+                    schedule = definition_of(one.stored)
+                    holidays, _ = yield from self._known_holidays(schedule, known)
+                    began = time.thread_time()
+                    plan = Plan(schedule, holidays, Budget.share(MOST_OF_A_VIEW_S, self._budget))
+                    due, is_whole = runs_until(plan, schedule, one.stored, now, until_ms)
+                    found.setdefault(one.stored.queue, []).extend(due)
+                    is_complete = is_complete and is_whole
+                    left -= time.thread_time() - began
+                except (PlanningSpent, SearchSpent):
+                    is_complete = False
+                    left -= MOST_OF_A_VIEW_S
+                except Exception:  # somebody wrote it by hand: it makes no runs
+                    continue
+            if not cursor:
+                return Upcoming(found, is_complete)
+        return Upcoming(found, False)
 
     def delete(self, schedule_id: str) -> Conversation[bool]:
         """Remove one; False where there is none."""

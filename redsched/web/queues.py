@@ -7,6 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from redsched.model.duration import span_of
+from redsched.model.errors import InvalidTask
 from redsched.model.views import QueueStats
 from redsched.steps.queues import is_queue, some_queues
 from redsched.web import bodies
@@ -16,6 +18,7 @@ from redsched.web.http import (
     limit_of,
     named_queue,
     parameters,
+    queue_of,
 )
 from redsched.web.problems import Problem, parameter_problem
 from redsched.wire.codec import is_name
@@ -67,6 +70,7 @@ class QueuesApi(Endpoints):
             Route("/v1/queues", self.queues, methods=["GET"]),
             Route("/v1/queues:pause", self.pause_all, methods=["POST"]),
             Route("/v1/queues:resume", self.resume_all, methods=["POST"]),
+            Route("/v1/timeline", self.timeline, methods=["GET"]),
             Route("/v1/queues/{queue}", self.queue, methods=["GET"]),
             Route("/v1/queues/{queue}/paused", self.paused, methods=["GET"]),
             Route("/v1/queues/{queue}", self.act, methods=["POST"]),
@@ -91,6 +95,23 @@ class QueuesApi(Endpoints):
             raise Problem("queue_not_found", f"no queue {name!r}")
         (stats,) = await self._client.stats([name])
         return Json(stats)
+
+    async def timeline(self, request: Request) -> Response:
+        """What queues did in the last hour, and what is due; of one queue or of all."""
+        given = parameters(request, "queue", "past", "ahead", "step", "types")
+        if given.get("types", "false") not in ("true", "false"):
+            raise parameter_problem("types", "must be true or false")
+        try:
+            found = await self._client.timeline(
+                queue_of(given) if "queue" in given else None,
+                past=span_of(given.get("past", "1h")),
+                ahead=span_of(given.get("ahead", "1h")),
+                step=span_of(given.get("step", "5m")),
+                types=given.get("types") == "true",
+            )
+        except InvalidTask as error:
+            raise parameter_problem(error.field, error.problem) from None
+        return Json(found)
 
     async def paused(self, request: Request) -> Response:
         """What is paused in a queue."""

@@ -32,6 +32,7 @@ from redsched.wire.schedules import (
 from redsched.wire.search import about, find
 from redsched.wire.task_types import put_types, types
 from redsched.wire.tasks import cancel, enqueue, explain, list_tasks, reschedule, show, update
+from redsched.wire.timeline import timeline
 from redsched.wire.workflows import follow, kin
 
 __all__ = [
@@ -89,6 +90,7 @@ __all__ = [
     "show_schedules",
     "stats",
     "sweep",
+    "timeline",
     "trigger",
     "types",
     "update",

@@ -25,8 +25,8 @@ ALWAYS = {"put_schedule": 2}  # words of the first that repeats, beside those: a
 DRAINING = {"promote", "claim", "settle", "settle_and_claim", "renew", "once", "reap", "cancel", "reschedule", "sweep",
             "leave", "drop", "ingest",
             "drop_schedule", "keep_schedules", "replan_schedules", "attend", "confirm", "drop_rule"}  # fmt: skip
-READING = {"show", "list", "stats", "version", "inspect", "due_schedules", "show_schedules", "calendars", "kin",
-           "paused", "rules", "explain", "find", "about", "types"}  # fmt: skip
+READING = {"show", "list", "stats", "timeline", "version", "inspect", "due_schedules", "show_schedules", "calendars",
+           "kin", "paused", "rules", "explain", "find", "about", "types"}  # fmt: skip
 
 
 def code(verb: str) -> str:

@@ -19,6 +19,7 @@ from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.schedules import Firing
 from redsched.wire.stored_schedule import Stored
 from redsched.wire.task_types import TypePut
+from redsched.wire.timeline import Window
 
 CELL = Cell("rs")
 Q, R = queue_keys(CELL, "q"), queue_keys(CELL, "r")
@@ -55,6 +56,7 @@ CALLS: dict[str, Callable[[int], Call[Any]]] = {
     "about": lambda n: protocol.about(CellKeys(CELL), "a", [("id", "a:1")] * n),
     "find": lambda n: protocol.find(CellKeys(CELL), Search(tags=("a",) * n)),
     "stats": lambda n: protocol.stats([Q, R][:n]),
+    "timeline": lambda n: protocol.timeline([Q, R][:n], Window(3_600_000, 3_600_000, 300_000), 10),
     "sweep": lambda n: protocol.sweep([Q, R][:n]),
     "leave": lambda n: protocol.leave([Q, R][:n], "w"),
     "drop": lambda n: protocol.drop(Q, ["a"] * n),

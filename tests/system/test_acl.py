@@ -171,7 +171,7 @@ REACHES: dict[str, tuple[set[str], set[str]]] = {
     "planner": (PLANNER, NAMESPACE_WIDE | EVENTS | {"rules"}),
     "worker": (set(CALLS), NAMESPACE_WIDE | EVENTS | SCHEDULES | RULES | SEARCH | APPS),
     "observer": (
-        {"show", "list", "stats", "inspect", "kin", "paused", "explain"},
+        {"show", "list", "stats", "timeline", "inspect", "kin", "paused", "explain"},
         {"due_schedules", "show_schedules", "calendars", "rules", "types"} | SEARCH,
     ),
 }

@@ -15,8 +15,11 @@ from redsched.client.aio.search import AsyncFinding
 from redsched.client.aio.tasks import AsyncTasks
 from redsched.client.aio.transport import AsyncTransport
 from redsched.client.aio.workflows import AsyncWorkflows
+from redsched.client.requests import Duration, id_list, window_of
+from redsched.model.timeline import Timeline
 from redsched.settings import Settings
 from redsched.steps import install as installing
+from redsched.steps import timeline as timelines
 from redsched.steps.exchange import Mode
 from redsched.steps.install import Installed, ServerInfo
 from redsched.wire import doctor
@@ -75,6 +78,29 @@ class AsyncClient(AsyncTasks, AsyncFinding, AsyncDeadLetters, AsyncHolds, AsyncE
     async def install(self) -> Installed:
         """Load the Lua, write the namespace's meta hash, and raise the listpack setting where that is allowed."""
         return await self.transport.steps("install", installing.install(self.transport.mode, self._cell_keys))
+
+    async def timeline(
+        self,
+        queues: str | Sequence[str] | None = None,
+        *,
+        past: Duration = "1h",
+        ahead: Duration = "1h",
+        step: Duration = "5m",
+        types: bool = False,
+    ) -> Timeline:
+        """What queues (None: all) did in the past, up to an hour, and what is due ``ahead``, in steps of whole minutes:
+        tasks by their due times, and the runs that schedules will make. ``types``: with an estimate by type.
+
+        Tasks that are held do not count, for nobody can tell when they run.
+
+        Raises:
+            InvalidTask: a duration cannot be used, or there are more than 1000 steps.
+        """
+        window = window_of(past, ahead, step)
+        names = await self.queues() if queues is None else id_list(queues)
+        now, first, told = await self.transport.converse(timelines.told([self._keys(n) for n in names], window, types))
+        upcoming = await self.schedules.upcoming(now + window.ahead)
+        return timelines.timeline_of(now, first, told, window, upcoming, types, others=queues is None)
 
     async def inspect(
         self, queue: str, what: str, *, cursor: bytes = b"", names: Sequence[bytes] = ()

@@ -11,7 +11,7 @@ from redsched.client.aio import runtime
 from redsched.client.aio.transport import AsyncTransport
 from redsched.client.requests import Verbs
 from redsched.model.schedule import Schedule
-from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
+from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView, Upcoming
 from redsched.model.task_types import checked_version
 from redsched.schedule.definition import Overlap, Run
 from redsched.steps.conversation import Conversation, next_call
@@ -86,6 +86,10 @@ class AsyncSchedules:
     async def list(self, *, limit: int = 50, cursor: str | None = None, stored: bool = False) -> SchedulePage:
         """One page of 1..100, the one that is looked at next first; ``stored``: as ``get``."""
         return await self._run(self._steps.page(limit, cursor, stored))
+
+    async def upcoming(self, until_ms: int) -> Upcoming:
+        """The runs that schedules will make up to then, ms since the epoch, as far as a second of work finds them."""
+        return await self._run(self._steps.upcoming(until_ms))
 
     async def delete(self, schedule_id: str) -> bool:
         """Remove one; the tasks that it made stay. False where there is none."""

@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from redsched.client.requests import Duration, id_list, window_of
 from redsched.client.sync.dead_letters import DeadLetters
 from redsched.client.sync.events import Events
 from redsched.client.sync.holds import Holds
@@ -16,8 +17,10 @@ from redsched.client.sync.search import Finding
 from redsched.client.sync.tasks import Tasks
 from redsched.client.sync.transport import Transport
 from redsched.client.sync.workflows import Workflows
+from redsched.model.timeline import Timeline
 from redsched.settings import Settings
 from redsched.steps import install as installing
+from redsched.steps import timeline as timelines
 from redsched.steps.exchange import Mode
 from redsched.steps.install import Installed, ServerInfo
 from redsched.wire import doctor
@@ -76,6 +79,29 @@ class Client(Tasks, Finding, DeadLetters, Holds, Events, Workflows, Queues):
     def install(self) -> Installed:
         """Load the Lua, write the namespace's meta hash, and raise the listpack setting where that is allowed."""
         return self.transport.steps("install", installing.install(self.transport.mode, self._cell_keys))
+
+    def timeline(
+        self,
+        queues: str | Sequence[str] | None = None,
+        *,
+        past: Duration = "1h",
+        ahead: Duration = "1h",
+        step: Duration = "5m",
+        types: bool = False,
+    ) -> Timeline:
+        """What queues (None: all) did in the past, up to an hour, and what is due ``ahead``, in steps of whole minutes:
+        tasks by their due times, and the runs that schedules will make. ``types``: with an estimate by type.
+
+        Tasks that are held do not count, for nobody can tell when they run.
+
+        Raises:
+            InvalidTask: a duration cannot be used, or there are more than 1000 steps.
+        """
+        window = window_of(past, ahead, step)
+        names = self.queues() if queues is None else id_list(queues)
+        now, first, told = self.transport.converse(timelines.told([self._keys(n) for n in names], window, types))
+        upcoming = self.schedules.upcoming(now + window.ahead)
+        return timelines.timeline_of(now, first, told, window, upcoming, types, others=queues is None)
 
     def inspect(self, queue: str, what: str, *, cursor: bytes = b"", names: Sequence[bytes] = ()) -> doctor.Inspected:
         """Which of a page of tasks, entries or keys break a rule (lua/inspect.lua)."""

@@ -12,7 +12,7 @@ from redsched.client.requests import Verbs
 from redsched.client.sync import runtime
 from redsched.client.sync.transport import Transport
 from redsched.model.schedule import Schedule
-from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView
+from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView, Upcoming
 from redsched.model.task_types import checked_version
 from redsched.schedule.definition import Overlap, Run
 from redsched.steps.conversation import Conversation, next_call
@@ -87,6 +87,10 @@ class Schedules:
     def list(self, *, limit: int = 50, cursor: str | None = None, stored: bool = False) -> SchedulePage:
         """One page of 1..100, the one that is looked at next first; ``stored``: as ``get``."""
         return self._run(self._steps.page(limit, cursor, stored))
+
+    def upcoming(self, until_ms: int) -> Upcoming:
+        """The runs that schedules will make up to then, ms since the epoch, as far as a second of work finds them."""
+        return self._run(self._steps.upcoming(until_ms))
 
     def delete(self, schedule_id: str) -> bool:
         """Remove one; the tasks that it made stay. False where there is none."""
