@@ -70,7 +70,7 @@ def _of_queue(one: Told, first: int, window: Window, runs: Mapping[int, int], ty
 def _estimate(one: Told) -> dict[str, int]:
     looked, total = sum(one.types.values()), sum(one.due)
     found = {name: round(total * count / looked) for name, count in one.types.items()} if looked else {}
-    return dict(sorted(found.items(), key=lambda pair: -pair[1]))
+    return dict(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def lateness_p99(counts: Mapping[str, int]) -> int | None:
