@@ -110,4 +110,5 @@ def _by_type(queues: Sequence[QueueTimeline]) -> str:
     for queue in queues:
         for name, count in (queue.types or {}).items():
             totals[name] = totals.get(name, 0) + count
-    return ", ".join(f"{name} ~{count:,}" for name, count in sorted(totals.items(), key=lambda pair: (-pair[1], pair[0]))[:10])
+    first = sorted(totals.items(), key=lambda pair: (-pair[1], pair[0]))[:10]
+    return ", ".join(f"{name} ~{count:,}" for name, count in first)
