@@ -72,3 +72,29 @@ def _(ground: Ground) -> Act:
     ground.pipe(("SET", ground.key(f"fact:e{at}:a"), "x" * 60_000) for at in range(1_000))
     ground.pipe(("XADD", ground.key("events"), "*", "event", "e", "queue", "q", "id", "a") for _ in range(1_000))
     return lambda: ground.send(protocol.about(ground.cell_keys, "a", named))
+
+
+@case("shift", "1,000 ready tasks with tags")
+def _(ground: Ground) -> Act:
+    ids = ground.add([Task(type="t", queue=QUEUE, tags=tagged(at)) for at in range(1_000)])
+    return lambda: ground.client.operate("reschedule", f"queue:{QUEUE} state:ready", most=len(ids), by="+2h")
+
+
+@case("retag", "other tags for 1,000 tasks that have 16")
+def _(ground: Ground) -> Act:
+    tasks = [Task(type="t", queue=QUEUE, delay="1h", tags=[*tagged(at)[:8], "mine"]) for at in range(1_000)]
+    ground.add(tasks)
+    add = [f"other{n}" for n in range(8)]
+    return lambda: ground.client.operate("retag", "tag:mine", add=add, remove=["mine"])
+
+
+@case("move", "1,000 ready tasks with 16 tags each")
+def _(ground: Ground) -> Act:
+    ground.add([Task(type="t", queue=QUEUE, tags=tagged(at)) for at in range(1_000)])
+    return lambda: ground.client.operate("move", f"queue:{QUEUE}", to="other")
+
+
+@case("operate", "a record with all that it keeps")
+def _(ground: Ground) -> Act:
+    fields = {"state": "running", "answers": {"a": 1}, "sample": ["x" * 200] * 20, "total": 1_000_000}
+    return lambda: ground.send(protocol.operate(ground.cell_keys, "a", "write", fields))

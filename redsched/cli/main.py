@@ -8,6 +8,7 @@ import click
 
 from redsched.cli import (
     acl,
+    bulk,
     calendars,
     config,
     dead,
@@ -135,6 +136,8 @@ for command in (
     tasks.task,
     workflows.workflow,
     finding.find,
+    bulk.bulk,
+    bulk.operation,
     schedules.schedule,
     calendars.calendar,
     types.type_,

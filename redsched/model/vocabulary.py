@@ -10,6 +10,7 @@ State = Literal[
 ]
 Listed = State | Literal["finished"]  # finished: completed, skipped, expired or cancelled
 Action = Literal["revive", "drop", "cancel"]  # on many tasks at once
+ManyAction = Literal["cancel", "revive", "drop", "run", "reschedule", "priority", "retag", "move"]  # on a search
 Durability = Literal["memory", "fsync", "replicas:1", "replicas:2", "replicas:3", "replicas:4", "replicas:5"]
 STATES: tuple[State, ...] = get_args(State)
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)

@@ -16,7 +16,18 @@ from redsched.wire.call import Call
 from redsched.wire.keys import QueueKeys
 
 T = TypeVar("T")
-A_CALL = {"update": 12, "cancel": 25, "confirm": 25, "drop": 40, "requeue": 150, "reschedule": 200, "revive": 200}
+A_CALL = {
+    "update": 12,
+    "cancel": 25,
+    "confirm": 25,
+    "drop": 40,
+    "requeue": 150,
+    "reschedule": 200,
+    "revive": 200,
+    "retag": 50,
+    "move": 50,
+    "shift": 200,
+}
 SHOWN_FIRST = 4  # tasks: each may have a payload and a result of 256 KiB
 SHOWN_BYTES = 524_288  # of one call, as far as the calls before it tell
 

@@ -31,6 +31,7 @@ from redsched.web.auth import Guard
 from redsched.web.bulk import BulkEndpoint
 from redsched.web.events import EventsApi
 from redsched.web.health import Health
+from redsched.web.operations import OperationsApi
 from redsched.web.problems import UNEXPECTED, Problem, of_error
 from redsched.web.queues import QueuesApi
 from redsched.web.schedules import SchedulesApi
@@ -81,6 +82,7 @@ def create_app(
         TypesApi(settings, used, aside),
         QueuesApi(settings, used, aside),
         SearchApi(settings, used, aside),
+        OperationsApi(settings, used, aside),
         BulkEndpoint(settings, used),
         SchedulesApi(settings, used, aside),
         EventsApi(settings, used, aside),

@@ -106,6 +106,7 @@ def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys += [f"~{cell.mover}", f"~{cell.sweeps}", f"%R~{cell.meta}", *_of_schedules(cell, "~"), *_of_events(cell, "~")]
     keys += [f"~{cell.rules}", f"~{cell.rules}:*", f"~{cell.paused}", *_of_search(cell, "~"), f"~{cell.forgotten}"]
     keys += _of_types(cell, "~")
+    keys.append(f"~{cell.operation('*')}")
     keys += [rule for queue in queues for rule in _whole(queue, "~")]
     plain = {
         "fcall",
@@ -141,6 +142,7 @@ def _observer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
         f"%R~{cell.forgotten}",
     ]
     keys += _of_types(cell, "%R~")
+    keys.append(f"%R~{cell.operation('*')}")
     keys += [rule for queue in queues for rule in _whole(queue, "%R~")]
     plain = {
         "fcall",

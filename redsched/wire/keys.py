@@ -114,6 +114,10 @@ class CellKeys(msgspec.Struct, frozen=True):
         """Hash: rule -> the event that it is about; its definition is in the hash of the event's rules."""
         return self.prefix + "rules"
 
+    def operation(self, operation_id: str) -> str:
+        """Hash: what a change of many tasks has done so far."""
+        return f"{self.prefix}operation:{operation_id}"
+
     @property
     def forgotten(self) -> str:
         """Zset: ``<queue>/<id>`` of a task that a sweep removed -> when, ms."""

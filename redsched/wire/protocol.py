@@ -6,6 +6,7 @@ nowhere else in Python.
 
 from __future__ import annotations
 
+from redsched.wire.changes import move, operate, retag, shift
 from redsched.wire.claims import claim, leave, once, progress, renew, settle, settle_and_claim
 from redsched.wire.dead_letters import drop, drop_quarantined, quarantined, requeue, revive
 from redsched.wire.doctor import inspect, repair
@@ -61,7 +62,9 @@ __all__ = [
     "leave",
     "limit",
     "list_tasks",
+    "move",
     "once",
+    "operate",
     "patch_schedule",
     "pause",
     "pause_schedule",
@@ -82,10 +85,12 @@ __all__ = [
     "reserve",
     "resume",
     "resume_schedule",
+    "retag",
     "revive",
     "rules",
     "settle",
     "settle_and_claim",
+    "shift",
     "show",
     "show_schedules",
     "stats",

@@ -65,7 +65,10 @@ def call(queue: Queue, verb: str, *args: Any, now: int = NOW) -> Any:
         "fact": [queue.key("fact:paid:o")],
         "": [],
         "answer": [queue.key("answer:k")],
+        "operation": [queue.key("operation:o")],
     }.get(first, [queue.key(first)])
+    if verb == "move":
+        keys.append(queue.other("r").keys.due)
     words = [now, *args] if scripts.header(verb).args[:1] == ("now",) else list(args)
     return queue.run(verb, keys, words)
 
@@ -168,6 +171,8 @@ CALLS: list[tuple[Any, ...]] = [
     ("due_schedules", 10), ("show_schedules", "", 10), ("calendars",), ("kin", "parents", "child", "", 10), ("paused",),
     ("rules", "", 10), ("explain", "line"),
     ("find", "", 10, 10, "", "key", "k"), ("about", "order-42", "line", "q:k"),
+    ("shift", "+5", "child", ""), ("retag", '["x"]', "[]", "child"), ("move", "x2"),
+    ("operate", "write", "state", "running"),
 ]  # fmt: skip
 
 

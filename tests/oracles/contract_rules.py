@@ -19,7 +19,8 @@ TYPES = {
     "task": "hash", "due": "zset", "held": "zset", "running": "zset", "finished": "zset", "dead": "zset",
     "quarantine": "zset", "ready": "stream", "events": "stream", "outcome": "hash", "stats": "hash", "meta": "hash",
     "queues": "set", "mover": "string", "claimed": "string", "sweeps": "zset", "config": "hash",
-} | TIES | dict.fromkeys(("about", "keyed", "tagged"), "zset") | {"emitted": "set", "forgotten": "zset"}  # fmt: skip
+} | TIES | dict.fromkeys(("about", "keyed", "tagged"), "zset")  # fmt: skip
+TYPES |= {"emitted": "set", "forgotten": "zset", "operation": "hash"}
 LASTING = (*FOR_EVER, "sweeps", "config", "about", "keyed", "tagged", *(TIES.keys() - {"unique"}))
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")

@@ -25,7 +25,7 @@ TYPES = {
     "schedules": "zset", "schedule": "hash", "calendars": "hash", "fact": None, "listeners": "zset", "line": "zset",
     "unique": "string", "digest": "string", "items": "hash", "members": "zset", "parents": "hash", "children": "zset",
     "paused": "hash", "stopped": "zset", "agenda": "zset", "cursors": "hash", "rules": "hash",
-    "config": "hash", "sweeps": "zset", "emitted": "set", "forgotten": "zset",
+    "config": "hash", "sweeps": "zset", "emitted": "set", "forgotten": "zset", "operation": "hash",
     "about": "zset", "keyed": "zset", "tagged": "zset",
     "types": "hash", "defaults": "hash", "schemas": "hash", "apps": "zset", "live": "zset", "owned": "set",
 }  # fmt: skip

@@ -146,6 +146,8 @@ SCHEDULES = {"due_schedules", "pause_schedule", "resume_schedule", "replan_sched
 SEARCH = {"find", "about"}
 RULES = {"put_rule", "drop_rule", "rules"}
 PRODUCER = {
+    "retag",
+    "shift",
     "enqueue",
     "list",
     "inspect",
@@ -169,7 +171,7 @@ REACHES: dict[str, tuple[set[str], set[str]]] = {
     "deployer": (set(), set()),
     "producer": (PRODUCER, NAMESPACE_WIDE),
     "planner": (PLANNER, NAMESPACE_WIDE | EVENTS | {"rules"}),
-    "worker": (set(CALLS), NAMESPACE_WIDE | EVENTS | SCHEDULES | RULES | SEARCH | APPS),
+    "worker": (set(CALLS) - {"move"}, NAMESPACE_WIDE | EVENTS | SCHEDULES | RULES | SEARCH | APPS | {"operate"}),
     "observer": (
         {"show", "list", "stats", "timeline", "inspect", "kin", "paused", "explain"},
         {"due_schedules", "show_schedules", "calendars", "rules", "types"} | SEARCH,

@@ -1,16 +1,24 @@
 # Made by tools/unasync.py from redsched/client/aio/search.py: change that, then `make sync-client`.
-"""The verbs of a client that look for tasks in all queues."""
+"""The verbs of a client that look for tasks in all queues, and change those that a search names."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 from redsched.client.requests import Verbs
 from redsched.client.sync.transport import Transport
-from redsched.model.errors import InvalidTask
+from redsched.model.errors import InvalidTask, RedschedError
 from redsched.model.search import Found, Search, Subject, search_of
+from redsched.model.vocabulary import ManyAction
+from redsched.steps import operations
 from redsched.steps import search as searching
+from redsched.steps.doctor import ask
+from redsched.steps.operations import Operation, Tell
 from redsched.steps.queues import queues
+from redsched.wire import changes
+from redsched.wire.codec import check_name
 from redsched.wire.search import is_indexed
 
 
@@ -40,14 +48,86 @@ class Finding(Verbs):
         if not 1 <= limit <= 1_000:
             raise InvalidTask("limit", f"{limit} is outside 1..1000")
         asked = search_of(where)
-        names: list[str] = []
-        if not is_indexed(asked) or (scan and asked.id is None):
-            all_queues = queues(self._cell_keys)
-            names = [asked.queue] if asked.queue else self.transport.steps("queues", all_queues)
-            if not names:
-                return Found([])
-        steps = searching.search(self._cell_keys, asked, names, limit=limit, cursor=cursor)
+        names = self._gone_through(asked, scan)
+        if names == []:
+            return Found([])
+        steps = searching.search(self._cell_keys, asked, names or (), limit=limit, cursor=cursor)
         return self.transport.converse(steps)
+
+    def _gone_through(self, asked: Search, scan: bool) -> list[str] | None:
+        """The queues that a search goes through; None where it looks something up."""
+        if is_indexed(asked) and not (scan and asked.id is None):
+            return None
+        if asked.queue is not None:
+            return [asked.queue]
+        return self.transport.steps("queues", queues(self._cell_keys))
+
+    def operate(
+        self,
+        action: ManyAction,
+        where: str | Sequence[str] | Search,
+        *,
+        dry_run: bool = False,
+        most: int = operations.MOST,
+        scan: bool = False,
+        id: str | None = None,
+        progress: Tell | None = None,
+        **arguments: Any,
+    ) -> Operation:
+        """Change all tasks that ``where`` chooses: ``operate("reschedule", "tag:m:1 type:remind", by="+2h")``.
+
+        ``cancel`` (``reason``), ``run``, ``drop``, ``revive`` (``due``, ``delay``), ``reschedule`` (``due``, ``delay``,
+        or ``by``: each from its own due time), ``priority`` (``priority``), ``retag`` (``add``, ``remove``: lists) and
+        ``move`` (``to``: a queue). Where the search names no states, those that the action is for are chosen.
+
+        First all are found, then they are changed in small calls. ``progress`` is called after each call with what is
+        done so far; where it answers true, no other call follows. Others read it with ``operation(id)``, and stop it
+        with ``abort(id)``. A dry run only finds. A task that somebody changed meanwhile keeps that; ``answers`` says
+        how many had which answer.
+
+        Raises:
+            InvalidTask: action, arguments or search cannot be used; nothing was done.
+        """
+        operations.check(self._cell_keys, action, arguments, self.settings.max_payload_bytes)
+        if not 1 <= most <= operations.MOST:
+            raise InvalidTask("most", f"{most} is outside 1..{operations.MOST}")
+        asked = search_of(where)
+        if asked == Search():
+            raise InvalidTask("search", "chooses everything; name at least one thing, such as queue:default")
+        names = self._gone_through(asked, scan)
+        used = check_name("operation", id) if id is not None else changes.new_operation()
+        steps = operations.operate(
+            self._cell_keys,
+            names if names is not None else (),
+            asked,
+            action,
+            arguments,
+            operation_id=used,
+            dry_run=dry_run,
+            most=most,
+            max_payload=self.settings.max_payload_bytes,
+            tell=progress,
+        )
+        try:
+            return self.transport.converse(steps)
+        except Exception:
+            if not dry_run:
+                with contextlib.suppress(RedschedError):
+                    failed = changes.operate(self._cell_keys, used, "write", {"state": "failed"})
+                    self.transport.send(failed)
+            raise
+
+    def operation(self, id: str) -> Operation | None:
+        """What an operation has done so far, for a day after its last step; None where none is known."""
+        key = self._cell_keys.operation(check_name("operation", id))
+        (flat,) = self.transport.steps("operation", ask(("HGETALL", key)))
+        if isinstance(flat, Exception):
+            raise flat
+        return operations.operation_of(id, flat)
+
+    def abort(self, id: str) -> str:
+        """Have an operation stop after its present call: ``abort``, ``over`` (it had ended) or ``missing``."""
+        return self.transport.send(changes.operate(self._cell_keys, id, "abort"))
 
     def subject(self, name: str) -> Subject:
         """All that is known about a subject, such as ``order-42``: the tasks whose ids begin with ``order-42:``, those

@@ -1,0 +1,26 @@
+-- move: take tasks that wait, or are dead, to another queue; they keep their ids and due times.
+--
+-- KEYS   due     zset    {namespace}:due:<queue>, of the queue that they are in
+-- KEYS   other   zset    the same of another queue
+-- ARGV   now     int     0: the server's clock; a virtual clock's ms where the deployment allows it
+-- ARGV   id...   string  1..1000 ids
+-- REPLY  {word...}       moved | existing (the other queue has the id) | linked (it has conditions, others come after it, or it
+--                        is a schedule's run) | running | finished | missing, in order: nothing was written for the last five
+-- FLAGS  none
+-- USES   clock, keys, stats, sweep, moving
+
+local q, other = keys.open(KEYS[1]), KEYS[2]
+local now, answers, moved, to = clock.now(q.prefix, ARGV[1]), {}, 0, other and keys.open(other)
+if not to or to.due == q.due or to.prefix ~= q.prefix then
+  return redis.error_reply('RS_INVALID 1 queue must be another one of the same namespace')
+end
+
+for i = 2, #ARGV do
+  answers[i - 1] = moving.task(q, to, ARGV[i], now)
+  if answers[i - 1] == 'moved' then moved = moved + 1 end
+end
+if moved > 0 then
+  stats.add_queue(to)
+  sweep.soon(to, now)
+end
+return answers
