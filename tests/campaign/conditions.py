@@ -37,8 +37,9 @@ from tests.support.consistency import assert_consistent
 CAST = {"worker": 6, "mover": 3, "producer": 3, "listener": 1}
 ROLES = {"worker": worker, "mover": services.mover, "producer": producer, "listener": listener}
 EVERY_MS, LEASE_MS, RATE = 1_000, 2_000, 50.0
-STAYS = ("events", "stats", "meta", "queues", "sweeps", "mover", "ready", "calendars",
-         "types", "defaults", "schemas", "apps", "owned")  # fmt: skip  # and facts, which expire
+# and facts, which expire
+STAYS = ("events", "stats", "meta", "queues", "sweeps", "mover", "ready", "calendars", "types", "defaults", "schemas",
+         "apps", "owned", "emitted", "forgotten")  # fmt: skip
 MONTH_MS = 31 * 86_400_000
 
 

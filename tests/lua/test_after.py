@@ -149,7 +149,8 @@ def test_nothing_is_left_of_a_family_after_the_sweep(queue: Queue) -> None:
         queue.attend(now=NOW + at)
 
     left = {key.removeprefix(queue.key("")).partition(":")[0] for key in queue.dump()}
-    assert left - {"claimed", "mover"} == {"events", "meta", "queues", "ready", "stats", "sweeps"}  # those two expire
+    expected = {"events", "forgotten", "meta", "queues", "ready", "stats", "sweeps"}
+    assert left - {"claimed", "mover"} == expected  # those two expire
 
 
 def test_a_child_of_many_is_told_of_them_in_small_calls(queue: Queue) -> None:

@@ -93,4 +93,4 @@ def test_a_reservation_without_its_lapse_is_not_begun(real_queue: Queue) -> None
 def test_the_shape_of_a_call_is_that_of_its_header(verb: str) -> None:
     header = scripts.header(verb)
     assert [name for name in header.fixed_args if f"'{name}'" not in header.shape] == []
-    assert ("each = " in header.shape) == (verb in ("claim", "renew", "repair", "limit", "put_types"))
+    assert ("each = " in header.shape) == (verb in ("claim", "renew", "repair", "limit", "put_types", "about", "find"))

@@ -18,7 +18,9 @@ from tests.simulation.condition_ends import check_end
 from tests.simulation.oracle import Violation
 from tests.support.lua_builds import Build, Line
 
-STAYS = ("events", "stats", "meta", "queues", "sweeps", "mover", "claimed", "ready", "fact", "rules")
+STAYS = (
+    "events", "stats", "meta", "queues", "sweeps", "mover", "claimed", "ready", "fact", "rules", "emitted", "forgotten",
+)  # fmt: skip
 STATES = """
 local found = {}
 for i = 2, #ARGV do

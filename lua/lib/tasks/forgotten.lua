@@ -10,8 +10,9 @@ function forgotten.trim(q, now, most)
   local key = q.prefix .. 'forgotten'
   local n = safe.call('ZCARD', key) or 0
   if n == 0 then return end
-  local over, oldest = n - most, safe.call('ZRANGE', key, 0, AT_ONCE - 1, 'WITHSCORES') or {}
-  local gone = 0
+  local over, oldest, gone = n - most, safe.call('ZRANGE', key, 0, 0, 'WITHSCORES') or {}, 0
+  if over <= 0 and (tonumber(oldest[2]) or 0) > now - DAY then return end   -- most calls find nothing to take out
+  oldest = safe.call('ZRANGE', key, 0, AT_ONCE - 1, 'WITHSCORES') or {}
   while oldest[2 * gone + 2] and (gone < over or tonumber(oldest[2 * gone + 2]) <= now - DAY) do gone = gone + 1 end
   if gone > 0 then redis.pcall('ZREMRANGEBYRANK', key, 0, gone - 1) end
 end
@@ -34,5 +35,4 @@ function forgotten.add(q, ids, now, most)
   end
   if #words == 0 then return end
   redis.pcall('ZADD', q.prefix .. 'forgotten', unpack(words))
-  forgotten.trim(q, now, most)
 end
