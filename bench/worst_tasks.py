@@ -24,7 +24,7 @@ from bench.seeds import (
 )
 from redsched.engine.worker.settlements import MOST
 from redsched.engine.worker.trips import MOST_CLAIMED
-from redsched.wire import protocol
+from redsched.wire import protocol, runs
 from redsched.wire.claims import Settlement
 
 # --- enqueue, ingest
@@ -33,6 +33,13 @@ from redsched.wire.claims import Settlement
 def together(plan: Any) -> int:
     """How many tasks of such conditions one call takes."""
     return 65_536 // (len(json.dumps(plan(999), separators=(",", ":"))) - 120)
+
+
+@case("enqueue_run", "1,000 tasks of a list")
+def _(ground: Ground) -> Act:
+    tasks = [ground.later(f"run.{at}") for at in range(1_000)]
+    call = runs.part("run", 0, 1_000, ground.now, ground.client.enqueuing(tasks))
+    return lambda: ground.send(call)
 
 
 @case("enqueue", "64 KiB of conditions, 32 tests each")

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from redsched.model.retry import Explicit, Exponential, Fixed
     from redsched.model.schedule import Schedule
     from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView, Upcoming
+    from redsched.model.streamed import Streamed
     from redsched.model.task import Changes, Options, Task, TaskView
     from redsched.model.task_types import TypePage, TypeView
     from redsched.model.template import TaskTemplate
@@ -117,6 +118,7 @@ _HOME = {
     "redsched.model.search": (
         "Found", "KnownEvent", "KnownFact", "KnownLine", "KnownLock", "KnownSchedule", "Search", "Subject", "Within",
     ),
+    "redsched.model.streamed": ("Streamed",),
     "redsched.model.timeline": ("QueueTimeline", "Step", "Timeline"),
     "redsched.model.views": ("Page", "Paused", "QueueStats"),
     "redsched.settings": ("Settings",),
@@ -142,9 +144,10 @@ __all__ = [
     "QueueTimeline", "RedschedError", "Reject", "Retry", "RetryLater", "Rule", "RulePage", "Run", "Schedule",
     "ScheduleNotFound", "SchedulePage", "SchedulePut", "ScheduleView", "Search", "ServerInfo", "Settings", "Snooze",
     "SnoozeFor", "Step", "Stop", "StoreBroken", "StoreDenied", "StoreError", "StoreFull", "StoreReadOnly",
-    "StoreRefused", "StoreUnavailable", "Subject", "Task", "TaskConflict", "TaskNotCompleted", "TaskNotEnded",
-    "TaskNotFound", "TaskTemplate", "TaskType", "TaskView", "Timeline", "TypePage", "TypeView", "Unique", "Upcoming",
-    "WaitFor", "Within", "Worker", "WorkflowCancelled", "WorkflowIncomplete", "all_of", "any_of", "fact",
+    "StoreRefused", "StoreUnavailable", "Streamed", "Subject", "Task", "TaskConflict", "TaskNotCompleted",
+    "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView", "Timeline", "TypePage", "TypeView",
+    "Unique", "Upcoming", "WaitFor", "Within", "Worker", "WorkflowCancelled", "WorkflowIncomplete", "all_of", "any_of",
+    "fact",
 ]  # fmt: skip
 
 

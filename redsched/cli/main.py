@@ -8,6 +8,7 @@ import click
 
 from redsched.cli import (
     acl,
+    add_many,
     bulk,
     calendars,
     config,
@@ -158,3 +159,4 @@ for command in (
     config.config,
 ):
     main.add_command(command)
+tasks.task.add_command(add_many.add_many)

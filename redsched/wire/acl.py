@@ -24,6 +24,7 @@ CONNECT = ("ping", "hello", "client|setname", "client|id", "select", "info")
 _OF_CONDITIONS = ("enqueue.create_with_conditions", "enqueue.repeat_planned", "endings.leave_links", "digests.leave")
 # it takes a task out that ended before it began; who may not do it leaves a name without a task there
 _OF_SEARCH = ("index.forget",)
+_ENQUEUES = ("enqueue", "enqueue_run")
 _OF_DOCTOR = ("inspect", "repair")
 
 
@@ -69,7 +70,8 @@ def _producer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
         keys += (f"~{queue.task('*')}", f"~{queue.due}", *(f"~{queue.stream(priority)}" for priority in PRIORITIES))
         keys += (f"~{queue.index('stats')}", f"~{queue.index('stats')}:*")
         keys += (f"%W~{queue.index('finished')}", f"%W~{queue.outcome('*')}")
-    plain = commands_of("enqueue", without=(*_OF_CONDITIONS, *_OF_SEARCH))
+    keys.append(f"~{cell.prefix}run:*")
+    plain = {one for verb in _ENQUEUES for one in commands_of(verb, without=(*_OF_CONDITIONS, *_OF_SEARCH))}
     return Role(
         "producer",
         "enqueues with rs1_enqueue, without conditions; reads and changes tasks of its queues; an API that takes tasks",
@@ -86,7 +88,7 @@ def _planner(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     for queue in queues:
         keys += [*_tied(queue, "~"), f"~{queue.index('held')}", f"%R~{queue.index('paused')}"]
         keys += [f"~{queue.index('dead')}", f"~{queue.index('running')}"]
-    verbs = ("enqueue", "reserve", "answer", "types", "emit", "confirm", "follow")
+    verbs = (*_ENQUEUES, "reserve", "answer", "types", "emit", "confirm", "follow")
     return Role(
         "planner",
         "producer that also gives conditions, emits events and confirms; reads, changes and ends its queues' tasks",
@@ -104,7 +106,14 @@ def _inbox(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
 def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys = [f"~{cell.prefix}claimed:*", f"~{cell.prefix}answer:*", f"~{cell.events}", f"~{cell.queues}"]
     keys += [f"~{cell.mover}", f"~{cell.sweeps}", f"%R~{cell.meta}", *_of_schedules(cell, "~"), *_of_events(cell, "~")]
-    keys += [f"~{cell.rules}", f"~{cell.rules}:*", f"~{cell.paused}", *_of_search(cell, "~"), f"~{cell.forgotten}"]
+    keys += [
+        f"~{cell.rules}",
+        f"~{cell.rules}:*",
+        f"~{cell.prefix}run:*",
+        f"~{cell.paused}",
+        *_of_search(cell, "~"),
+        f"~{cell.forgotten}",
+    ]
     keys += _of_types(cell, "~")
     keys.append(f"~{cell.operation('*')}")
     keys += [rule for queue in queues for rule in _whole(queue, "~")]
@@ -137,6 +146,7 @@ def _observer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
     keys += [
         f"%R~{cell.rules}",
         f"%R~{cell.rules}:*",
+        f"%R~{cell.prefix}run:*",
         f"%R~{cell.paused}",
         *_of_search(cell, "%R~"),
         f"%R~{cell.forgotten}",

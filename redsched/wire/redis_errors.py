@@ -101,7 +101,7 @@ def refusal(verb: str, problem: str) -> RedschedError:
         if verb in _OF_SCHEDULES:
             return InvalidSchedule(field, why)
         code = "batch_too_large" if why.endswith("with the others of the call") else "invalid"
-        return InvalidTask(field, why, index=int(index) - 1 if verb == "enqueue" else None, code=code)
+        return InvalidTask(field, why, index=int(index) - 1 if verb in ("enqueue", "enqueue_run") else None, code=code)
     return StoreRefused(verb, problem, reads=reads)
 
 

@@ -14,7 +14,7 @@ FLAGS = {"no-writes", "allow-oom", "allow-stale", "no-cluster"}
 NO_CALL = {"version"}  # sent as a plain command
 # how many words one more decision, task, claim, bell, field or id adds to ARGV
 WORDS_EACH = {
-    "enqueue": {"task...": 8}, "claim": {"bell...": 3}, "settle": {"claim...": 7},
+    "enqueue": {"task...": 8}, "enqueue_run": {"task...": 8}, "claim": {"bell...": 3}, "settle": {"claim...": 7},
     "settle_and_claim": {"bell...": 3, "claim...": 7}, "renew": {"claim...": 3},
     "update": {"field...": 2}, "limit": {"field...": 2}, "repair": {"fault...": 2},
     "put_schedule": {"field...": 2}, "about": {"named...": 2}, "find": {"filter...": 2}, "put_types": {"type...": 4},

@@ -144,6 +144,7 @@ def settle(outcome: str, first: Any = "", task_id: str = "run0") -> tuple[Any, .
 
 # what is called, with its words after the time; a number before it is what is added to the time
 CALLS: list[tuple[Any, ...]] = [
+    ("enqueue_run", "r", 0, 1, NOW, 1, "part", 0, *TASK),
     ("enqueue", 1, "new", 0, *TASK, 1, "new2", NOW + HOUR, *TASK, 1, "new3", 0, 3, *TASK[1:], "expires_at", NOW),
     ("promote", 100, "m"), (20, "promote", 100, "m"), (10, "claim", "v", "cd", 50, LEASE),
     settle("complete", "1"), settle("retry"), settle("snooze", 50), settle("return"), settle("return", "unhandled"),

@@ -11,7 +11,7 @@ from redsched.model.search import Search
 from redsched.model.task import Task
 from redsched.model.template import TaskTemplate
 from redsched.schedule.catch_up import Decision
-from redsched.wire import protocol
+from redsched.wire import protocol, runs
 from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Bell, Settlement, Started
@@ -36,6 +36,9 @@ def schedule(n: int) -> Schedule:
 
 # verb -> calls that repeat each of its repeating arguments n times
 CALLS: dict[str, Callable[[int], Call[Any]]] = {
+    "enqueue_run": lambda n: runs.part(
+        "x", 0, n, 0, protocol.enqueue(CELL, [Task(type="t", queue="q")] * n, max_payload=99)
+    ),
     "enqueue": lambda n: protocol.enqueue(CELL, [Task(type="t", queue="q")] * n, max_payload=99),
     "promote": lambda n: protocol.promote([Q, R][:n], mover="m"),
     "claim": lambda n: protocol.claim([Q], consumer="w", count=1, lease_ms=1, bells=[Bell("q", "normal/1-1", "a")] * n),

@@ -149,6 +149,7 @@ PRODUCER = {
     "retag",
     "shift",
     "enqueue",
+    "enqueue_run",
     "list",
     "inspect",
     "settle",

@@ -130,6 +130,28 @@ def test_a_type_is_paused_and_resumed(cli: Cli, client: Client) -> None:
     assert cli("queue", "paused", "mail")[2] == "Nothing is paused.\n"
 
 
+def test_a_file_of_tasks_is_added_once_however_often_the_command_is_given(
+    cli: Cli, client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "statements.jsonl"
+    lines = [{"type": "t", "payload": {"n": at}, "timeout": 5_000} for at in range(30)]
+    path.write_text("\n".join(map(json.dumps, [*lines, {"type": "t", "id": "own", "colour": "red"}])) + "\n\n")
+    add = ("task", "add-many", str(path), "--run", "2027-01", "--batch", "10")
+
+    status, _, told = cli(*add)
+    assert status == 1
+    assert f"{path}, line 31: Object contains unknown field `colour`" in told
+    path.write_text(path.read_text().replace(', "colour": "red"', ""))
+
+    assert cli(*add)[1] == "run 2027-01: 31 tasks; 30 of them by an earlier call; 1 created\n"
+    assert cli(*add)[1] == "run 2027-01: 31 tasks; 31 of them by an earlier call; nothing new\n"
+    assert (client.task("2027-01.29").payload, client.task("2027-01.29").timeout_ms) == ({"n": 29}, 5_000)
+    assert client.task("own").payload is None
+    spread = cli(*add[:3], "--run", "february", "--spread", "2h", "-o", "json")[1]
+    assert json.loads(spread)["answers"] == {"created": 30, "existing": 1}
+    assert cli("task", "add-many", "none.jsonl", "--run", "x")[0] == 2
+
+
 def test_a_queue_that_nobody_knows_is_paused_only_by_force(cli: Cli) -> None:
     status, _, told = cli("queue", "pause", "mial")
     assert (status, told) == (3, "No queue mial, nothing changed. To pause it all the same, give --force.\n")

@@ -4,7 +4,7 @@
 
 local TYPES = {task = 'hash', due = 'zset', held = 'zset', running = 'zset', finished = 'zset', dead = 'zset',
   quarantine = 'zset', ready = 'stream', events = 'stream', outcome = 'hash', stats = 'hash', meta = 'hash',
-  queues = 'set', mover = 'string', claimed = 'string', inbox = 'stream', answer = 'hash',
+  queues = 'set', mover = 'string', claimed = 'string', inbox = 'stream', answer = 'hash', run = 'hash',
   schedule = 'hash', schedules = 'zset', calendars = 'hash', listeners = 'zset', line = 'zset', children = 'zset',
   stopped = 'zset', agenda = 'zset', parents = 'hash', paused = 'hash', cursors = 'hash', rules = 'hash',
     items = 'hash', members = 'zset',

@@ -12,6 +12,7 @@ from redsched.client.aio.holds import AsyncHolds
 from redsched.client.aio.queues import AsyncQueues
 from redsched.client.aio.schedules import AsyncSchedules
 from redsched.client.aio.search import AsyncFinding
+from redsched.client.aio.streaming import AsyncStreaming
 from redsched.client.aio.tasks import AsyncTasks
 from redsched.client.aio.transport import AsyncTransport
 from redsched.client.aio.workflows import AsyncWorkflows
@@ -27,7 +28,9 @@ from redsched.wire import doctor
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncTasks, AsyncFinding, AsyncDeadLetters, AsyncHolds, AsyncEvents, AsyncWorkflows, AsyncQueues):
+class AsyncClient(
+    AsyncTasks, AsyncStreaming, AsyncFinding, AsyncDeadLetters, AsyncHolds, AsyncEvents, AsyncWorkflows, AsyncQueues
+):
     """Submits and inspects tasks. For one event loop; close it, or let ``async with`` do it.
 
     ``redis_url`` and ``namespace`` override the settings; without settings the environment is read.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
 from typing import Any, TypeVar
 
 import redis
@@ -86,3 +86,13 @@ async def replies(
 async def compute(work: Callable[..., T], *given: Any) -> T:
     """What ``work`` returns. It may take long: a thread does it, and the event loop goes on."""
     return await asyncio.to_thread(work, *given)
+
+
+async def each(items: Any) -> Any:
+    """The items, one after another, wherever they come from."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item

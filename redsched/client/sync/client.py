@@ -14,6 +14,7 @@ from redsched.client.sync.holds import Holds
 from redsched.client.sync.queues import Queues
 from redsched.client.sync.schedules import Schedules
 from redsched.client.sync.search import Finding
+from redsched.client.sync.streaming import Streaming
 from redsched.client.sync.tasks import Tasks
 from redsched.client.sync.transport import Transport
 from redsched.client.sync.workflows import Workflows
@@ -28,7 +29,7 @@ from redsched.wire import doctor
 T = TypeVar("T")
 
 
-class Client(Tasks, Finding, DeadLetters, Holds, Events, Workflows, Queues):
+class Client(Tasks, Streaming, Finding, DeadLetters, Holds, Events, Workflows, Queues):
     """Submits and inspects tasks. Thread-safe; close it, or let ``with`` do it.
 
     ``redis_url`` and ``namespace`` override the settings; without settings the environment is read.

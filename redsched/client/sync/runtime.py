@@ -87,3 +87,8 @@ def replies(
 def compute(work: Callable[..., T], *given: Any) -> T:
     """What ``work`` returns."""
     return work(*given)
+
+
+def each(items: Any) -> Any:
+    """The items, one after another."""
+    return iter(items)

@@ -1,0 +1,57 @@
+"""The verb of a client for lists of tasks that are longer than a call, and than memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable
+
+from redsched.client.aio import runtime
+from redsched.client.aio.task_types import AsyncTypes
+from redsched.client.requests import Duration, given_ms
+from redsched.model.streamed import Streamed
+from redsched.model.task import Task
+from redsched.model.vocabulary import DEFAULT_QUEUE
+from redsched.steps.streaming import Stream
+from redsched.wire import runs
+
+Tasks = Iterable[Task] | AsyncIterable[Task]
+
+
+class AsyncStreaming(AsyncTypes):
+    """A part of ``AsyncClient``."""
+
+    async def enqueue_stream(
+        self,
+        tasks: Tasks,
+        *,
+        run: str,
+        spread: Duration = "0s",
+        batch: int = 500,
+        progress: Callable[[Streamed], None] | None = None,
+    ) -> Streamed:
+        """Create all tasks of a list, a million say, in calls of ``batch`` tasks; none is created twice.
+
+        Redis keeps how far the ``run`` (a name) has come, written in one step with the tasks. After a crash, repeat the
+        call with the same name and the same list in the same order: it goes on where it stopped, however long after.
+        The name is known for 31 days after the last call. A task without an id gets ``<run>.<its number from 0>``.
+
+        ``spread``: due times lie evenly over so long from the first call on, so that not all are due at once.
+        ``progress`` is called after each part with what is returned in the end.
+
+        Raises:
+            InvalidTask: a field of a task cannot be used; those before it are created. ``index`` is its number.
+            As ``enqueue_many``.
+        """
+        stream = Stream(run, given_ms("spread", spread), batch)
+        stream.begin(await self.transport.send(runs.place(self._keys(DEFAULT_QUEUE), run)))
+        async for task in runtime.each(tasks):
+            if stream.add(task):
+                await self._part(stream, progress)
+        while stream.pending:
+            await self._part(stream, progress)
+        return stream.told()
+
+    async def _part(self, stream: Stream, progress: Callable[[Streamed], None] | None) -> None:
+        await self.before_enqueue(stream.pending)
+        told = stream.answered(await self.transport.send(stream.call(self.enqueuing)))
+        if progress is not None:
+            progress(told)

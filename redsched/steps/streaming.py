@@ -1,0 +1,96 @@
+"""A list of tasks without an end in sight, in parts: which task is the next, when it is due, what its id is. No I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from redsched.model.duration import EARLIEST_MS
+from redsched.model.enqueued import Enqueued
+from redsched.model.errors import InvalidTask
+from redsched.model.streamed import Streamed
+from redsched.model.task import Task
+from redsched.wire import runs
+from redsched.wire.call import Call
+from redsched.wire.codec import LONGEST_MS, check_name
+
+GOLDEN = 0x9E3779B97F4A7C15  # 2**64 by the golden ratio: its multiples lie evenly, however many there are
+MOST_AT_ONCE = 1_000
+
+
+class Stream:
+    """One run of a list."""
+
+    def __init__(self, run: str, spread_ms: int, batch: int) -> None:
+        if not 1 <= batch <= MOST_AT_ONCE:
+            raise InvalidTask("batch", f"must be 1..{MOST_AT_ONCE}")
+        if spread_ms > LONGEST_MS:
+            raise InvalidTask("spread", "is longer than a year")
+        self.run, self._spread, self._batch = check_name("run", run), spread_ms, batch
+        self._next = 0  # number of the task that comes next from the list
+        self._at = self._resumed = self._began = 0
+        self._answers: Counter[str] = Counter()
+        self._pending: list[Task] = []
+
+    def begin(self, place: runs.Place) -> None:
+        """Where an earlier call stopped, which may be the beginning."""
+        self._at = self._resumed = place.at
+        self._began = max(place.began, EARLIEST_MS)
+
+    def add(self, task: Task) -> bool:
+        """Take the next task of the list; answers whether there are enough for a call."""
+        number, self._next = self._next, self._next + 1
+        if number >= self._at:
+            self._pending.append(self._of_run(task, number))
+        return len(self._pending) >= self._batch
+
+    def _of_run(self, task: Task, number: int) -> Task:
+        changes: dict[str, object] = {"request": task.request or self.run}
+        if task.id is None:
+            changes["id"] = f"{self.run}.{number}"
+        if self._spread:
+            if task.due is not None or task.delay is not None:
+                raise InvalidTask("spread", "takes the place of due and delay", index=number)
+            changes["due"] = self._began + ((number * GOLDEN % 2**64) * self._spread >> 64)
+        return msgspec.structs.replace(task, **changes)
+
+    @property
+    def pending(self) -> Sequence[Task]:
+        """What was taken and is not answered for."""
+        return self._pending
+
+    def call(self, enqueue: Callable[[Sequence[Task]], Call[list[Enqueued]]]) -> Call[runs.Place]:
+        """The call for the next of them: as many as go together.
+
+        Raises:
+            InvalidTask: with the task's number in the list.
+        """
+        some: Sequence[Task] = self._pending[: self._batch]
+        while True:
+            try:
+                return runs.part(self.run, self._at, len(some), self._began, enqueue(some))
+            except InvalidTask as error:
+                if error.code != "batch_too_large" or not error.index:
+                    number = self._at + (error.index or 0)
+                    raise InvalidTask(error.field, error.problem, index=number, code=error.code) from None
+                some = some[: error.index]
+
+    def answered(self, place: runs.Place) -> Streamed:
+        """What became of a call: done now or before, by this process or by another with the same run.
+
+        Raises:
+            InvalidTask: Redis has forgotten the run.
+        """
+        if place.at < self._at:
+            raise InvalidTask("run", f"was at {self._at}, and Redis knows of {place.at}: it was forgotten, or restored")
+        if place.answers is not None:
+            self._answers.update(answer.status for answer in place.answers)
+        del self._pending[: place.at - self._at]
+        self._at = place.at
+        return self.told()
+
+    def told(self) -> Streamed:
+        """How far it has come."""
+        return Streamed(run=self.run, at=self._at, resumed_at=self._resumed, answers=dict(self._answers))

@@ -1,0 +1,162 @@
+"""A list of tasks that is longer than a call: each task is created once, though its producer is killed on the way."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from redsched import InvalidTask, Streamed, Task
+from tests.support.clients import Face
+from tests.support.servers import Store
+
+COUNT = 1_200
+PRODUCER = """
+import sys
+from redsched import Client, Task
+url, namespace, count, doing = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+tasks = (Task(type="t", payload=n, retention="0s") for n in range(count))
+with Client(url, namespace=namespace) as client:
+    done = client.enqueue_stream(tasks, run="r", batch=7, spread="1h" if doing == "spread" else "0s",
+                                 progress=lambda told: print(told.at, flush=True))
+print("done", done.at, flush=True)
+"""
+
+
+def listed(count: int, **fields: Any) -> Iterator[Task]:
+    return (Task(type="t", payload=at, **fields) for at in range(count))
+
+
+def all_of(client: Face, queue: str = "default") -> list[int]:
+    """The payloads of all tasks that wait to start; each is taken away."""
+    found: list[int] = []
+    while claimed := client.start(queue, count=500):
+        found += (int(one.payload) for one in claimed)
+        for one in claimed:
+            client.settle(one, "complete")
+    return found
+
+
+def test_a_list_is_created_in_parts_with_progress(client: Face) -> None:
+    told: list[Streamed] = []
+
+    done = client.enqueue_stream(listed(25), run="r", batch=10, progress=told.append)
+
+    assert [one.at for one in told] == [10, 20, 25]
+    assert (done.at, done.resumed_at, done.answers) == (25, 0, {"created": 25})
+    assert sorted(all_of(client)) == list(range(25))
+    assert client.enqueue_stream([], run="empty").at == 0
+
+
+@pytest.mark.parametrize("batch", [1, 3, 10, 1_000])
+def test_a_list_that_breaks_off_goes_on_where_it_stopped(client: Face, batch: int) -> None:
+    def breaks_off() -> Iterator[Task]:
+        yield from listed(17)
+        raise OSError("the file is gone")
+
+    with pytest.raises(OSError, match="the file is gone"):
+        client.enqueue_stream(breaks_off(), run="r", batch=batch)
+    done = client.enqueue_stream(listed(25), run="r", batch=batch)
+
+    assert (done.at, done.resumed_at, done.answers) == (25, 17 // batch * batch, {"created": 25 - 17 // batch * batch})
+    assert sorted(all_of(client)) == list(range(25))
+    assert client.enqueue_stream(listed(25), run="r").answers == {}
+
+
+def test_what_is_forgotten_by_now_is_not_created_again(client: Face) -> None:
+    client.enqueue_stream(listed(20, retention="0s"), run="r", batch=10)
+    assert len(all_of(client)) == 20
+
+    done = client.enqueue_stream(listed(30, retention="0s"), run="r", batch=10)
+
+    assert done.answers == {"created": 10}
+    assert sorted(all_of(client)) == list(range(20, 30))
+
+
+def test_ids_are_those_of_the_run_or_of_the_task(client: Face) -> None:
+    client.enqueue_stream([Task(type="t"), Task(type="t", id="own"), Task(type="t")], run="2027-01")
+
+    assert [view is not None for view in client.show(["2027-01.0", "own", "2027-01.2"]).values()] == [True] * 3
+
+
+def test_two_runs_do_not_know_of_each_other(client: Face) -> None:
+    for run in ("a", "b"):
+        assert client.enqueue_stream(listed(5), run=run).answers == {"created": 5}
+
+
+@pytest.mark.parametrize("count", [10, 1_000])
+def test_due_times_lie_evenly_over_the_spread_however_long_the_list_is(client: Face, store: Store, count: int) -> None:
+    before = store.now_ms()
+    client.enqueue_stream(listed(count), run="r", spread="2h")
+
+    scores = sorted(score for _, score in store.redis.zrange(store.key("due:default"), 0, -1, withscores=True))
+    scores = [before + 0.0] * (count - len(scores)) + scores  # the first is due at once
+    gaps = [later - earlier for earlier, later in pairwise(scores)]
+    assert max(gaps) < 3 * 7_200_000 / count
+    assert scores[-1] <= store.now_ms() + 7_200_000
+
+
+def test_a_task_that_cannot_be_used_is_named_by_its_number(client: Face) -> None:
+    with pytest.raises(InvalidTask) as refused:
+        client.enqueue_stream([*listed(12), Task(type="no type")], run="r", batch=5)
+
+    assert (refused.value.index, refused.value.field) == (12, "type")
+    assert len(all_of(client)) == 10
+    with pytest.raises(InvalidTask, match="takes the place of due and delay"):
+        client.enqueue_stream(listed(3, delay="5s"), run="s", spread="1h")
+
+
+def test_payloads_that_are_too_much_for_one_call_take_several(client: Face) -> None:
+    tasks = [Task(type="t", payload="x" * 200_000) for _ in range(25)]
+
+    assert client.enqueue_stream(tasks, run="r").answers == {"created": 25}
+
+
+def test_two_producers_of_one_run_share_the_work(client: Face) -> None:
+    seen: list[Streamed] = []
+
+    def other(told: Streamed) -> None:
+        if not seen:
+            seen.append(told)
+            client.enqueue_stream(listed(30), run="r", batch=4)
+
+    if client._runner is None:  # one event loop cannot do both at once
+        client.enqueue_stream(listed(30), run="r", batch=5, progress=other)
+        assert sorted(all_of(client)) == list(range(30))
+
+
+@pytest.mark.parametrize("doing", ["now", "spread"])
+def test_each_task_is_created_once_though_the_producer_is_killed_again_and_again(
+    valkey_store: Store, connect: Any, doing: str
+) -> None:
+    client: Face = connect(valkey_store)
+    command = [sys.executable, "-c", PRODUCER, valkey_store.url, valkey_store.namespace, str(COUNT), doing]
+    chance, found, kills = random.Random(5), Counter[int](), 0
+
+    while True:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        told = [process.stdout.readline() for _ in range(chance.randint(1, 60))]
+        if any(line.startswith("done") for line in told) or not told[-1]:
+            process.communicate()
+            break
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += 1
+        if doing == "now":
+            found.update(all_of(client))  # and forgotten at once: their ids cannot be known any more
+
+    if doing == "spread":
+        due_already = len(all_of(client))
+        assert due_already + valkey_store.redis.zcard(valkey_store.key("due:default")) == COUNT
+    else:
+        found.update(all_of(client))
+        assert found == Counter(range(COUNT))
+    assert kills >= 3
