@@ -17,14 +17,14 @@ from redsched.steps.conversation import Conversation
 from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.search import MOST_LOOKED, about, cursor_of, cursor_text, find, places_of
 
-MOST_CALLS = 4  # of one page
+MOST_CALLS = 2  # of one page
 MOST_EMPTY = 40  # places of queues that one page finds empty
 
 
 def search(
     cell: CellKeys, where: Search, names: Sequence[str], *, limit: int = 50, cursor: str | None = None
 ) -> Conversation[Found]:
-    """One page: at least one call, and others until it has ``limit`` items or has looked at some thousands.
+    """One page: at least one call, and others until it has ``limit`` items or has looked at about a thousand.
 
     ``names``: the queues to go through, place by place; without any a key must name what is looked for.
 

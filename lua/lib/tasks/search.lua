@@ -120,12 +120,23 @@ local function is_within(value, range)
   return not range or time and time >= range.from and time <= range.to
 end
 
+-- Whether its state and type, read alone, rule a task out: reading two fields is several times as fast as reading all.
+local function is_ruled_out(f, key)
+  if not (f.type or f.states) then return false end
+  local found = redis.pcall('HMGET', key, 'state', 'type')
+  if found.err then return false end                    -- the next look says what is wrong
+  local state = hash.state_of(found[1])
+  return f.type and found[2] ~= f.type or f.states and not (f.states[state] or hash.FINISHED[state] and f.states.finished)
+end
+
 -- What is told of a task that the filter chooses: its queue and id, its score in due, and its fields as list tells them. nil: it
 -- is not chosen, is gone, or is of a queue that this caller may not read.
 function search.row(prefix, f, queue, id, due)
   if f.queue and f.queue ~= queue or f.id and f.id ~= id then return nil end
   local q = keys.open(prefix .. 'due:' .. queue)
-  budget.spend(0.7)
+  budget.spend(0.3)
+  if is_ruled_out(f, q.task .. id) then return nil end
+  budget.spend(0.4)
   local found = redis.pcall('HMGET', q.task .. id, 'state', 'type', 'priority', 'attempt', 'due_at', 'created_at',
     'started_at', 'finished_at', 'expires_at', 'key', 'tags', 'worker', 'reason')
   if found.err and (errors.is_denied(found) or string.find(tostring(found.err), 'WRONGTYPE', 1, true)) then return nil end
