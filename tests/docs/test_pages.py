@@ -16,7 +16,7 @@ from tests.support import servers
 from tests.support.pages import INERT, ROOT, RUNNABLE, Block, Reader, blocks, pages
 
 PAGES = [page for page in pages() if any(block.language in RUNNABLE for block in blocks(page))]
-MOST_NOT_RUN = 12
+MOST_NOT_RUN = 8
 
 
 @pytest.fixture(scope="module")

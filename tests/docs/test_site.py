@@ -89,6 +89,7 @@ def test_the_reference_has_every_command_setting_and_code() -> None:
 
     assert len(paths) > 40 and [path for path in paths if f" {path}\n\n" not in commands] == []
     assert [row.name for row in TABLE.values() if f"`{row.variables[-1]}`" not in tables_reference.settings()] == []
+    assert "| `POST /v1/queues/{queue}:resume` | What its name says. |" in http_reference.page()
     assert [code for code in TITLES if f"`{code}`" not in http_reference.page()] == []
 
 

@@ -63,11 +63,21 @@ def _requests() -> Iterator[tuple[str, str, str]]:
         methods = sorted((route.methods or set()) - {"HEAD"})
         text = markdown(inspect.getdoc(route.endpoint) or "").replace("\n", " ").replace("|", "\\|")
         for method in methods:
-            actions = _actions(route)
+            actions = _actions(route) or _named(text)
             if not actions:
                 yield route.path, method, text
             for action, told in actions.items():
                 yield f"{route.path}:{action}", method, told
+
+
+def _named(text: str) -> dict[str, str]:
+    """The actions that the docstring of a route begins with, such as ``POST /v1/queues/{queue}:pause``."""
+    found = re.match(r"`POST [^`]*:(\w+)`(?: and `:(\w+)`)?[.:,]? ?(.*)", text)
+    if found is None:
+        return {}
+    first, second, told = found.groups()
+    text = f"{told[:1].upper()}{told[1:]}" or "What its name says."
+    return dict.fromkeys([name for name in (first, second) if name], text)
 
 
 def _bodies() -> Iterator[str]:
