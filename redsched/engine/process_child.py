@@ -21,6 +21,7 @@ from typing import Any, NoReturn, TypeVar, cast
 
 import msgspec
 
+from redsched.engine import forks
 from redsched.engine.context import Context
 from redsched.engine.ending import MAX_RESULT_BYTES, failure, kind_of, not_run
 from redsched.engine.handler import Handler, Unknown
@@ -130,6 +131,8 @@ class ProcessContext(Context):
         raise RuntimeError(f"{name}_sync waits for what this process has not")
 
     def _ask(self, ask: Ask) -> bytes:
+        if threading.current_thread() is not threading.main_thread():  # it may go on in the next run
+            raise RuntimeError("only the handler's own thread can ask the worker")
         self._channel.send(ask)
         answer = self._channel.next()
         assert isinstance(answer, Answer)
@@ -221,9 +224,12 @@ def main(fd: int) -> None:
     """Serve the worker at the other end of this socket."""
     for number in (signal.SIGTERM, signal.SIGINT):  # a service manager sends them to all: the worker decides
         signal.signal(number, lambda *_: None)
-    channel = Channel(socket.socket(fileno=fd))
+    channel, pid = Channel(socket.socket(fileno=fd)), os.getpid()
     logging.basicConfig(level=logging.INFO, handlers=[Forwarding(channel)])
     while True:
         work = channel.next()
         assert isinstance(work, Work)
-        channel.send(contextvars.copy_context().run(run, work, channel))  # every run has a context of its own
+        said = contextvars.copy_context().run(run, work, channel)  # every run has a context of its own
+        if os.getpid() != pid:  # the handler forked, and this is its child: it speaks for nobody
+            forks.end_child(RuntimeError(said.text) if isinstance(said, Raised) else None)
+        channel.send(said)

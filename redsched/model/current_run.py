@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -29,9 +30,8 @@ class Run(Protocol):
 _current: ContextVar[Run | bool] = ContextVar("redsched_run", default=False)
 
 
-def begin(run: Run) -> None:
-    """From now on this context, which is one run's own, is that of a task."""
-    _current.set(run)
+# From now on this context, which is one run's own, is that of a task. It is called for each run.
+begin: Callable[[Run], object] = _current.set
 
 
 def begin_application() -> None:

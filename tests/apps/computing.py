@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,13 @@ def end(ctx: Context, how: str) -> Any:
             return ctx.state
         case "client":
             return ctx.client_sync
+        case "fork":
+            if os.fork() == 0:
+                return "of a child"
+            return os.waitstatus_to_exitcode(os.wait()[1])
+        case "thread":
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(ctx.progress_sync, 1).result()
         case "exit":
             sys.exit(3)
         case "die":

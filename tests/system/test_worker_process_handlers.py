@@ -113,6 +113,8 @@ def test_a_handler_sees_its_task_and_what_it_logs_is_the_workers(site: Site) -> 
         ("generator", "dead", "TypeError: the handler returned a generator"),
         ("state", "dead", "RuntimeError: the state is of the worker's process"),
         ("client", "dead", "RuntimeError: the client is of the worker's process"),
+        ("fork", "completed", None),
+        ("thread", "dead", "RuntimeError: only the handler's own thread can ask the worker"),
         ("exit", "dead", "SystemExit: 3"),
         ("die", "dead", "ProcessDied: the handler's process ended with exit code 3, and the handler had not"),
         ("kill", "dead", "ProcessDied: the handler's process was ended by SIGKILL"),
@@ -130,7 +132,7 @@ def test_a_run_ends_as_its_handler_does_and_a_crash_is_a_failed_attempt(
     view, after = work(site, ids, settled, concurrency=1)
     assert view.state == state
     assert (view.error or "").startswith(error or "") and (view.error is None) == (error is None)
-    assert view.result == ([1, 2] if how == "completed" else None)
+    assert view.result == {"completed": [1, 2], "fork": 0}.get(how)
     assert after.state == "completed"  # the worker goes on
     if how == "raise":
         assert "in end" in (view.traceback or "")

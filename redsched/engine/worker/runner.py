@@ -64,6 +64,7 @@ class Runner:
         self.processes.close()
 
     def _fresh(self) -> contextvars.Context:
+        """The context of one run."""
         own = self._base.copy()
         if self._decimals is not None:  # set by the program itself, and what a copy holds is the same object
             own.run(decimal.setcontext, self._decimals.copy())
@@ -86,13 +87,11 @@ class Runner:
         started, handler = held.started, task_type.handler
         held.context = context = Context(started, self._shared)
         limit = task_type.timeout_ms if started.timeout_ms is None else started.timeout_ms
-        own = self._base.copy()
+        own = self._fresh()
         outcome: Outcome | OutcomeChosen
         kind = ""  # what a log may say of it
         try:
             deadline = self._loop.time() + limit / 1_000
-            if self._decimals is not None:  # set by the program itself, and what a copy holds is the same object
-                own.run(decimal.setcontext, self._decimals.copy())
             if handler.is_async or self._middleware:
                 start = begin
                 if self._middleware:
