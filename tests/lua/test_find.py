@@ -49,6 +49,8 @@ def shop(queue: Queue) -> Queue:
         ("order-9", []),
         ("tag:m:1", ["q/order-1:mail", "q/order-1:remind", "r/order-2:remind"]),
         ("tag:m:1 tag:vip", ["q/order-1:remind"]),
+        ("tag:m:1 tag:m:2", []),
+        ("order-1 tag:m:2", ["r/order-1:bill"]),
         ("tag:m:1 order-2", ["r/order-2:remind"]),
         ("key:k1", ["q/order-1:remind"]),
         ("tag:m:1 key:k1 type:mail", []),
