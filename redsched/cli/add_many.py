@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("file", metavar="FILE.jsonl|-")
 @click.option("--run", required=True, help="Name of this list: the same name goes on where an earlier call stopped.")
 @click.option("--spread", metavar="DURATION", callback=parse.span, help="Let due times lie evenly over so long.")
-@click.option("--batch", type=click.IntRange(1, 1000), default=500, show_default=True, help="Tasks of a call.")
+@click.option("--batch", type=click.IntRange(1, 1000), default=200, show_default=True, help="Tasks of a call.")
 @pass_invocation
 def add_many(given: Invocation, file: str, run: str, spread: timedelta | None, batch: int) -> None:
     """Add the tasks of FILE, each a JSON object on a line of its own; - reads standard input.

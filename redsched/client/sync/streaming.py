@@ -26,7 +26,7 @@ class Streaming(Types):
         *,
         run: str,
         spread: Duration = "0s",
-        batch: int = 500,
+        batch: int = 200,
         progress: Callable[[Streamed], None] | None = None,
     ) -> Streamed:
         """Create all tasks of a list, a million say, in calls of ``batch`` tasks; none is created twice.
