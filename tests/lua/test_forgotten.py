@@ -7,7 +7,7 @@ import pytest
 from redsched.wire import protocol
 from tests.support.lua_queue import DAY, HOUR, NOW, Queue
 
-MADE = ("0-" + "0" * 31 + "a", "s@1800000000000", "s@t1800000000000", "s@1800000000000.b2")
+MADE = ("0-0193000000007000800000000000000a", "s@1800000000000", "s@t1800000000000", "s@1800000000000.b2")
 
 
 def end(queue: Queue, *ids: str, now: int = NOW) -> None:

@@ -17,22 +17,19 @@ function forgotten.trim(q, now, most)
   if gone > 0 then redis.pcall('ZREMRANGEBYRANK', key, 0, gone - 1) end
 end
 
--- Whether redsched made an id: for a task without one, or for a run of a schedule.
-local function is_made(id)
-  local dash = string.find(id, '-', 1, true)
-  return dash and #id == dash + 32 and string.find(id, '^[0-9a-z]+%-[0-9a-f]+$') or string.find(id, '@t?%d+[.b%d]*$')
+-- Whether redsched made an id: for a task without one, where 32 digits of a UUIDv7 follow the dash, or for a run of a schedule.
+function forgotten.is_made(id)
+  local dash, byte = #id - 32, string.byte
+  if dash > 1 and byte(id, dash) == 45 and byte(id, dash + 13) == 55 then return true end
+  return string.find(id, '@', 1, true) and string.find(id, '@t?%d+[.b%d]*$') ~= nil
 end
 
--- Note ids that are removed now. most: how many are kept; 0: none.
+-- Note ids that are removed now, none of which redsched made. most: how many are kept; 0: none.
 function forgotten.add(q, ids, now, most)
-  if most <= 0 then return end
+  if most <= 0 or #ids == 0 then return end
   local words, at = {}, clock.text(now)
-  for _, id in ipairs(ids) do
-    if not is_made(id) then
-      words[#words + 1] = at
-      words[#words + 1] = q.name .. '/' .. id
-    end
+  for i, id in ipairs(ids) do
+    words[2 * i - 1], words[2 * i] = at, q.name .. '/' .. id
   end
-  if #words == 0 then return end
   redis.pcall('ZADD', q.prefix .. 'forgotten', unpack(words))
 end

@@ -23,6 +23,7 @@ local function sweep_page(q, now, name, wanted, young, ends, most_forgotten)
   if extra > in_time then ids = redis.call('ZRANGE', set, young, young + extra - 1) end
   if #ids == 0 then return 0, 0, 0, young, false end
   local due = redis.call('ZMSCORE', q.due, unpack(ids))
+  local colon, is_made = string.find, forgotten.is_made
   local gone, names, leaving, left, n, evicted, kept, unspent, stopped, bound = {}, {}, {}, 0, 0, 0, 0, 0, false, nil
   for i = 1, #ids do
     if unspent >= 4 or bound then                       -- the budget is not asked after each plain task
@@ -44,15 +45,14 @@ local function sweep_page(q, now, name, wanted, young, ends, most_forgotten)
     else
       left = left + 1
       leaving[left] = id
+      if over and not is_made(id) then names[#names + 1] = id end
       if ended then evicted, kept = evicted + 1, ended > 0 and now - ended or kept end
       if over and bound then
         n = n + 1
-        names[n] = id
         forget(q, id, now, found[1], bound, gone)
       elseif over then
         n = n + 1
-        names[n] = id
-        index.remove(q, id, found[3], found[4])
+        if found[3] or found[4] or colon(id, ':', 2, true) then index.remove(q, id, found[3], found[4]) end
         gone[#gone + 1], gone[#gone + 2] = key, q.outcome .. id
       else                                              -- a task that is live again only leaves the set
         hash.of_reply(key, found)                       -- raises what is no fault of this task
@@ -60,7 +60,7 @@ local function sweep_page(q, now, name, wanted, young, ends, most_forgotten)
     end
   end
   budget.spend(unspent)
-  if n > 0 then forgotten.add(q, names, now, most_forgotten) end
+  forgotten.add(q, names, now, most_forgotten)
   if #gone > 0 then redis.call('UNLINK', unpack(gone)) end
   if left > 0 then redis.call('ZREM', set, unpack(leaving)) end
   caps.tell_evicted(q, now, name, evicted, kept)
