@@ -10,6 +10,7 @@ from bench.ground import Act, Ground, case, refused
 from bench.seeds import HEAVY, conditional, tied
 from redsched import Task
 from redsched.engine.mover.firing import parts
+from redsched.model.retry import Explicit
 from redsched.model.schedule import Schedule
 from redsched.model.template import TaskTemplate
 from redsched.schedule.catch_up import MOST_FIRED, Decision
@@ -206,6 +207,12 @@ def _(ground: Ground) -> Act:
     schedule(ground, "s", overlap="allow_all")
     now = ground.now
     return lambda: ground.client.schedules.backfill("s", now - 999 * 60_000, now)
+
+
+@case("defaults", "all of a queue")
+def _(ground: Ground) -> Act:
+    retry = Explicit(["1s"] * 100)
+    return lambda: ground.client.defaults("q0", max_attempts=2, retry=retry, timeout="5s", retention="1d", key="k")
 
 
 @case("put_types", "50 types with schemas of 60 KiB")

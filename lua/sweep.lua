@@ -20,6 +20,7 @@ for i, q in ipairs(budget.in_turn(queues, now)) do
     more = 1
     break
   end
+  q.indexed = nil                                       -- a library keeps its queues between calls
   local finished, is_over = removal.sweep_set(q, 'finished', hash.FINISHED, limit, now, most or 0)
   local dead, are_over = removal.sweep_set(q, 'dead', DEAD, limit, now, most or 0)
   removed = removed + finished + dead

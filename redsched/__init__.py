@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView, Upcoming
     from redsched.model.streamed import Streamed
     from redsched.model.task import Changes, Options, Task, TaskView
-    from redsched.model.task_types import TypePage, TypeView
+    from redsched.model.task_types import GivenDefaults, QueueDefaults, TypePage, TypeView
     from redsched.model.template import TaskTemplate
     from redsched.model.timeline import QueueTimeline, Step, Timeline
     from redsched.model.views import Page, Paused, QueueStats
@@ -122,7 +122,7 @@ _HOME = {
     "redsched.model.timeline": ("QueueTimeline", "Step", "Timeline"),
     "redsched.model.views": ("Page", "Paused", "QueueStats"),
     "redsched.settings": ("Settings",),
-    "redsched.model.task_types": ("TypePage", "TypeView"),
+    "redsched.model.task_types": ("GivenDefaults", "QueueDefaults", "TypePage", "TypeView"),
     "redsched.model.schedule_views": ("Applied", "Backfill", "SchedulePage", "SchedulePut", "ScheduleView", "Upcoming"),
     "redsched.model.workflows": ("Branch", "Kin", "WorkflowCancelled"),
     "redsched.steps.bulk": ("Bulk", "Filter"),
@@ -137,17 +137,17 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [
     "After", "Again", "App", "Applied", "AsyncClient", "Backfill", "Branch", "Bulk", "CalendarRule", "CallNext",
     "Cancelled", "Changes", "Client", "Completed", "Conditions", "Context", "Dead", "Digest", "Emitted", "Enqueued",
-    "Every", "Exclude", "Explanation", "Explicit", "Exponential", "Fact", "Filter", "Fixed", "Found", "Held", "Hold",
-    "Installed", "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "Kin", "KnownEvent", "KnownFact",
-    "KnownLine", "KnownLock", "KnownSchedule", "LeaseLost", "Limits", "Mover", "NotDurable", "Operation", "Options",
-    "OutcomeChosen", "OutcomeUnknown", "Page", "Paused", "QuarantinePage", "QueueNotFound", "QueueStats",
-    "QueueTimeline", "RedschedError", "Reject", "Retry", "RetryLater", "Rule", "RulePage", "Run", "Schedule",
-    "ScheduleNotFound", "SchedulePage", "SchedulePut", "ScheduleView", "Search", "ServerInfo", "Settings", "Snooze",
-    "SnoozeFor", "Step", "Stop", "StoreBroken", "StoreDenied", "StoreError", "StoreFull", "StoreReadOnly",
-    "StoreRefused", "StoreUnavailable", "Streamed", "Subject", "Task", "TaskConflict", "TaskNotCompleted",
-    "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView", "Timeline", "TypePage", "TypeView",
-    "Unique", "Upcoming", "WaitFor", "Within", "Worker", "WorkflowCancelled", "WorkflowIncomplete", "all_of", "any_of",
-    "fact",
+    "Every", "Exclude", "Explanation", "Explicit", "Exponential", "Fact", "Filter", "Fixed", "Found", "GivenDefaults",
+    "Held", "Hold", "Installed", "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "Kin",
+    "KnownEvent", "KnownFact", "KnownLine", "KnownLock", "KnownSchedule", "LeaseLost", "Limits", "Mover", "NotDurable",
+    "Operation", "Options", "OutcomeChosen", "OutcomeUnknown", "Page", "Paused", "QuarantinePage", "QueueDefaults",
+    "QueueNotFound", "QueueStats", "QueueTimeline", "RedschedError", "Reject", "Retry", "RetryLater", "Rule",
+    "RulePage", "Run", "Schedule", "ScheduleNotFound", "SchedulePage", "SchedulePut", "ScheduleView", "Search",
+    "ServerInfo", "Settings", "Snooze", "SnoozeFor", "Step", "Stop", "StoreBroken", "StoreDenied", "StoreError",
+    "StoreFull", "StoreReadOnly", "StoreRefused", "StoreUnavailable", "Streamed", "Subject", "Task", "TaskConflict",
+    "TaskNotCompleted", "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView", "Timeline", "TypePage",
+    "TypeView", "Unique", "Upcoming", "WaitFor", "Within", "Worker", "WorkflowCancelled", "WorkflowIncomplete",
+    "all_of", "any_of", "fact",
 ]  # fmt: skip
 
 

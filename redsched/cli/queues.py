@@ -94,6 +94,43 @@ def limit(given: Invocation, name: str, finished: int | str | None, dead: int | 
         render.say("queue {} keeps {} finished tasks and {} dead letters".format(name, *shown))
 
 
+@queue.command(short_help="Set what a queue gives to tasks that say nothing.")
+@click.argument("name", metavar="QUEUE", default="default")
+@click.option("--max-attempts", type=click.IntRange(min=1), help="How many attempts a task has.")
+@click.option(
+    "--retry", metavar="POLICY", callback=parse.retry, help="5s,1m,1h or fixed:5s or exponential:5s:2:1h:0.2."
+)
+@click.option("--timeout", metavar="DURATION", callback=parse.span, help="Time limit of one run.")
+@click.option("--expires-in", metavar="DURATION", callback=parse.span, help="Start-by, from the due time on.")
+@click.option("--retention", metavar="DURATION", callback=parse.span, help="How long the id stays known after the end.")
+@click.option("--key", help="Key of its tasks.")
+@click.option("--unset", metavar="FIELD", multiple=True, help="Take a default back, max_attempts say; may be repeated.")
+@pass_invocation
+def defaults(given: Invocation, /, name: str, unset: tuple[str, ...], **fields: Any) -> None:
+    """Set what QUEUE gives to tasks that do not say it themselves, where their type does not either.
+
+    Without options, show what is set. Tasks that are there stay as they are.
+    """
+    wanted = {field: value for field, value in fields.items() if value is not None}
+    if twice := sorted(wanted.keys() & {field.replace("-", "_") for field in unset}):
+        raise click.UsageError(f"{twice[0]} is both set and unset.")
+    wanted |= dict.fromkeys(field.replace("-", "_") for field in unset)
+    with given.client() as client:
+        found = client.defaults(name, **wanted)
+    if given.json:
+        render.document(found)
+        return
+    import msgspec
+
+    shown = {field: value for field, value in msgspec.structs.asdict(found).items() if value is not None}
+    if shown:
+        render.table(
+            given, ("field", "value"), [(field, render.field_text(field, one)) for field, one in shown.items()]
+        )
+    else:
+        render.say(f"Queue {name} gives nothing to its tasks.")
+
+
 def _stop_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option("--key", help="Only tasks of this key.")(command)
     command = click.option("--type", help="Only tasks of this type.")(command)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypedDict
 
 import msgspec
 
 from redsched.model.errors import InvalidTask
 from redsched.model.refused import kind_and_length
+from redsched.model.retry import RetryPolicy
 
 VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,7}")
 
@@ -30,6 +32,28 @@ class TypeView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retention_ms: int | None = None
     key: str | None = None
     payload: Any = None  # JSON Schema of the payload, where it was asked for
+
+
+class QueueDefaults(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a queue gives to tasks that do not say it, where their type does not either. Durations are ms."""
+
+    max_attempts: int | None = None
+    retry: str | None = None
+    timeout_ms: int | None = None
+    expires_in_ms: int | None = None  # start-by, from the due time on
+    retention_ms: int | None = None
+    key: str | None = None
+
+
+class GivenDefaults(TypedDict, total=False):
+    """The defaults of a queue as they may be given; None takes one back."""
+
+    max_attempts: int | None
+    retry: RetryPolicy | Sequence[timedelta | str] | timedelta | str | None
+    timeout: timedelta | str | None
+    expires_in: timedelta | str | None
+    retention: timedelta | str | None
+    key: str | None
 
 
 class TypePage(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,9 +11,11 @@ from starlette.routing import Route
 
 from redsched.model.duration import span_of
 from redsched.model.errors import InvalidTask
+from redsched.model.task_types import GivenDefaults
 from redsched.model.views import QueueStats
 from redsched.steps.queues import is_queue, some_queues
 from redsched.web import bodies
+from redsched.web.body_parts import RetryBody, policy_of
 from redsched.web.http import (
     Endpoints,
     Json,
@@ -56,6 +60,28 @@ class LimitBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     most_dead: int | str | msgspec.UnsetType | None = msgspec.UNSET
 
 
+class DefaultsBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """``{"max_attempts": 2, "retry": {"kind": "fixed", "delay": "5s"}, "retention": null}``; null takes one back."""
+
+    max_attempts: int | msgspec.UnsetType | None = msgspec.UNSET
+    retry: RetryBody | msgspec.UnsetType | None = msgspec.UNSET
+    timeout: int | str | msgspec.UnsetType | None = msgspec.UNSET
+    expires_in: int | str | msgspec.UnsetType | None = msgspec.UNSET
+    retention: int | str | msgspec.UnsetType | None = msgspec.UNSET
+    key: str | msgspec.UnsetType | None = msgspec.UNSET
+
+    def given(self) -> GivenDefaults:
+        """What the body says; raises ValueError."""
+        found: dict[str, Any] = {name: value for name, value in msgspec.structs.asdict(self).items()}
+        found = {name: value for name, value in found.items() if value is not msgspec.UNSET}
+        for name in found.keys() & {"timeout", "expires_in", "retention"}:
+            found[name] = span_of(found[name])
+        if "retry" in found:
+            found["retry"] = policy_of(found["retry"])
+        return cast(GivenDefaults, found)
+
+
+DEFAULTS = msgspec.json.Decoder(DefaultsBody)
 LIMIT = msgspec.json.Decoder(LimitBody)
 PAUSE = msgspec.json.Decoder(PauseBody)
 PAUSE_ALL = msgspec.json.Decoder(PauseAllBody)
@@ -75,6 +101,8 @@ class QueuesApi(Endpoints):
             Route("/v1/queues/{queue}/paused", self.paused, methods=["GET"]),
             Route("/v1/queues/{queue}", self.act, methods=["POST"]),
             Route("/v1/queues/{queue}", self.limit, methods=["PATCH"]),
+            Route("/v1/queues/{queue}/defaults", self.defaults, methods=["GET"]),
+            Route("/v1/queues/{queue}/defaults", self.set_defaults, methods=["PATCH"]),
         ]
 
     async def queues(self, request: Request) -> Response:
@@ -147,6 +175,18 @@ class QueuesApi(Endpoints):
         parameters(request)
         await self._body(request, bodies.NOTHING)
         return Json({"status": "resumed" if await self._client.resume_all() else "active"})
+
+    async def defaults(self, request: Request) -> Response:
+        """What a queue gives to tasks that say nothing themselves and whose type says nothing."""
+        parameters(request)
+        return Json(await self._client.defaults(named_queue(request.path_params["queue"])))
+
+    async def set_defaults(self, request: Request) -> Response:
+        """Change some of it."""
+        queue = named_queue(request.path_params["queue"])
+        parameters(request)
+        body = bodies.decode(DEFAULTS, await self._raw(request, bodies.SMALL_BODY))
+        return Json(await self._client.defaults(queue, **body.given()))
 
     async def limit(self, request: Request) -> Response:
         """How many finished and dead tasks a queue keeps."""

@@ -242,7 +242,7 @@ def _of_events(cell: CellKeys, right: str) -> list[str]:
 
 def _of_search(cell: CellKeys, right: str) -> list[str]:
     """The keys by which tasks are found, whatever their queue."""
-    return [right + key for key in (cell.tagged("*"), cell.keyed("*"), cell.about("*"))]
+    return [right + key for key in (cell.tagged("*"), cell.keyed("*"), cell.about("*"), cell.indexed)]
 
 
 def _sorted(commands: set[str]) -> tuple[str, ...]:

@@ -124,6 +124,11 @@ class CellKeys(msgspec.Struct, frozen=True):
         return self.prefix + "forgotten"
 
     @property
+    def indexed(self) -> str:
+        """String: it is there once a task of the namespace has had tags or a key."""
+        return self.prefix + "indexed"
+
+    @property
     def emitted(self) -> str:
         """Set of the names of events that were emitted, up to 1000."""
         return self.prefix + "emitted"

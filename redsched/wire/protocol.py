@@ -31,7 +31,7 @@ from redsched.wire.schedules import (
     trigger,
 )
 from redsched.wire.search import about, find
-from redsched.wire.task_types import put_types, types
+from redsched.wire.task_types import defaults, put_types, types
 from redsched.wire.tasks import cancel, enqueue, explain, list_tasks, reschedule, show, update
 from redsched.wire.timeline import timeline
 from redsched.wire.workflows import follow, kin
@@ -44,6 +44,7 @@ __all__ = [
     "cancel",
     "claim",
     "confirm",
+    "defaults",
     "drop",
     "drop_quarantined",
     "drop_rule",

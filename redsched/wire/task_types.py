@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from redsched.model.duration import instant
+from redsched.model.errors import InvalidTask
 from redsched.model.task import Task
-from redsched.model.task_types import TypePage, TypeView
+from redsched.model.task_types import GivenDefaults, QueueDefaults, TypePage, TypeView
 from redsched.wire.call import Call
 from redsched.wire.codec import Word, check_name, stored_json, text_of
-from redsched.wire.keys import CellKeys
+from redsched.wire.keys import CellKeys, QueueKeys
 from redsched.wire.task_words import option_words
 
 MOST_PUT = 50  # types that one call puts
@@ -22,7 +23,10 @@ MOST_SCHEMA_BYTES = 65_536
 NO_VERSION = "-"
 # what holds for a task where nobody says anything else; a type that says the same has said nothing
 _BUILT_IN = {"max_attempts": "5", "timeout_ms": "60000", "retention_ms": "3600000"}
-_GIVEN = ("max_attempts", "retry", "timeout_ms", "expires_at", "retention_ms", "key")
+DEFAULTS = {
+    "max_attempts": "max_attempts", "retry": "retry", "timeout": "timeout_ms", "expires_in": "expires_at",
+    "retention": "retention_ms", "key": "key",
+}  # fmt: skip
 
 
 class TypePut(msgspec.Struct, frozen=True):
@@ -51,7 +55,10 @@ def defaults_of(sample: Task) -> tuple[str, ...]:
     words = [text_of(word) if isinstance(word, bytes) else str(word) for word in option_words(sample, None)]
     found = zip(words[::2], words[1::2], strict=True)
     return tuple(
-        word for name, value in found if name in _GIVEN and _BUILT_IN.get(name) != value for word in (name, value)
+        word
+        for name, value in found
+        if name in DEFAULTS.values() and _BUILT_IN.get(name) != value
+        for word in (name, value)
     )
 
 
@@ -68,6 +75,27 @@ def put_types(
         return TypesPut(text_of(reply[0]), [text_of(word) for word in reply[1:]])
 
     return Call("put_types", (keys.types,), words, read)
+
+
+def defaults(keys: QueueKeys, fields: GivenDefaults) -> Call[QueueDefaults]:
+    """Set what a queue gives to its tasks; None takes a default back. Without fields nothing is written.
+
+    Raises:
+        InvalidTask: a field is none that may have a default, or has a value that cannot be used.
+    """
+    words: list[Word] = [0]
+    for name, value in fields.items():
+        if name not in DEFAULTS:
+            raise InvalidTask(name, f"has no default; {', '.join(DEFAULTS)} may have one", code="unknown_field")
+        if value is None:
+            words += (DEFAULTS[name], "")
+        else:
+            words += option_words(msgspec.structs.replace(Task(type="-"), **{name: value}), None)
+
+    def read(reply: list[Any]) -> QueueDefaults:
+        return QueueDefaults(**_read([text_of(word) for word in reply]))
+
+    return Call("defaults", (keys.due,), words, read)
 
 
 def types(
@@ -88,7 +116,6 @@ def _view(words: Sequence[Any]) -> TypeView:
     name, line, defaults, schema = map(text_of, words[:4])
     queue, app, version, started, *_ = [*line.split(" "), "", "", "", ""]
     given = _decoded(defaults)
-    found = dict(zip(given[::2], given[1::2], strict=False)) if isinstance(given, list) else {}
     return TypeView(
         name=name,
         queue=queue,
@@ -96,14 +123,22 @@ def _view(words: Sequence[Any]) -> TypeView:
         version=None if version in ("", NO_VERSION) else version,
         put_by=instant(int(started)) if started.isdecimal() and len(started) < 14 else None,
         live=words[4] == 1,
-        max_attempts=_whole(found.get("max_attempts")),
-        retry=found.get("retry"),
-        timeout_ms=_whole(found.get("timeout_ms")),
-        expires_in_ms=_whole(str(found.get("expires_at", "")).removeprefix("+")),
-        retention_ms=_whole(found.get("retention_ms")),
-        key=found.get("key"),
         payload=_decoded(schema),
+        **_read(given if isinstance(given, list) else []),
     )
+
+
+def _read(words: Sequence[Any]) -> dict[str, Any]:
+    """Defaults as the structures for people have them."""
+    found = dict(zip(words[::2], words[1::2], strict=False))
+    return {
+        "max_attempts": _whole(found.get("max_attempts")),
+        "retry": found.get("retry"),
+        "timeout_ms": _whole(found.get("timeout_ms")),
+        "expires_in_ms": _whole(str(found.get("expires_at", "")).removeprefix("+")),
+        "retention_ms": _whole(found.get("retention_ms")),
+        "key": found.get("key"),
+    }
 
 
 def _decoded(text: str) -> Any:

@@ -39,7 +39,7 @@ ROLES = {"worker": worker, "mover": services.mover, "producer": producer, "liste
 EVERY_MS, LEASE_MS, RATE = 1_000, 2_000, 50.0
 # and facts, which expire
 STAYS = ("events", "stats", "meta", "queues", "sweeps", "mover", "ready", "calendars", "types", "defaults", "schemas",
-         "apps", "owned", "emitted", "forgotten")  # fmt: skip
+         "apps", "owned", "emitted", "forgotten", "indexed")  # fmt: skip
 MONTH_MS = 31 * 86_400_000
 
 

@@ -17,7 +17,8 @@ WORDS_EACH = {
     "enqueue": {"task...": 8}, "enqueue_run": {"task...": 8}, "claim": {"bell...": 3}, "settle": {"claim...": 7},
     "settle_and_claim": {"bell...": 3, "claim...": 7}, "renew": {"claim...": 3},
     "update": {"field...": 2}, "limit": {"field...": 2}, "repair": {"fault...": 2},
-    "put_schedule": {"field...": 2}, "about": {"named...": 2}, "find": {"filter...": 2}, "put_types": {"type...": 4},
+    "put_schedule": {"field...": 2}, "about": {"named...": 2}, "find": {"filter...": 2},
+    "put_types": {"type...": 4}, "defaults": {"field...": 2},
     "fire": {"decision...": 9},
     "shift": {"task...": 2}, "operate": {"field...": 2},
 }  # fmt: skip

@@ -149,7 +149,7 @@ def test_nothing_is_left_of_a_family_after_the_sweep(queue: Queue) -> None:
         queue.attend(now=NOW + at)
 
     left = {key.removeprefix(queue.key("")).partition(":")[0] for key in queue.dump()}
-    expected = {"events", "forgotten", "meta", "queues", "ready", "stats", "sweeps"}
+    expected = {"events", "forgotten", "indexed", "meta", "queues", "ready", "stats", "sweeps"}
     assert left - {"claimed", "mover"} == expected  # those two expire
 
 

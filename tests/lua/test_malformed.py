@@ -18,6 +18,10 @@ WORDS: tuple[Any, ...] = (
     "a b", "a/b", "/", "=", "+", "+x", "none", "^", "~", "x" * 300, b"\x00\xff", "normal/", "normal/x-y", "begun/",
 )  # fmt: skip
 KEYS: tuple[tuple[str, ...], ...] = ((), ("x",), ("",), ("{}:due:q",), ("{a}:due:",), ("{a}:due:a b",), ("{a}:other",))
+# verbs whose last argument has several words each time it repeats
+IN_SEVERAL_WORDS = (
+    "claim", "renew", "repair", "limit", "put_types", "about", "find", "defaults", "operate", "shift",
+)  # fmt: skip
 
 
 def called(queue: Queue, verb: str) -> tuple[list[Any], list[Any]]:
@@ -93,4 +97,4 @@ def test_a_reservation_without_its_lapse_is_not_begun(real_queue: Queue) -> None
 def test_the_shape_of_a_call_is_that_of_its_header(verb: str) -> None:
     header = scripts.header(verb)
     assert [name for name in header.fixed_args if f"'{name}'" not in header.shape] == []
-    assert ("each = " in header.shape) == (verb in ("claim", "renew", "repair", "limit", "put_types", "about", "find"))
+    assert ("each = " in header.shape) == (verb in IN_SEVERAL_WORDS)

@@ -24,7 +24,20 @@ EXAMPLES: dict[str, Any] = {
 }  # fmt: skip
 MODES = ("reject", "replace", "debounce", "keep_last")
 PAIRS = list(itertools.combinations(EXAMPLES, 2))
-STAYS = {"claimed", "emitted", "events", "fact", "forgotten", "meta", "mover", "queues", "ready", "stats", "sweeps"}
+STAYS = {
+    "claimed",
+    "emitted",
+    "events",
+    "fact",
+    "forgotten",
+    "indexed",
+    "meta",
+    "mover",
+    "queues",
+    "ready",
+    "stats",
+    "sweeps",
+}
 two_servers = pytest.mark.parametrize(
     "queue", [("valkey", "functions"), ("redis", "scripts")], indirect=True, ids="-".join
 )

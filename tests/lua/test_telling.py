@@ -163,7 +163,7 @@ CALLS: list[tuple[Any, ...]] = [
     ("pause", "queue", "", 0), ("resume", "type:paused"), ("put_rule", "r2", "on", '{"fields":{"type":"t"}}'),
     ("drop_rule", "rule"), ("put_schedule", "s2", "", '{"every":[{"every":60000}]}', "type", "t", "payload", "{}"),
     ("trigger", "s", "", ""), ("pause_schedule", "s", "", 0), ("resume_schedule", "s"), ("drop_schedule", "s"),
-    ("put_types", "shop", "2.1", "w", 5, "t", "q", '["max_attempts","2"]', "{}"),
+    ("defaults", "max_attempts", 2), ("put_types", "shop", "2.1", "w", 5, "t", "q", '["max_attempts","2"]', "{}"),
     ("keep_schedules", "shop", "2.1", "pause"), ("types", "", 10, 1),
     ("put_calendar", "c", "[]", NOW), ("reserve", "b", 5_000), ("fire",), ("replan_schedules", 1, "2026c", ""),
     ("repair", "task", "lost", "entry", "normal/1-1"),

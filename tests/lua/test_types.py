@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from redsched.model.task_types import TypeView
+from redsched.model.errors import InvalidTask
+from redsched.model.task_types import QueueDefaults, TypeView
 from redsched.wire import task_types
 from redsched.wire.keys import CellKeys
 from redsched.wire.task_types import TypePut, TypesPut
@@ -168,6 +169,52 @@ def test_the_task_of_a_schedule_gets_it_from_its_planned_time_on(times: Timetabl
 
     (task_id,) = (key.rpartition(":")[2] for key in queue.redis.keys(queue.key("task:*")))
     assert given(queue, task_id) == GIVEN | {"expires_at": str(NOW + 59_000)}
+
+
+def queue_gives(queue: Queue, **fields: Any) -> QueueDefaults:
+    """Set what the queue gives; what it gives then."""
+    return queue.send(task_types.defaults(queue.keys, fields))  # type: ignore[arg-type]
+
+
+def test_a_type_comes_before_its_queue_and_a_queue_before_what_is_built_in(queue: Queue) -> None:
+    put(queue, TypePut("t", "q", ("max_attempts", "2")))
+    queue_gives(queue, max_attempts=3, key="k", expires_in="1m")
+
+    queue.enqueue(("a", 0, {}), ("b", 0, {"type": "u"}), ("c", 0, {"type": "u", "key": "own"}), ("d", 0, {}, 2))
+    queue.enqueue(("e", 0, {"type": "u"}))
+    queue.seed("raw", type="u")
+    queue.promote()
+
+    late = str(NOW + 60_000)
+    assert given(queue, "a") == {"max_attempts": "2", "key": "k", "expires_at": late}
+    assert given(queue, "b") == given(queue, "e") == {"max_attempts": "3", "key": "k", "expires_at": late}
+    assert given(queue, "c") == {"max_attempts": "3", "key": "own", "expires_at": late}
+    assert given(queue.other("r"), "d") == {"max_attempts": "2"}
+    assert given(queue, "raw") == {"max_attempts": "3", "key": "k", "expires_at": late}
+
+
+def test_what_a_queue_gives_is_set_told_and_taken_back_field_by_field(queue: Queue) -> None:
+    assert queue_gives(queue) == QueueDefaults()
+    assert not queue.redis.exists(queue.key("defaults"))
+    first = queue_gives(queue, max_attempts=3, retry="5s", timeout="7s")
+    assert first == QueueDefaults(max_attempts=3, retry="fixed 5000", timeout_ms=7_000)
+    assert queue_gives(queue, retry=None, retention="9s", expires_in="1m") == QueueDefaults(
+        max_attempts=3, timeout_ms=7_000, retention_ms=9_000, expires_in_ms=60_000
+    )
+    assert queue_gives(queue, max_attempts=None, timeout=None, retention=None, expires_in=None) == QueueDefaults()
+    assert not queue.redis.exists(queue.key("defaults"))
+    assert queue.events()[0] == "defaults_set queue max_attempts=3 retry=fixed 5000 timeout_ms=7000"
+
+
+def test_what_a_queue_cannot_give_is_refused_and_nothing_is_written(queue: Queue) -> None:
+    for words, told in (
+        (("payload", "{}"), "RS_INVALID 1 fields cannot be a default"),
+        (("max_attempts", "0"), "RS_INVALID 1 max_attempts cannot be a default"),
+        (("key", "k", "expires_at", str(NOW)), "RS_INVALID 1 expires_at cannot be a default"),
+    ):
+        assert queue.refused("defaults", NOW, *words) == told
+    with pytest.raises(InvalidTask, match="priority: has no default; max_attempts, retry, timeout"):
+        queue_gives(queue, priority="high")
 
 
 def test_a_stop_half_way_leaves_what_the_same_call_mends(queue: Queue) -> None:

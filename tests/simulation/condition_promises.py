@@ -20,6 +20,7 @@ from tests.support.lua_builds import Build, Line
 
 STAYS = (
     "events", "stats", "meta", "queues", "sweeps", "mover", "claimed", "ready", "fact", "rules", "emitted", "forgotten",
+    "indexed",
 )  # fmt: skip
 STATES = """
 local found = {}

@@ -86,6 +86,7 @@ CALLS: dict[str, Callable[[int], Call[Any]]] = {
     "keep_schedules": lambda n: protocol.keep_schedules(CellKeys(CELL), "shop", "2.1", "pause", ["a"] * n),
     "put_types": lambda n: protocol.put_types(CellKeys(CELL), "shop", "2.1", "w", 5, [TypePut("t", "q")] * n),
     "types": lambda n: protocol.types(CellKeys(CELL), ["t"] * n),
+    "defaults": lambda n: protocol.defaults(Q, dict.fromkeys(("key", "retry")[:n], None)),  # type: ignore[arg-type]
     "put_calendar": lambda n: protocol.put_calendar(CellKeys(CELL), "a", ["2027-12-25"]),
     "calendars": lambda n: protocol.calendars(CellKeys(CELL)),
     "emit": lambda n: protocol.emit(CellKeys(CELL), "paid", "order-1", data=None, ttl=None, event_id="a"),

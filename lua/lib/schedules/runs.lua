@@ -29,7 +29,7 @@ local function make_run(q, s, suffix, due, now, payload)
     end
   end
   local function has(name) return s.f['task:' .. name] end
-  local more, line = type_defaults.missing(q.prefix, s.f['task:type'], counted_from, has), s.f['task:key']
+  local more, line = type_defaults.missing(q, s.f['task:type'], counted_from, has), s.f['task:key']
   for i = 1, #more, 2 do
     pairs_to_write[#pairs_to_write + 1], pairs_to_write[#pairs_to_write + 2] = more[i], more[i + 1]
     if more[i] == 'key' then line = more[i + 1] end

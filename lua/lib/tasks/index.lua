@@ -37,9 +37,16 @@ function index.names(id, tags, key)
   return names
 end
 
+-- Note that the namespace has tasks with tags or keys, so that a sweep need not look for them in tasks of one that has none.
+local function note(q) redis.pcall('SET', q.prefix .. 'indexed', '1') end
+
+-- Whether the namespace has had such tasks.
+function index.is_used(q) return redis.call('EXISTS', q.prefix .. 'indexed') == 1 end
+
 -- Before a task is written.
 function index.add(q, id, tags, key)
   if not (tags or key or string.find(id, ':', 2, true)) then return end
+  if tags or key then note(q) end
   for _, name in ipairs(index.names(id, tags, key)) do redis.pcall('ZADD', q.prefix .. name, '0', q.name .. '/' .. id) end
 end
 
@@ -66,6 +73,7 @@ function index.enter(q, id, given)
   local found = redis.call('HMGET', q.task .. id, 'tags', 'key')
   local old, now, stays = index.names(id, found[1], found[2]), nil, {}
   now = index.names(id, given.tags or found[1], given.key or found[2])
+  if given.tags or given.key then note(q) end
   for _, name in ipairs(now) do
     stays[name] = true
     redis.pcall('ZADD', q.prefix .. name, '0', q.name .. '/' .. id)

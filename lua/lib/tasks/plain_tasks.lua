@@ -1,5 +1,5 @@
 -- plain_tasks: the short way of enqueue: new tasks of one queue that have a type, a payload, and nothing else but a request
--- each, or none, and whose type gives them nothing. Any other call goes the long way.
+-- each, or none, and whose type and queue give them nothing. Any other call goes the long way.
 --
 -- USES  clock, keys, stats, streams, fields, index, submission, type_defaults
 
@@ -19,7 +19,7 @@ local function read_plain(words, each, q, now)
         or each == 10 and not (words[at + 8] == 'request' and #words[at + 9] <= fields.LONGEST.request)
         or not is_id(id) then return nil end
     if type ~= known_type then                          -- the tasks of a call mostly have one type and are due at one time
-      if not keys.is_name(type) or type_defaults.defaults_of(q.prefix, type) then return nil end
+      if not keys.is_name(type) or type_defaults.defaults_of(q, type) then return nil end
       known_type = type
     end
     if score ~= known_score then

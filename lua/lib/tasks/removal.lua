@@ -22,8 +22,9 @@ local function sweep_page(q, now, name, wanted, young, ends, most_forgotten)
   local extra = in_time < wanted and math.min(caps.beyond(q, name), wanted) or 0   -- a full page leaves no room for others
   if extra > in_time then ids = redis.call('ZRANGE', set, young, young + extra - 1) end
   if #ids == 0 then return 0, 0, 0, young, false end
+  if q.indexed == nil then q.indexed = index.is_used(q) end
   local due = redis.call('ZMSCORE', q.due, unpack(ids))
-  local colon, is_made = string.find, forgotten.is_made
+  local is_made, is_indexed = forgotten.is_made, q.indexed
   local gone, names, leaving, left, n, evicted, kept, unspent, stopped, bound = {}, {}, {}, 0, 0, 0, 0, 0, false, nil
   for i = 1, #ids do
     if unspent >= 4 or bound then                       -- the budget is not asked after each plain task
@@ -34,7 +35,12 @@ local function sweep_page(q, now, name, wanted, young, ends, most_forgotten)
     unspent = unspent + 1
     local id = ids[i]
     local key = q.task .. id
-    local found = redis.pcall('HMGET', key, 'state', 'bound', 'tags', 'key')   -- an id outside the grammar has no task
+    local found                                         -- an id outside the grammar has no task
+    if is_indexed then
+      found = redis.pcall('HMGET', key, 'state', 'bound', 'tags', 'key')
+    else
+      found = redis.pcall('HMGET', key, 'state', 'bound')
+    end
     local over, ended = ends[found[1]], nil
     bound = found[2]
     if over and i > in_time then ended = ended_at(key) end   -- it goes because of the cap
@@ -45,14 +51,15 @@ local function sweep_page(q, now, name, wanted, young, ends, most_forgotten)
     else
       left = left + 1
       leaving[left] = id
-      if over and not is_made(id) then names[#names + 1] = id end
+      local made = is_made(id)
+      if over and not made then names[#names + 1] = id end
       if ended then evicted, kept = evicted + 1, ended > 0 and now - ended or kept end
       if over and bound then
         n = n + 1
         forget(q, id, now, found[1], bound, gone)
       elseif over then
         n = n + 1
-        if found[3] or found[4] or colon(id, ':', 2, true) then index.remove(q, id, found[3], found[4]) end
+        if found[3] or found[4] or not made then index.remove(q, id, found[3], found[4]) end
         gone[#gone + 1], gone[#gone + 2] = key, q.outcome .. id
       else                                              -- a task that is live again only leaves the set
         hash.of_reply(key, found)                       -- raises what is no fault of this task

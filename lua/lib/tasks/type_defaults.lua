@@ -1,15 +1,17 @@
--- type_defaults: what is known of a type of tasks, and what it gives to tasks that do not say it themselves. Workers put it here.
+-- type_defaults: what a type of tasks, and a queue, give to tasks that do not say it themselves. Workers put what types give.
 --
 -- USES  clock, keys, fields
 
-local GIVEN = {'max_attempts', 'retry', 'timeout_ms', 'expires_at', 'retention_ms', 'key'}
+type_defaults.GIVEN = {'max_attempts', 'retry', 'timeout_ms', 'expires_at', 'retention_ms', 'key'}
 type_defaults.MOST = 5000                               -- types of a namespace
 local IS_GIVEN = {max_attempts = true, retry = true, timeout_ms = true, expires_at = true, retention_ms = true, key = true}
+
+function type_defaults.is_given(name) return IS_GIVEN[name] end
 
 -- The defaults that a JSON text holds as field, value, ...; expires_at is +ms, from the due time on. nil if they are none.
 function type_defaults.parse(text)
   local ok, found = pcall(cjson.decode, text)
-  if not ok or type(found) ~= 'table' or #found == 0 or #found % 2 > 0 or #found > 2 * #GIVEN then return nil end
+  if not ok or type(found) ~= 'table' or #found == 0 or #found % 2 > 0 or #found > 2 * #type_defaults.GIVEN then return nil end
   for i = 1, #found, 2 do
     local name, value = found[i], found[i + 1]
     if not IS_GIVEN[name] or type(value) ~= 'string' or not fields.usable(name, value, 0) then return nil end
@@ -18,14 +20,30 @@ function type_defaults.parse(text)
   return found
 end
 
-local last_text, last_defaults = nil, nil               -- reading JSON is slow, and most calls ask for the same type
+local of_type, of_queue, together = nil, nil, nil        -- the last texts, and what they give: most calls ask for the same
 
--- The defaults of a type, as above; nil if it has none or nobody knows it. A caller that may not read them goes without.
-function type_defaults.defaults_of(prefix, name)
-  local text = redis.pcall('HGET', prefix .. 'defaults', name)
-  if type(text) ~= 'string' then return nil end
-  if text ~= last_text then last_text, last_defaults = text, type_defaults.parse(text) end
-  return last_defaults
+local function merged()
+  local found, seen = {}, {}
+  for _, text in ipairs({of_type, of_queue}) do         -- false where there is none: it then holds nothing
+    local given = text and type_defaults.parse(text) or {}
+    for i = 1, #given, 2 do
+      if not seen[given[i]] then found[#found + 1], found[#found + 2] = given[i], given[i + 1] end
+      seen[given[i]] = true
+    end
+  end
+  return found[1] and found or nil
+end
+
+-- What a type and, where that says nothing, the queue give to a task, as above; nil if nothing. A caller that may not read it
+-- goes without.
+function type_defaults.defaults_of(q, name)
+  local found = redis.pcall('HMGET', q.prefix .. 'defaults', name, ':' .. q.name)
+  if not (found[1] or found[2]) then return nil end
+  if found[1] ~= of_type or found[2] ~= of_queue then
+    of_type, of_queue = found[1], found[2]
+    together = merged()
+  end
+  return together
 end
 
 -- The value that a task gets which is due at that time.
@@ -33,9 +51,9 @@ local function value_of(name, value, due)
   return name == 'expires_at' and clock.text(math.min(due + tonumber(string.sub(value, 2)), 4e12)) or value
 end
 
--- Add to a task of a call what its type gives: its words are then a list of its own, of field, value, ...
+-- Add to a task of a call what its type and its queue give: its words are then a list of its own, of field, value, ...
 function type_defaults.fill(task, now)
-  local given, n, due = type_defaults.defaults_of(task.q.prefix, task.type), nil, math.max(task.due, now)
+  local given, n, due = type_defaults.defaults_of(task.q, task.type), nil, math.max(task.due, now)
   for i = 1, given and #given or 0, 2 do
     local name = given[i]
     if not task[name] then
@@ -50,9 +68,9 @@ function type_defaults.fill(task, now)
   if n then task.first, task.last = 1, n end
 end
 
--- What the type gives to a task, as field, value, ... to be written with its own fields. has: answers whether it has a field.
-function type_defaults.missing(prefix, name, due, has)
-  local more, given = {}, type_defaults.defaults_of(prefix, name)
+-- What the type and the queue give to a task, as field, value, ... to be written with its own. has: whether it has a field.
+function type_defaults.missing(q, name, due, has)
+  local more, given = {}, type_defaults.defaults_of(q, name)
   for i = 1, given and #given or 0, 2 do
     if not has(given[i]) then
       more[#more + 1], more[#more + 2] = given[i], value_of(given[i], given[i + 1], due)
@@ -61,16 +79,16 @@ function type_defaults.missing(prefix, name, due, has)
   return more
 end
 
--- Write what its type gives into a task that plain commands made. Answers its start-by if it got one, as text.
+-- Write what its type and its queue give into a task that plain commands made. Answers its start-by if it got one, as text.
 function type_defaults.fill_raw(q, id, name, due)
   local call, key, has = clock.call, q.task .. id, {}
   if call.without == name then return nil end           -- the next raw task of a call mostly has the same type
-  if not type_defaults.defaults_of(q.prefix, name) then
+  if not type_defaults.defaults_of(q, name) then
     call.without = name
     return nil
   end
-  for i, value in ipairs(redis.call('HMGET', key, unpack(GIVEN))) do has[GIVEN[i]] = value end
-  local more, expires = type_defaults.missing(q.prefix, name, due, function(field) return has[field] end), nil
+  for i, value in ipairs(redis.call('HMGET', key, unpack(type_defaults.GIVEN))) do has[type_defaults.GIVEN[i]] = value end
+  local more, expires = type_defaults.missing(q, name, due, function(field) return has[field] end), nil
   for i = 1, #more, 2 do
     if more[i] == 'expires_at' then expires = more[i + 1] end
   end

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Unpack
 
 from redsched.client.aio.transport import AsyncTransport
 from redsched.client.requests import Verbs, id_list
+from redsched.model.task_types import GivenDefaults, QueueDefaults
 from redsched.model.views import Paused, QueueStats
 from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.steps import queues as queue_steps
@@ -31,6 +33,12 @@ class AsyncQueues(Verbs):
         """Set how many finished and dead tasks a queue keeps, by ``most_finished`` and ``most_dead``: a number,
         ``"none"``, or None for the default. Answers what holds now; without any it changes nothing."""
         return await self.transport.send(protocol.limit(self._keys(queue), caps))
+
+    async def defaults(self, queue: str = "default", **fields: Unpack[GivenDefaults]) -> QueueDefaults:
+        """Set what a queue gives to tasks that do not say it themselves, where their type does not either; None takes a
+        default back. Answers what holds now; without any field it changes nothing. Tasks that are there stay as they
+        are."""
+        return await self.transport.send(protocol.defaults(self._keys(queue), fields))
 
     async def pause(
         self,

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Unpack
 
 from redsched.client.requests import Verbs, id_list
 from redsched.client.sync.transport import Transport
+from redsched.model.task_types import GivenDefaults, QueueDefaults
 from redsched.model.views import Paused, QueueStats
 from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.steps import queues as queue_steps
@@ -32,6 +34,12 @@ class Queues(Verbs):
         """Set how many finished and dead tasks a queue keeps, by ``most_finished`` and ``most_dead``: a number,
         ``"none"``, or None for the default. Answers what holds now; without any it changes nothing."""
         return self.transport.send(protocol.limit(self._keys(queue), caps))
+
+    def defaults(self, queue: str = "default", **fields: Unpack[GivenDefaults]) -> QueueDefaults:
+        """Set what a queue gives to tasks that do not say it themselves, where their type does not either; None takes a
+        default back. Answers what holds now; without any field it changes nothing. Tasks that are there stay as they
+        are."""
+        return self.transport.send(protocol.defaults(self._keys(queue), fields))
 
     def pause(
         self,
