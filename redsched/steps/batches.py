@@ -24,8 +24,8 @@ A_CALL = {
     "requeue": 150,
     "reschedule": 200,
     "revive": 200,
-    "retag": 50,
-    "move": 50,
+    "retag": 25,
+    "move": 25,
     "shift": 200,
 }
 SHOWN_FIRST = 4  # tasks: each may have a payload and a result of 256 KiB
