@@ -8,6 +8,7 @@ import click
 
 from redsched.cli import render
 from redsched.cli.invocation import NOT_FOUND, Command, Failure, Invocation, pass_invocation
+from redsched.model.vocabulary import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -126,6 +127,8 @@ def queue_of(client: Client, task_id: str) -> str:
     if found.forgotten:
         told = ", ".join(f"queue {queue}, {render.moment(at)}" for queue, at in found.forgotten.items())
         raise Failure(f"Task {task_id} had ended, and was removed: {told}", NOT_FOUND)
+    if client.show(task_id)[task_id] is not None:  # of plain commands, in a queue that nobody has seen yet
+        return DEFAULT_QUEUE
     raise Failure(f"No task {task_id} in any queue.", NOT_FOUND)
 
 

@@ -32,6 +32,7 @@ from tests.support.lua_builds import Build, Line, Refused, Snapshot, clear, snap
 
 NOW = 1_800_000_000_000
 STEPS = 70
+STAYS = ("meta", "queues", "stats", "events", "claimed", "mover", "sweeps", "forgotten", "indexed")
 TICKS = (0, 0, 0, 1, 10, 400, 1_000, 5_000, 31_000)
 # what a foreign client may write over a task; {} is the id
 _FIELDS = (
@@ -255,11 +256,7 @@ class Run:
             if not self._send("drain", protocol.sweep(queues, limit=500)).more:
                 break
         self.state = self._look()
-        left = [
-            key
-            for key in self.state.others
-            if key.partition(":")[0] not in ("meta", "queues", "stats", "events", "claimed", "mover", "sweeps")
-        ]
+        left = [key for key in self.state.others if key.partition(":")[0] not in STAYS]
         kept = {task for task in self.state.tasks if task not in self.oracle.loose | self.oracle.unwritten}
         if left or kept:
             raise Violation(f"left behind: {left} {kept}")
