@@ -37,7 +37,7 @@ BUGS: tuple[tuple[int, Bug], ...] = (
             "    links.leave(q, id, before, old.key, now)\n", "")),
     (5, Bug("other conditions keep the old parents", "lib/conditions/decide.lua",
             "  redis.call('UNLINK', q.parents .. id)\n", "")),
-    (0, Bug("a family is made in part", "enqueue.lua",
+    (0, Bug("a family is made in part", "lib/tasks/intake.lua",
             "refs.together and not fresh and submission.refused_together(tasks) or {}", "{}")),
     (53, Bug("a rejected parent is none", "lib/conditions/links.lua",
              "known.failed, known.first = known.failed + 1,", "known.failed, known.first = known.failed,")),
