@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from redsched.cli import parse, render
+from redsched.cli import finding, parse, render
 from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation
 
 PAGE = 500
@@ -90,24 +90,25 @@ def list_(
             ((task.id, task.type, task.attempt, render.moment(task.finished_at), task.reason or "") for task in items),
         )
     else:
-        render.say(f"No dead letters in queue {queue}." if page.next_cursor is None else "None on this page.", err=True)
+        none = f"No dead letters in queue {queue}. In all queues: redsched find state:dead"
+        render.say(none if page.next_cursor is None else "None on this page.", err=True)
     _more(page.next_cursor)
 
 
 @dead.command()
 @click.argument("id")
-@_queue_option
+@click.option("-q", "--queue", help="Queue of the task; without it, all are looked through.")
 @click.option("--reveal", is_flag=True, help="Show the payload and the headers, too: they may hold secrets.")
 @pass_invocation
-def show(given: Invocation, id: str, queue: str, reveal: bool) -> None:
+def show(given: Invocation, id: str, queue: str | None, reveal: bool) -> None:
     """Show why a task died.
 
     Its last error with the traceback, and how each of its attempts ended.
     """
     with given.client() as client:
-        found = client.task(id, queue=queue, stored=True)
+        found = client.task(id, queue=finding.queue_of(client, id) if queue is None else queue, stored=True)
     if found.state != "dead":
-        raise Failure(f"Task {id} in queue {queue} is {found.state}, not dead.", CONFLICT)
+        raise Failure(f"Task {id} in queue {found.queue} is {found.state}, not dead.", CONFLICT)
     if not reveal:
         found = render.without_secrets(found)
     if given.json:

@@ -116,7 +116,9 @@ def rule_list(given: Invocation, limit: int, cursor: str | None) -> None:
     if given.json:
         render.document(page)
         return
-    rows = [(one.id, one.on, one.task.type, one.task.queue, one.task_id or f"{one.id}:{{id}}") for one in page.items]
+    rows = [
+        (one.id, one.on, one.task.type, one.task.queue or "-", one.task_id or f"{one.id}:{{id}}") for one in page.items
+    ]
     if rows:
         render.table(given, ("id", "on", "type", "queue", "task"), rows)
     else:

@@ -129,7 +129,9 @@ def queue_of(client: Client, task_id: str) -> str:
         raise Failure(f"Task {task_id} had ended, and was removed: {told}", NOT_FOUND)
     if client.show(task_id)[task_id] is not None:  # of plain commands, in a queue that nobody has seen yet
         return DEFAULT_QUEUE
-    raise Failure(f"No task {task_id} in any queue.", NOT_FOUND)
+    raise Failure(
+        f"No task {task_id} in any queue. With -q QUEUE, what was set aside there is looked at, too.", NOT_FOUND
+    )
 
 
 def _all(client: Client, where: object) -> Found:

@@ -38,6 +38,11 @@ def queue_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("-q", "--queue", default="default", show_default=True, help="Queue of the task.")(command)
 
 
+def any_queue_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--queue``, of a task that is looked for in all queues without it."""
+    return click.option("-q", "--queue", help="Queue of the task; without it, all are looked through.")(command)
+
+
 def _condition_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--conditions", metavar="JSON|@FILE|-", callback=parse.decoded, help="All that can be asked for."),
@@ -131,7 +136,7 @@ def list_(given: Invocation, queue: str, state: Listed, type: str | None, limit:
 
 @task.command()
 @click.argument("id")
-@click.option("-q", "--queue", help="Queue of the task; without it, all are looked through.")
+@any_queue_option
 @pass_invocation
 def show(given: Invocation, id: str, queue: str | None) -> None:
     """Show everything known of one task."""
@@ -210,12 +215,12 @@ def report(given: Invocation, queue: str, answers: Mapping[str, str], good: tupl
 
 @task.command(short_help="Why has it not run, and when will it?")
 @click.argument("id")
-@queue_option
+@any_queue_option
 @pass_invocation
-def explain(given: Invocation, id: str, queue: str) -> None:
+def explain(given: Invocation, id: str, queue: str | None) -> None:
     """Say why a task has not run, when it will, or why it never will."""
     with given.client() as client:
-        found = client.explain(id, queue=queue)
+        found = client.explain(id, queue=finding.queue_of(client, id) if queue is None else queue)
     if given.json:
         render.document(found)
         return

@@ -45,7 +45,7 @@ def show(given: Invocation, settings: Settings, app: App, server: EmbeddedServer
     ):
         console.print(f"  {name:<8}{value}", soft_wrap=True)
     if server is not None:
-        console.print("\nLead redsched in another terminal to this Redis, which keeps its address:\n", soft_wrap=True)
+        console.print("\nPaste this into another terminal, so that redsched finds this Redis there:\n", soft_wrap=True)
         console.print(f"  {export(settings)}", style="cyan", soft_wrap=True)
     console.print("\nTry one of these in another terminal:\n", soft_wrap=True)
     for command in commands(settings, app):

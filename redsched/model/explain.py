@@ -111,7 +111,7 @@ def _scheduled(told: Told) -> tuple[str, str, int | None]:
         aside = told.one("quarantined")
         if aside:
             return "quarantined", f"it was set aside as unusable: {aside[0]}.", None
-        return "lost", "it is in no place; redsched doctor --fix puts it right.", None
+        return "lost", "it is in no place; redsched doctor --repair puts it right.", None
     if told.one("newer"):
         text = "its conditions name what only a newer redsched knows: a newer redsched must decide this"
         return "needs_newer", f"{text}. It is looked at again at {_stamp(due[0])}.", None
@@ -126,7 +126,8 @@ def _scheduled(told: Told) -> tuple[str, str, int | None]:
         if turned_down := _turned_down(told):
             text = f"it is due{again} at {_stamp(due[0])}, in {_span(late)}, but {turned_down}."
             return "will_be_skipped", f"{text} As its facts are now, it will be skipped then.", None
-        return "due_later", f"it is due{again} at {_stamp(due[0])}, in {_span(late)}.{asked}", due[0]
+        waits = f" But {_unhandled(told)}" if _number(told, "unhandled") else ""
+        return "due_later", f"it is due{again} at {_stamp(due[0])}, in {_span(late)}.{asked}{waits}", due[0]
     mover = told.one("mover")
     if mover and not mover[0]:
         return "no_mover", f"it has been due for {_span(late)} and no mover runs: start redsched worker or mover.", None
@@ -167,14 +168,17 @@ def _stops(told: Told) -> str:
     return ""
 
 
+def _unhandled(told: Told) -> str:
+    return f"no worker had a handler for type {told.fields.get('type')}, {_number(told, 'unhandled')} time(s)."
+
+
 def _ready(told: Told) -> tuple[str, str, int | None]:
     stops = _stops(told)
     if stops:
         return "paused", f"it is ready, but {stops}.", None
     waiting, running = (told.one("ready") or [0])[0], (told.one("running") or [0])[0]
-    unhandled = _number(told, "unhandled")
-    if unhandled:
-        return "no_handler", f"no worker had a handler for type {told.fields.get('type')}, {unhandled} time(s).", None
+    if _number(told, "unhandled"):
+        return "no_handler", _unhandled(told), None
     text = f"it is ready since{_when(told, 'due_at')[3:]} and waits for a worker: {waiting} ready, {running} running."
     return "waits_for_worker", text, None
 

@@ -46,6 +46,15 @@ def test_a_reminder_and_the_event_that_calls_it_off(cli: Cli, client: Client) ->
     assert cli("task", "explain", "nobody")[0] == 3
 
 
+def test_a_task_is_explained_whatever_its_queue(cli: Cli) -> None:
+    cli("task", "add", "log", "--id", "a", "-q", "mail", "--in", "1h")
+
+    assert cli("task", "explain", "a")[1].startswith("a is scheduled: it is due at ")
+    assert cli("task", "explain", "a", "-q", "default")[0] == 3
+    code, _, told = cli("dead", "show", "a")
+    assert (code, told) == (4, "Task a in queue mail is scheduled, not dead.\n")
+
+
 def test_all_conditions_may_be_given_as_json(cli: Cli, client: Client) -> None:
     conditions = {"unique": {"key": "k", "release": "ttl", "ttl": "1h"}, "wait_for": "x"}
     cli("task", "add", "log", "--id", "a", "--conditions", json.dumps(conditions))
