@@ -56,7 +56,7 @@ def rule() -> None:
 @click.option("--on", help="The event.")
 @click.option("--type", help="Of the task.")
 @click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=parse.payload, help="Of the task.")
-@click.option("-q", "--queue", default="default", show_default=True, help="Of the task.")
+@click.option("-q", "--queue", help="Of the task. [default: that of its type]")
 @click.option("--in", "delay", metavar="DURATION", callback=parse.duration, help="So long after the event.")
 @click.option("--task-id", metavar="TEXT", help="{subject}, {event} and {id} stand for those of the event.")
 @click.option(

@@ -112,7 +112,7 @@ def show(given: Invocation, id: str) -> None:
 )
 @time_options
 @click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=parse.payload, help="Of each task.")
-@click.option("-q", "--queue", default="default", show_default=True, help="Queue of the tasks.")
+@click.option("-q", "--queue", help="Queue of the tasks. [default: that of their type]")
 @click.option("--priority", type=click.Choice(["high", "normal", "low"]), default="normal", show_default=True)
 @click.option("--max-attempts", type=click.IntRange(min=1), help="Runs before a task is dead. [default: 5]")
 @click.option("--timeout", metavar="DURATION", callback=parse.duration, help="Of one run. [default: 60s]")

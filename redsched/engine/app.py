@@ -33,6 +33,7 @@ from redsched.wire.codec import check_name
 from redsched.wire.task_words import option_words
 
 DEFAULT_TIMEOUT_MS = 60_000
+HOLDING = ("conditions", "hold", "wait_for", "after", "fifo", "digest")  # what may hold a task beyond its due time
 BatchT = TypeVar("BatchT", bound=Callable[[list[tuple[Context, Any]]], Any])
 LifespanT = TypeVar("LifespanT", bound=LifespanFunction)
 MiddlewareT = TypeVar("MiddlewareT", bound=Middleware)
@@ -66,7 +67,7 @@ class TaskType(msgspec.Struct, frozen=True, kw_only=True):
 
     def task(self, payload: Any = None, **options: Any) -> Task:
         """A task of this type with its defaults; ``options`` are the fields of ``Task`` and win over them. A start-by
-        counts from its due time on.
+        counts from its due time on; a task that conditions may hold for longer gets none.
 
         Raises:
             InvalidTask: an option is no field of ``Task``.
@@ -81,7 +82,8 @@ class TaskType(msgspec.Struct, frozen=True, kw_only=True):
         }
         if self.timeout_ms != DEFAULT_TIMEOUT_MS:
             own["timeout"] = timedelta(milliseconds=self.timeout_ms)
-        if sample.expires_in is not None and options.get("expires_at") is None and options.get("expires_in") is None:
+        said = {name for name, value in options.items() if value not in (None, False)}
+        if sample.expires_in is not None and not said & {"expires_at", "expires_in", *HOLDING}:
             own |= start_by(sample.expires_in, options.get("due"), options.get("delay"))
             options = {name: value for name, value in options.items() if name not in ("expires_at", "expires_in")}
         return new_task(self.name, payload, own | options)

@@ -41,7 +41,7 @@ class Definitions:
     async def put(self) -> None:
         """Put all of it, as far as no newer version rules."""
         try:
-            ruling = await self._put_types()
+            ruling, _ = await self._put_types()
         except (StoreDenied, StoreRefused) as error:  # rights, or a library, of an older version
             log.warning("types.refused", extra={"app": self._app.name, "error": str(error)})
             self._denied, ruling = True, self._version
@@ -52,14 +52,17 @@ class Definitions:
             await self._put_schedules()
 
     async def step(self) -> float | None:
-        """Tell that the worker lives, and put all again where this version has begun to rule."""
+        """Tell that the worker lives, and put all again where this version has begun to rule, also where a newer one
+        came and went since the last time."""
         if self._denied:
             return HEARTBEAT_S
-        ruling = (await self._send([])).ruling
-        if ruling == self._version and not self._rules:
-            log.info("app.rules", extra={"app": self._app.name, "version": self._app.version})
-            await self.put()
+        before = self._rules
+        ruling, took_over = await self._put_types(again=True)
         self._rules = ruling == self._version
+        if self._rules and (took_over or not before):
+            log.info("app.rules", extra={"app": self._app.name, "version": self._app.version})
+            if self._with_schedules:
+                await self._put_schedules()
         return HEARTBEAT_S
 
     async def leave(self) -> None:
@@ -81,20 +84,21 @@ class Definitions:
             )
         )
 
-    async def _put_types(self) -> str:
-        """Answers the version that rules."""
+    async def _put_types(self, *, again: bool = False) -> tuple[str, bool]:
+        """Answers the version that rules, and whether a type was not as this worker says. ``again``: what was refused
+        has been told."""
         made = [type_put(one) for one in self._app.tasks.values()]
-        ruling = ""
+        ruling, took_over = "", False
         for at in range(0, max(len(made), 1), MOST_PUT):
             some = made[at : at + MOST_PUT]
             found = await self._send(some)
-            ruling = found.ruling
+            ruling, took_over = found.ruling, took_over or "put" in found.words
             for one, word in zip(some, found.words, strict=True):
-                if word.startswith(("other", "full")):
+                if word.startswith(("other", "full")) and not again:
                     _, _, owner = word.partition(" ")
                     problem = f"it belongs to app {owner}, of which a worker lives" if owner else "there are too many"
                     log.error("type.refused", extra={"type": one.name, "app": self._app.name, "error": problem})
-        return ruling
+        return ruling, took_over
 
     async def _put_schedules(self) -> None:
         """Put those of the code; one that is there already stays. One that is over, say, holds up nothing."""

@@ -47,7 +47,7 @@ class Stream:
         return len(self._pending) >= self._batch
 
     def _of_run(self, task: Task, number: int) -> Task:
-        changes: dict[str, object] = {"request": task.request or self.run}
+        changes: dict[str, object] = {"request": task.request or f"{self.run}:{number}"}
         if task.id is None:
             changes["id"] = f"{self.run}.{number}"
         if self._spread:

@@ -86,6 +86,16 @@ def test_ids_are_those_of_the_run_or_of_the_task(client: Face) -> None:
     assert [view is not None for view in client.show(["2027-01.0", "own", "2027-01.2"]).values()] == [True] * 3
 
 
+@pytest.mark.parametrize("batch", [2, 3, 1])
+def test_an_id_that_a_list_has_twice_is_no_second_task_and_is_told(client: Face, batch: int) -> None:
+    twice = [Task(type="t", id=name, payload=n) for name, n in (("a", 1), ("b", 2), ("a", 1), ("b", 3))]
+
+    done = client.enqueue_stream(twice, run="r", batch=batch)
+
+    assert done.answers == {"created": 2, "existing": 1, "conflict": 1}
+    assert sorted(all_of(client)) == [1, 2]
+
+
 def test_two_runs_do_not_know_of_each_other(client: Face) -> None:
     for run in ("a", "b"):
         assert client.enqueue_stream(listed(5), run=run).answers == {"created": 5}

@@ -75,6 +75,18 @@ def test_an_older_version_neither_puts_nor_pauses_while_a_worker_of_a_newer_one_
     assert keep(times, "1", now=NOW + LIVE) == ["", "a"]
 
 
+def test_another_worker_of_an_older_version_does_not_let_go_what_the_ruling_one_left_out(times: Timetable) -> None:
+    lives(times.queue, "1")
+    put(times, "gone")
+    lives(times.queue, "2")
+    assert keep(times, "2") == ["2", "gone"]
+
+    lives(times.queue, "1.1")
+
+    assert put(times, "gone", "1.1") == ["newer", 1]
+    assert paused(times, "gone") == "left out of shop 2"
+
+
 def test_a_version_that_only_stopped_is_not_newer(times: Timetable) -> None:
     lives(times.queue, "2")
     put(times, "a", "2")

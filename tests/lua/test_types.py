@@ -21,6 +21,10 @@ ALL = ("max_attempts", "2", "retry", "fixed 5000", "timeout_ms", "7000", "expire
        "key", "k")  # fmt: skip
 GIVEN = {"max_attempts": "2", "retry": "fixed 5000", "timeout_ms": "7000", "retention_ms": "9000", "key": "k"}
 LIVE = 90_000
+HOLDING: list[dict[str, Any]] = [
+    {"wait_for": {"any": ["paid"]}}, {"after": {"ids": ["p"]}}, {"fifo": True}, {"hold": {"token": "c"}},
+    {"digest": {"key": "d"}},
+]  # fmt: skip
 NO_DEFAULTS = (
     '{"max_attempts":"2"}', "[]", '["max_attempts"]', '["max_attempts","no"]', '["state","dead"]',
     '["expires_at","1800000000000"]', '["max_attempts",2]', '["payload","{}"]',
@@ -115,6 +119,20 @@ def test_a_key_that_a_type_gives_makes_a_line(queue: Queue) -> None:
     assert queue.plan("a", {"fifo": True}) == "created" and queue.plan("b", {"fifo": True}) == "created"
 
     assert queue.redis.zcard(queue.key("line:q:k")) == 2
+
+
+@pytest.mark.parametrize("conditions", HOLDING)
+def test_a_task_that_conditions_may_hold_gets_no_start_by_of_its_type(queue: Queue, conditions: dict[str, Any]) -> None:
+    queue.seed("p", due=NOW + HOUR, type="u")
+    put(queue, TypePut("t", "q", ALL))
+
+    queue.plan("a", conditions)
+    queue.plan("b", {"unless": {"fact": "paid"}})
+    queue.seed("raw", due=NOW - 5, conditions=json.dumps(conditions))
+    queue.promote()
+
+    assert given(queue, "a") == given(queue, "raw") == GIVEN
+    assert given(queue, "b") == GIVEN | {"expires_at": str(NOW + 60_000)}
 
 
 def test_a_raw_task_gets_it_when_it_becomes_ready(queue: Queue) -> None:

@@ -91,7 +91,7 @@ def test_when_the_newer_one_has_ended_the_older_one_stands_again(site: Site) -> 
         async with working(site, shop("1")):
             async with working(site, shop("2", gone=True)):
                 await asyncio.sleep(0.2)
-                assert stated(site, "remind") == ("paused", "left out of shop 2", "1")
+                assert stated(site, "remind") == ("paused", "left out of shop 2", "2")
                 found = site.client.type("send")
                 assert found is not None and found.max_attempts == 3
             async with asyncio.timeout(30):
@@ -101,6 +101,24 @@ def test_when_the_newer_one_has_ended_the_older_one_stands_again(site: Site) -> 
             assert found is not None and (found.max_attempts, found.version) == (2, "1")
 
     asyncio.run(rolled_back())
+
+
+def test_a_newer_one_that_came_and_went_between_two_heartbeats_leaves_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash_loop() -> None:
+        monkeypatch.setattr(app_types, "HEARTBEAT_S", 2.0)
+        async with working(site, shop("1")):
+            async with working(site, shop("2", gone=True)):
+                pass
+            assert stated(site, "remind")[0] == "paused"
+            async with asyncio.timeout(30):
+                while stated(site, "remind") != ("active", None, "1"):
+                    await asyncio.sleep(0.05)
+            found = site.client.type("send")
+            assert found is not None and (found.max_attempts, found.version) == (2, "1")
+
+    asyncio.run(crash_loop())
 
 
 def test_a_schedule_that_the_ruling_code_has_not_is_paused_told_of_and_dropped_only_with_prune(

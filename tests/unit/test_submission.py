@@ -76,6 +76,12 @@ def test_what_the_caller_says_wins_over_the_decorator() -> None:
     assert refusal(lambda: send_otp.options(colour="red").task("+49")).startswith("colour: is no field of a task")  # type: ignore[call-arg]
 
 
+def test_a_task_that_is_held_gets_no_start_by_of_the_decorator() -> None:
+    assert send_otp.options(after="other").task("+49").expires_in is None
+    assert send_otp.options(after="other", expires_in="1h").task("+49").expires_in == "1h"
+    assert send_otp.options(unless="paid:1").task("+49").expires_in == "2m"
+
+
 def test_wrong_arguments_are_refused_and_fields_of_the_task_are_shown_their_place() -> None:
     assert "missing a required argument: 'phone'" in refusal(send_otp.task)
     assert "unexpected keyword argument 'ctx'" in refusal(lambda: send_otp.task("+49", ctx=None))  # type: ignore[call-arg]

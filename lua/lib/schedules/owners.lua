@@ -30,8 +30,9 @@ end
 
 local AT_ONCE = 100                                     -- that one call pauses or drops
 
-local function take_out(prefix, id, mode, reason, now)
+local function take_out(prefix, id, mode, version, reason, now)
   local s = mode ~= 'dry' and schedules.read(prefix, id)
+  if s then schedules.set(s, 'owner_version', version) end   -- an older version may not put it while this one lives
   if s and mode == 'drop' then schedules.drop(s) end
   if s and mode == 'pause' then schedules.pause(keys.open(prefix .. 'due:' .. schedules.queue_of(s)), s, now, reason) end
 end
@@ -48,7 +49,7 @@ function owners.leave_out(prefix, owner, version, mode, those, now)
       local rests = (f[2] or '') ~= '' or (f[3] or '') ~= ''
       if f[1] == owner and not (rests and mode == 'pause') then
         found[#found + 1] = id
-        take_out(prefix, id, mode, reason, now)
+        take_out(prefix, id, mode, version, reason, now)
       end
       if f[1] ~= owner and mode ~= 'dry' or mode == 'drop' then redis.call('SREM', set, id) end   -- it is gone, or another's
       if #found >= AT_ONCE and mode ~= 'dry' then break end

@@ -1,6 +1,6 @@
 -- type_defaults: what a type of tasks, and a queue, give to tasks that do not say it themselves. Workers put what types give.
 --
--- USES  clock, keys, fields
+-- USES  clock, keys, fields, conditions
 
 type_defaults.GIVEN = {'max_attempts', 'retry', 'timeout_ms', 'expires_at', 'retention_ms', 'key'}
 type_defaults.MOST = 5000                               -- types of a namespace
@@ -46,6 +46,14 @@ function type_defaults.defaults_of(q, name)
   return together
 end
 
+-- Whether conditions may hold a task beyond its due time. Such a task gets no start-by: its type does not know when it is let go.
+-- Those that only a newer redsched knows may hold it, too.
+local function may_hold(text)
+  if not text then return false end
+  local plan = conditions.of(text)
+  return not plan or (plan.hold or plan.wait_for or plan.after or plan.fifo or plan.digest) and true or false
+end
+
 -- The value that a task gets which is due at that time.
 local function value_of(name, value, due)
   return name == 'expires_at' and clock.text(math.min(due + tonumber(string.sub(value, 2)), 4e12)) or value
@@ -56,7 +64,7 @@ function type_defaults.fill(task, now)
   local given, n, due = type_defaults.defaults_of(task.q, task.type), nil, math.max(task.due, now)
   for i = 1, given and #given or 0, 2 do
     local name = given[i]
-    if not task[name] then
+    if not task[name] and not (name == 'expires_at' and may_hold(task.conditions)) then
       if not n then
         n, task.words = task.last - task.first + 1, {unpack(task.words, task.first, task.last)}
       end
@@ -68,11 +76,11 @@ function type_defaults.fill(task, now)
   if n then task.first, task.last = 1, n end
 end
 
--- What the type and the queue give to a task, as field, value, ... to be written with its own. has: whether it has a field.
+-- What the type and the queue give to a task, as field, value, ... to be written with its own. has: answers a field of it.
 function type_defaults.missing(q, name, due, has)
   local more, given = {}, type_defaults.defaults_of(q, name)
   for i = 1, given and #given or 0, 2 do
-    if not has(given[i]) then
+    if not has(given[i]) and not (given[i] == 'expires_at' and may_hold(has('conditions'))) then
       more[#more + 1], more[#more + 2] = given[i], value_of(given[i], given[i + 1], due)
     end
   end
@@ -88,6 +96,7 @@ function type_defaults.fill_raw(q, id, name, due)
     return nil
   end
   for i, value in ipairs(redis.call('HMGET', key, unpack(type_defaults.GIVEN))) do has[type_defaults.GIVEN[i]] = value end
+  has.conditions = redis.call('HGET', key, 'conditions')
   local more, expires = type_defaults.missing(q, name, due, function(field) return has[field] end), nil
   for i = 1, #more, 2 do
     if more[i] == 'expires_at' then expires = more[i + 1] end
