@@ -160,6 +160,7 @@ class Doors:
 
 
 NAMES_ITS_QUEUE = ("plain_commands", "inbox")  # the type's queue cannot count there
+HOLDS = ("hold", "group")  # a task that conditions may hold gets no start-by of its type
 DOORS = [name for name, made in vars(Doors).items() if callable(made) and name not in ("__init__", "name", "place")]
 
 
@@ -202,6 +203,8 @@ def found(doors: Doors, queue: str, task_id: str) -> dict[str, Any]:
 def expected(door: str, type_: str, said: dict[str, Any]) -> dict[str, Any]:
     """What it must have."""
     given = {name: value for name, value in TYPE.items() if name != "queue" or door not in NAMES_ITS_QUEUE}
+    if door in HOLDS:
+        given.pop("expires_in")
     fields = {"queue": "default"} | (given if type_ == "known" else {}) | said
     shown = {name: WORDS[name](value) for name, value in fields.items() if name in STORED}
     if "expires_in" in fields:
