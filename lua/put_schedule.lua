@@ -9,8 +9,8 @@
 -- ARGV   field...  words   field, value, ... of its tasks, as in enqueue; expires_at only as +ms, from the planned time. And
 --                          owner, a name, with owner_version: whose it is from now on (lua/README.md); without, that stays
 -- REPLY  {word, rev, now}  created | updated | unchanged | exists | changed (another rev); rev grows with each change; with an
---                          owner also newer (a newer version of it, of which a worker lives, has put it) | other (it is
---                          another's, of which a worker lives); error RS_INVALID 1 <field> <why>
+--                          owner also newer (a worker of a newer version of it lives) | other (it is another's, of which a
+--                          worker lives); error RS_INVALID 1 <field> <why>
 -- FLAGS  none
 -- USES   clock, keys, events, schedules, definition, former, calendar_changes, owners
 

@@ -15,8 +15,8 @@ from redsched.schedule.describe import describe
 
 
 class SchedulePut(msgspec.Struct, frozen=True):
-    """``exists``: it was to be created only; ``changed``: another rev was expected. ``newer``: a newer version of its
-    owner, of which a worker lives, has put it; ``other``: it belongs to another application, of which a worker lives.
+    """``exists``: it was to be created only; ``changed``: another rev was expected. ``newer``: a worker of a newer
+    version of its owner lives; ``other``: it belongs to another application, of which a worker lives.
     Then it stays as it was. ``rev`` grows with each change."""
 
     id: str

@@ -37,8 +37,8 @@ ADDED = {
     "put_rule": ["(its type's, or default)"],
     "put_schedule": [
         "And owner, a name, with owner_version: whose it is from now on (lua/README.md); without, that stays",
-        "with an owner also newer (a newer version of it, of which a worker lives, has put it) | other (it is "
-        "another's, of which a worker lives);",
+        "with an owner also newer (a worker of a newer version of it lives) | other (it is another's, of which a "
+        "worker lives);",
     ],
 }
 COPY: dict[str, Any] = json.loads((Path(__file__).parent / "headers.json").read_text(encoding="utf-8"))

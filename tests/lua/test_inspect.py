@@ -175,6 +175,19 @@ def test_keys_of_a_wrong_type_with_a_ttl_or_without_their_group_are_found(real_q
     ]
 
 
+def test_keys_of_types_and_owners_keep_the_rules_of_keys(real_queue: Queue) -> None:
+    queue, names = real_queue, ("types", "defaults", "schemas", "apps", "live:shop/1", "owned:shop", "indexed")
+    for name in names:
+        queue.redis.rpush(queue.key(name), "mine")
+    assert [(fault.name.decode(), fault.rule) for fault in look(queue, "keys", *names).faults] == [
+        (name, "key_type") for name in names
+    ]
+    queue.redis.unlink(*map(queue.key, names))
+    queue.redis.hset(queue.key("defaults"), "t", "[]")
+    queue.redis.expire(queue.key("defaults"), 100)
+    assert [fault.rule for fault in look(queue, "keys", "defaults").faults] == ["key_ttl"]
+
+
 def test_pages_reach_every_member_and_entry(queue: Queue) -> None:
     for number in range(25):
         queue.seed(f"a{number}", due=NOW + HOUR + number // 5)

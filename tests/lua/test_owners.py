@@ -84,6 +84,11 @@ def test_another_worker_of_an_older_version_does_not_let_go_what_the_ruling_one_
     lives(times.queue, "1.1")
 
     assert put(times, "gone", "1.1") == ["newer", 1]
+    lives(times.queue, "3")
+    lives(times.queue, "2", started=0)
+    assert keep(times, "3") == ["3"]  # it is paused already
+    assert put(times, "gone", "1.1") == ["newer", 1]
+    assert put(times, "new", "1.1") == ["newer", 0]
     assert paused(times, "gone") == "left out of shop 2"
 
 

@@ -20,8 +20,10 @@ TYPES = {
     "quarantine": "zset", "ready": "stream", "events": "stream", "outcome": "hash", "stats": "hash", "meta": "hash",
     "queues": "set", "mover": "string", "claimed": "string", "sweeps": "zset", "config": "hash",
 } | TIES | dict.fromkeys(("about", "keyed", "tagged"), "zset")  # fmt: skip
-TYPES |= {"emitted": "set", "forgotten": "zset", "operation": "hash"}
-LASTING = (*FOR_EVER, "sweeps", "config", "about", "keyed", "tagged", *(TIES.keys() - {"unique"}))
+OF_TYPES = {"types": "hash", "defaults": "hash", "schemas": "hash", "owned": "set"}
+TYPES |= {"emitted": "set", "forgotten": "zset", "operation": "hash", "indexed": "string"} | OF_TYPES
+TYPES |= {"apps": "zset", "live": "zset"}
+LASTING = (*FOR_EVER, "sweeps", "config", "about", "keyed", "tagged", "indexed", *OF_TYPES, *(TIES.keys() - {"unique"}))
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 

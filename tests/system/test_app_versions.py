@@ -91,7 +91,7 @@ def test_when_the_newer_one_has_ended_the_older_one_stands_again(site: Site) -> 
         async with working(site, shop("1")):
             async with working(site, shop("2", gone=True)):
                 await asyncio.sleep(0.2)
-                assert stated(site, "remind") == ("paused", "left out of shop 2", "2")
+                assert stated(site, "remind") == ("paused", "left out of shop 2", "1")
                 found = site.client.type("send")
                 assert found is not None and found.max_attempts == 3
             async with asyncio.timeout(30):

@@ -9,11 +9,13 @@ local TYPES = {task = 'hash', due = 'zset', held = 'zset', running = 'zset', fin
   stopped = 'zset', agenda = 'zset', parents = 'hash', paused = 'hash', cursors = 'hash', rules = 'hash',
     items = 'hash', members = 'zset',
   unique = 'string', digest = 'string', config = 'hash', sweeps = 'zset',
-  emitted = 'set', forgotten = 'zset', operation = 'hash', about = 'zset', keyed = 'zset', tagged = 'zset'}
+  emitted = 'set', forgotten = 'zset', operation = 'hash', about = 'zset', keyed = 'zset', tagged = 'zset',
+  indexed = 'string', types = 'hash', defaults = 'hash', schemas = 'hash', apps = 'zset', live = 'zset', owned = 'set'}
 local LASTING = {due = true, held = true, running = true, finished = true, dead = true, ready = true, queues = true,
   meta = true, schedule = true, schedules = true, calendars = true, listeners = true, line = true, children = true,
   stopped = true, agenda = true, parents = true, paused = true, cursors = true, rules = true, items = true, members = true,
-  digest = true, config = true, sweeps = true, about = true, keyed = true, tagged = true}
+  digest = true, config = true, sweeps = true, about = true, keyed = true, tagged = true, indexed = true,
+  types = true, defaults = true, schemas = true, owned = true}
 
 local function group_of(stream)
   local workers, others = nil, 0

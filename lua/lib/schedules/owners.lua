@@ -9,11 +9,9 @@ local LEFT_OUT = 'left out of '
 function owners.refusal(prefix, s, owner, version, now)
   local has = s and s.f.owner
   if has and has ~= owner and versions.lives(prefix, has, nil, now) then return 'other' end
-  if has == owner then
-    local newer = versions.compare(s.f.owner_version or '-', version) > 0
-    return newer and versions.lives(prefix, owner, s.f.owner_version, now) and 'newer' or nil
-  end
-  return redis.call('SCARD', prefix .. 'owned:' .. owner) >= MOST and 'full' or nil
+  local ruling = versions.ruling(prefix, owner, now)
+  if ruling and versions.compare(ruling, version) > 0 then return 'newer' end
+  return has ~= owner and redis.call('SCARD', prefix .. 'owned:' .. owner) >= MOST and 'full' or nil
 end
 
 -- Note whose a schedule is; the caller saves it.
@@ -30,9 +28,8 @@ end
 
 local AT_ONCE = 100                                     -- that one call pauses or drops
 
-local function take_out(prefix, id, mode, version, reason, now)
+local function take_out(prefix, id, mode, reason, now)
   local s = mode ~= 'dry' and schedules.read(prefix, id)
-  if s then schedules.set(s, 'owner_version', version) end   -- an older version may not put it while this one lives
   if s and mode == 'drop' then schedules.drop(s) end
   if s and mode == 'pause' then schedules.pause(keys.open(prefix .. 'due:' .. schedules.queue_of(s)), s, now, reason) end
 end
@@ -49,7 +46,7 @@ function owners.leave_out(prefix, owner, version, mode, those, now)
       local rests = (f[2] or '') ~= '' or (f[3] or '') ~= ''
       if f[1] == owner and not (rests and mode == 'pause') then
         found[#found + 1] = id
-        take_out(prefix, id, mode, version, reason, now)
+        take_out(prefix, id, mode, reason, now)
       end
       if f[1] ~= owner and mode ~= 'dry' or mode == 'drop' then redis.call('SREM', set, id) end   -- it is gone, or another's
       if #found >= AT_ONCE and mode ~= 'dry' then break end
