@@ -4,10 +4,11 @@
 -- ARGV   now    int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   when   string  ms since the epoch, 0 (now) or +ms (from now)
 -- ARGV   id...  string  1..1000 ids
--- REPLY  {word...}      requeued | missing (not in the quarantine) | no hash | wrong type: both stay there | the state of a
---                       task that has a place: it only leaves the quarantine, in order
+-- REPLY  {word...}      requeued | missing (not in the quarantine) | no hash | wrong type: both stay there | expires (its
+--                       start-by lies before that time: it stays there) | the state of a task that has a place: it only
+--                       leaves the quarantine, in order
 -- FLAGS  none
--- USES   clock, keys, hash, events, stats, fields
+-- USES   clock, keys, check, hash, events, stats, fields
 
 local q = keys.open(KEYS[1])
 local now = clock.now(q.prefix, ARGV[1])
@@ -26,11 +27,13 @@ end
 local function requeue_one(id)
   local members = keys.is_id(id) and members_of(id)
   if not members then return 'missing' end
-  local found, why = hash.read(q.task .. id, 'state')
+  local found, why = hash.read(q.task .. id, 'state', 'expires_at')
   if not found then return why == 'missing' and 'no hash' or why end
   local state, answer = hash.state_of(found[1]), 'requeued'
   if state ~= 'scheduled' or redis.call('ZSCORE', q.due, id) then
     answer = string.sub(state, 1, 20)
+  elseif check.expires_by(found[2], math.max(due, now)) then
+    return 'expires'
   else
     redis.call('ZADD', q.due, due, id)
     events.tell(q, 'requeued', id)

@@ -4,7 +4,8 @@
 -- ARGV   now    int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   when   string  ms since the epoch, 0 (now) or +ms (from now)
 -- ARGV   id...  string  1..1000 ids
--- REPLY  {word...}      rescheduled | running | finished | missing, in order
+-- REPLY  {word...}      rescheduled | expires (its start-by lies before that time: nothing was written) | running | finished |
+--                        missing, in order
 -- FLAGS  allow-oom
 -- USES   clock, keys, memory, fields, reschedule
 
@@ -16,5 +17,5 @@ if due == 0 then due = now end
 memory.drain(q)
 
 local answers = {}
-for i = 3, #ARGV do answers[i - 2] = reschedule.task(q, ARGV[i], due) end
+for i = 3, #ARGV do answers[i - 2] = reschedule.task(q, ARGV[i], due, now) end
 return answers

@@ -4,9 +4,10 @@
 -- ARGV   now    int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   when   string  ms since the epoch, 0 (now) or +ms (from now)
 -- ARGV   id...  string  1..1000 ids
--- REPLY  {word...}      revived | missing | the state of a task that is not dead, in order
+-- REPLY  {word...}      revived | expires (its start-by lies before that time: nothing was written) | missing | the state of a
+--                        task that is not dead, in order
 -- FLAGS  none
--- USES   clock, keys, hash, events, stats, fields, decide
+-- USES   clock, keys, check, hash, events, stats, fields, decide
 
 local q = keys.open(KEYS[1])
 local now = clock.now(q.prefix, ARGV[1])
@@ -17,9 +18,11 @@ if due == 0 then due = now end
 local answers = {}
 for i = 3, #ARGV do
   local id, key = ARGV[i], q.task .. ARGV[i]
-  local found = keys.is_id(id) and hash.read(key, 'state', 'bound', 'conditions', 'frozen')
+  local found = keys.is_id(id) and hash.read(key, 'state', 'bound', 'conditions', 'frozen', 'expires_at')
   local state = found and hash.state_of(found[1])
-  if state == 'dead' then
+  if state == 'dead' and check.expires_by(found[5], math.max(due, now)) then
+    answers[i - 2] = 'expires'
+  elseif state == 'dead' then
     redis.call('ZADD', q.due, due, id)
     if string.find(found[2] or '', 'p', 1, true) then   -- its end stopped half-way: some of its links may be left already
       redis.call('HSET', key, 'bound', (string.gsub(found[2], 'p', 't')))

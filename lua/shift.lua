@@ -1,20 +1,21 @@
--- shift: move the due times of tasks that wait, each by as much from its own; the same call again moves none twice.
+-- shift: move the due times of tasks that wait, each by as much from its own; the start-by moves with it. The same call again
+-- moves none twice.
 --
 -- KEYS   due      zset    {namespace}:due:<queue>
 -- ARGV   now      int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   by       string  +ms or -ms
 -- ARGV   task...  words   2 words each, 1..1000 times: its id, and its due time when the caller looked, ms; '': whatever it is
--- REPLY  {word...}        rescheduled | changed (its due time was another: nothing was written) | running | finished | missing,
---                         in order
+-- REPLY  {word...}        rescheduled | changed (its due time was another: nothing was written) | expires (its start-by would lie
+--                         in the past: nothing was written) | running | finished | missing, in order
 -- FLAGS  allow-oom
 -- USES   clock, keys, memory, reschedule
 
 local q, sign, ms = keys.open(KEYS[1]), string.match(ARGV[2], '^([+-])(%d+)$')
-clock.now(q.prefix, ARGV[1])
+local now = clock.now(q.prefix, ARGV[1])
 local by = ms and #ms <= 12 and tonumber(ms) * (sign == '-' and -1 or 1)
 if not by then return redis.error_reply('RS_INVALID 1 by must be +ms or -ms') end
 memory.drain(q)
 
 local answers = {}
-for i = 3, #ARGV, 2 do answers[(i - 1) / 2] = reschedule.task(q, ARGV[i], nil, by, tonumber(ARGV[i + 1] or '')) end
+for i = 3, #ARGV, 2 do answers[(i - 1) / 2] = reschedule.shift(q, ARGV[i], by, tonumber(ARGV[i + 1] or ''), now) end
 return answers

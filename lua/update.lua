@@ -5,15 +5,15 @@
 -- ARGV   n         int     1..16, number of fields
 -- ARGV   field...  words   n times field, value, as enqueue takes them; not request
 -- ARGV   id...     string  1..1000 ids
--- REPLY  {word...}         updated | running | finished | missing, in order; error RS_INVALID 1 <field> <why> before
---                          anything is written
+-- REPLY  {word...}         updated | expires (its new start-by lies before it is due: nothing was written) | running | finished |
+--                          missing, in order; error RS_INVALID 1 <field> <why> before anything is written
 -- FLAGS  none
--- USES   clock, keys, check, hash, events, streams, index, cancel, fields, digests, circles, blocked, merge, decide
+-- USES   clock, keys, check, hash, events, streams, index, cancel, fields, digests, circles, blocked, merge, decide, reschedule
 
 local q = keys.open(KEYS[1])
 local now, n = clock.now(q.prefix, ARGV[1]), tonumber(ARGV[2])
 if n < 1 or n > 16 or #ARGV < 2 + 2 * n then return redis.error_reply('RS_INVALID 1 n must be 1 to 16, with as many fields') end
-local set, drop, given, found_by, priority, plans, payload = {}, {}, {}, {}, nil, nil, nil
+local set, drop, given = {}, {}, {}
 for i = 3, 1 + 2 * n, 2 do
   local field, value = ARGV[i], ARGV[i + 1]
   local keep, why = fields.usable(field, value, now)
@@ -25,15 +25,13 @@ for i = 3, 1 + 2 * n, 2 do
   else
     set[#set + 1], set[#set + 2] = field, keep
   end
-  if field == 'conditions' or field == 'key' then plans, given[field] = plans or field, value end
-  if field == 'tags' or field == 'key' then found_by[field] = value end
-  if field == 'payload' then
-    payload = keep
-    -- who submits this payload from now on means this task
+  given[field] = keep or value
+  if field == 'payload' then                            -- who submits it from now on means this task
     set[#set + 1], set[#set + 2] = 'submitted', fields.fingerprint(keep)
   end
-  if field == 'priority' then priority = value ~= '' and value or 'normal' end
 end
+local plans, found_by = given.conditions and 'conditions' or given.key and 'key', {tags = given.tags, key = given.key}
+local priority = given.priority == '' and 'normal' or given.priority
 
 local left = circles.MOST
 for i = 3 + 2 * n, plans and #ARGV or 0 do
@@ -46,13 +44,15 @@ end
 local answers = {}
 for i = 3 + 2 * n, #ARGV do
   local id, key, answer = ARGV[i], q.task .. ARGV[i], 'updated'
-  local found = keys.is_id(id) and hash.read(key, 'state', 'entry', 'priority', 'conditions', 'bound')
+  local found = keys.is_id(id) and hash.read(key, 'state', 'entry', 'priority', 'conditions', 'bound', 'due_at')
   local state = found and hash.state_of(found[1])
   local old = plans and found and blocked.read(q, id)
   if not found then
     answer = 'missing'
   elseif state == 'running' or hash.FINISHED[state] or digests.has(found[5]) and cancel.end_merged(q, id, now) then
     answer = state == 'running' and 'running' or 'finished'
+  elseif given.expires_at and reschedule.is_too_late(q, id, state, found[6], given.expires_at, now) then
+    answer = 'expires'
   else
     local function write()
       if #set > 0 then redis.call('HSET', key, unpack(set)) end
@@ -71,7 +71,7 @@ for i = 3 + 2 * n, #ARGV do
       end
     end
     if leaves then index.leave(q, id, leaves) end
-    if payload and digests.has(found[5]) then merge.replace(q, id, payload) end
+    if given.payload and digests.has(found[5]) then merge.replace(q, id, given.payload) end
     events.tell(q, 'updated', id)
   end
   answers[#answers + 1] = answer

@@ -56,7 +56,9 @@ _action(
     "reschedule",
     "Give waiting tasks another due time.",
     parse.due_options,
-    click.option("--by", metavar="+DURATION|-DURATION", help="Each from its own due time: +2h, -30m."),
+    click.option(
+        "--by", metavar="+DURATION|-DURATION", help="Each from its own due time: +2h, -30m. The start-by moves with it."
+    ),
 )
 _action(
     "priority",
@@ -161,6 +163,8 @@ def _tell(given: Invocation, now: Operation) -> None:
     else:
         answers = ", ".join(f"{count} {word}" for word, count in sorted(now.answers.items()))
         render.say(f"{now.state}: {now.changed} of {now.total} changed" + (f" ({answers})" if answers else ""))
+        if now.answers.get("expires"):
+            render.say("expires: its start-by lies before that time; nothing was written.")
         if now.more:
             render.say("There are more: repeat it.")
 

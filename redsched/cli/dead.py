@@ -177,14 +177,17 @@ def _act(
         if not (yes or dry_run):
             found = client.bulk(action, queue=queue, where=where, dry_run=True, most=most)
             more = " (there are more)" if found.more else ""
-            click.confirm(f"{action} {found.matched} dead tasks of queue {queue}{more}?", abort=True, err=True)
+            acted_on = found.matched - found.answers.get("expires", 0)
+            click.confirm(f"{action} {acted_on} dead tasks of queue {queue}{more}?", abort=True, err=True)
         done = client.bulk(action, queue=queue, where=where, dry_run=dry_run, most=most)
     if given.json:
         render.document(done)
         return
     what = "would be changed" if dry_run else f"{action}d" if action == "revive" else "dropped"
+    expired = done.answers.get("expires", 0)
     render.say(
-        f"{done.matched if dry_run else done.changed} of {done.matched} {what}"
+        f"{done.matched - expired if dry_run else done.changed} of {done.matched} {what}"
+        + (f"; {expired} would expire, for their start-by has passed" if expired else "")
         + ("; there are more: repeat it" if done.more else "")
     )
 
@@ -197,8 +200,8 @@ def _report(given: Invocation, queue: str, answers: Mapping[str, str], good: str
             render.say(f"{answer} {id}")
     if missing := [id for id, answer in answers.items() if answer == "missing"]:
         raise Failure(f"Not there, queue {queue}: {', '.join(missing)}", NOT_FOUND)
-    if unfit := [f"{id} is {answer}" for id, answer in answers.items() if answer != good]:
-        raise Failure(f"Nothing changed: {', '.join(unfit)}", CONFLICT)
+    if unfit := render.unfit(answers, (good,)):
+        raise Failure(f"Nothing changed: {unfit}", CONFLICT)
 
 
 def _more(cursor: str | None) -> None:

@@ -61,6 +61,12 @@ def say(*lines: object, err: bool = False) -> None:
     click.echo("\n".join(map(shown, lines)), err=err)
 
 
+def unfit(answers: Mapping[str, str], good: Sequence[str]) -> str:
+    """Which ids had another answer than these, and which; empty where none had."""
+    said = {"expires": "would expire, for its start-by lies before that time"}
+    return ", ".join(f"{id} {said.get(word, f'is {word}')}" for id, word in answers.items() if word not in good)
+
+
 def document(value: Any) -> None:
     """Print one JSON document."""
     import msgspec

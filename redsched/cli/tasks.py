@@ -208,9 +208,8 @@ def report(given: Invocation, queue: str, answers: Mapping[str, str], good: tupl
     missing = [id for id, answer in answers.items() if answer == "missing"]
     if missing:
         raise Failure(f"No such task in queue {queue}: {', '.join(missing)}", NOT_FOUND)
-    unfit = [f"{id} is {answer}" for id, answer in answers.items() if answer not in good]
-    if unfit:
-        raise Failure(f"Nothing changed: {', '.join(unfit)}", CONFLICT)
+    if unfit := render.unfit(answers, good):
+        raise Failure(f"Nothing changed: {unfit}", CONFLICT)
 
 
 @task.command(short_help="Why has it not run, and when will it?")

@@ -53,9 +53,9 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True, repr_omit_defaults=
     timeout: timedelta | str | None = None
     """Time limit of one run. Without it: 60000 ms, or what the worker's handler says."""
     expires_at: datetime | int | str | None = None
-    """Start-by: past it the task never starts."""
+    """Start-by: past it the task never starts; it must lie after the due time."""
     expires_in: timedelta | str | None = None
-    """Start-by, as a duration from now."""
+    """Start-by, as a duration from now, also where ``due`` or ``delay`` is given; it must reach beyond the due time."""
     key: str | None = None
     """Whose line ``fifo`` means, and what ``pause`` may be about."""
     tags: Sequence[str] | None = None

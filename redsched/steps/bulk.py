@@ -48,7 +48,8 @@ class Bulk(msgspec.Struct, frozen=True):
     """What a bulk call found, and did.
 
     ``matched``: tasks found; ``changed``: those the action was carried out on, 0 in a dry run; ``answers``: how many
-    had which answer; ``sample``: ids of the first of them; ``more``: whether there may be others that match.
+    had which answer; ``sample``: ids of the first of them; ``more``: whether there may be others that match. Dead tasks
+    whose start-by has passed are not revived: ``answers`` counts them under ``expires``, in a dry run too.
     """
 
     matched: int
@@ -89,21 +90,31 @@ def bulk(
     latest = None if age is None else now_ms - age
     found: list[str] = []
     cursor: str | None = None
+    expired = 0
     while True:
         page = yield protocol.list_tasks(keys, state=wanted.state, type_=wanted.type, limit=PAGE, cursor=cursor)
-        found += (view.id for view in page.items if matches(view, wanted.reason, latest))
+        for view in page.items:
+            if matches(view, wanted.reason, latest):
+                if action == "revive" and _has_expired(view, now_ms):
+                    expired += 1
+                else:
+                    found.append(view.id)
         cursor = page.next_cursor
         if cursor is None or len(found) > most:
             break
     found = list(dict.fromkeys(found))  # one that moved while the pages were read may be on two of them
     more = len(found) > most
     del found[most:]
-    answers: Counter[str] = Counter()
+    answers = Counter({"expires": expired} if expired else {})
     for at in range(0, 0 if dry_run else len(found), PAGE):
         done = yield from in_parts(found[at : at + PAGE], lambda ids: _act(keys, action, ids))
         answers.update(done.values())
     changed = sum(answers[word] for word in _DONE[action])
-    return Bulk(len(found), changed, dict(answers), found[:SAMPLE], more, dry_run)
+    return Bulk(len(found) + expired, changed, dict(answers), found[:SAMPLE], more, dry_run)
+
+
+def _has_expired(view: TaskView, now_ms: int) -> bool:
+    return view.expires_at is not None and view.expires_at.timestamp() * 1_000 <= now_ms
 
 
 def _act(keys: QueueKeys, action: str, ids: Sequence[str]) -> Call[dict[str, Any]]:

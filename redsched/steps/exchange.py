@@ -209,7 +209,7 @@ def exchange(
                 if kind is Kind.WRONG_TYPE:
                     broken = yield from _broken(call)
                     raise StoreBroken(call.verb, problem, reads=only_reads(call.verb), broken=broken) from None
-                raise refusal(call.verb, problem) from None
+                raise refusal(call.verb, problem, call.args) from None
             error = StoreReadOnly if kind is Kind.READ_ONLY else StoreUnavailable
         now = clock()
         outage.failed(problem, asked=asked, now=now)

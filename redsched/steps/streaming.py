@@ -15,6 +15,7 @@ from redsched.model.task import Task
 from redsched.wire import runs
 from redsched.wire.call import Call
 from redsched.wire.codec import LONGEST_MS, check_name
+from redsched.wire.field_words import check_start_by, start_by_word
 
 GOLDEN = 0x9E3779B97F4A7C15  # 2**64 by the golden ratio: its multiples lie evenly, however many there are
 MOST_AT_ONCE = 1_000
@@ -53,8 +54,17 @@ class Stream:
         if self._spread:
             if task.due is not None or task.delay is not None:
                 raise InvalidTask("spread", "takes the place of due and delay", index=number)
+            self._check_start_by(task, number)
             changes["due"] = self._began + ((number * GOLDEN % 2**64) * self._spread >> 64)
         return msgspec.structs.replace(task, **changes)
+
+    def _check_start_by(self, task: Task, number: int) -> None:
+        """All tasks of a run are judged alike: by the last due time of the spread."""
+        if task.expires_at is not None or task.expires_in is not None:
+            start_by = start_by_word(task.expires_at, task.expires_in, number)
+            check_start_by(
+                f"+{self._spread}" if isinstance(start_by, str) else self._began + self._spread, start_by, number
+            )
 
     @property
     def pending(self) -> Sequence[Task]:

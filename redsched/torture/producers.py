@@ -67,13 +67,15 @@ class Producer:
     def _task(self) -> Task:
         self.number += 1
         options: dict[str, Any] = {}
-        draw, longest = random.random(), self.plan.longest_delay_ms
+        draw, longest, wait = random.random(), self.plan.longest_delay_ms, 0
         if draw < 0.3:
-            options["delay"] = f"{random.randint(1, longest)}ms"
+            wait = random.randint(1, longest)
+            options["delay"] = f"{wait}ms"
         elif draw < 0.6:
-            options["due"] = int(time.monotonic() * 1_000 + self.offset_ms) + random.randint(-50, longest)
-        if random.random() < EXPIRING:
-            options["expires_in"] = f"{random.randint(1, longest)}ms"
+            wait = random.randint(-50, longest)
+            options["due"] = int(time.monotonic() * 1_000 + self.offset_ms) + wait
+        if random.random() < EXPIRING:  # soon after it is due; by the producer's clock, which may be a little off
+            options["expires_in"] = f"{max(wait, 0) + random.randint(20, longest)}ms"
         kind, payload = random.choice(KINDS)
         lease = self.plan.settings.lease_ms
         payload = {name: random.randint(0, value(lease)) if callable(value) else value for name, value in payload}

@@ -19,7 +19,9 @@ from redsched.web.strict import learn
 from redsched.web.task_body import TaskBody
 from redsched.wire import protocol
 from redsched.wire.cells import Cell
+from redsched.wire.field_words import TOO_EARLY, due_word, start_by_word
 from redsched.wire.idempotency import identified
+from redsched.wire.tasks import has_digest
 
 
 class Result(msgspec.Struct, omit_defaults=True):
@@ -140,7 +142,12 @@ class Batch:
             except InvalidTask as error:
                 self._refuse(index, error)
         if named in self._tasks:  # only Redis could tell
+            earliest = _refused_until(self._tasks[named]) if found.problem == TOO_EARLY else None
             self._refuse(named, found)
+            for index, task in list(self._tasks.items()):  # it need not be asked of those that are in the same case
+                until = _refused_until(task)
+                if earliest is not None and until is not None and until >= earliest:
+                    self._refuse(index, found)
 
     def _refuse(self, index: int, error: InvalidTask) -> None:
         del self._tasks[index]
@@ -153,3 +160,10 @@ class Batch:
             errors.extend(problem.errors or [FieldError(problem.code, problem.detail, pointer=f"/{index}")])
         count = len(self._problems)
         return Problem("validation_failed", f"{count} of the tasks cannot be used; nothing was written", errors=errors)
+
+
+def _refused_until(task: Task) -> int | None:
+    """Of a task with a due time and a start-by that counts from now: until when its start-by lies before it is due."""
+    if task.due is None or task.expires_in is None or has_digest(task):
+        return None
+    return int(due_word(task.due, None)) - int(start_by_word(None, task.expires_in, None))

@@ -58,6 +58,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "task_exists": (409, "The id belongs to another task"),
     "workflow_incomplete": (409, "Tasks of the workflow were not made"),
     "invalid_state": (409, "The task's state does not allow this"),
+    "would_expire": (409, "The task's start-by lies before that time"),
     "already_finished": (409, "The task has already finished"),
     "lease_lost": (409, "Another worker holds a newer attempt"),
     "idempotency_in_flight": (409, "The first request with this key is under way"),

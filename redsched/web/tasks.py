@@ -228,5 +228,8 @@ def _confirmed(outcome: str, task_id: str, queue: str, verb: str) -> Response:
 def _require(outcome: str, done: Iterable[str], task_id: str, queue: str, verb: str) -> None:
     if outcome == "missing":
         raise TaskNotFound(task_id, queue)
+    if outcome == "expires":
+        problem = f"cannot {verb} task {task_id!r} in queue {queue!r}: its start-by lies before that time"
+        raise Problem("would_expire", f"{problem}; nothing changed")
     if outcome not in done:
         raise InvalidState(task_id, queue, outcome, verb)

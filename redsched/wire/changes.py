@@ -38,7 +38,10 @@ def shift_ms(by: timedelta | str) -> int:
 
 
 def shift(keys: QueueKeys, tasks: Sequence[tuple[str, int | None]], *, by_ms: int) -> Call[dict[str, str]]:
-    """Move the due times of 1..1000 tasks that wait, each with its due time when the caller looked, ms."""
+    """Move the due times of 1..1000 tasks that wait, and their start-bys with them.
+
+    ``tasks``: each with its due time when the caller looked, ms.
+    """
     if not 1 <= len(tasks) <= MAX_BATCH:
         raise InvalidTask("ids", f"{len(tasks)} in one call; 1..{MAX_BATCH} are taken", code="batch_too_large")
     words = [word for task_id, was in tasks for word in (check_id(task_id), "" if was is None else was)]

@@ -21,6 +21,7 @@ from redsched.wire.condition_words import wire_conditions
 MAX_HEADERS_BYTES = 65_536
 MAX_CONDITIONS_BYTES = 65_536
 MAX_TEXTS_BYTES = 4_096
+TOO_EARLY = "must reach beyond the due time: the task is due after it expires"  # as the scripts say it
 
 
 def due_word(due: Any, delay: Any, index: int | None = None) -> Word:
@@ -66,13 +67,25 @@ def start_by_word(expires_at: Any, expires_in: Any, index: int | None) -> Word:
     if expires_in is not None:
         if expires_at is not None:
             raise InvalidTask("expires_in", "give expires_at or expires_in, not both", index=index)
-        return f"+{_checked('expires_in', _delay, expires_in, index)}"
+        within = int(_checked("expires_in", _delay, expires_in, index))
+        if within == 0:
+            raise InvalidTask("expires_in", TOO_EARLY, index=index)
+        return f"+{within}"
     expires = int(_checked("expires_at", latest_ms, expires_at, index))
     if isinstance(expires_at, int) and 0 < expires < CONFUSED_MS:
         raise InvalidTask("expires_at", confused(expires), index=index)
     if expires == 0:
         raise InvalidTask("expires_at", "0 is no time", index=index)
     return expires
+
+
+def check_start_by(due: Word, start_by: Word, index: int | None) -> None:
+    """Whether a task can start before its start-by; raises InvalidTask.
+
+    Where only one of the two counts from now, the server decides.
+    """
+    if due != 0 and isinstance(due, str) == isinstance(start_by, str) and int(start_by) <= int(due):
+        raise InvalidTask("expires_in" if isinstance(start_by, str) else "expires_at", TOO_EARLY, index=index)
 
 
 def texts_word(field: str, value: Any, index: int | None) -> bytes:

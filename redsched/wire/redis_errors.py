@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
+from typing import Any
 
 from redsched.model.errors import (
     InvalidSchedule,
@@ -17,6 +19,7 @@ from redsched.model.errors import (
 from redsched.wire import scripts
 
 _OF_SCHEDULES = ("pause_schedule", "trigger")  # their refusals name a field of the schedule's verb
+_FIRST_TASK = {"enqueue": 1, "enqueue_run": 5}  # where the words of their tasks begin
 _PLAIN_READS = frozenset(("queues", "ping", "scan", "metrics", "doctor", "dead"))  # of plain commands
 
 
@@ -85,8 +88,8 @@ class Refused(Exception):
     """Redis answered with an error, whose text this carries."""
 
 
-def refusal(verb: str, problem: str) -> RedschedError:
-    """The error of the tree for an error reply that is final."""
+def refusal(verb: str, problem: str, args: Sequence[Any] = ()) -> RedschedError:
+    """The error of the tree for an error reply that is final; ``args``: what the verb was called with."""
     kind, reads = sort_error(problem), only_reads(verb)
     if kind is Kind.REPEAT:
         return StoreUnavailable(verb, problem, reads=reads)
@@ -101,8 +104,19 @@ def refusal(verb: str, problem: str) -> RedschedError:
         if verb in _OF_SCHEDULES:
             return InvalidSchedule(field, why)
         code = "batch_too_large" if why.endswith("with the others of the call") else "invalid"
-        return InvalidTask(field, why, index=int(index) - 1 if verb in ("enqueue", "enqueue_run") else None, code=code)
+        at = int(index) - 1 if verb in _FIRST_TASK else None
+        if field == "expires_at" and at is not None and _counts_from_now(args[_FIRST_TASK[verb] :], at):
+            field = "expires_in"
+        return InvalidTask(field, why, index=at, code=code)
     return StoreRefused(verb, problem, reads=reads)
+
+
+def _counts_from_now(words: Sequence[Any], at: int) -> bool:
+    """Whether the start-by of a task was given as a duration; ``words``: of the tasks of an enqueue."""
+    while at and words:
+        at, words = at - 1, words[4 + 2 * int(words[3]) :]
+    fields = words[4 : 4 + 2 * int(words[3])] if words else ()
+    return str(dict(zip(fields[::2], fields[1::2], strict=True)).get("expires_at", "")).startswith("+")
 
 
 def unavailable(verb: str, problem: str) -> StoreUnavailable:

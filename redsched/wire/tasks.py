@@ -19,7 +19,7 @@ from redsched.model.vocabulary import DEFAULT_QUEUE, MAX_BATCH
 from redsched.wire.call import Call, by_id, checked_ids
 from redsched.wire.cells import Cell
 from redsched.wire.codec import Word, check_id, check_name, json_bytes, pairs, reason_word, text_of
-from redsched.wire.field_words import due_word
+from redsched.wire.field_words import check_start_by, due_word
 from redsched.wire.ids import new_ids, nonce
 from redsched.wire.keys import QueueKeys, queue_keys
 from redsched.wire.pages import set_cursor, stream_cursor
@@ -59,7 +59,10 @@ def enqueue(
             options += ("request", nonce())
         payload = json_bytes("payload", task.payload, max_payload, index)
         together = _check_together(together + len(payload), index)
-        words += (number, task_id, due_word(task.due, task.delay, index), 2 + len(options) // 2)
+        due = due_word(task.due, task.delay, index)
+        if (task.expires_at is not None or task.expires_in is not None) and not has_digest(task):
+            check_start_by(due, options[options.index("expires_at") + 1], index)
+        words += (number, task_id, due, 2 + len(options) // 2)
         words += ("type", task.type, "payload", payload)
         words += options
         names.append((task_id, queue, task.id is None))
@@ -72,6 +75,12 @@ def enqueue(
         ]
 
     return Call("enqueue", [queue_keys(cell, queue).due for queue in numbers], words, read)
+
+
+def has_digest(task: Task) -> bool:
+    """Whether it is part of a digest, which has a time of its own."""
+    asked = task.conditions
+    return bool(asked.get("digest") if isinstance(asked, Mapping) else getattr(asked, "digest", None))
 
 
 def _check_together(size: int, index: int | None) -> int:

@@ -35,14 +35,15 @@ def plain(p: Producer) -> int:
     told = []
     for _ in range(p.chance.randint(2, 10)):
         wish = Wish("plain", retention_ms=p.chance.choice((-1, -1, 0, 500)), attempts=p.chance.choice((1, 1_000)))
-        draw = p.chance.random()
+        draw, ahead = p.chance.random(), 0
         if draw < 0.3:
-            wish.delay_ms = p.chance.randint(1, 1_500)
+            ahead = wish.delay_ms = p.chance.randint(1, 1_500)
         elif draw < 0.6:
-            wish.due_ms = now_ms() + p.chance.randint(-50, 1_500)
+            ahead = p.chance.randint(-50, 1_500)
+            wish.due_ms = now_ms() + ahead
         options: dict[str, Any] = {"priority": p.chance.choice(("high", "normal", "normal", "low"))}
         if p.chance.random() < 0.15:
-            options["expires_in"] = f"{p.chance.randint(20, 2_000)}ms"
+            options["expires_in"] = f"{max(ahead, 0) + p.chance.randint(20, 2_000)}ms"
         work = p.chance.choice(WORK)
         if p.chance.random() < 0.1:
             options["type"], work = PLAIN, {"ms": 30}

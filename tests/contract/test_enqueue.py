@@ -235,6 +235,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"timeout": -5}, "timeout"),
     ({"expires_at": NAIVE}, "expires_at"), ({"expires_at": 0}, "expires_at"),
     ({"expires_at": 1_900_000_000}, "expires_at"),
+    ({"expires_in": "0s"}, "expires_in"), ({"delay": "2h", "expires_in": "1h"}, "expires_in"),
+    ({"delay": "2h", "expires_in": "2h"}, "expires_in"), ({"due": DUE, "expires_at": DUE}, "expires_at"),
+    ({"due": DUE, "expires_in": "1h"}, "expires_in"),  # the server tells
+    ({"delay": "1h", "expires_at": 1_700_000_000_000}, "expires_at"),  # and here
     ({"expires_in": -1}, "expires_in"), ({"expires_at": DUE, "expires_in": 5}, "expires_in"),
     ({"key": ""}, "key"), ({"key": "a b"}, "key"), ({"key": "k" * 129}, "key"), ({"key": 5}, "key"),
     ({"key": "\u00e9"}, "key"),
@@ -263,6 +267,25 @@ def test_a_field_that_cannot_be_used_is_named_and_nothing_is_written(
     assert (caught.value.field, caught.value.index) == (field, None)
     assert str(caught.value).startswith(f"{field}: ")
     assert valkey_store.keys() == []
+
+
+def test_a_task_of_a_batch_that_is_due_after_it_expires_is_named_by_its_place(client: Face, store: Store) -> None:
+    for bad in ({"due": DUE, "expires_in": "1h"}, {"delay": "2h", "expires_in": "1h"}):
+        tasks = [
+            Task(type="t", headers={"a": "b"}, expires_in="1m"),
+            Task(type="t", expires_at=DUE),
+            Task(type="t", **bad),
+        ]
+
+        with pytest.raises(InvalidTask) as caught:
+            client.enqueue_many(tasks)
+
+        where = (
+            "tasks[2].expires_in: must reach beyond the due time: the task is due after it expires; nothing was written"
+        )
+        assert str(caught.value) == where
+        assert (caught.value.field, caught.value.index) == ("expires_in", 2)
+    assert store.keys() == []
 
 
 def test_one_bad_task_of_a_batch_is_named_by_its_place_and_nothing_is_written(client: Face, store: Store) -> None:

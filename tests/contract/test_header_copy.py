@@ -20,6 +20,11 @@ from redsched.wire import scripts
 # by verb: the words of its header that came later
 ADDED = {
     "confirm": ["requested (its time was over and it runs: its worker is asked to stop) |"],
+    "reschedule": ["| expires (its start-by lies before that time: nothing was written)"],
+    "revive": ["| expires (its start-by lies before that time: nothing was written)"],
+    "requeue": ["| expires (its start-by lies before that time: it stays there)"],
+    "shift": ["| expires (its start-by would lie in the past: nothing was written)"],
+    "update": ["| expires (its new start-by lies before it is due: nothing was written)"],
     "sweep": [
         "ARGV forgotten int may be missing: 1000000; how many ids of a namespace that were removed are known "
         "for a day; 0: none"

@@ -123,6 +123,27 @@ def test_a_task_that_cannot_be_used_is_named_by_its_number(client: Face) -> None
         client.enqueue_stream(listed(3, delay="5s"), run="s", spread="1h")
 
 
+@pytest.mark.parametrize("within", ["1h", "2h"])
+def test_a_start_by_must_reach_beyond_the_last_due_time_of_a_spread(client: Face, store: Store, within: str) -> None:
+    with pytest.raises(InvalidTask, match=r"tasks\[0\].expires_in: must reach beyond the due time") as refused:
+        client.enqueue_stream(listed(3, expires_in=within), run="s", spread="2h")
+    assert (refused.value.index, refused.value.field) == (0, "expires_in")
+    with pytest.raises(InvalidTask, match=r"tasks\[0\].expires_at: must reach beyond the due time"):
+        client.enqueue_stream(listed(3, expires_at=store.now_ms() + 3_600_000), run="s", spread="2h")
+    assert all_of(client) == []
+
+    assert client.enqueue_stream(listed(3, expires_in="121m"), run="s", spread="2h").answers == {"created": 3}
+
+
+def test_a_later_part_of_a_list_names_the_start_by_that_the_server_refuses(client: Face) -> None:
+    late = Task(type="t", due=4_000_000_000_000 - 1, expires_in="1h")
+
+    with pytest.raises(InvalidTask) as refused:
+        client.enqueue_stream([*listed(7, expires_in="1h"), late], run="s", batch=5)
+
+    assert (refused.value.index, refused.value.field) == (7, "expires_in")
+
+
 def test_payloads_that_are_too_much_for_one_call_take_several(client: Face) -> None:
     tasks = [Task(type="t", payload="x" * 200_000) for _ in range(25)]
 

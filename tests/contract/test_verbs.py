@@ -103,7 +103,7 @@ def test_update_changes_every_field_and_takes_each_back(client: Face) -> None:
         max_attempts=9,
         retry=Exponential(),
         timeout="5s",
-        expires_at=DUE,
+        expires_at=DUE + timedelta(hours=1),
         key="k",
         tags=["x"],
         headers={"h": "1"},
@@ -116,7 +116,7 @@ def test_update_changes_every_field_and_takes_each_back(client: Face) -> None:
         "high",
         9,
         5_000,
-        DUE,
+        DUE + timedelta(hours=1),
     )
     assert (view.retry, view.key, view.tags, view.headers, view.retention_ms, view.keep) == (
         "exponential 5000 2 3600000 0.2",

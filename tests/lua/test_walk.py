@@ -38,8 +38,10 @@ class Walk:
             "retry": self.random.choice(("fixed 0", "fixed 9000", "list 1 2", "exponential 1 2 9 0.5")),
         }
         if self.random.random() < 0.2:
-            fields["expires_at"] = f"+{self.random.choice((0, 1, 9_000))}"
+            fields["expires_at"] = f"+{self.random.choice((1, 9_000, 60_001))}"
         due = self.random.choice((0, "+0", "+5000", "+60000"))
+        if due in ("+5000", "+60000") and int(fields.get("expires_at", "+60001")) <= int(due):
+            del fields["expires_at"]
         self.queue.enqueue(*((task_id, due, fields) for task_id in self.some()))
 
     def promote(self) -> None:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from redsched import Client, Fixed, Task
+from redsched import Client, Fixed, InvalidTask, Task
 from redsched.embedded import EmbeddedServer
 from redsched.testing.clock import at_time
 from redsched.wire import protocol
@@ -35,6 +35,7 @@ queues = st.sampled_from(QUEUES)
 ids = st.sampled_from(IDS)
 some_ids = st.lists(ids, min_size=1, max_size=3, unique=True)
 delays = st.sampled_from(("0s", "1ms", "700ms", "5s"))
+BEYOND = ("700ms", "5s")  # the shorter start-by
 
 
 class Verbs(RuleBasedStateMachine):
@@ -105,6 +106,10 @@ class Verbs(RuleBasedStateMachine):
             retry=Fixed("500ms"),
             **options,
         )
+        if task.expires_in == "500ms" and task.delay in BEYOND:
+            with pytest.raises(InvalidTask, match="expires_in: must reach beyond the due time"):
+                self.client.enqueue_many([task])
+            return
         (answer,) = self.client.enqueue_many([task])
         shown = self.client.show(task_id, queue=queue)[task_id]
         if answer.status == "conflict":

@@ -85,11 +85,11 @@ class Producer(Actor):
             payload={"n": rng.randrange(2)},
             queue=rng.choice(QUEUES),
             id=f"t{rng.randrange(IDS)}",
-            delay=ms(rng.choice(DELAYS)),
+            delay=ms(wait := rng.choice(DELAYS)),
             priority=rng.choice((PRIORITIES[1], *PRIORITIES)),  # type: ignore[arg-type]
             max_attempts=rng.choice((1, 2, 3)),
             retry=[ms(rng.choice(DELAYS)), ms(rng.choice(DELAYS))],  # no jitter: a seed must replay
-            expires_in=rng.choice((None, None, "1ms", "800ms", "5s", "1m")),
+            expires_in=rng.choice((None, None, *(ms(wait + more) for more in (1, 800, 5_000, 60_000)))),
             retention=rng.choice((None, None, None, "0s", "1s")),
             request=f"{rng.getrandbits(64):016x}",
         )

@@ -8,6 +8,32 @@ from typing import Any
 from redsched.wire.call import Call
 from tests.support.lua_builds import Snapshot, TaskKey, text
 
+FINAL = ("completed", "skipped", "expired", "cancelled")
+LIVE = ("scheduled", "held", "ready", "running")
+HOME = {state: "finished" for state in FINAL} | {
+    "scheduled": "due", "held": "held", "ready": "ready", "running": "running", "dead": "dead",
+}  # fmt: skip
+# verb -> the changes of state it may make; None: no hash
+MOVES: dict[str, set[tuple[str | None, str | None]]] = {
+    "enqueue": {(None, "scheduled"), (None, "ready"), (None, "expired")},
+    "promote": {("scheduled", "ready"), ("scheduled", "expired"), ("scheduled", "dead"), ("scheduled", None)},
+    "claim": {
+        ("ready", "running"),
+        ("ready", "expired"),
+        ("ready", "dead"),
+        ("ready", None),
+        ("running", "expired"),
+        ("running", None),
+    },  # a repeated claim, of tasks that nobody has seen yet
+    "settle": {("running", after) for after in ("scheduled", "ready", "dead", *FINAL, None) if after != "skipped"},
+    "reap": {("running", after) for after in ("scheduled", "dead", "expired", "cancelled", None)},
+    "cancel": {(before, after) for before in ("scheduled", "held", "ready") for after in ("cancelled", None)},
+    "reschedule": {("held", "scheduled"), ("ready", "scheduled")},
+    "revive": {("dead", "scheduled")},
+    "drop": {(before, None) for before in (*FINAL, "dead")},
+    "sweep": {(before, None) for before in (*FINAL, "dead")},
+}
+
 
 def changes(
     before: Snapshot, after: Snapshot
@@ -49,6 +75,19 @@ def number_of(fields: dict[str, str], name: str, default: float) -> float:
         return float(fields.get(name, default))
     except ValueError:
         return default
+
+
+def start_by_of(fields: dict[str, str]) -> float:
+    """Until when a task may start; never ends where that is no time."""
+    found = number_of(fields, "expires_at", 9e15)
+    return found if 1e11 <= found <= 4e12 else 9e15
+
+
+def start_by_given(call: Call[Any], now: int) -> float:
+    """Until when tasks may start from now on, as an update says; never ends where it does not."""
+    n = int(call.args[1])
+    word = dict(zip(call.args[2 : 2 + 2 * n : 2], call.args[3 : 3 + 2 * n : 2], strict=True)).get("expires_at")
+    return due_time(text(word), now) if word else 9e15
 
 
 def has_begun(task: dict[str, str]) -> bool:

@@ -207,10 +207,8 @@ class World(Makers):
         elif some and which == "revive":
             known = self.tasks[rng.choice(some)]
             delay = rng.choice((0, 0, 4_000))
-            if (
-                self.send(protocol.revive(self.keys, [known.id], delay=f"{delay}ms"), may_halt=True)[known.id]
-                != "missing"
-            ):
+            word = self.send(protocol.revive(self.keys, [known.id], delay=f"{delay}ms"), may_halt=True)[known.id]
+            if word not in ("missing", "expires"):
                 known.due = 0 if "digest" in known.conditions else self.now + delay
                 known.attempt = known.given_back = 0
                 known.run, known.was_revived, known.end = None, True, None

@@ -10,34 +10,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from redsched.wire.call import Call
-from tests.simulation.calls_and_states import asked, changes, crashes, due_time, has_begun, number_of
+from tests.simulation import calls_and_states
+from tests.simulation.calls_and_states import (
+    FINAL,
+    HOME,
+    LIVE,
+    MOVES,
+    asked,
+    changes,
+    crashes,
+    due_time,
+    has_begun,
+    number_of,
+)
 from tests.support.lua_builds import Snapshot, TaskKey, text
 
-FINAL = ("completed", "skipped", "expired", "cancelled")
-LIVE = ("scheduled", "held", "ready", "running")
-HOME = {state: "finished" for state in FINAL} | {
-    "scheduled": "due", "held": "held", "ready": "ready", "running": "running", "dead": "dead",
-}  # fmt: skip
-# verb -> the changes of state it may make; None: no hash
-MOVES: dict[str, set[tuple[str | None, str | None]]] = {
-    "enqueue": {(None, "scheduled"), (None, "ready"), (None, "expired")},
-    "promote": {("scheduled", "ready"), ("scheduled", "expired"), ("scheduled", "dead"), ("scheduled", None)},
-    "claim": {
-        ("ready", "running"),
-        ("ready", "expired"),
-        ("ready", "dead"),
-        ("ready", None),
-        ("running", "expired"),
-        ("running", None),
-    },  # a repeated claim, of tasks that nobody has seen yet
-    "settle": {("running", after) for after in ("scheduled", "ready", "dead", *FINAL, None) if after != "skipped"},
-    "reap": {("running", after) for after in ("scheduled", "dead", "expired", "cancelled", None)},
-    "cancel": {(before, after) for before in ("scheduled", "held", "ready") for after in ("cancelled", None)},
-    "reschedule": {("held", "scheduled"), ("ready", "scheduled")},
-    "revive": {("dead", "scheduled")},
-    "drop": {(before, None) for before in (*FINAL, "dead")},
-    "sweep": {(before, None) for before in (*FINAL, "dead")},
-}
 NEVER = 4e12
 
 
@@ -402,8 +389,12 @@ class Oracle:
             task = queues[0], text(task_id)
             state = old.tasks[task].get("state", "scheduled") if task in old.tasks else "missing"
             waits = state in ("scheduled", "held", "ready")
-            _require(waits == (answer == "rescheduled"), f"reschedule of {task} {state}: {answer}")
-            if waits:
+            too_late = waits and calls_and_states.start_by_of(old.tasks[task]) <= max(due, now)
+            expected = "expires" if too_late else "rescheduled"
+            _require(waits == (answer == expected), f"reschedule of {task} {state} to {due}: {answer}")
+            if too_late:
+                _require(new.tasks.get(task) == old.tasks[task], f"{task} was answered expires, and changed")
+            elif waits:
                 score = new.places.get((queues[0], "due"), {}).get(task[1])
                 _require(score == due, f"{task} was rescheduled to {due} and is due {score}")
 
@@ -412,8 +403,11 @@ class Oracle:
         for task_id, answer in zip(call.args[2:], [text(word) for word in reply], strict=True):
             task = queues[0], text(task_id)
             was_dead = old.tasks.get(task, {}).get("state") == "dead"
-            _require(was_dead == (answer == "revived"), f"revive of {task}: {answer}")
-            if was_dead:
+            too_late = was_dead and calls_and_states.start_by_of(old.tasks[task]) <= max(due, now)
+            _require(
+                was_dead == (answer == ("expires" if too_late else "revived")), f"revive of {task} for {due}: {answer}"
+            )
+            if was_dead and not too_late:
                 fields = new.tasks[task]
                 _require(fields.get("attempt") == "0" and "token" not in fields, f"{task} was revived as {fields}")
                 _require(new.places[queues[0], "due"].get(task[1]) == due, f"{task} was revived, but not for {due}")
@@ -431,6 +425,10 @@ class Oracle:
             was = old.tasks.get((queues[0], text(task_id)))
             state = "missing" if was is None else was.get("state", "scheduled")
             expected = "finished" if state in FINAL else state if state in ("running", "missing") else "updated"
+            if expected == "updated" and state != "dead":
+                due = number_of(was or {}, "due_at", now)
+                due = old.places.get((queues[0], "due"), {}).get(text(task_id), due) if state == "scheduled" else due
+                expected = "expires" if calls_and_states.start_by_given(call, now) <= max(due, now) else expected
             _require(answer == expected, f"update of {text(task_id)} {state}: {answer}")
 
     def _sweep(self, call: Call[Any], queues: list[str], now: int, reply: Any, old: Snapshot, new: Snapshot) -> None:

@@ -172,6 +172,21 @@ def test_a_task_is_rescheduled_run_now_and_cancelled(cli: Cli) -> None:
     assert cli("task", "revive", "a")[:2] == (4, "cancelled a\n")
 
 
+def test_a_task_is_not_moved_beyond_its_start_by(cli: Cli) -> None:
+    cli("task", "add", "t", "--id", "a", "--in", "1h", "--expires-in", "2h")
+
+    refused = "Nothing changed: a would expire, for its start-by lies before that time\n"
+    assert cli("task", "reschedule", "a", "--in", "3h") == (4, "expires a\n", refused)
+    assert cli("task", "reschedule", "a", "--in", "100m")[:2] == (0, "rescheduled a\n")
+
+
+def test_a_task_that_is_due_after_it_expires_is_not_added(cli: Cli) -> None:
+    for when in (("--in", "2h"), ("--at", "2090-01-01T00:00:00Z")):
+        code, out, err = cli("task", "add", "t", "--id", "a", *when, "--expires-in", "1h")
+        problem = "must reach beyond the due time: the task is due after it expires; nothing was written"
+        assert (code, out) == (2, "") and f"expires_in: {problem}" in err
+
+
 def test_several_ids_are_answered_one_by_one(cli: Cli) -> None:
     for id in ("a", "b"):
         cli("task", "add", "t", "--id", id, "--in", "1h")

@@ -237,6 +237,29 @@ def test_a_bulk_request_with_an_idempotency_key_acts_once(client: Client, api: A
     assert api.post("/v1/tasks:bulk", ask | {"max": 2}, headers=key).code == "422 idempotency_key_reused"
 
 
+def test_dead_tasks_whose_start_by_has_passed_are_counted_and_not_revived(
+    client: Client, api: ApiServer, valkey_store: Store
+) -> None:
+    kill(client, "a", "b", "c")
+    for task_id in "bc":
+        valkey_store.redis.hset(valkey_store.key(f"task:default:{task_id}"), "expires_at", "1700000000000")
+
+    dry = client.bulk("revive", dry_run=True, most=1)
+    assert (dry.matched, dry.answers, dry.sample, dry.more) == (3, {"expires": 2}, ["a"], False)
+    told = cli(valkey_store, "dead", "revive", "--all", "--dry-run").stdout
+    assert told == "1 of 3 would be changed; 2 would expire, for their start-by has passed\n"
+    named = cli(valkey_store, "dead", "revive", "b")
+    assert (named.exit_code, named.stdout) == (4, "expires b\n")
+    assert named.stderr == "Nothing changed: b would expire, for its start-by lies before that time\n"
+
+    done = api.post("/v1/tasks:bulk", {"filter": {}, "action": "revive", "dry_run": False}).json
+    assert (done["changed"], done["answers"]) == (1, {"expires": 2, "revived": 1})
+    assert states(client, "a", "b", "c") == ["scheduled", "dead", "dead"]
+
+    assert client.update("b", expires_in="1h") == {"b": "updated"}
+    assert client.revive("b") == {"b": "revived"}
+
+
 def test_http_drops_one_dead_task_and_no_living_one(client: Client, api: ApiServer) -> None:
     kill(client, "a")
     client.enqueue("t", id="lives", delay="1h")

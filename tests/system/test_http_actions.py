@@ -110,6 +110,58 @@ def test_a_running_task_is_asked_to_stop_and_cannot_be_moved(api: ApiServer, val
     assert state(api, "42") == "running"
 
 
+def test_a_task_is_not_moved_beyond_its_start_by(api: ApiServer, valkey_store: Store) -> None:
+    api.post("/v1/tasks", {"type": "t", "id": "42", **HOUR, "expires_in": "90m"})
+
+    refused = api.post("/v1/tasks/42:reschedule", {"delay": "2h"})
+
+    assert (refused.code, refused.json["title"]) == ("409 would_expire", "The task's start-by lies before that time")
+    assert refused.json["detail"] == (
+        "cannot reschedule task '42' in queue 'default': its start-by lies before that time; nothing changed"
+    )
+    assert api.post("/v1/tasks/42:reschedule", {"delay": "80m"}).status == 200
+    valkey_store.redis.hset(valkey_store.key("task:default:42"), "expires_at", "1700000000000")
+    assert api.post("/v1/tasks/42:run").code == "409 would_expire"
+    assert state(api, "42") == "scheduled"
+
+
+def test_a_task_that_died_after_its_start_by_is_not_revived(api: ApiServer, valkey_store: Store) -> None:
+    api.post("/v1/tasks", {"type": "t", "id": "42", "expires_in": "1h"})
+    start(valkey_store, end="dead")
+
+    assert api.post("/v1/tasks/42:revive", {"delay": "2h"}).code == "409 would_expire"
+    assert state(api, "42") == "dead"
+    assert api.post("/v1/tasks/42:revive").status == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"delay": "2h", "expires_in": "1h"}, "expires_in"),
+        ({"due": "2090-01-01T00:00:00Z", "expires_in": "1h"}, "expires_in"),
+        ({"due": "2090-01-01T00:00:00Z", "expires_at": "2089-01-01T00:00:00Z"}, "expires_at"),
+        ({"delay": "1h", "expires_at": 1_700_000_000_000}, "expires_at"),
+    ],
+)
+def test_a_task_that_is_due_after_it_expires_is_refused(api: ApiServer, fields: dict[str, Any], named: str) -> None:
+    problem = "must reach beyond the due time: the task is due after it expires"
+
+    refused = api.post("/v1/tasks", {"type": "t", "id": "42", **fields})
+    assert (refused.code, refused.json["detail"]) == (
+        "422 validation_failed",
+        f"{named}: {problem}; nothing was written",
+    )
+    assert refused.json["errors"] == [{"code": "invalid", "detail": problem, "pointer": f"/{named}"}]
+
+    bad = [{"type": "t", "id": f"b{at}", **fields} for at in range(3)]
+    told = api.post("/v1/tasks:batch", [{"type": "t", "id": "ok", "expires_in": "1h"}, *bad]).json
+    assert (told["created"], told["failed"]) == (1, 3)
+    assert [one["problem"]["errors"][0]["pointer"] for one in told["results"][1:]] == [
+        f"/{at}/{named}" for at in (1, 2, 3)
+    ]
+    assert api.get("/v1/tasks/42").status == 404
+
+
 def test_a_finished_task_cannot_be_acted_on(api: ApiServer, valkey_store: Store) -> None:
     api.post("/v1/tasks", {"type": "t", "id": "42"})
     start(valkey_store, end="complete")

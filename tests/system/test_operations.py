@@ -72,6 +72,34 @@ def test_every_reminder_of_a_merchant_is_moved_by_two_hours(valkey_store: Store,
     assert kept is not None and (kept.state, kept.changed, kept.answers) == ("completed", len(chosen), done.answers)
 
 
+def test_the_start_by_moves_with_the_due_time(client: Client, cli: Cli) -> None:
+    """Postponed by two hours means the whole time in which it may start."""
+    client.enqueue("remind", id="s:r", due=LATER, expires_at=LATER + HOUR, tags=["some"])
+
+    assert client.operate("reschedule", "tag:some", by="+2h").answers == {"rescheduled": 1}
+
+    view = client.task("s:r")
+    assert view.due_at is not None and view.expires_at is not None
+    assert view.due_at.timestamp() * 1_000 == LATER + 2 * HOUR
+    assert view.expires_at.timestamp() * 1_000 == LATER + 3 * HOUR
+    assert "The start-by moves with it" in " ".join(cli("bulk", "reschedule", "--help")[1].split())
+
+
+def test_tasks_that_would_expire_are_counted_and_stay(client: Client, cli: Cli) -> None:
+    client.enqueue("remind", id="s:r", due=LATER, expires_at=LATER + HOUR, tags=["some"])
+    client.enqueue("remind", id="t:r", due=LATER, tags=["some"])
+
+    code, out, _ = cli("bulk", "reschedule", "tag:some", "--at", "2096-01-01T00:00:00Z", "--yes")
+
+    assert (code, out) == (
+        0,
+        "completed: 1 of 2 changed (1 expires, 1 rescheduled)\n"
+        "expires: its start-by lies before that time; nothing was written.\n",
+    )
+    view = client.task("s:r")
+    assert view.due_at is not None and view.due_at.timestamp() * 1_000 == LATER
+
+
 def test_a_dry_run_counts_and_changes_nothing(valkey_store: Store, client: Client) -> None:
     before = due(valkey_store, client)
 

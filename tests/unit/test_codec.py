@@ -301,8 +301,9 @@ def test_a_date_without_its_signs_is_no_time_of_a_task(field: str, given: int | 
 def test_a_due_time_within_a_millisecond_is_rounded_up_and_an_end_is_rounded_down() -> None:
     moment = datetime(2027, 1, 1, 0, 0, 0, 1, tzinfo=UTC)
     for given in (moment, "2027-01-01T00:00:00.000001Z"):
-        words = protocol.enqueue(Cell("rs"), [Task(type="t", due=given, expires_at=given)], max_payload=100).args
+        words = protocol.enqueue(Cell("rs"), [Task(type="t", due=given)], max_payload=100).args
         assert words[3] == 1_798_761_600_001
+        words = protocol.enqueue(Cell("rs"), [Task(type="t", expires_at=given)], max_payload=100).args
         assert words[words.index("expires_at") + 1] == 1_798_761_600_000
     assert protocol.reschedule(queue_keys(Cell("rs"), "q"), ["a"], due=moment).args[1] == 1_798_761_600_001
     assert protocol.reschedule(queue_keys(Cell("rs"), "q"), ["a"], delay=timedelta(microseconds=1)).args[1] == "+1"

@@ -33,6 +33,12 @@ function check.in_range(value, low, high)
   return type(value) == 'number' and value >= low and value <= high and value or nil
 end
 
+-- Whether a task that is due then would expire in place of running. start_by: as its hash has it, or nil. If that is no time,
+-- promote says so.
+function check.expires_by(start_by, due)
+  return (start_by and check.field_number('expires_at', start_by) or 9e15) <= due
+end
+
 -- A due time that a client can have meant: 0 (now), or ms between the years 1973 and 2096.
 function check.is_time(score)
   return score == 0 or (score >= 1e11 and score <= 4e12)

@@ -32,7 +32,7 @@ function definition.words(words, first, now)
     else
       local stored, why = fields.usable(field, value, now)
       if not stored then return nil, fields.LONGEST[field] and field or 'fields', why end
-      if field == 'expires_at' and not string.find(value, '^%+%d+$') then return nil, field, 'must be +ms' end
+      if field == 'expires_at' and not string.find(value, '^%+0*[1-9]%d*$') then return nil, field, 'must be +ms' end
       given['task:' .. field] = value
     end
   end

@@ -3,6 +3,14 @@
 --
 -- USES  clock, keys, fields, type_defaults, schema, conditions
 
+-- Whether a task would be due only after its start-by, and so expire for certain. What is due now may come late, and a digest
+-- has its own time. A task that exists is answered as before.
+local function expires_first(task, start_by, now)
+  local due = task.counted and math.max(task.due, now) or task.due
+  if start_by > due or not task.counted and task.delay and due <= now or task.plan and task.plan.digest then return false end
+  return not submission.known_as(task)
+end
+
 -- Read the words of one task. Answers the task, with what its type gives it, or nil, the field and why it cannot be used. The
 -- task's fields are its words from first to last, a relative expires_at made absolute; after: where the next task of the call is.
 function submission.parse(words, at, queues, now)
@@ -25,12 +33,18 @@ function submission.parse(words, at, queues, now)
     local value, why = fields.usable(field, words[i + 1], now)
     if not value then return nil, fields.LONGEST[field] and field or 'fields', why end
     task[field] = value
-    if value ~= words[i + 1] then words[i + 1] = value end
+    if value ~= words[i + 1] then                       -- a start-by that counts from now, if it began with +
+      task.counted, words[i + 1] = string.byte(words[i + 1]) == 43, value
+    end
   end
   if not task.type then return nil, 'type', 'is required' end
   if not task.payload then return nil, 'payload', 'is required' end
+  local start_by = task.expires_at and tonumber(task.expires_at)   -- its own: what a type gives counts from the due time
   type_defaults.fill(task, now)
   task.plan = task.conditions and conditions.of(task.conditions)
+  if start_by and expires_first(task, start_by, now) then
+    return nil, 'expires_at', 'must reach beyond the due time: the task is due after it expires'
+  end
   return task
 end
 

@@ -28,7 +28,8 @@ class AsyncDeadLetters(Verbs):
         due: datetime | int | str | None = None,
         delay: Duration | None = None,
     ) -> dict[str, ReviveAnswer]:
-        """Run dead tasks again: id -> ``revived``, ``missing`` or the state of one that is not dead."""
+        """Run dead tasks again: id -> ``revived``, ``expires`` (its start-by lies before that time; nothing was
+        written), ``missing`` or the state of one that is not dead."""
         keys = self._keys(queue)
         steps = batches.in_parts(id_list(ids), lambda some: protocol.revive(keys, some, due=due, delay=delay))
         return await self.transport.converse(steps)
@@ -67,8 +68,9 @@ class AsyncDeadLetters(Verbs):
         due: datetime | int | str | None = None,
         delay: Duration | None = None,
     ) -> dict[str, RequeueAnswer]:
-        """Schedule ids of the quarantine whose hashes are good now: id -> ``requeued``, ``missing``, ``no hash``,
-        ``wrong type`` or the state of a task that has its place."""
+        """Schedule ids of the quarantine whose hashes are good now: id -> ``requeued``, ``expires`` (its start-by lies
+        before that time; it stays there), ``missing``, ``no hash``, ``wrong type`` or the state of a task that has its
+        place."""
         keys = self._keys(queue)
         steps = batches.in_parts(id_list(ids), lambda some: dead_letters.requeue(keys, some, due=due, delay=delay))
         return await self.transport.converse(steps)

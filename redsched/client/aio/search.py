@@ -76,13 +76,14 @@ class AsyncFinding(Verbs):
         """Change all tasks that ``where`` chooses: ``operate("reschedule", "tag:m:1 type:remind", by="+2h")``.
 
         ``cancel`` (``reason``), ``run``, ``drop``, ``revive`` (``due``, ``delay``), ``reschedule`` (``due``, ``delay``,
-        or ``by``: each from its own due time), ``priority`` (``priority``), ``retag`` (``add``, ``remove``: lists) and
-        ``move`` (``to``: a queue). Where the search names no states, those that the action is for are chosen.
+        or ``by``: each from its own due time, and its start-by moves with it), ``priority`` (``priority``), ``retag``
+        (``add``, ``remove``: lists) and ``move`` (``to``: a queue). Where the search names no states, those that the
+        action is for are chosen.
 
         First all are found, then they are changed in small calls. ``progress`` is called after each call with what is
         done so far; where it answers true, no other call follows. Others read it with ``operation(id)``, and stop it
         with ``abort(id)``. A dry run only finds. A task that somebody changed meanwhile keeps that; ``answers`` says
-        how many had which answer.
+        how many had which answer. ``expires``: the task would be due only after its start-by, so nothing was written.
 
         Raises:
             InvalidTask: action, arguments or search cannot be used; nothing was done.

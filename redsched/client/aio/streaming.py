@@ -34,7 +34,8 @@ class AsyncStreaming(AsyncTypes):
         call with the same name and the same list in the same order: it goes on where it stopped, however long after.
         The name is known for 31 days after the last call. A task without an id gets ``<run>.<its number from 0>``.
 
-        ``spread``: due times lie evenly over so long from the first call on, so that not all are due at once.
+        ``spread``: due times lie evenly over so long from the first call on, so that not all are due at once. A
+        start-by must reach beyond the last of them.
         ``progress`` is called after each part with what is returned in the end.
 
         Raises:

@@ -88,7 +88,8 @@ class Tasks(Types):
         due: datetime | int | str | None = None,
         delay: Duration | None = None,
     ) -> dict[str, RescheduleAnswer]:
-        """Give waiting tasks another due time: id -> ``rescheduled``, ``running``, ``finished`` or ``missing``."""
+        """Give waiting tasks another due time: id -> ``rescheduled``, ``expires`` (its start-by lies before that time;
+        nothing was written), ``running``, ``finished`` or ``missing``."""
         keys = self._keys(queue)
         steps = batches.in_parts(id_list(ids), lambda some: protocol.reschedule(keys, some, due=due, delay=delay))
         return self.transport.converse(steps)
@@ -96,7 +97,8 @@ class Tasks(Types):
     def update(
         self, ids: str | Sequence[str], *, queue: str = "default", **fields: Unpack[Changes]
     ) -> dict[str, UpdateAnswer]:
-        """Change fields of tasks that wait or are dead: id -> ``updated``, ``running``, ``finished`` or ``missing``."""
+        """Change fields of tasks that wait or are dead: id -> ``updated``, ``expires`` (its new start-by lies before it
+        is due; nothing was written), ``running``, ``finished`` or ``missing``."""
         steps = batches.in_parts(id_list(ids), lambda some: self._update(queue, some, fields))
         return self.transport.converse(steps)
 
