@@ -74,9 +74,9 @@ def _(ground: Ground) -> Act:
     return lambda: ground.send(protocol.about(ground.cell_keys, "a", named))
 
 
-@case("shift", "1,000 ready tasks with tags")
+@case("shift", "1,000 ready tasks with tags and a start-by")
 def _(ground: Ground) -> Act:
-    ids = ground.add([Task(type="t", queue=QUEUE, tags=tagged(at)) for at in range(1_000)])
+    ids = ground.add([Task(type="t", queue=QUEUE, expires_in="3h", tags=tagged(at)) for at in range(1_000)])
     return lambda: ground.client.operate("reschedule", f"queue:{QUEUE} state:ready", most=len(ids), by="+2h")
 
 

@@ -75,7 +75,7 @@ class Stream:
         """The call for the next of them: as many as go together.
 
         Raises:
-            InvalidTask: with the task's number in the list.
+            InvalidTask: with the task's place among them; see ``numbered``.
         """
         some: Sequence[Task] = self._pending[: self._batch]
         while True:
@@ -83,9 +83,12 @@ class Stream:
                 return runs.part(self.run, self._at, len(some), self._began, enqueue(some))
             except InvalidTask as error:
                 if error.code != "batch_too_large" or not error.index:
-                    number = self._at + (error.index or 0)
-                    raise InvalidTask(error.field, error.problem, index=number, code=error.code) from None
+                    raise
                 some = some[: error.index]
+
+    def numbered(self, error: InvalidTask) -> InvalidTask:
+        """The error for a task of the next call, with its number in the list."""
+        return InvalidTask(error.field, error.problem, index=self._at + (error.index or 0), code=error.code)
 
     def answered(self, place: runs.Place) -> Streamed:
         """What became of a call: done now or before, by this process or by another with the same run.

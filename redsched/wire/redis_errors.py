@@ -105,8 +105,11 @@ def refusal(verb: str, problem: str, args: Sequence[Any] = ()) -> RedschedError:
             return InvalidSchedule(field, why)
         code = "batch_too_large" if why.endswith("with the others of the call") else "invalid"
         at = int(index) - 1 if verb in _FIRST_TASK else None
-        if field == "expires_at" and at is not None and _counts_from_now(args[_FIRST_TASK[verb] :], at):
+        words = args[_FIRST_TASK.get(verb, 0) :]
+        if field == "expires_at" and at is not None and _counts_from_now(words, at):
             field = "expires_in"
+        if verb == "enqueue" and len(words) > 3 and len(words) == 4 + 2 * int(words[3]):
+            at = None  # it is the only task
         return InvalidTask(field, why, index=at, code=code)
     return StoreRefused(verb, problem, reads=reads)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from redsched.client.aio import runtime
 from redsched.client.aio.task_types import AsyncTypes
 from redsched.client.requests import Duration, given_ms
+from redsched.model.errors import InvalidTask
 from redsched.model.streamed import Streamed
 from redsched.model.task import Task
 from redsched.model.vocabulary import DEFAULT_QUEUE
@@ -53,6 +54,10 @@ class AsyncStreaming(AsyncTypes):
 
     async def _part(self, stream: Stream, progress: Callable[[Streamed], None] | None) -> None:
         await self.before_enqueue(stream.pending)
-        told = stream.answered(await self.transport.send(stream.call(self.enqueuing)))
+        try:
+            place = await self.transport.send(stream.call(self.enqueuing))
+        except InvalidTask as error:
+            raise stream.numbered(error) from None
+        told = stream.answered(place)
         if progress is not None:
             progress(told)

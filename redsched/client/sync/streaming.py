@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from redsched.client.requests import Duration, given_ms
 from redsched.client.sync import runtime
 from redsched.client.sync.task_types import Types
+from redsched.model.errors import InvalidTask
 from redsched.model.streamed import Streamed
 from redsched.model.task import Task
 from redsched.model.vocabulary import DEFAULT_QUEUE
@@ -54,6 +55,10 @@ class Streaming(Types):
 
     def _part(self, stream: Stream, progress: Callable[[Streamed], None] | None) -> None:
         self.before_enqueue(stream.pending)
-        told = stream.answered(self.transport.send(stream.call(self.enqueuing)))
+        try:
+            place = self.transport.send(stream.call(self.enqueuing))
+        except InvalidTask as error:
+            raise stream.numbered(error) from None
+        told = stream.answered(place)
         if progress is not None:
             progress(told)
