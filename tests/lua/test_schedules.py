@@ -216,6 +216,7 @@ def test_one_that_has_ended_begins_again_with_other_times_only(times: Timetable)
         (put_words(type="two words"), "type must be 1 to 100 of [A-Za-z0-9._@+-]"),
         (put_words(expires_at="5"), "expires_at must be ms since the epoch or +ms"),
         (put_words(expires_at=str(NOW + DAY)), "expires_at must be +ms"),
+        (put_words(expires_at="+0"), "expires_at must be +ms"),
         (put_words(retry="often"), "retry is no policy"),
         (["s", "", SPEC, "payload", "{}"], "type is required"),
         (["s", "", SPEC, "type", "t"], "payload is required"),

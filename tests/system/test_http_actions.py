@@ -162,6 +162,22 @@ def test_a_task_that_is_due_after_it_expires_is_refused(api: ApiServer, fields: 
     assert api.get("/v1/tasks/42").status == 404
 
 
+def test_a_batch_of_tasks_that_are_due_after_they_expire_takes_few_calls(api: ApiServer, valkey_store: Store) -> None:
+    """Redis names one of them a call; the others are in the same case."""
+
+    def calls() -> int:
+        return int(valkey_store.redis.info("commandstats").get("cmdstat_fcall", {"calls": 0})["calls"])
+
+    bad = [{"type": "t", "due": 3_000_000_000_000 + at, "expires_in": "1h"} for at in range(100)]
+    api.post("/v1/tasks", {"type": "t"})
+    before = calls()
+
+    told = api.post("/v1/tasks:batch", [*bad, {"type": "t"}]).json
+
+    assert (told["created"], told["failed"]) == (1, 100)
+    assert calls() - before < 20
+
+
 def test_a_finished_task_cannot_be_acted_on(api: ApiServer, valkey_store: Store) -> None:
     api.post("/v1/tasks", {"type": "t", "id": "42"})
     start(valkey_store, end="complete")
