@@ -9,15 +9,16 @@
 --                         ms that are left of it, -1: it stays} · {line, queue, name, first, how many stand in it} · {lock,
 --                         queue, name, task, since ms, ms that are left of it, -1: until its task ends} · {schedule, id, next
 --                         look ms, why it is paused or ''} · {event, ms, event, queue, id, field, value, ...}: up to 100 of
---                         the last 1000, latest first. Up to 200 facts are told, also under the names of events that were emitted
+--                         the last 1000, latest first; of the last 250 where the call takes long. Up to 200 facts are told, also
+--                         under the names of events that were emitted
 -- FLAGS  no-writes
--- USES   clock, safe
+-- USES   budget, clock, safe
 
 local queues, subject = KEYS[1], ARGV[2]
 local prefix = string.match(queues, '^({[^{}]+}:)queues$')
 if not prefix then return redis.error_reply('RS_KEYS the key must be {namespace}:queues') end
 local now = clock.now(prefix, ARGV[1])
-local MOST_TOLD, MOST_FACTS, n_facts = 100, 200, 0        -- events that are told; facts
+local MOST_TOLD, MOST_FACTS, n_facts, PART = 100, 200, 0, 250   -- events that are told; facts; events that are read at once
 local reply, ids, told, shown = {now}, {[subject] = true}, {}, 0
 local function tell(...) reply[#reply + 1] = {...} end
 
@@ -45,6 +46,8 @@ function look.schedule(id)
   if at then tell('schedule', id, math.floor(math.min(tonumber(at), 9e15)), why) end
 end
 
+budget.spend(1)
+budget.is_spent()                                        -- the time of this call counts from here
 for _, event in ipairs((safe.call('SSCAN', prefix .. 'emitted', 0, 'COUNT', 1000) or {'0', {}})[2]) do
   told['fact ' .. event .. ':' .. subject] = true
   look.fact(event .. ':' .. subject)
@@ -56,14 +59,22 @@ for at = 3, math.min(#ARGV, 1002), 2 do
     look[kind](name)
   end
 end
-for _, entry in ipairs(safe.call('XREVRANGE', prefix .. 'events', '+', '-', 'COUNT', 1000) or {}) do
-  if shown >= MOST_TOLD then break end
-  local f, words = {}, entry[2]
-  for i = 1, #words, 2 do f[words[i]] = words[i + 1] end
-  if f.event and f.queue and f.id and (ids[f.id] or string.match(f.id, '^[^:]+:([^:]+)') == subject and f.event == 'emitted'
-      or string.match(f.id, '^([^:]+):') == subject) then
-    shown = shown + 1
-    tell('event', tonumber(string.match(entry[1], '^%d+')), f.event, f.queue, f.id, unpack(words, 7))
+-- Newest first, a part at a time: what was looked up above may have used up the time of this call.
+local before, looked = '+', 0
+repeat
+  local part = safe.call('XREVRANGE', prefix .. 'events', before, '-', 'COUNT', PART) or {}
+  for _, entry in ipairs(part) do
+    local f, words = {}, entry[2]
+    for i = 1, #words, 2 do f[words[i]] = words[i + 1] end
+    if shown < MOST_TOLD and f.event and f.queue and f.id and (ids[f.id]
+        or string.match(f.id, '^[^:]+:([^:]+)') == subject and f.event == 'emitted'
+        or string.match(f.id, '^([^:]+):') == subject) then
+      shown = shown + 1
+      tell('event', tonumber(string.match(entry[1], '^%d+')), f.event, f.queue, f.id, unpack(words, 7))
+    end
+    before = '(' .. entry[1]
   end
-end
+  looked = looked + PART
+  budget.spend(100)
+until #part < PART or looked >= 1000 or shown >= MOST_TOLD or budget.is_spent()
 return reply

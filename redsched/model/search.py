@@ -116,7 +116,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about a subject, such as ``order-42``: its tasks in every state and queue, and what goes with them.
 
     ``more``: there are more tasks; ``client.search`` pages through all. Of lines, locks and schedules those are told
-    that its tasks name, and those that have its name. Events are of the last 1000 of the namespace.
+    that its tasks name, and those that have its name. Events are of the last 1000
+    of the namespace, or of the last 250 where so much goes with the subject that the call takes long.
     """
 
     subject: str
