@@ -87,7 +87,9 @@ class Runner:
         started, handler = held.started, task_type.handler
         held.context = context = Context(started, self._shared)
         limit = task_type.timeout_ms if started.timeout_ms is None else started.timeout_ms
-        own = self._fresh()
+        own = self._base.copy()
+        if self._decimals is not None:  # as in _fresh, without its call: each run pays for this
+            own.run(decimal.setcontext, self._decimals.copy())
         outcome: Outcome | OutcomeChosen
         kind = ""  # what a log may say of it
         try:
