@@ -32,7 +32,7 @@ SEARCHES = {
     "a shop": "tag:shop:{n}",
     "a shop, one kind of its reminders": "tag:shop:{n} tag:kind:3 type:later state:waiting due:<60d",
     "all of a kind": "tag:kind:{kind}",
-    "1,000 looked at, none found": "tag:all type:other",
+    "500 looked at, none found": "tag:all type:other",
 }
 
 

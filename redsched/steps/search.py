@@ -17,14 +17,13 @@ from redsched.steps.conversation import Conversation
 from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.search import MOST_LOOKED, about, cursor_of, cursor_text, find, places_of
 
-MOST_CALLS = 2  # of one page
 MOST_EMPTY = 40  # places of queues that one page finds empty
 
 
 def search(
     cell: CellKeys, where: Search, names: Sequence[str], *, limit: int = 50, cursor: str | None = None
 ) -> Conversation[Found]:
-    """One page: at least one call, and others until it has ``limit`` items or has looked at about a thousand.
+    """One page: at least one call, and others until it has ``limit`` items or has looked at 500.
 
     ``names``: the queues to go through, place by place; without any a key must name what is looked for.
 
@@ -36,16 +35,16 @@ def search(
     sources = _places(where, names, source) if names else [source or (f"id:{where.id}" if where.id else "")]
     items: list[TaskView] = []
     forgotten: dict[str, datetime] = {}
-    looked, spent = 0, 0.0
+    looked, spent = 0, 0.0  # spent: of a page, 1 in all
     for first in sources:
         source = first
         while True:
-            if len(items) >= limit or spent >= MOST_CALLS:
+            if len(items) >= limit or spent >= 1:
                 return Found(items, cursor_text(source, place), looked, forgotten)
             cut = yield find(cell, where, source=source, cursor=place, most=min(MOST_LOOKED, limit - len(items)))
             items += cut.found.items
             looked, forgotten = looked + cut.found.looked, forgotten | cut.found.forgotten
-            spent += max(cut.found.looked / MOST_LOOKED, MOST_CALLS / MOST_EMPTY)
+            spent += max(cut.found.looked / MOST_LOOKED, 1 / MOST_EMPTY)
             source, place = cut.source, cut.cursor
             if not place:
                 break

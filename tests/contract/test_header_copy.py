@@ -19,6 +19,7 @@ from redsched.wire import scripts
 
 # by verb: the words of its header that came later
 ADDED = {
+    "about": ["; of the last 250 where the call takes long"],
     "confirm": ["requested (its time was over and it runs: its worker is asked to stop) |"],
     "reschedule": ["| expires (its start-by lies before that time: nothing was written)"],
     "revive": ["| expires (its start-by lies before that time: nothing was written)"],

@@ -120,13 +120,15 @@ local function is_within(value, range)
   return not range or time and time >= range.from and time <= range.to
 end
 
--- Whether its state and type, read alone, rule a task out: reading two fields is several times as fast as reading all.
+-- Whether its state, type and tags, read alone, rule a task out: reading these is several times as fast as reading all. One tag
+-- is mostly that of the key in which the task was found, so the tags are read where there are two.
 local function is_ruled_out(f, key)
-  if not (f.type or f.states) then return false end
-  local found = redis.pcall('HMGET', key, 'state', 'type')
+  if not (f.type or f.states or f.tags[2]) then return false end
+  local found = redis.pcall('HMGET', key, 'state', 'type', f.tags[2] and 'tags' or 'state')
   if found.err then return false end                    -- the next look says what is wrong
   local state = hash.state_of(found[1])
   return f.type and found[2] ~= f.type or f.states and not (f.states[state] or hash.FINISHED[state] and f.states.finished)
+    or f.tags[2] and not has_tags(found[3], f.tags)
 end
 
 -- What is told of a task that the filter chooses: its queue and id, its score in due, and its fields as list tells them. nil: it

@@ -38,7 +38,7 @@ class Finding(Verbs):
         """One page of the tasks that ``where`` chooses, of all queues: ``search("order-42 tag:vip state:waiting")``.
 
         A tag, a key, a subject or an id is looked up; any other search goes through the queues, page by page. A page
-        looks at about a thousand tasks at most, so it may have fewer items than ``limit`` and still not be the last.
+        looks at about 500 tasks at most, so it may have fewer items than ``limit`` and still not be the last.
         ``scan``: go through the queues in any case, for a task that plain commands wrote is in no key of its tags
         until it is due.
 
