@@ -51,4 +51,4 @@ def as_store_errors(verb: str) -> Generator[None]:
     except Refused as refused:
         raise redis_errors.refusal(verb, str(refused)) from None
     except (Unreached, Unanswered) as trouble:
-        raise redis_errors.unavailable(verb, str(trouble)) from None
+        raise redis_errors.unavailable(verb, trouble) from None

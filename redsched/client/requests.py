@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +13,14 @@ from redsched.model.answers import UpdateAnswer
 from redsched.model.condition import Hold, fact_name
 from redsched.model.duration import span_ms
 from redsched.model.enqueued import Enqueued
-from redsched.model.errors import InvalidTask, TaskConflict, TaskNotCompleted, TaskNotEnded, TaskNotFound
+from redsched.model.errors import (
+    InvalidTask,
+    StoreError,
+    StoreUnavailable,
+    TaskConflict,
+    TaskNotCompleted,
+    TaskNotEnded,
+)
 from redsched.model.new_task import new_task
 from redsched.model.refused import kind_and_length
 from redsched.model.task import Changes, Options, Task, TaskView
@@ -26,6 +33,7 @@ from redsched.wire.cells import Cell
 from redsched.wire.codec import check_name
 from redsched.wire.durability import with_durability
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
+from redsched.wire.redis_errors import only_reads
 from redsched.wire.timeline import Window
 
 Duration = timedelta | str
@@ -43,12 +51,12 @@ def single(answers: list[Enqueued]) -> Enqueued:
     return answers[0]
 
 
-def found_in(views: Mapping[str, TaskView | None], task_id: str, queue: str) -> TaskView:
-    """The one task that was asked for; raises TaskNotFound."""
-    view = views[task_id]
-    if view is None:
-        raise TaskNotFound(task_id, queue)
-    return view
+def told_of(error: StoreError, verb: str) -> StoreError:
+    """The same error as one of the verb that somebody called: a call before it has met it."""
+    reads = only_reads(verb)
+    if isinstance(error, StoreUnavailable):
+        return StoreUnavailable(verb, error.problem, reads=reads, url=error.url)
+    return type(error)(verb, error.problem, reads=reads)
 
 
 def result_of(view: TaskView) -> Any:
@@ -144,8 +152,8 @@ class Verbs:
         wait_ms = min(self.settings.durability_wait_ms, self.settings.redis_timeout_ms * 4 // 5)
         return with_durability(call, durability or self.settings.durability, self._cell_keys, wait_ms=wait_ms)
 
-    def _update(self, queue: str, ids: Sequence[str], fields: Changes) -> Call[dict[str, UpdateAnswer]]:
-        return protocol.update(self._keys(queue), ids, fields, max_payload=self.settings.max_payload_bytes)
+    def _update(self, fields: Changes, keys: QueueKeys, ids: Sequence[str]) -> Call[dict[str, UpdateAnswer]]:
+        return protocol.update(keys, ids, fields, max_payload=self.settings.max_payload_bytes)
 
     def _stats(self, queues: Sequence[str]) -> list[Call[list[QueueStats]]]:
         keys = [self._keys(queue) for queue in queues]

@@ -7,6 +7,7 @@ RedschedError
 ├── PlanningSpent        finding the next runs takes more work than a request may; nothing was done
 ├── InvalidSetting       a setting cannot be used; nothing was started
 ├── TaskNotFound         no such task; nothing changed
+├── TaskInSeveralQueues  several queues have a task of this id; nothing changed
 ├── ScheduleNotFound     no such schedule; nothing changed
 ├── QueueNotFound        nobody has seen such a queue; nothing changed
 ├── TaskConflict         the id belongs to a task with another type or payload; nothing was written
@@ -17,7 +18,7 @@ RedschedError
 ├── LeaseLost            another worker holds a newer attempt; nothing was written
 ├── NotDurable           the task is stored, but not as durably as asked
 ├── OutcomeUnknown       no answer came: the call may or may not have been carried out
-└── StoreError           Redis refused; nothing was written, or read
+└── StoreError           Redis refused; nothing was written
     ├── StoreUnavailable    unreachable, loading, failing over or busy for longer than we retry
     ├── StoreReadOnly       a replica, or a primary that must not write
     ├── StoreFull           at maxmemory, or its disk is full
@@ -28,7 +29,7 @@ RedschedError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from redsched.model.enqueued import Enqueued
@@ -91,19 +92,43 @@ class InvalidSetting(RedschedError):
 
 
 class TaskNotFound(RedschedError):
-    """No such task; nothing changed."""
+    """No such task; nothing changed. ``queue``: None where all were looked through; ``removed``: by queue, when a task
+    of this id that had ended was removed there, up to a day ago."""
 
-    def __init__(self, task_id: str, queue: str) -> None:
-        super().__init__(f"no task {task_id!r} in queue {queue!r}; nothing changed")
+    def __init__(
+        self,
+        task_id: str,
+        queue: str | None,
+        *,
+        reads: bool = False,
+        removed: Mapping[str, datetime] | None = None,
+    ) -> None:
+        where = "any queue" if queue is None else f"queue {queue!r}"
+        told = f"no task {task_id!r} in {where}"
+        if removed:
+            when = ", ".join(f"queue {name!r} at {at.isoformat(timespec='seconds')}" for name, at in removed.items())
+            told = f"task {task_id!r} had ended, and was removed: {when}"
+        super().__init__(told if reads else f"{told}; nothing changed")
         self.task_id = task_id
         self.queue = queue
+        self.removed = dict(removed or {})
+
+
+class TaskInSeveralQueues(RedschedError):
+    """Several queues have a task of this id, and none was named; nothing changed."""
+
+    def __init__(self, task_id: str, queues: Sequence[str]) -> None:
+        names = ", ".join(queues)
+        super().__init__(f"several queues have a task {task_id!r}: {names}; name one of them, nothing changed")
+        self.task_id = task_id
+        self.queues = list(queues)
 
 
 class ScheduleNotFound(RedschedError):
     """No such schedule; nothing changed."""
 
-    def __init__(self, schedule_id: str) -> None:
-        super().__init__(f"no schedule {schedule_id!r}; nothing changed")
+    def __init__(self, schedule_id: str, *, reads: bool = False) -> None:
+        super().__init__(f"no schedule {schedule_id!r}{'' if reads else '; nothing changed'}")
         self.schedule_id = schedule_id
 
 
@@ -206,16 +231,29 @@ class OutcomeUnknown(RedschedError):
 
 
 class StoreError(RedschedError):
-    """Redis refused; nothing was written, or read where the verb only reads. ``problem`` is Redis's own reason."""
+    """Redis refused; nothing was written. ``problem`` is Redis's own reason, ``reads`` whether the verb only reads."""
 
     def __init__(self, verb: str, problem: str, *, reads: bool = False) -> None:
-        super().__init__(f"{verb}: {problem}; nothing was {'read' if reads else 'written'}")
+        super().__init__(f"{verb}: {problem}{_unwritten(reads)}")
         self.verb = verb
         self.problem = problem
+        self.reads = reads
+
+
+def _unwritten(reads: bool) -> str:
+    return "" if reads else "; nothing was written"
 
 
 class StoreUnavailable(StoreError):
-    """Redis is unreachable, loading, failing over or busy."""
+    """Redis is unreachable, loading, failing over or busy. ``url``: where no connection could be made, without its
+    password; empty where there was one, or somebody else made it."""
+
+    def __init__(self, verb: str, problem: str, *, reads: bool = False, url: str = "") -> None:
+        super().__init__(verb, problem, reads=reads)
+        self.url = url
+        if url:
+            told = f"{verb}: cannot reach Redis at {url} ({problem.rstrip('.')}){_unwritten(reads)}"
+            self.args = (f"{told}. Set REDSCHED_REDIS_URL, or redis_url, if it is another Redis",)
 
 
 class StoreReadOnly(StoreError):
@@ -248,6 +286,6 @@ class StoreBroken(StoreRefused):
         broken: str = "a key has another type than the contract says",
     ) -> None:
         super().__init__(verb, problem, reads=reads)
-        nothing = f"nothing was {'read' if reads else 'written'}"
-        self.args = (f"{verb}: {broken}; {nothing}; `redsched doctor` tells more, and mends it with --repair",)
+        told = f"{verb}: {broken}{_unwritten(reads)}"
+        self.args = (f"{told}; `redsched doctor` tells more, and mends it with --repair",)
         self.broken = broken

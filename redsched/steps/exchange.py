@@ -166,23 +166,27 @@ def exchange(
     deadline = asked + retry_for
     pause, loads, unanswered, checked = FIRST_PAUSE, 0, "", False
     error: type[StoreError]
+    url = ""
     while True:
         try:
             if not mode.loaded:
                 yield Load()
             if call.chain:
-                reply = yield Chain((mode.command(call), *call.chain))
-                if isinstance(reply[0], Refused):
-                    raise reply[0]
+                all_of_it = (call, *call.chain)
+                reply = yield Chain(tuple(mode.command(one) if isinstance(one, Call) else one for one in all_of_it))
+                for one, answer in zip(all_of_it, reply, strict=True):
+                    if isinstance(one, Call) and isinstance(answer, Refused):
+                        raise answer
             else:
                 reply = yield mode.command(call)
             if outage.is_on:
                 outage.answered(clock())
             return read_answer(call, reply)
         except Unreached as trouble:
-            problem, error = str(trouble), StoreUnavailable
+            problem, error, url = str(trouble), StoreUnavailable, trouble.url
         except Unanswered as trouble:
-            problem, error, unanswered = str(trouble), StoreUnavailable, str(trouble)
+            problem, error, url = str(trouble), StoreUnavailable, ""
+            unanswered = "" if only_reads(call.verb) else str(trouble)  # who only reads has changed nothing
             if not call.repeatable:
                 outage.failed(problem, asked=asked, now=clock())
                 raise OutcomeUnknown(call.verb, problem) from None
@@ -210,13 +214,15 @@ def exchange(
                     broken = yield from _broken(call)
                     raise StoreBroken(call.verb, problem, reads=only_reads(call.verb), broken=broken) from None
                 raise refusal(call.verb, problem, call.args) from None
-            error = StoreReadOnly if kind is Kind.READ_ONLY else StoreUnavailable
+            error, url = StoreReadOnly if kind is Kind.READ_ONLY else StoreUnavailable, ""
         now = clock()
         outage.failed(problem, asked=asked, now=now)
         left = deadline - now
         if left <= 0:
             if unanswered:
                 raise OutcomeUnknown(call.verb, unanswered)
+            if url:
+                raise StoreUnavailable(call.verb, problem, reads=only_reads(call.verb), url=url)
             raise error(call.verb, problem, reads=only_reads(call.verb))
         yield min(pause * (0.5 + random.random()), left)
         pause = min(pause * 2, LONGEST_PAUSE)

@@ -27,7 +27,8 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     args: Sequence[Word]
     read: Callable[[Any], T]
     repeatable: bool = True
-    chain: tuple[tuple[Any, ...], ...] = ()  # commands sent after it on the same connection; ``read`` gets all replies
+    # commands, or calls of other verbs, sent after it on the same connection; ``read`` gets all replies
+    chain: tuple[tuple[Any, ...] | Call[Any], ...] = ()
 
 
 def known_ms(milliseconds: int) -> int | None:

@@ -20,7 +20,8 @@ from redsched.wire import scripts
 
 _OF_SCHEDULES = ("pause_schedule", "trigger")  # their refusals name a field of the schedule's verb
 _FIRST_TASK = {"enqueue": 1, "enqueue_run": 5}  # where the words of their tasks begin
-_PLAIN_READS = frozenset(("queues", "ping", "scan", "metrics", "doctor", "dead"))  # of plain commands
+# of plain commands
+_PLAIN_READS = frozenset(("queues", "ping", "scan", "metrics", "doctor", "dead", "operation", "facts"))
 
 
 class Kind(enum.Enum):
@@ -77,7 +78,11 @@ def sort_error(problem: str) -> Kind:
 
 
 class Unreached(Exception):
-    """No connection: nothing was sent."""
+    """No connection: nothing was sent. ``url``: of what could not be reached, without its password."""
+
+    def __init__(self, problem: str, url: str = "") -> None:
+        super().__init__(problem)
+        self.url = url
 
 
 class Unanswered(Exception):
@@ -122,9 +127,9 @@ def _counts_from_now(words: Sequence[Any], at: int) -> bool:
     return str(dict(zip(fields[::2], fields[1::2], strict=True)).get("expires_at", "")).startswith("+")
 
 
-def unavailable(verb: str, problem: str) -> StoreUnavailable:
-    """The error for a plain command that had no answer and is not repeated."""
-    return StoreUnavailable(verb, problem, reads=only_reads(verb))
+def unavailable(verb: str, trouble: Exception) -> StoreUnavailable:
+    """The error for a plain command that was not sent or had no answer, and is not repeated."""
+    return StoreUnavailable(verb, str(trouble), reads=only_reads(verb), url=getattr(trouble, "url", ""))
 
 
 def only_reads(verb: str) -> bool:

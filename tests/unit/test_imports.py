@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "redis_url": set(),
     "wire": {"model", "schedule", "wire"},
     "steps": {"model", "schedule", "settings", "wire", "steps"},
-    "client": {"model", "schedule", "settings", "wire", "steps", "client"},
+    "client": {"model", "schedule", "settings", "redis_url", "wire", "steps", "client"},
     "embedded": {"model", "settings"},
     "engine": BELOW | {"engine", "eventloop"},
     "eventloop": set(),

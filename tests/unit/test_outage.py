@@ -99,6 +99,13 @@ def test_a_call_that_is_not_repeated_tells_too(caplog: pytest.LogCaptureFixture)
     assert told(caplog) == ["redis.away"]
 
 
+def test_a_call_that_only_reads_is_unavailable_where_no_answer_comes() -> None:
+    server = Server()
+    call = Call("show", CALL.keys, CALL.args, CALL.read)
+    with pytest.raises(StoreUnavailable, match=r"^show: no answer within 5 s$"):
+        server.send(Unanswered("no answer within 5 s"), took=5, call=call, retry_for=2)
+
+
 def test_a_server_that_loads_its_data_is_away(caplog: pytest.LogCaptureFixture) -> None:
     Server().send(*[Refused("LOADING Redis is loading the dataset in memory")] * 20, SWEPT)
 

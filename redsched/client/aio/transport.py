@@ -21,6 +21,7 @@ from redsched.client.connections import (
     is_elsewhere,
     refused_by,
 )
+from redsched.redis_url import masked_url
 from redsched.settings import Settings
 from redsched.steps import exchange
 from redsched.steps.conversation import next_call
@@ -39,6 +40,7 @@ class AsyncTransport:
         self._settings = settings
         self.timeout = settings.redis_timeout_ms / 1_000
         self._own = given is None
+        self._url = masked_url(settings.redis_url) if self._own else ""  # for errors: where it connects to
         self._name = name
         if not self._own:
             self._pool = runtime.given_pool(given)
@@ -84,7 +86,7 @@ class AsyncTransport:
         except ANSWERED as error:
             raise refused_by(error) from None
         except NONE_GIVEN as error:
-            raise Unreached(str(error) or "no connection in time") from None
+            raise Unreached(str(error) or "no connection in time", self._url) from None
         finally:
             with self._lock:
                 self._asking -= 1

@@ -22,6 +22,7 @@ from redsched.client.connections import (
     refused_by,
 )
 from redsched.client.sync import runtime
+from redsched.redis_url import masked_url
 from redsched.settings import Settings
 from redsched.steps import exchange
 from redsched.steps.conversation import next_call
@@ -40,6 +41,7 @@ class Transport:
         self._settings = settings
         self.timeout = settings.redis_timeout_ms / 1_000
         self._own = given is None
+        self._url = masked_url(settings.redis_url) if self._own else ""  # for errors: where it connects to
         self._name = name
         if not self._own:
             self._pool = runtime.given_pool(given)
@@ -85,7 +87,7 @@ class Transport:
         except ANSWERED as error:
             raise refused_by(error) from None
         except NONE_GIVEN as error:
-            raise Unreached(str(error) or "no connection in time") from None
+            raise Unreached(str(error) or "no connection in time", self._url) from None
         finally:
             with self._lock:
                 self._asking -= 1
