@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 @click.option("--run", required=True, help="Name of this list: the same name goes on where an earlier call stopped.")
 @click.option("--spread", metavar="DURATION", callback=parse.span, help="Let due times lie evenly over so long.")
 @click.option("--batch", type=click.IntRange(1, 1000), default=200, show_default=True, help="Tasks of a call.")
+@parse.strict_option
 @pass_invocation
-def add_many(given: Invocation, file: str, run: str, spread: timedelta | None, batch: int) -> None:
+def add_many(given: Invocation, file: str, run: str, spread: timedelta | None, batch: int, strict: bool) -> None:
     """Add the tasks of FILE, each a JSON object on a line of its own; - reads standard input.
 
     No task is added twice: if the command breaks off, repeat it with the same FILE and --run.
@@ -34,7 +35,7 @@ def add_many(given: Invocation, file: str, run: str, spread: timedelta | None, b
     """
     with ExitStack() as stack:
         lines: IO[bytes] = sys.stdin.buffer if file == "-" else stack.enter_context(_opened(file))
-        client = stack.enter_context(given.client())
+        client = stack.enter_context(given.client(strict=strict))
         total = None if file == "-" else sum(1 for line in lines if line.strip())
         if total is not None:
             lines.seek(0)

@@ -68,14 +68,15 @@ def rule() -> None:
 )
 @click.option("--unless", metavar="FACT", help="Skip the task where it is there.")
 @click.option("--key", help="Of the task.")
+@parse.strict_option
 @pass_invocation
-def put(given: Invocation, /, id: str, path: Path | None, **fields: Any) -> None:
+def put(given: Invocation, /, id: str, path: Path | None, strict: bool, **fields: Any) -> None:
     """Make a task of each event of a name.
 
     redsched rule put dun --on payment.failed --in 1h --type log --task-id 'dun:{subject}' --bind order=subject
     """
     made = _rule_of(id, path, fields)
-    with given.client() as client:
+    with given.client(strict=strict) as client:
         word = client.put_rule(made)
     render.did(given, id, word)
 

@@ -125,6 +125,12 @@ def _names(context: click.Context, option: click.Parameter, value: str | None) -
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def strict_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--strict``, of commands that write tasks, or what makes them."""
+    text = "Refuse a type that no worker has put, and a payload that does not fit it."
+    return click.option("--strict", is_flag=True, help=text)(command)
+
+
 def due_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--at``, ``--in`` and ``--past`` of a task; the command gets ``due`` and ``delay``, at most one of them."""
     for option in (

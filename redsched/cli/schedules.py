@@ -136,6 +136,7 @@ def show(given: Invocation, id: str) -> None:
 @click.option("--pause-on-failure", is_flag=True, help="Pause when a task of it is dead.")
 @click.option("--description", help="For people.")
 @click.option("--create-only", is_flag=True, help="Change nothing where it exists.")
+@parse.strict_option
 @pass_invocation
 def set_(
     given: Invocation,
@@ -144,6 +145,7 @@ def set_(
     type: str,
     payload: Any,
     create_only: bool,
+    strict: bool,
     calendars: tuple[str, ...],
     dates: tuple[str, ...],
     **fields: Any,
@@ -153,7 +155,7 @@ def set_(
     task = {"type": type, "payload": payload}
     task |= {name: value for name in names if (value := fields.pop(name)) is not None}
     definition = definition_of({"id": id, "task": task, **times(calendars, dates, **fields)})
-    with given.client() as client:
+    with given.client(strict=strict) as client:
         answer = client.schedules.put(definition, create_only=create_only)
     if given.json:
         render.document(answer)
@@ -170,14 +172,15 @@ def set_(
 )
 @click.option("--prune", is_flag=True, help="Remove what this owner has put and the file has not.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+@parse.strict_option
 @pass_invocation
-def apply(given: Invocation, /, file: str, owner: str, prune: bool, dry_run: bool) -> None:
+def apply(given: Invocation, /, file: str, owner: str, prune: bool, dry_run: bool, strict: bool) -> None:
     """Create, update and with --prune remove schedules until they are as in the file.
 
     All are checked before any is written. What applications, other owners or people have put is never removed.
     """
     definitions = [definition_of(one, at) for at, one in enumerate(files.schedules(file))]
-    with given.client() as client:
+    with given.client(strict=strict) as client:
         done = client.schedules.apply(definitions, owner=owner, prune=prune, dry_run=dry_run)
     if given.json:
         render.document(done)
@@ -261,13 +264,16 @@ def resume(given: Invocation, id: str) -> None:
 @click.argument("id")
 @click.option("-p", "--payload", metavar="JSON|@FILE|-", callback=parse.payload, help="In place of the schedule's.")
 @_overlap_option
+@parse.strict_option
 @click.pass_context
 @pass_invocation
-def trigger(given: Invocation, context: click.Context, /, id: str, payload: Any, overlap: Overlap | None) -> None:
+def trigger(
+    given: Invocation, context: click.Context, /, id: str, payload: Any, overlap: Overlap | None, strict: bool
+) -> None:
     """Run its task now; its slots stay as they are."""
     said = context.get_parameter_source("payload") is click.core.ParameterSource.COMMANDLINE
     own = {"payload": payload} if said else {}
-    with given.client() as client:
+    with given.client(strict=strict) as client:
         made = client.schedules.trigger(id, overlap=overlap, **own)
     if given.json:
         render.document({"id": id, "task_id": made})

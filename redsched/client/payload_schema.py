@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -28,14 +29,32 @@ class PayloadSchema:
         self._broken: type[Exception] = jsonschema.SchemaError
         self._best_match = best_match
 
-    def problem(self, payload: Any) -> str:
-        """What does not fit and where, without the value; empty where all fits, or the schema is none."""
+    def problem(self, payload: Any, later: Collection[str] = ()) -> str:
+        """What does not fit and where, without the value; empty where all fits, or the schema is none. ``later``:
+        members that the payload gets when its task is made, with values of which nothing is known."""
         found = msgspec.json.decode(payload) if isinstance(payload, msgspec.Raw) else msgspec.to_builtins(payload)
+        validator = self._validator
+        if later and isinstance(found, dict):
+            found = {**found, **dict.fromkeys(later)}
+            validator = validator.evolve(schema=_opened(validator.schema, frozenset(later)))
         try:
-            error = self._best_match(self._validator.iter_errors(found))
+            error = self._best_match(validator.iter_errors(found))
         except self._broken:
             return ""
         return "" if error is None else _told(error)
+
+
+def _opened(schema: Any, names: frozenset[str]) -> Any:
+    """The schema of an object of which these members may be anything."""
+    if not isinstance(schema, dict):
+        return schema
+    found = dict(schema)
+    if isinstance(found.get("properties"), dict):
+        found["properties"] = {name: {} if name in names else one for name, one in found["properties"].items()}
+    for name in ("anyOf", "allOf", "oneOf"):
+        if isinstance(found.get(name), list):
+            found[name] = [_opened(one, names) for one in found[name]]
+    return found
 
 
 def _told(error: Any) -> str:

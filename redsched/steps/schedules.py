@@ -14,6 +14,7 @@ from redsched.model.errors import InvalidSchedule, InvalidTask, PlanningSpent, S
 from redsched.model.refused import kind_and_length
 from redsched.model.schedule import Schedule, check, document, merged, merged_text, plain, schedule_of
 from redsched.model.schedule_views import Applied, Backfill, SchedulePage, SchedulePut, ScheduleView, Upcoming
+from redsched.model.template import TaskTemplate
 from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.schedule.budget import Budget
 from redsched.schedule.definition import OVERLAPS, Run
@@ -35,6 +36,7 @@ from redsched.wire.templates import task_words, template_of
 
 T = TypeVar("T")
 Holidays = dict[str, frozenset[str]]
+Fits = Callable[[TaskTemplate], Conversation[None]]  # raises InvalidTask, which names the field of a schedule
 PATCHES = 10  # times that a change is made anew because somebody else made one meanwhile
 MOST_PAGES, MOST_OF_ALL_S = 100, 1.0  # of a look at all schedules: pages, and work
 MOST_OF_A_VIEW_S = 0.1  # of work, after which a view has none
@@ -55,12 +57,14 @@ class Caller(Protocol):
 class ScheduleSteps:
     """The conversations, by the method of ``client.schedules`` that each belongs to.
 
-    Where there is a ``budget``, a conversation that asks for more raises PlanningSpent.
+    Where there is a ``budget``, a conversation that asks for more raises PlanningSpent. ``fits``: what is asked of the
+    task of each schedule before it is written, beside what always is.
     """
 
-    def __init__(self, caller: Caller, budget: Budget | None = None) -> None:
+    def __init__(self, caller: Caller, budget: Budget | None = None, fits: Fits | None = None) -> None:
         self._caller = caller
         self._budget = budget
+        self._fits = fits
         self._keys = caller.cell_keys
 
     def put(
@@ -111,8 +115,17 @@ class ScheduleSteps:
         if not is_name(schedule.id):
             raise InvalidSchedule("id", f"{kind_and_length(schedule.id)} is no name: 1 to 100 of [A-Za-z0-9._@+-]")
         task_words(schedule.task, self._caller.settings.max_payload_bytes)
+        yield from self._check_fit(schedule.task)
         now, _, _ = yield wire.show_schedules(self._keys, limit=1)
         check(schedule, (yield from self._holidays(schedule)), after_ms=now, budget=self._budget)
+
+    def _check_fit(self, template: TaskTemplate) -> Conversation[None]:
+        if self._fits is None:
+            return
+        try:
+            yield from self._fits(template)
+        except InvalidTask as error:
+            raise InvalidSchedule(error.field, error.problem, code=error.code) from None
 
     def _put(self, schedule: Schedule, mode: str, owner: str | None, version: str | None = None) -> Call[Any]:
         longest = self._caller.settings.max_payload_bytes
@@ -142,7 +155,7 @@ class ScheduleSteps:
         """All that is known of one. ``written``: its payload byte for byte as it is stored."""
         now, _, found = yield wire.show_schedules(self._keys, [schedule_id])
         if not found:
-            raise ScheduleNotFound(schedule_id)
+            raise ScheduleNotFound(schedule_id, reads=True)
         return (yield from self._view(found[0], now, written=written))
 
     def page(self, limit: int, cursor: str | None, written: bool = False) -> Conversation[SchedulePage]:
@@ -233,6 +246,9 @@ class ScheduleSteps:
         if payload is not NOT_GIVEN:
             text = json_bytes("payload", payload, self._caller.settings.max_payload_bytes)
         stored = yield from self._stored(schedule_id)
+        if payload is not NOT_GIVEN:
+            template = template_of(stored.task_fields, stored.queue)
+            yield from self._check_fit(msgspec.structs.replace(template, payload=payload))
         word, _, ids = yield wire.trigger(
             self._caller.cell, schedule_id, stored.queue, payload=text, overlap=_policy(overlap)
         )

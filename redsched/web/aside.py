@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from redsched.client import AsyncClient
-from redsched.client.aio.schedules import AsyncSchedules
+from redsched.client.aio.schedules import AsyncSchedules, fits
 from redsched.schedule.budget import Budget
 from redsched.steps.conversation import next_call
 from redsched.steps.schedules import ScheduleSteps
@@ -87,10 +87,10 @@ class PlannedSchedules(AsyncSchedules):
     A schedule of a list whose next runs take too long is shown without them, and says so.
     """
 
-    def __init__(self, client: AsyncClient, aside: Aside, seconds: float) -> None:
+    def __init__(self, client: AsyncClient, aside: Aside, seconds: float, strict: bool = False) -> None:
         super().__init__(client, client.transport)
         self._budget = Budget(seconds)
-        self._steps = ScheduleSteps(client, self._budget)
+        self._steps = ScheduleSteps(client, self._budget, fits(client) if strict else None)
         self._aside = aside
 
     async def _next_call(self, steps: Generator[Call[Any], Any, T], reply: Any) -> tuple[Call[Any] | None, Any]:

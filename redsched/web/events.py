@@ -12,9 +12,10 @@ from starlette.routing import Route
 from redsched.model.duration import span_of
 from redsched.model.events import Rule
 from redsched.web import bodies
-from redsched.web.http import Endpoints, Json, limit_of, parameters
+from redsched.web.http import Endpoints, Json, flag_of, limit_of, parameters
 from redsched.web.idempotency import once
 from redsched.web.problems import Problem
+from redsched.web.strict import rule_ready
 
 
 class EventBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -86,8 +87,10 @@ class EventsApi(Endpoints):
         """201 for a new rule, 200 for one that was there."""
         raw = await self._raw(request, self._task_limit)
         body = await self._aside.decode(RULE, raw)
-        parameters(request)
+        strict = flag_of(parameters(request, "strict"), "strict")
         rule = Rule(id=request.path_params["id"], **msgspec.structs.asdict(body))
+        if strict:
+            await rule_ready(self._client, self._aside, len(raw), rule)
         word = await self._client.put_rule(rule)
         headers = {"location": f"/v1/rules/{quote(rule.id, safe='@+')}"}
         return Json({"id": rule.id, "status": word}, 201 if word == "created" else 200, headers)

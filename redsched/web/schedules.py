@@ -20,8 +20,9 @@ from redsched.schedule.describe import describe
 from redsched.settings import Settings
 from redsched.web import bodies
 from redsched.web.aside import Aside, PlannedSchedules
-from redsched.web.http import Json, parameters
+from redsched.web.http import Json, flag_of, parameters
 from redsched.web.problems import Problem, field_problem, parameter_problem
+from redsched.web.strict import checking
 
 MAX_SHOWN = 100
 PLAN_S = 1.0  # of work for the next runs that one request asks for
@@ -131,13 +132,14 @@ class SchedulesApi:
 
     async def put(self, request: Request) -> Response:
         """201 for a new one, 200 for one that is replaced or stays as it is. ``If-None-Match: *`` creates only."""
-        parameters(request)
+        strict = flag_of(parameters(request, "strict"), "strict")
         match = request.headers.get("if-none-match")
         if match not in (None, "*"):
             raise parameter_problem("If-None-Match", "must be *; nothing was written")
         given = await self._definition(request)
         schedule = _schedule(given, request.path_params["id"])
-        answer = await self._planned().put(schedule, create_only=match == "*")
+        with checking():
+            answer = await self._planned(strict=strict).put(schedule, create_only=match == "*")
         if answer.status == "exists":
             raise Problem("precondition_failed", f"schedule {schedule.id!r} exists; nothing was written")
         if answer.status == "created":
@@ -146,12 +148,13 @@ class SchedulesApi:
 
     async def patch(self, request: Request) -> Response:
         """Change some fields of the definition: a JSON merge patch (RFC 7396), null takes a field away."""
-        parameters(request)
+        strict = flag_of(parameters(request, "strict"), "strict")
         schedule_id = request.path_params["id"]
         patch = await self._definition(request, bodies.JSON, "application/merge-patch+json")
         if patch.get("id", schedule_id) != schedule_id:
             raise field_problem("id", "is not the one of the path")
-        return Json(await self._planned().patch(schedule_id, patch))
+        with checking():
+            return Json(await self._planned(strict=strict).patch(schedule_id, patch))
 
     async def delete(self, request: Request) -> Response:
         """Remove a schedule: answers 204. The tasks that it made stay."""
@@ -167,7 +170,7 @@ class SchedulesApi:
         if action is None or not schedule_id:
             verbs = ", ".join(f":{name}" for name in self._actions)
             raise Problem("not_found", f"a schedule is acted on by {verbs} after its id; nothing was done")
-        parameters(request)
+        parameters(request, *(("strict",) if verb == "trigger" else ()))
         return await action(request, schedule_id)
 
     async def pause(self, request: Request, schedule_id: str) -> Response:
@@ -186,7 +189,10 @@ class SchedulesApi:
         """Run it now; ``task_id`` null where its overlap policy left it out or keeps it for later."""
         body = await self._small(request, _TRIGGER) or TriggerBody()
         payload = {} if body.payload is msgspec.UNSET else {"payload": body.payload}
-        made = await self._planned().trigger(schedule_id, overlap=cast(Overlap | None, body.overlap), **payload)
+        strict = flag_of(parameters(request, "strict"), "strict")
+        with checking():
+            planned = self._planned(strict=strict)
+            made = await planned.trigger(schedule_id, overlap=cast(Overlap | None, body.overlap), **payload)
         return Json({"id": schedule_id, "task_id": made}, 200 if made is None else 201)
 
     async def backfill(self, request: Request, schedule_id: str) -> Response:
@@ -214,7 +220,7 @@ class SchedulesApi:
 
     async def apply(self, request: Request) -> Response:
         """Put many for an owner; with ``prune`` what else it has is removed, with ``dry_run`` nothing is written."""
-        parameters(request)
+        strict = flag_of(parameters(request, "strict"), "strict")
         raw = await self._raw(request)
         body = await self._aside.decode(_APPLY, raw)
         _bounded("schedules", body.schedules)
@@ -222,9 +228,9 @@ class SchedulesApi:
         for one, text in zip(body.schedules, texts, strict=True):
             keep_payload(one, bytes(text))
         schedules = [_schedule(one, one.get("id", ""), at) for at, one in enumerate(body.schedules)]
-        return Json(
-            await self._planned(APPLY_S).apply(schedules, owner=body.owner, prune=body.prune, dry_run=body.dry_run)
-        )
+        planned = self._planned(APPLY_S, strict=strict)
+        with checking():
+            return Json(await planned.apply(schedules, owner=body.owner, prune=body.prune, dry_run=body.dry_run))
 
     async def calendars(self, request: Request) -> Response:
         """The dates of every calendar, by name."""
@@ -255,8 +261,8 @@ class SchedulesApi:
             raise Problem("calendar_not_found", "no calendar has this name; nothing changed")
         return Response(status_code=204)
 
-    def _planned(self, seconds: float | None = None) -> PlannedSchedules:
-        return PlannedSchedules(self._client, self._aside, PLAN_S if seconds is None else seconds)
+    def _planned(self, seconds: float | None = None, *, strict: bool = False) -> PlannedSchedules:
+        return PlannedSchedules(self._client, self._aside, PLAN_S if seconds is None else seconds, strict)
 
     async def _body(self, request: Request, decoder: msgspec.json.Decoder[T], *types: str) -> T:
         return await self._aside.decode(decoder, await self._raw(request, *types))

@@ -1,14 +1,31 @@
-"""``?strict=true``: a task whose type no worker has put, or whose payload does not fit it, is refused."""
+"""``?strict=true``: a task, or the task of a schedule or a rule, whose type no worker has put or whose payload does not
+fit it is refused.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from redsched.client import AsyncClient
 from redsched.model.errors import InvalidSetting
+from redsched.model.events import Rule
 from redsched.model.task import Task
 from redsched.web.aside import Aside
 from redsched.web.problems import Problem
+
+
+@contextmanager
+def checking() -> Iterator[None]:
+    """Tells that this server cannot check payloads.
+
+    Raises:
+        Problem: strict_unavailable.
+    """
+    try:
+        yield
+    except InvalidSetting as error:
+        raise Problem("strict_unavailable", error.problem) from None
 
 
 async def learn(client: AsyncClient, tasks: Sequence[Task], strict: bool) -> list[str]:
@@ -21,10 +38,8 @@ async def learn(client: AsyncClient, tasks: Sequence[Task], strict: bool) -> lis
     if not strict:
         await client.before_enqueue(tasks)
         return []
-    try:
+    with checking():
         await client.learn(tasks, schemas=True)
-    except InvalidSetting as error:
-        raise Problem("strict_unavailable", error.problem) from None
     return [one.name for one in (await client.types(limit=200)).items] if client.known_types.lacks(tasks) else []
 
 
@@ -37,3 +52,14 @@ async def ready(client: AsyncClient, aside: Aside, size: int, tasks: Sequence[Ta
     meant = await learn(client, tasks, strict)
     if strict:
         await aside.run(size, client.known_types.check, tasks, meant)
+
+
+async def rule_ready(client: AsyncClient, aside: Aside, size: int, rule: Rule) -> None:
+    """Before a rule is put by a strict request; ``size``: bytes of the body.
+
+    Raises:
+        InvalidTask: its task is refused; nothing was written.
+    """
+    with checking():
+        check = client.known_types.ask_and_check_template(client.cell_keys, rule.task, rule.bind or ())
+        await aside.talk(size, client, check)

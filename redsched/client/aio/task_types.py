@@ -6,13 +6,12 @@ import time
 from collections.abc import Sequence
 
 from redsched.client.aio.transport import AsyncTransport
-from redsched.client.requests import Verbs
+from redsched.client.requests import Verbs, told_of
 from redsched.model.enqueued import Enqueued
 from redsched.model.errors import OutcomeUnknown, StoreDenied, StoreError, StoreRefused, StoreUnavailable
 from redsched.model.task import Task
 from redsched.model.task_types import TypePage, TypeView
 from redsched.wire import protocol
-from redsched.wire.task_types import MOST_SCHEMAS
 
 
 class AsyncTypes(Verbs):
@@ -32,13 +31,9 @@ class AsyncTypes(Verbs):
     async def learn(self, tasks: Sequence[Task], *, schemas: bool = False) -> bool:
         """Get to know the types of tasks, as far as their queues are needed, or with ``schemas`` the schemas of their
         payloads too, and that was not done some seconds ago. Answers whether Redis was asked."""
-        now = time.monotonic()
-        names = self.known_types.to_ask(tasks, now, schemas=schemas)
-        a_call = MOST_SCHEMAS if schemas else 500
-        for at in range(0, len(names), a_call):
-            some = names[at : at + a_call]
-            page = await self.transport.send(protocol.types(self.cell_keys, some, schemas=schemas))
-            self.known_types.learn(some, page.items, now, schemas=schemas)
+        names = self.known_types.to_ask(tasks, time.monotonic(), schemas=schemas)
+        if names:
+            await self.transport.converse(self.known_types.ask(self.cell_keys, names, schemas=schemas))
         return bool(names)
 
     async def check_types(self, tasks: Sequence[Task]) -> None:
@@ -48,9 +43,7 @@ class AsyncTypes(Verbs):
             InvalidTask: a type is unknown or a payload does not fit it; nothing was written.
             InvalidSetting: jsonschema is not installed.
         """
-        await self.learn(tasks, schemas=True)
-        meant = (await self.types(limit=200)).items if self.known_types.lacks(tasks) else ()
-        self.known_types.check(tasks, [one.name for one in meant])
+        await self.transport.converse(self.known_types.ask_and_check(self.cell_keys, tasks))
 
     async def submit(self, tasks: Sequence[Task], durability: str | None = None) -> list[Enqueued]:
         """What ``enqueue_many`` does. A field that cannot be used is refused before anything is sent."""
@@ -73,10 +66,10 @@ class AsyncTypes(Verbs):
         except (StoreDenied, StoreRefused) as error:
             # who may not read types, or finds a server with an older library, goes without
             if self.known_types.strict:
-                raise type(error)("enqueue", error.problem) from None
+                raise told_of(error, "enqueue") from None
             return False
         except StoreError as error:
-            raise type(error)("enqueue", error.problem) from None
+            raise told_of(error, "enqueue") from None
         except OutcomeUnknown as error:
             raise StoreUnavailable("enqueue", error.problem) from None
 

@@ -50,9 +50,12 @@ class Events(Types):
         """Create or replace a rule: ``created``, ``updated`` or ``unchanged``. Every event from now on follows it.
 
         Raises:
-            InvalidTask: a field cannot be used; nothing was written.
+            InvalidTask: a field cannot be used, or the client is strict and the task is one that it refuses; nothing
+                was written.
         """
         call = events.put_rule(self.cell_keys, rule, max_payload=self.settings.max_payload_bytes)
+        if self.known_types.strict:
+            self.transport.converse(self.known_types.ask_and_check_template(self.cell_keys, rule.task, rule.bind or ()))
         return self.transport.send(call)
 
     def rule(self, id: str, *, stored: bool = False) -> Rule | None:

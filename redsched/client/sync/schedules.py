@@ -6,6 +6,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from redsched.client.requests import Verbs
@@ -16,17 +17,22 @@ from redsched.model.schedule_views import Applied, Backfill, SchedulePage, Sched
 from redsched.model.task_types import checked_version
 from redsched.schedule.definition import Overlap, Run
 from redsched.steps.conversation import Conversation, next_call
-from redsched.steps.schedules import NOT_GIVEN, ScheduleSteps
+from redsched.steps.schedules import NOT_GIVEN, Fits, ScheduleSteps
 from redsched.wire.call import Call
 
 T = TypeVar("T")
+
+
+def fits(verbs: Verbs) -> Fits:
+    """What a strict client asks of the task of a schedule."""
+    return partial(verbs.known_types.ask_and_check_template, verbs.cell_keys)
 
 
 class Schedules:
     """Recurring schedules. Made by ``Client.schedules``."""
 
     def __init__(self, verbs: Verbs, transport: Transport) -> None:
-        self._steps = ScheduleSteps(verbs)
+        self._steps = ScheduleSteps(verbs, fits=fits(verbs) if verbs.known_types.strict else None)
         self._transport = transport
 
     def _run(self, steps: Conversation[T]) -> T:
@@ -57,7 +63,8 @@ class Schedules:
         the answer is ``newer`` or ``other``.
 
         Raises:
-            InvalidSchedule: a field cannot be used, or it never fires; nothing was written.
+            InvalidSchedule: a field cannot be used, or it never fires, or the client is strict and the task is one that
+                it refuses; nothing was written.
         """
         mode = "create" if create_only else ""
         return self._run(self._steps.put(schedule, mode, owner, checked_version(owner_version)))
