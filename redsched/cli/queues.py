@@ -213,8 +213,7 @@ def paused(given: Invocation, queues: tuple[str, ...]) -> None:
         render.document(found)
         return
     if everything:
-        until = f" until {render.moment(everything.until)}" if everything.until else ""
-        render.say(f"Everything is paused since {render.moment(everything.since)}{until}: {everything.reason}")
+        render.say(render.paused(everything))
     if found := [stop for stop in found if not stop.all or stop.waiting]:
         rows = [
             (

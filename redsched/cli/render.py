@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from redsched.cli.invocation import Invocation
     from redsched.model.task import TaskView
-    from redsched.model.views import QueueStats
+    from redsched.model.views import Paused, QueueStats
 
 # what JSON may hold as it is, though it steers a terminal: DEL, C1, and marks that turn the direction of what follows
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -196,6 +196,16 @@ def depths(given: Invocation, stats: Sequence[QueueStats], paused: Mapping[str, 
             for queue in stats
         ),
     )
+
+
+def paused(stop: Paused) -> str:
+    """A pause in a line: what, since when, until when and why."""
+    what = "Everything" if stop.all else f"Queue {stop.queue}"
+    if stop.type or stop.key:
+        what = f"{f'Type {stop.type}' if stop.type else f'Key {stop.key}'} of queue {stop.queue}"
+    until = f" until {moment(stop.until)}" if stop.until else ""
+    why = f": {stop.reason}" if stop.reason else "."
+    return f"{what} is paused since {moment(stop.since)}{until}{why}"
 
 
 def did(given: Invocation, id: str, word: str) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from redsched.model.timeline import QueueTimeline, Timeline
 
 WIDTH = 40  # signs of the longest bar
+MOST_PAUSED = 10  # pauses told of
 
 
 @click.command(cls=Command, short_help="Show what queues did, and what is due.")
@@ -40,7 +41,7 @@ def timeline(
     """Show what all queues, or some, did in the last hour, and what is due.
 
     A line of # is tasks that started, a line of - tasks that are due and runs that schedules will make. Tasks that are
-    held do not count.
+    held do not count. What is paused is named: its tasks do not start, though they are due.
 
     redsched timeline --next 1h
     """
@@ -102,7 +103,12 @@ def _summary(found: Timeline, ahead: timedelta, types: bool) -> list[str]:
         lines.append(f"By type, estimated from a sample: {_by_type(queues) or 'none'}.")
     if late:
         lines.append(f"Due already and not yet ready: {late:,}.")
-    return lines
+    return lines + [render.paused(stop) for stop in found.paused[:MOST_PAUSED]] + _more_paused(found)
+
+
+def _more_paused(found: Timeline) -> list[str]:
+    more = len(found.paused) - MOST_PAUSED
+    return [f"{more:,} more are paused: redsched queue paused"] if more > 0 else []
 
 
 def _by_type(queues: Sequence[QueueTimeline]) -> str:

@@ -6,6 +6,8 @@ from datetime import datetime
 
 import msgspec
 
+from redsched.model.views import Paused
+
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a timeline: ``counts`` of what happened in it (enqueued, started, completed, dead, ...) and, from now
@@ -39,9 +41,11 @@ class QueueTimeline(msgspec.Struct, frozen=True, kw_only=True):
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     """Queues over time. ``complete``: whether all runs of schedules were found; many schedules, or one that runs very
-    often, are counted in part."""
+    often, are counted in part. ``paused``: what of these queues starts no tasks now, whatever is due. A pause of
+    everything is there once, first (``all``, with the queue ``*``)."""
 
     now: datetime
     step_ms: int
     queues: list[QueueTimeline]
     complete: bool
+    paused: list[Paused] = []

@@ -6,6 +6,8 @@ from collections.abc import Generator, Sequence
 from heapq import nsmallest
 from typing import Any
 
+import msgspec
+
 from redsched.model.views import Paused
 from redsched.steps.exchange import Command
 from redsched.wire.call import Call
@@ -17,6 +19,8 @@ from redsched.wire.keys import GROUP, PRIORITIES, CellKeys, QueueKeys
 from redsched.wire.queues import paused
 from redsched.wire.redis_errors import Kind, Refused, sort_error
 
+MOST_QUEUES = 100  # of one call that tells what is paused
+
 
 def all_paused(queues: Sequence[QueueKeys]) -> Generator[Call[Any], Any, list[Paused]]:
     """All that is paused in 1..100 queues."""
@@ -27,6 +31,18 @@ def all_paused(queues: Sequence[QueueKeys]) -> Generator[Call[Any], Any, list[Pa
         found |= {(stop.queue, stop.type, stop.key, stop.all): stop for stop in stops}
         if not cursor:
             return list(found.values())
+
+
+def paused_of(queues: Sequence[QueueKeys]) -> Generator[Call[Any], Any, list[Paused]]:
+    """The same in any number of queues; a pause of everything once, first, for the queue ``*``."""
+    found: list[Paused] = []
+    for at in range(0, len(queues), MOST_QUEUES):
+        found += yield from all_paused(queues[at : at + MOST_QUEUES])
+    of_all = [stop for stop in found if stop.all]
+    if of_all:
+        waiting = sum(stop.waiting for stop in of_all)
+        of_all = [msgspec.structs.replace(of_all[0], queue="*", waiting=waiting)]
+    return of_all + [stop for stop in found if not stop.all]
 
 
 def queues(keys: CellKeys) -> Generator[Command, Any, list[str]]:

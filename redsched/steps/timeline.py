@@ -9,6 +9,7 @@ from math import ceil
 from redsched.model.duration import instant
 from redsched.model.schedule_views import Upcoming
 from redsched.model.timeline import QueueTimeline, Step, Timeline
+from redsched.model.views import Paused
 from redsched.steps.conversation import Conversation
 from redsched.wire.keys import QueueKeys
 from redsched.wire.timeline import SAMPLE, Told, Window, timeline
@@ -37,7 +38,15 @@ def _moved(one: Told, steps: int) -> Told:
 
 
 def timeline_of(
-    now: int, first: int, told: Sequence[Told], window: Window, upcoming: Upcoming, types: bool, *, others: bool
+    now: int,
+    first: int,
+    told: Sequence[Told],
+    window: Window,
+    upcoming: Upcoming,
+    types: bool,
+    paused: list[Paused],
+    *,
+    others: bool,
 ) -> Timeline:
     """All of it. ``others``: queues that only schedules name, so far, count too."""
     known = {one.queue for one in told}
@@ -47,7 +56,7 @@ def timeline_of(
     for one in (*told, *(Told(queue, 0, 0, steps, {}, {}) for queue in new if upcoming.due[queue])):
         runs = Counter((due - first) // window.step for due in upcoming.due.get(one.queue, ()))
         made.append(_of_queue(one, first, window, runs, types))
-    return Timeline(now=instant(now), step_ms=window.step, queues=made, complete=upcoming.complete)
+    return Timeline(now=instant(now), step_ms=window.step, queues=made, complete=upcoming.complete, paused=paused)
 
 
 def _of_queue(one: Told, first: int, window: Window, runs: Mapping[int, int], types: bool) -> QueueTimeline:

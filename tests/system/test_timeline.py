@@ -91,6 +91,55 @@ def test_what_is_due_in_the_next_hour_is_one_line(valkey_store: Store, client: C
     assert run(valkey_store, "sms", "--next", "1h") == (0, "Due in the next 1h00m: 0 tasks.\n")
 
 
+def test_what_is_paused_is_named_with_its_reason_and_since_when(valkey_store: Store, client: Client) -> None:
+    assert client.timeline().paused == []
+    client.pause("mail", reason="provider down")
+    client.pause("sms", type="t")
+    client.pause_all(reason="database moves")
+
+    found = client.timeline(["mail", "sms"])
+
+    everything, *others = found.paused
+    assert (everything.all, everything.queue, everything.reason) == (True, "*", "database moves")
+    assert everything.since <= found.now
+    assert [(stop.queue, stop.type, stop.reason) for stop in others] == [
+        ("mail", None, "provider down"),
+        ("sms", "t", ""),
+    ]
+    told = run(valkey_store, "--next", "1h")[1].splitlines()[1:]
+    assert [line.partition(" since 2")[0] for line in told] == [
+        "Everything is paused",
+        "Queue mail is paused",
+        "Type t of queue sms is paused",
+    ]
+    assert told[0].endswith("ago): database moves") and told[1].endswith("ago): provider down")
+    assert told[2].endswith("ago).")
+    with ApiServer(valkey_store.url or "", valkey_store.namespace) as api:
+        assert [stop["reason"] for stop in api.get("/v1/timeline").json["paused"]] == [
+            "database moves",
+            "provider down",
+            "",
+        ]
+
+
+def test_a_pause_of_everything_is_named_though_there_is_no_queue_yet(valkey_store: Store) -> None:
+    with valkey_store.client() as client:
+        client.pause_all(reason="not yet", until="2030-01-01T00:00:00Z")
+        [stop] = client.timeline().paused
+        assert (stop.all, stop.reason, stop.waiting) == (True, "not yet", 0)
+    assert "until 2030-01-01 00:00:00.000Z" in run(valkey_store, "--next", "1h")[1]
+
+
+def test_many_pauses_are_cut_short_on_the_command_line(valkey_store: Store, client: Client) -> None:
+    for at in range(230):
+        client.pause(f"q{at}", force=True)
+        client.enqueue("t", queue=f"q{at}", delay="1h")
+
+    assert len(client.timeline().paused) == 230
+    lines = run(valkey_store, "--next", "1h")[1].splitlines()
+    assert len(lines) == 12 and lines[-1] == "220 more are paused: redsched queue paused"
+
+
 def test_the_chart_has_a_line_a_step_with_now_marked(valkey_store: Store, client: Client) -> None:
     status, told = run(valkey_store, "--types")
 

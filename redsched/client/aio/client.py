@@ -18,11 +18,13 @@ from redsched.client.aio.transport import AsyncTransport
 from redsched.client.aio.workflows import AsyncWorkflows
 from redsched.client.requests import Duration, id_list, window_of
 from redsched.model.timeline import Timeline
+from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.settings import Settings
 from redsched.steps import install as installing
 from redsched.steps import timeline as timelines
 from redsched.steps.exchange import Mode
 from redsched.steps.install import Installed, ServerInfo
+from redsched.steps.queues import paused_of
 from redsched.wire import doctor
 
 T = TypeVar("T")
@@ -34,9 +36,9 @@ class AsyncClient(
     """Submits and inspects tasks. For one event loop; close it, or let ``async with`` do it.
 
     ``redis_url`` and ``namespace`` override the settings; without settings the environment is read.
-    ``redis`` takes a ``redis.asyncio.Redis`` made elsewhere (RESP2, no decoding) in place of a URL. ``strict``: a task
-    whose type no worker has put, or whose payload does not fit it, is refused before anything is written; that needs
-    ``redsched[strict]``.
+    ``redis`` takes a ``redis.asyncio.Redis`` made elsewhere (RESP2, no decoding) in place of a URL. ``strict``: a task,
+    or a schedule or a rule with a task, whose type no worker has put or whose payload does not fit it is refused before
+    anything is written; that needs ``redsched[strict]``.
     """
 
     def __init__(
@@ -94,7 +96,7 @@ class AsyncClient(
         """What queues (None: all) did in the past, up to an hour, and what is due ``ahead``, in steps of whole minutes:
         tasks by their due times, and the runs that schedules will make. ``types``: with an estimate by type.
 
-        Tasks that are held do not count, for nobody can tell when they run.
+        Tasks that are held do not count, for nobody can tell when they run. ``paused`` names what is paused.
 
         Raises:
             InvalidTask: a duration cannot be used, or there are more than 1000 steps.
@@ -103,7 +105,9 @@ class AsyncClient(
         names = await self.queues() if queues is None else id_list(queues)
         now, first, told = await self.transport.converse(timelines.told([self._keys(n) for n in names], window, types))
         upcoming = await self.schedules.upcoming(now + window.ahead)
-        return timelines.timeline_of(now, first, told, window, upcoming, types, others=queues is None)
+        # of default where there is no queue yet: it tells whether everything is paused
+        stops = await self.transport.converse(paused_of([self._keys(n) for n in names or (DEFAULT_QUEUE,)]))
+        return timelines.timeline_of(now, first, told, window, upcoming, types, stops, others=queues is None)
 
     async def inspect(
         self, queue: str, what: str, *, cursor: bytes = b"", names: Sequence[bytes] = ()
