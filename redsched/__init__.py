@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         StoreRefused,
         StoreUnavailable,
         TaskConflict,
+        TaskInSeveralQueues,
         TaskNotCompleted,
         TaskNotEnded,
         TaskNotFound,
@@ -104,8 +105,8 @@ _HOME = {
     "redsched.model.errors": (
         "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "NotDurable", "OutcomeUnknown",
         "QueueNotFound", "RedschedError", "ScheduleNotFound", "StoreBroken", "StoreDenied", "StoreError", "StoreFull",
-        "StoreReadOnly", "StoreRefused", "StoreUnavailable", "TaskConflict", "TaskNotCompleted", "TaskNotEnded",
-        "TaskNotFound", "WorkflowIncomplete",
+        "StoreReadOnly", "StoreRefused", "StoreUnavailable", "TaskConflict", "TaskInSeveralQueues", "TaskNotCompleted",
+        "TaskNotEnded", "TaskNotFound", "WorkflowIncomplete",
     ),
     "redsched.model.outcome": (
         "Cancelled", "Completed", "Dead", "OutcomeChosen", "Reject", "Retry", "RetryLater", "Snooze", "SnoozeFor",
@@ -145,9 +146,9 @@ __all__ = [
     "RulePage", "Run", "Schedule", "ScheduleNotFound", "SchedulePage", "SchedulePut", "ScheduleView", "Search",
     "ServerInfo", "Settings", "Snooze", "SnoozeFor", "Step", "Stop", "StoreBroken", "StoreDenied", "StoreError",
     "StoreFull", "StoreReadOnly", "StoreRefused", "StoreUnavailable", "Streamed", "Subject", "Task", "TaskConflict",
-    "TaskNotCompleted", "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView", "Timeline", "TypePage",
-    "TypeView", "Unique", "Upcoming", "WaitFor", "Within", "Worker", "WorkflowCancelled", "WorkflowIncomplete",
-    "all_of", "any_of", "fact",
+    "TaskInSeveralQueues", "TaskNotCompleted", "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView",
+    "Timeline", "TypePage", "TypeView", "Unique", "Upcoming", "WaitFor", "Within", "Worker", "WorkflowCancelled",
+    "WorkflowIncomplete", "all_of", "any_of", "fact",
 ]  # fmt: skip
 
 

@@ -10,12 +10,18 @@ import click
 
 from redsched.cli import finding, parse, render
 from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation
+from redsched.model.vocabulary import DEFAULT_QUEUE
 
 PAGE = 500
 
 
 def _queue_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("-q", "--queue", default="default", show_default=True, help="Queue to look at.")(command)
+
+
+def _choice_queue_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    text = "Queue to look at; without it, those named by ids are looked for in all. [default: default]"
+    return click.option("-q", "--queue", help=text)(command)
 
 
 def _page_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,10 +125,10 @@ def show(given: Invocation, id: str, queue: str | None, reveal: bool) -> None:
 
 @dead.command()
 @click.argument("ids", nargs=-1)
-@_queue_option
+@_choice_queue_option
 @_choice_options
 @pass_invocation
-def revive(given: Invocation, /, ids: tuple[str, ...], queue: str, **choice: Any) -> None:
+def revive(given: Invocation, /, ids: tuple[str, ...], queue: str | None, **choice: Any) -> None:
     """Run dead tasks again, with all their attempts.
 
     Those named, or those that the options choose.
@@ -132,10 +138,10 @@ def revive(given: Invocation, /, ids: tuple[str, ...], queue: str, **choice: Any
 
 @dead.command()
 @click.argument("ids", nargs=-1)
-@_queue_option
+@_choice_queue_option
 @_choice_options
 @pass_invocation
-def drop(given: Invocation, /, ids: tuple[str, ...], queue: str, **choice: Any) -> None:
+def drop(given: Invocation, /, ids: tuple[str, ...], queue: str | None, **choice: Any) -> None:
     """Remove dead tasks for good.
 
     Those named, or those that the options choose.
@@ -147,7 +153,7 @@ def _act(
     given: Invocation,
     action: Literal["revive", "drop"],
     ids: tuple[str, ...],
-    queue: str,
+    queue: str | None,
     *,
     type: str | None,
     reason: str | None,
@@ -174,6 +180,7 @@ def _act(
         from redsched.steps.bulk import Filter
 
         where = Filter(type=type, reason=reason, older_than=older_than)
+        queue = queue or DEFAULT_QUEUE
         if not (yes or dry_run):
             found = client.bulk(action, queue=queue, where=where, dry_run=True, most=most)
             more = " (there are more)" if found.more else ""
@@ -192,14 +199,15 @@ def _act(
     )
 
 
-def _report(given: Invocation, queue: str, answers: Mapping[str, str], good: str) -> None:
+def _report(given: Invocation, queue: str | None, answers: Mapping[str, str], good: str) -> None:
     if given.json:
         render.document(answers)
     else:
         for id, answer in answers.items():
             render.say(f"{answer} {id}")
     if missing := [id for id, answer in answers.items() if answer == "missing"]:
-        raise Failure(f"Not there, queue {queue}: {', '.join(missing)}", NOT_FOUND)
+        where = "in no queue" if queue is None else f"queue {queue}"
+        raise Failure(f"Not there, {where}: {', '.join(missing)}", NOT_FOUND)
     if unfit := render.unfit(answers, (good,)):
         raise Failure(f"Nothing changed: {unfit}", CONFLICT)
 

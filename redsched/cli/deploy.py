@@ -53,6 +53,15 @@ def show(verb: str, form: str) -> None:
         click.echo(scripts.library() if form == "function" else scripts.script(verb))
 
 
+def print_version(context: click.Context, option: click.Parameter, is_asked: bool) -> None:
+    """What ``redsched --version`` does: print the version and end."""
+    if is_asked and not context.resilient_parsing:
+        from redsched import __version__
+
+        render.say(f"redsched {__version__} (Python {platform.python_version()})")
+        context.exit()
+
+
 @click.command(cls=Command, reads=())
 @pass_invocation
 def version(given: Invocation) -> None:

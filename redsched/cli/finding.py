@@ -8,13 +8,11 @@ import click
 
 from redsched.cli import render
 from redsched.cli.invocation import NOT_FOUND, Command, Failure, Invocation, pass_invocation
-from redsched.model.vocabulary import DEFAULT_QUEUE
+from redsched.model.errors import TaskNotFound
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from redsched.client import Client
-    from redsched.model.search import Found, Subject
+    from redsched.model.search import Subject
     from redsched.model.task import TaskView
 
 PAGES = 25  # that are looked through for the first task
@@ -116,34 +114,12 @@ def _tell_subject(given: Invocation, about: Subject) -> None:
 
 def queue_of(client: Client, task_id: str) -> str:
     """The queue in which a task with this id is; fails where there is none, or more than one."""
-    from redsched.model.search import Search
-
-    found = _all(client, Search(id=task_id))
-    queues = sorted({task.queue for task in found.items})
-    if len(queues) == 1:
-        return queues[0]
-    if queues:
-        raise Failure(f"Several queues have a task {task_id}: {', '.join(queues)}. Say which with -q.")
-    if found.forgotten:
-        told = ", ".join(f"queue {queue}, {render.moment(at)}" for queue, at in found.forgotten.items())
-        raise Failure(f"Task {task_id} had ended, and was removed: {told}", NOT_FOUND)
-    if client.show(task_id)[task_id] is not None:  # of plain commands, in a queue that nobody has seen yet
-        return DEFAULT_QUEUE
-    raise Failure(
-        f"No task {task_id} in any queue. With -q QUEUE, what was set aside there is looked at, too.", NOT_FOUND
-    )
-
-
-def _all(client: Client, where: object) -> Found:
-    from redsched.model.search import Found
-
-    items: list[TaskView] = []
-    forgotten: dict[str, datetime] = {}
-    cursor = None
-    while True:
-        found = client.search(where, cursor=cursor)  # type: ignore[arg-type]
-        items += found.items
-        forgotten |= found.forgotten
-        cursor = found.next_cursor
-        if cursor is None:
-            return Found(items, None, 0, forgotten)
+    try:
+        return client.queue_of(task_id)
+    except TaskNotFound as error:
+        if error.removed:
+            told = ", ".join(f"queue {queue}, {render.moment(at)}" for queue, at in error.removed.items())
+            raise Failure(f"Task {task_id} had ended, and was removed: {told}", NOT_FOUND) from None
+        raise Failure(
+            f"No task {task_id} in any queue. With -q QUEUE, what was set aside there is looked at, too.", NOT_FOUND
+        ) from None

@@ -42,6 +42,7 @@ from redsched.model.errors import (
     ScheduleNotFound,
     StoreUnavailable,
     TaskConflict,
+    TaskInSeveralQueues,
     TaskNotFound,
     WorkflowIncomplete,
 )
@@ -90,6 +91,8 @@ def exit_code(error: RedschedError) -> int:
 
 
 def _message(error: RedschedError, given: Invocation) -> str:
+    if isinstance(error, TaskInSeveralQueues):
+        return f"Several queues have a task {error.task_id}: {', '.join(error.queues)}. Say which with -q."
     if not isinstance(error, StoreUnavailable):
         return str(error)
     from redsched.redis_url import masked_url
@@ -116,7 +119,17 @@ def _reason(problem: str) -> str:
 
 @click.group(
     cls=Root,
-    params=invocation.global_options(hidden=False),
+    params=[
+        *invocation.global_options(hidden=False),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=deploy.print_version,
+            help="Print the version and end.",
+        ),
+    ],
     context_settings=CONTEXT,
     epilog="Global options may also follow the command. Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, "
     "4 conflict, 5 Redis unreachable, 6 the doctor found faults.",

@@ -34,11 +34,6 @@ STATES = (
 
 
 def queue_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--queue``, of a task."""
-    return click.option("-q", "--queue", default="default", show_default=True, help="Queue of the task.")(command)
-
-
-def any_queue_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--queue``, of a task that is looked for in all queues without it."""
     return click.option("-q", "--queue", help="Queue of the task; without it, all are looked through.")(command)
 
@@ -87,9 +82,7 @@ def task() -> None:
 @parse.due_options
 @click.option("--id", help="Makes adding idempotent: the same id again adds nothing.")
 @click.option("-q", "--queue", help="Queue of the task. [default: that of its type]")
-@click.option(
-    "--strict", is_flag=True, help="Refuse a type that no worker has put, and a payload that does not fit it."
-)
+@parse.strict_option
 @field_options
 @_condition_options
 @pass_invocation
@@ -113,7 +106,7 @@ def add(given: Invocation, /, type: str, due: int | None, delay: timedelta | Non
 
 
 @task.command("ls")
-@queue_option
+@click.option("-q", "--queue", default="default", show_default=True, help="Queue of the tasks.")
 @click.option("--state", type=click.Choice(STATES), default="scheduled", show_default=True)
 @click.option("--type", help="Only tasks of this type.")
 @click.option("-n", "--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
@@ -136,7 +129,7 @@ def list_(given: Invocation, queue: str, state: Listed, type: str | None, limit:
 
 @task.command()
 @click.argument("id")
-@any_queue_option
+@queue_option
 @pass_invocation
 def show(given: Invocation, id: str, queue: str | None) -> None:
     """Show everything known of one task."""
@@ -153,7 +146,7 @@ def show(given: Invocation, id: str, queue: str | None) -> None:
 @queue_option
 @click.option("--reason", default="", help="Kept with the task, and public.")
 @pass_invocation
-def cancel(given: Invocation, ids: tuple[str, ...], queue: str, reason: str) -> None:
+def cancel(given: Invocation, ids: tuple[str, ...], queue: str | None, reason: str) -> None:
     """Stop tasks that have not finished.
 
     A running one is asked to stop.
@@ -167,7 +160,9 @@ def cancel(given: Invocation, ids: tuple[str, ...], queue: str, reason: str) -> 
 @parse.due_options
 @queue_option
 @pass_invocation
-def reschedule(given: Invocation, ids: tuple[str, ...], due: int | None, delay: timedelta | None, queue: str) -> None:
+def reschedule(
+    given: Invocation, ids: tuple[str, ...], due: int | None, delay: timedelta | None, queue: str | None
+) -> None:
     """Give waiting tasks another due time."""
     if (due is None) == (delay is None):
         raise click.UsageError("Give --at or --in.")
@@ -179,7 +174,7 @@ def reschedule(given: Invocation, ids: tuple[str, ...], due: int | None, delay: 
 @click.argument("ids", nargs=-1, required=True)
 @queue_option
 @pass_invocation
-def run(given: Invocation, ids: tuple[str, ...], queue: str) -> None:
+def run(given: Invocation, ids: tuple[str, ...], queue: str | None) -> None:
     """Make waiting tasks due now."""
     with given.client() as client:
         report(given, queue, client.reschedule(ids, queue=queue, due=0), ("rescheduled",))
@@ -190,7 +185,9 @@ def run(given: Invocation, ids: tuple[str, ...], queue: str) -> None:
 @parse.due_options
 @queue_option
 @pass_invocation
-def revive(given: Invocation, ids: tuple[str, ...], due: int | None, delay: timedelta | None, queue: str) -> None:
+def revive(
+    given: Invocation, ids: tuple[str, ...], due: int | None, delay: timedelta | None, queue: str | None
+) -> None:
     """Let dead tasks run again, with all their attempts."""
     if due is not None and delay is not None:
         raise click.UsageError("Give --at or --in, not both.")
@@ -198,7 +195,7 @@ def revive(given: Invocation, ids: tuple[str, ...], due: int | None, delay: time
         report(given, queue, client.revive(ids, queue=queue, due=due, delay=delay), ("revived",))
 
 
-def report(given: Invocation, queue: str, answers: Mapping[str, str], good: tuple[str, ...]) -> None:
+def report(given: Invocation, queue: str | None, answers: Mapping[str, str], good: tuple[str, ...]) -> None:
     """Print what happened to each id; fail with 3 when one is missing, else 4 when one was not in a fit state."""
     if given.json:
         render.document(answers)
@@ -207,14 +204,15 @@ def report(given: Invocation, queue: str, answers: Mapping[str, str], good: tupl
             render.say(f"{answer} {id}")
     missing = [id for id, answer in answers.items() if answer == "missing"]
     if missing:
-        raise Failure(f"No such task in queue {queue}: {', '.join(missing)}", NOT_FOUND)
+        where = "any queue" if queue is None else f"queue {queue}"
+        raise Failure(f"No such task in {where}: {', '.join(missing)}", NOT_FOUND)
     if unfit := render.unfit(answers, good):
         raise Failure(f"Nothing changed: {unfit}", CONFLICT)
 
 
 @task.command(short_help="Why has it not run, and when will it?")
 @click.argument("id")
-@any_queue_option
+@queue_option
 @pass_invocation
 def explain(given: Invocation, id: str, queue: str | None) -> None:
     """Say why a task has not run, when it will, or why it never will."""
@@ -235,7 +233,7 @@ def explain(given: Invocation, id: str, queue: str | None) -> None:
 @queue_option
 @click.option("-n", "--limit", type=click.IntRange(1, 1000), default=200, show_default=True, help="Tasks shown.")
 @pass_invocation
-def tree(given: Invocation, id: str, queue: str, limit: int) -> None:
+def tree(given: Invocation, id: str, queue: str | None, limit: int) -> None:
     """Show a task and those that come after it, with their states."""
     with given.client() as client:
         found = client.tree(id, queue=queue, limit=limit)
@@ -269,7 +267,7 @@ def _drawn(root: Branch) -> Tree:
 
 
 def _token_command(name: str, help: str, *words: str) -> Callable[..., Any]:
-    def act(given: Invocation, ids: tuple[str, ...], token: str, queue: str) -> None:
+    def act(given: Invocation, ids: tuple[str, ...], token: str, queue: str | None) -> None:
         with given.client() as client:
             verb = client.confirm if name == "confirm" else client.abandon
             report(given, queue, verb(ids, token, queue=queue), words)

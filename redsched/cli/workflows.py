@@ -22,7 +22,7 @@ def workflow() -> None:
 @queue_option
 @click.option("--reason", default="", help="Kept with the tasks, and public.")
 @pass_invocation
-def cancel(given: Invocation, id: str, queue: str, reason: str) -> None:
+def cancel(given: Invocation, id: str, queue: str | None, reason: str) -> None:
     """Cancel the workflow to which the task ID belongs.
 
     Tasks that run are asked to stop.

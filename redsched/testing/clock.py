@@ -68,6 +68,9 @@ class VirtualClock:
 
 def at_time(call: Call[T], now: int) -> Call[T]:
     """The call at this time; one whose verb asks for no time is as it was."""
+    if call.chain:
+        chain = tuple(at_time(one, now) if isinstance(one, Call) else one for one in call.chain)
+        call = msgspec.structs.replace(call, chain=chain)
     names = scripts.header(call.verb).args
     if "now" not in names:
         return call

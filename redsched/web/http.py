@@ -72,6 +72,15 @@ def queue_of(given: dict[str, str]) -> str:
     return named_queue(given.get("queue", DEFAULT_QUEUE))
 
 
+def queue_if_named(given: dict[str, str]) -> str | None:
+    """``queue`` of a task that is looked for in all queues without it.
+
+    Raises:
+        Problem: bad_filter.
+    """
+    return named_queue(given["queue"]) if "queue" in given else None
+
+
 def named_queue(name: str) -> str:
     """The name of a queue, from the query or the path.
 

@@ -32,6 +32,7 @@ from redsched.model.errors import (
     StoreRefused,
     StoreUnavailable,
     TaskConflict,
+    TaskInSeveralQueues,
     TaskNotFound,
     WorkflowIncomplete,
 )
@@ -55,6 +56,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "calendar_not_found": (404, "No such calendar"),
     "method_not_allowed": (405, "The resource does not take this method"),
     "request_timeout": (408, "The body did not arrive in time"),
+    "in_several_queues": (409, "Several queues have a task of this id"),
     "task_exists": (409, "The id belongs to another task"),
     "workflow_incomplete": (409, "Tasks of the workflow were not made"),
     "invalid_state": (409, "The task's state does not allow this"),
@@ -97,6 +99,7 @@ CODES: dict[type[RedschedError], str] = {
     InvalidSchedule: "invalid_schedule",
     PlanningSpent: "too_slow",
     TaskNotFound: "task_not_found",
+    TaskInSeveralQueues: "in_several_queues",
     ScheduleNotFound: "schedule_not_found",
     QueueNotFound: "queue_not_found",
     TaskConflict: "task_exists",
@@ -210,6 +213,8 @@ def of_error(error: RedschedError) -> Problem:
     if isinstance(error, InvalidState) and (error.state in FINISHED or error.state in ("finished", "dead")):
         code = "already_finished"
     detail = str(error)
+    if isinstance(error, StoreUnavailable):  # without the address, which is for who runs this server
+        detail = str(StoreUnavailable(error.verb, error.problem, reads=error.reads))
     if isinstance(error, OutcomeUnknown):
         detail += "; repeat it with the same id or request and it is not done twice"
     headers = {"retry-after": RETRY_AFTER[code]} if code in RETRY_AFTER else None

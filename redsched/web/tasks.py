@@ -14,7 +14,7 @@ from redsched.client import AsyncClient
 from redsched.model.duration import span_of
 from redsched.model.errors import InvalidState, InvalidTask, TaskConflict, TaskNotFound
 from redsched.model.task import Task
-from redsched.model.vocabulary import DEFAULT_QUEUE, STATES, Listed
+from redsched.model.vocabulary import STATES, Listed
 from redsched.observe.metrics import PrometheusObserver
 from redsched.settings import Settings
 from redsched.web import bodies
@@ -27,6 +27,7 @@ from redsched.web.http import (
     flag_of,
     limit_of,
     parameters,
+    queue_if_named,
     queue_of,
     traceparent_of,
 )
@@ -111,8 +112,8 @@ class TasksApi(Endpoints):
         return await once(request, self._client, raw, write)
 
     async def show(self, request: Request) -> Response:
-        """One task."""
-        queue = queue_of(parameters(request, "queue"))
+        """One task; without ``queue`` it is looked for in all queues."""
+        queue = queue_if_named(parameters(request, "queue"))
         return Json(await self._client.task(request.path_params["id"], queue=queue, stored=True))
 
     async def list(self, request: Request) -> Response:
@@ -136,17 +137,23 @@ class TasksApi(Endpoints):
 
     async def explain(self, request: Request) -> Response:
         """Why a task has not run, in a sentence and as data."""
-        queue = queue_of(parameters(request, "queue"))
+        queue = queue_if_named(parameters(request, "queue"))
         return Json(await self._client.explain(request.path_params["id"], queue=queue))
 
     async def act(self, request: Request) -> Response:
-        """``POST /v1/tasks/{id}:{verb}``. Ids may hold colons: what follows the last one is the verb."""
+        """``POST /v1/tasks/{id}:{verb}``. Ids may hold colons: what follows the last one is the verb. Without ``queue``
+        the task is looked for in all queues."""
         task_id, _, verb = request.path_params["id"].rpartition(":")
         action = self._actions.get(verb)
         if action is None or not task_id:
             verbs = ", ".join(f":{name}" for name in self._actions)
             raise Problem("not_found", f"a task is acted on by {verbs} after its id; nothing was done")
-        queue = queue_of(parameters(request, "queue"))
+        queue = queue_if_named(parameters(request, "queue"))
+        if queue is None:
+            try:
+                queue = await self._client.queue_of(task_id)
+            except TaskNotFound as error:
+                raise TaskNotFound(task_id, None, removed=error.removed) from None
         return await action(request, task_id, queue)
 
     async def cancel(self, request: Request, task_id: str, queue: str) -> Response:
@@ -208,9 +215,8 @@ class TasksApi(Endpoints):
 
 
 def location(task_id: str, queue: str) -> str:
-    """The path of a task."""
-    path = f"/v1/tasks/{quote(task_id, safe=':@+')}"
-    return path if queue == DEFAULT_QUEUE else f"{path}?queue={quote(queue, safe='')}"
+    """The path of a task, with its queue: another queue may have a task of the same id."""
+    return f"/v1/tasks/{quote(task_id, safe=':@+')}?queue={quote(queue, safe='')}"
 
 
 def acted(task_id: str, queue: str, outcome: str) -> dict[str, str]:

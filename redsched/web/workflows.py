@@ -22,7 +22,7 @@ from redsched.web.http import (
     flag_of,
     limit_of,
     parameters,
-    queue_of,
+    queue_if_named,
     traceparent_of,
 )
 from redsched.web.idempotency import once
@@ -144,7 +144,7 @@ class WorkflowsApi(Endpoints):
             raise Problem(
                 "not_found", "a workflow is acted on by :cancel after the id of a task of it; nothing was done"
             )
-        queue = queue_of(parameters(request, "queue"))
+        queue = queue_if_named(parameters(request, "queue"))
         body = await self._body(request, bodies.CANCEL)
         reason = body.reason if body is not None else ""
         done = await self._client.cancel_workflow(task_id, queue=queue, reason=reason)
@@ -153,10 +153,10 @@ class WorkflowsApi(Endpoints):
     async def tree(self, request: Request) -> Response:
         """A task and those that come after it."""
         given = parameters(request, "queue", "limit")
-        queue, limit = queue_of(given), limit_of(given, 200)
+        queue, limit = queue_if_named(given), limit_of(given, 200)
         return Json(await self._client.tree(request.path_params["id"], queue=queue, limit=limit))
 
     async def parents(self, request: Request) -> Response:
         """The tasks that it comes after, with their results."""
-        queue = queue_of(parameters(request, "queue"))
+        queue = queue_if_named(parameters(request, "queue"))
         return Json({"items": await self._client.parents(request.path_params["id"], queue=queue, stored=True)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -61,6 +61,18 @@ def find(
         return Cut(Found(items, None, reply[3], forgotten), text_of(reply[1]), text_of(reply[2]))
 
     return Call("find", (cell.queues,), args, read)
+
+
+def find_ids(cell: CellKeys, cursors: Mapping[str, str]) -> Call[list[Cut]]:
+    """In which queues ids are: a page of queues for each id, from its cursor on; all in one round trip."""
+    first, *others = (find(cell, Search(id=one), source=f"id:{one}", cursor=at) for one, at in cursors.items())
+
+    def read(reply: Any) -> list[Cut]:
+        if not others:
+            return [first.read(reply)]
+        return [call.read(one) for call, one in zip((first, *others), reply, strict=True)]
+
+    return Call("find", first.keys, first.args, read, chain=tuple(others))
 
 
 def is_indexed(where: Search) -> bool:

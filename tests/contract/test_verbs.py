@@ -203,8 +203,11 @@ def test_show_tells_everything_of_each_task(client: Face) -> None:
     assert (views["dead"].reason, views["dead"].error) == ("rejected", "no such account")
     assert views["running"].lease_until > views["running"].started_at
     assert client.task("scheduled").due_at == DUE
-    with pytest.raises(TaskNotFound, match="no task 'nobody' in queue 'default'") as caught:
+    with pytest.raises(TaskNotFound, match=r"no task 'nobody' in any queue$") as caught:
         client.task("nobody")
+    assert (caught.value.task_id, caught.value.queue) == ("nobody", None)
+    with pytest.raises(TaskNotFound, match=r"no task 'nobody' in queue 'default'$") as caught:
+        client.task("nobody", queue="default")
     assert (caught.value.task_id, caught.value.queue) == ("nobody", "default")
 
 

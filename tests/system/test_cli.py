@@ -193,7 +193,8 @@ def test_several_ids_are_answered_one_by_one(cli: Cli) -> None:
     code, out, err = cli("task", "cancel", "a", "ghost", "b", "-o", "json")
     assert code == 3
     assert json.loads(out) == {"a": "cancelled", "ghost": "missing", "b": "cancelled"}
-    assert err == "No such task in queue default: ghost\n"
+    assert err == "No such task in any queue: ghost\n"
+    assert cli("task", "cancel", "ghost", "-q", "default")[2] == "No such task in queue default: ghost\n"
 
 
 def test_a_listing_is_paged_and_says_how_to_go_on(cli: Cli) -> None:

@@ -28,7 +28,7 @@ def test_a_new_task_is_201_and_its_location_shows_it(api: ApiServer) -> None:
 
     assert created.status == 201
     assert created.json["status"] == "created"
-    assert created.headers["location"] == f"/v1/tasks/{created.json['id']}"
+    assert created.headers["location"] == f"/v1/tasks/{created.json['id']}?queue=default"
     shown = api.get(created.headers["location"])
     assert shown.status == 200
     assert (shown.json["state"], shown.json["type"]) == ("scheduled", "otp.send")

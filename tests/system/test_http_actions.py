@@ -82,7 +82,7 @@ def test_the_queue_of_the_query_decides_which_task_is_meant(api: ApiServer) -> N
 
     api.post("/v1/tasks/42:cancel?queue=x%2By")
 
-    assert state(api, "42") == "scheduled"
+    assert state(api, "42?queue=default") == "scheduled"
     assert api.get("/v1/tasks/42?queue=x%2By").json["state"] == "cancelled"
     assert api.post("/v1/tasks/42:cancel?qeueu=x").code == "400 bad_filter"
 

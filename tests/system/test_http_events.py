@@ -147,7 +147,8 @@ def test_a_workflow_is_cancelled_by_any_of_its_tasks(api: ApiServer) -> None:
 
     assert (done.status, done.json) == (200, {"cancelled": 3, "requested": 0, "ended": 0})
     assert api.get("/v1/tasks/c0?queue=mail").json["reason"] == "order gone"
-    assert api.post("/v1/workflows/c1:cancel", None).code == "404 task_not_found"
+    assert api.post("/v1/workflows/c1:cancel?queue=default", None).code == "404 task_not_found"
+    assert api.post("/v1/workflows/c9:cancel", None).code == "404 task_not_found"
     assert api.post("/v1/workflows/c1:stop", None).code == "404 not_found"
     assert api.post("/v1/workflows/c1:cancel", {"why": "x"}).status == 422
 

@@ -139,6 +139,10 @@ def test_the_shipped_lua_is_shown_in_both_forms() -> None:
     assert library.startswith("#!lua name=redsched1")
 
 
+def test_the_version_is_told_by_an_option_too() -> None:
+    assert run("--version") == (0, run("version")[1], "")
+
+
 def test_the_version_is_one_json_document_when_asked() -> None:
     code, out, _ = run("version", "-o", "json")
     assert code == 0

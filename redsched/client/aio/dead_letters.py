@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from redsched.client.aio.places import AsyncPlaces
 from redsched.client.aio.transport import AsyncTransport
-from redsched.client.requests import Duration, Verbs, id_list
+from redsched.client.requests import Duration, id_list
 from redsched.model.answers import DropAnswer, RequeueAnswer, ReviveAnswer
 from redsched.model.vocabulary import Action
 from redsched.steps import batches
@@ -15,7 +16,7 @@ from redsched.wire import dead_letters, protocol
 from redsched.wire.dead_letters import QuarantinePage
 
 
-class AsyncDeadLetters(Verbs):
+class AsyncDeadLetters(AsyncPlaces):
     """A part of ``AsyncClient``."""
 
     transport: AsyncTransport
@@ -24,20 +25,19 @@ class AsyncDeadLetters(Verbs):
         self,
         ids: str | Sequence[str],
         *,
-        queue: str = "default",
+        queue: str | None = None,
         due: datetime | int | str | None = None,
         delay: Duration | None = None,
     ) -> dict[str, ReviveAnswer]:
         """Run dead tasks again: id -> ``revived``, ``expires`` (its start-by lies before that time; nothing was
-        written), ``missing`` or the state of one that is not dead."""
-        keys = self._keys(queue)
-        steps = batches.in_parts(id_list(ids), lambda some: protocol.revive(keys, some, due=due, delay=delay))
-        return await self.transport.converse(steps)
+        written), ``missing`` or the state of one that is not dead.
+        ``queue``: as in ``cancel``."""
+        return await self._by_queue(ids, queue, lambda keys, some: protocol.revive(keys, some, due=due, delay=delay))
 
-    async def drop(self, ids: str | Sequence[str], *, queue: str = "default") -> dict[str, DropAnswer]:
-        """Remove dead or finished tasks: id -> ``dropped``, ``missing`` or the state of one that still lives."""
-        keys = self._keys(queue)
-        return await self.transport.converse(batches.in_parts(id_list(ids), lambda some: dead_letters.drop(keys, some)))
+    async def drop(self, ids: str | Sequence[str], *, queue: str | None = None) -> dict[str, DropAnswer]:
+        """Remove dead or finished tasks: id -> ``dropped``, ``missing`` or the state of one that still lives.
+        ``queue``: as in ``cancel``."""
+        return await self._by_queue(ids, queue, dead_letters.drop)
 
     async def bulk(
         self,

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
+from redsched.client.aio.places import AsyncPlaces
 from redsched.client.aio.task_types import AsyncTypes
 from redsched.client.aio.transport import AsyncTransport
-from redsched.client.requests import Duration, id_list, single
+from redsched.client.requests import Duration, single
 from redsched.model.answers import AbandonAnswer, ConfirmAnswer
 from redsched.model.enqueued import Held
 from redsched.model.task import Options
-from redsched.steps.batches import in_parts
 from redsched.wire import protocol
 from redsched.wire.ids import nonce
 
 
-class AsyncHolds(AsyncTypes):
+class AsyncHolds(AsyncTypes, AsyncPlaces):
     """A part of ``AsyncClient``."""
 
     transport: AsyncTransport
@@ -36,19 +36,20 @@ class AsyncHolds(AsyncTypes):
         return Held(made.id, made.queue, made.status, made.durability, made.other, token)
 
     async def confirm(
-        self, ids: str | Sequence[str], token: str, *, queue: str = "default"
+        self, ids: str | Sequence[str], token: str, *, queue: str | None = None
     ) -> dict[str, ConfirmAnswer]:
         """Let held tasks go: id -> ``confirmed``, ``refused`` (another token), ``missing``, or the state of one that
-        has ended."""
-        keys = self._keys(queue)
-        steps = in_parts(id_list(ids), lambda some: protocol.confirm(keys, some, token, action="confirm"))
-        return await self.transport.converse(steps)
+        has ended. ``queue``: as in ``cancel``."""
+        return await self._by_queue(
+            ids, queue, lambda keys, some: protocol.confirm(keys, some, token, action="confirm")
+        )
 
     async def abandon(
-        self, ids: str | Sequence[str], token: str, *, queue: str = "default"
+        self, ids: str | Sequence[str], token: str, *, queue: str | None = None
     ) -> dict[str, AbandonAnswer]:
         """Cancel held tasks: id -> ``abandoned``, ``requested`` (its time was over and it runs by now: it is asked to
-        stop), ``refused`` (another token, or confirmed), ``missing``, or the state of one that has ended."""
-        keys = self._keys(queue)
-        steps = in_parts(id_list(ids), lambda some: protocol.confirm(keys, some, token, action="abandon"))
-        return await self.transport.converse(steps)
+        stop), ``refused`` (another token, or confirmed), ``missing``, or the state of one that has ended.
+        ``queue``: as in ``cancel``."""
+        return await self._by_queue(
+            ids, queue, lambda keys, some: protocol.confirm(keys, some, token, action="abandon")
+        )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from redsched.client.aio.places import AsyncPlaces
 from redsched.client.aio.task_types import AsyncTypes
 from redsched.client.aio.transport import AsyncTransport
 from redsched.model.condition import Ended, Otherwise
 from redsched.model.enqueued import Enqueued
+from redsched.model.errors import TaskNotFound
 from redsched.model.task import Task
 from redsched.model.workflows import Branch, Kin, WorkflowCancelled
 from redsched.steps import family, workflows
 
 
-class AsyncWorkflows(AsyncTypes):
+class AsyncWorkflows(AsyncTypes, AsyncPlaces):
     """A part of ``AsyncClient``."""
 
     transport: AsyncTransport
@@ -46,21 +48,32 @@ class AsyncWorkflows(AsyncTypes):
         steps = workflows.group(self.cell, self.enqueuing, placed, last, on, otherwise)
         return await self.transport.converse(steps)
 
-    async def cancel_workflow(self, id: str, *, queue: str = "default", reason: str = "") -> WorkflowCancelled:
+    async def cancel_workflow(self, id: str, *, queue: str | None = None, reason: str = "") -> WorkflowCancelled:
         """Cancel a whole workflow, named by any of its tasks: all that come before and after it, and so on.
 
         Those that come after others are cancelled first, so that none of them starts. A task that runs is asked to
-        stop. A task that joins the workflow meanwhile may be left: repeat the call then.
+        stop. A task that joins the workflow meanwhile may be left: repeat the call then. ``queue``: of the task that is
+        named, as in ``cancel``.
 
         Raises:
             TaskNotFound: nothing is known of the task; nothing changed.
         """
-        return await self.transport.converse(family.cancel(self.cell, queue, id, reason))
+        place = await self._place(id, queue, "cancel")
+        try:
+            return await self.transport.converse(family.cancel(self.cell, place.queue, id, reason))
+        except TaskNotFound:
+            raise place.not_found(id, reads=False) from None
 
-    async def parents(self, id: str, *, queue: str = "default", stored: bool = False) -> list[Kin]:
-        """The tasks that one comes after, with their results; ``stored``: as they are stored, ``msgspec.Raw``."""
-        return await self.transport.converse(workflows.kin(self.cell, queue, id, "parents", stored=stored))
+    async def parents(self, id: str, *, queue: str | None = None, stored: bool = False) -> list[Kin]:
+        """The tasks that one comes after, with their results; ``stored``: as they are stored, ``msgspec.Raw``.
+        ``queue``: as in ``cancel``."""
+        place = await self._place(id, queue, "kin")
+        return await self.transport.converse(workflows.kin(self.cell, place.queue, id, "parents", stored=stored))
 
-    async def tree(self, id: str, *, queue: str = "default", limit: int = 200) -> Branch:
-        """A task and those that come after it, at most 1..1000; raises TaskNotFound."""
-        return await self.transport.converse(workflows.tree(self.cell, queue, id, limit))
+    async def tree(self, id: str, *, queue: str | None = None, limit: int = 200) -> Branch:
+        """A task and those that come after it, at most 1..1000; raises TaskNotFound. ``queue``: as in ``cancel``."""
+        place = await self._place(id, queue, "kin")
+        try:
+            return await self.transport.converse(workflows.tree(self.cell, place.queue, id, limit))
+        except TaskNotFound:
+            raise place.not_found(id) from None

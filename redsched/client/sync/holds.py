@@ -6,18 +6,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from redsched.client.requests import Duration, id_list, single
+from redsched.client.requests import Duration, single
+from redsched.client.sync.places import Places
 from redsched.client.sync.task_types import Types
 from redsched.client.sync.transport import Transport
 from redsched.model.answers import AbandonAnswer, ConfirmAnswer
 from redsched.model.enqueued import Held
 from redsched.model.task import Options
-from redsched.steps.batches import in_parts
 from redsched.wire import protocol
 from redsched.wire.ids import nonce
 
 
-class Holds(Types):
+class Holds(Types, Places):
     """A part of ``Client``."""
 
     transport: Transport
@@ -34,16 +34,13 @@ class Holds(Types):
         made = single(self.submit([task]))
         return Held(made.id, made.queue, made.status, made.durability, made.other, token)
 
-    def confirm(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, ConfirmAnswer]:
+    def confirm(self, ids: str | Sequence[str], token: str, *, queue: str | None = None) -> dict[str, ConfirmAnswer]:
         """Let held tasks go: id -> ``confirmed``, ``refused`` (another token), ``missing``, or the state of one that
-        has ended."""
-        keys = self._keys(queue)
-        steps = in_parts(id_list(ids), lambda some: protocol.confirm(keys, some, token, action="confirm"))
-        return self.transport.converse(steps)
+        has ended. ``queue``: as in ``cancel``."""
+        return self._by_queue(ids, queue, lambda keys, some: protocol.confirm(keys, some, token, action="confirm"))
 
-    def abandon(self, ids: str | Sequence[str], token: str, *, queue: str = "default") -> dict[str, AbandonAnswer]:
+    def abandon(self, ids: str | Sequence[str], token: str, *, queue: str | None = None) -> dict[str, AbandonAnswer]:
         """Cancel held tasks: id -> ``abandoned``, ``requested`` (its time was over and it runs by now: it is asked to
-        stop), ``refused`` (another token, or confirmed), ``missing``, or the state of one that has ended."""
-        keys = self._keys(queue)
-        steps = in_parts(id_list(ids), lambda some: protocol.confirm(keys, some, token, action="abandon"))
-        return self.transport.converse(steps)
+        stop), ``refused`` (another token, or confirmed), ``missing``, or the state of one that has ended.
+        ``queue``: as in ``cancel``."""
+        return self._by_queue(ids, queue, lambda keys, some: protocol.confirm(keys, some, token, action="abandon"))

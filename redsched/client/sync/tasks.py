@@ -7,28 +7,35 @@ import builtins
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Unpack, overload
 
-from redsched.client.requests import Duration, found_in, given_ms, id_list, result_of, single
+from redsched.client.requests import Duration, given_ms, id_list, result_of, single
 from redsched.client.sync import runtime
+from redsched.client.sync.places import Places
 from redsched.client.sync.task_types import Types
 from redsched.client.sync.transport import Transport
 from redsched.model.answers import CancelAnswer, RescheduleAnswer, UpdateAnswer
 from redsched.model.enqueued import Enqueued
-from redsched.model.errors import TaskNotEnded, TaskNotFound
+from redsched.model.errors import TaskNotEnded
 from redsched.model.explain import Explanation, explained
 from redsched.model.submittable import Given, Submittable
 from redsched.model.task import Changes, Options, Task, TaskView
 from redsched.model.views import Page
-from redsched.model.vocabulary import Durability, Listed
+from redsched.model.vocabulary import DEFAULT_QUEUE, Durability, Listed
 from redsched.steps import batches
+from redsched.steps.places import Place
 from redsched.wire import protocol
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 1.0  # between two looks at a task that somebody waits for
 
 
-class Tasks(Types):
-    """A part of ``Client``."""
+class Tasks(Types, Places):
+    """A part of ``Client``.
+
+    Where a verb on tasks that exist is not told their ``queue``, it looks for their ids in all queues. That takes one
+    round trip more for each hundred ids (and for each 500 queues); a queue that is named takes none.
+    """
 
     transport: Transport
 
@@ -73,51 +80,74 @@ class Tasks(Types):
         """
         return self.submit(tasks, durability)
 
-    def cancel(self, ids: str | Sequence[str], *, queue: str = "default", reason: str = "") -> dict[str, CancelAnswer]:
+    def cancel(
+        self, ids: str | Sequence[str], *, queue: str | None = None, reason: str = ""
+    ) -> dict[str, CancelAnswer]:
         """Stop tasks: id -> ``cancelled``, ``requested`` (it runs and is asked to stop), ``finished`` or
-        ``missing``."""
-        keys = self._keys(queue)
-        steps = batches.in_parts(id_list(ids), lambda some: protocol.cancel(keys, some, reason=reason))
-        return self.transport.converse(steps)
+        ``missing``.
+
+        ``queue``: where they are; None: all queues are looked through, which takes one round trip more.
+
+        Raises:
+            TaskInSeveralQueues: no queue was named, and several have a task of this id; nothing changed.
+        """
+        return self._by_queue(ids, queue, lambda keys, some: protocol.cancel(keys, some, reason=reason))
 
     def reschedule(
         self,
         ids: str | Sequence[str],
         *,
-        queue: str = "default",
+        queue: str | None = None,
         due: datetime | int | str | None = None,
         delay: Duration | None = None,
     ) -> dict[str, RescheduleAnswer]:
         """Give waiting tasks another due time: id -> ``rescheduled``, ``expires`` (its start-by lies before that time;
-        nothing was written), ``running``, ``finished`` or ``missing``."""
-        keys = self._keys(queue)
-        steps = batches.in_parts(id_list(ids), lambda some: protocol.reschedule(keys, some, due=due, delay=delay))
-        return self.transport.converse(steps)
+        nothing was written), ``running``, ``finished`` or ``missing``.
+        ``queue``: as in ``cancel``."""
+        return self._by_queue(ids, queue, lambda keys, some: protocol.reschedule(keys, some, due=due, delay=delay))
 
     def update(
-        self, ids: str | Sequence[str], *, queue: str = "default", **fields: Unpack[Changes]
+        self, ids: str | Sequence[str], *, queue: str | None = None, **fields: Unpack[Changes]
     ) -> dict[str, UpdateAnswer]:
         """Change fields of tasks that wait or are dead: id -> ``updated``, ``expires`` (its new start-by lies before it
-        is due; nothing was written), ``running``, ``finished`` or ``missing``."""
-        steps = batches.in_parts(id_list(ids), lambda some: self._update(queue, some, fields))
-        return self.transport.converse(steps)
+        is due; nothing was written), ``running``, ``finished`` or ``missing``.
+        ``queue``: as in ``cancel``."""
+        return self._by_queue(ids, queue, partial(self._update, fields))
 
     def show(
-        self, ids: str | Sequence[str], *, queue: str = "default", stored: bool = False
+        self, ids: str | Sequence[str], *, queue: str | None = None, stored: bool = False
     ) -> dict[str, TaskView | None]:
         """Everything known of 1..100 tasks; ``stored``: payload, headers, tags, conditions, progress and result are
-        ``msgspec.Raw``, byte for byte as they are stored."""
-        return self.transport.converse(batches.show(self._keys(queue), id_list(ids), stored=stored))
+        ``msgspec.Raw``, byte for byte as they are stored. ``queue``: as in ``cancel``."""
+        wanted = id_list(ids)
+        if queue is not None:
+            return self.transport.converse(batches.show(self._keys(queue), wanted, stored=stored))
+        protocol.show(self._keys(DEFAULT_QUEUE), wanted)  # what cannot be used is refused before anything is sent
+        found: dict[str, TaskView | None] = {}
+        for name, some in (self._apart(wanted, "show")).items():
+            found |= self.transport.converse(batches.show(self._keys(name), some, stored=stored))
+        return {one: found[one] for one in wanted}
 
-    def task(self, id: str, *, queue: str = "default", stored: bool = False) -> TaskView:
-        """Everything known of one task, as ``show`` tells it; raises TaskNotFound."""
-        return found_in(self.show(id, queue=queue, stored=stored), id, queue)
+    def task(self, id: str, *, queue: str | None = None, stored: bool = False) -> TaskView:
+        """Everything known of one task, as ``show`` tells it. ``queue``: as in ``cancel``.
 
-    def wait(self, id: str, timeout: timedelta | str, *, queue: str = "default") -> Any:
+        Raises:
+            TaskNotFound: there is none. ``removed`` says whether there was one up to a day ago.
+            TaskInSeveralQueues: no queue was named, and several have a task of this id.
+        """
+        return self._shown(id, self._place(id, queue, "show"), stored)
+
+    def _shown(self, id: str, place: Place, stored: bool) -> TaskView:
+        views = self.transport.converse(batches.show(self._keys(place.queue), [id], stored=stored))
+        if (view := views[id]) is None:
+            raise place.not_found(id)
+        return view
+
+    def wait(self, id: str, timeout: timedelta | str, *, queue: str | None = None) -> Any:
         """What a task returned, as soon as it has completed: None where that is nothing, or too long to be kept.
 
         Redis is asked again after 20 ms at first, and after a second at last. A task with a ``retention`` of 0 is gone
-        when it ends, so that nobody can wait for it.
+        when it ends, so that nobody can wait for it. ``queue``: as in ``cancel``; all queues are looked through once.
 
         Raises:
             TaskNotCompleted: it is dead, expired, cancelled or skipped.
@@ -125,10 +155,10 @@ class Tasks(Types):
             TaskNotFound: nothing is known of it.
         """
         deadline = time.monotonic() + given_ms("timeout", timeout) / 1_000
-        pause = FIRST_PAUSE_S
+        pause, place = FIRST_PAUSE_S, self._place(id, queue, "show")
         while True:
             try:
-                return result_of(self.task(id, queue=queue))
+                return result_of(self._shown(id, place, stored=False))
             except TaskNotEnded:
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -149,10 +179,11 @@ class Tasks(Types):
         call = protocol.list_tasks(self._keys(queue), state=state, type_=type, limit=limit, cursor=cursor)
         return self.transport.send(call)
 
-    def explain(self, id: str, *, queue: str = "default") -> Explanation:
+    def explain(self, id: str, *, queue: str | None = None) -> Explanation:
         """Why a task has not run, when it will, or why it never will; raises TaskNotFound where nothing is known of
-        it."""
-        found = explained(self.transport.send(protocol.explain(self._keys(queue), id)))
+        it. ``queue``: as in ``cancel``."""
+        place = self._place(id, queue, "explain")
+        found = explained(self.transport.send(protocol.explain(self._keys(place.queue), id)))
         if found.code == "unknown":
-            raise TaskNotFound(id, queue)
+            raise place.not_found(id)
         return found

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from redsched.client.sync.places import Places
 from redsched.client.sync.task_types import Types
 from redsched.client.sync.transport import Transport
 from redsched.model.condition import Ended, Otherwise
 from redsched.model.enqueued import Enqueued
+from redsched.model.errors import TaskNotFound
 from redsched.model.task import Task
 from redsched.model.workflows import Branch, Kin, WorkflowCancelled
 from redsched.steps import family, workflows
 
 
-class Workflows(Types):
+class Workflows(Types, Places):
     """A part of ``Client``."""
 
     transport: Transport
@@ -47,21 +49,32 @@ class Workflows(Types):
         steps = workflows.group(self.cell, self.enqueuing, placed, last, on, otherwise)
         return self.transport.converse(steps)
 
-    def cancel_workflow(self, id: str, *, queue: str = "default", reason: str = "") -> WorkflowCancelled:
+    def cancel_workflow(self, id: str, *, queue: str | None = None, reason: str = "") -> WorkflowCancelled:
         """Cancel a whole workflow, named by any of its tasks: all that come before and after it, and so on.
 
         Those that come after others are cancelled first, so that none of them starts. A task that runs is asked to
-        stop. A task that joins the workflow meanwhile may be left: repeat the call then.
+        stop. A task that joins the workflow meanwhile may be left: repeat the call then. ``queue``: of the task that is
+        named, as in ``cancel``.
 
         Raises:
             TaskNotFound: nothing is known of the task; nothing changed.
         """
-        return self.transport.converse(family.cancel(self.cell, queue, id, reason))
+        place = self._place(id, queue, "cancel")
+        try:
+            return self.transport.converse(family.cancel(self.cell, place.queue, id, reason))
+        except TaskNotFound:
+            raise place.not_found(id, reads=False) from None
 
-    def parents(self, id: str, *, queue: str = "default", stored: bool = False) -> list[Kin]:
-        """The tasks that one comes after, with their results; ``stored``: as they are stored, ``msgspec.Raw``."""
-        return self.transport.converse(workflows.kin(self.cell, queue, id, "parents", stored=stored))
+    def parents(self, id: str, *, queue: str | None = None, stored: bool = False) -> list[Kin]:
+        """The tasks that one comes after, with their results; ``stored``: as they are stored, ``msgspec.Raw``.
+        ``queue``: as in ``cancel``."""
+        place = self._place(id, queue, "kin")
+        return self.transport.converse(workflows.kin(self.cell, place.queue, id, "parents", stored=stored))
 
-    def tree(self, id: str, *, queue: str = "default", limit: int = 200) -> Branch:
-        """A task and those that come after it, at most 1..1000; raises TaskNotFound."""
-        return self.transport.converse(workflows.tree(self.cell, queue, id, limit))
+    def tree(self, id: str, *, queue: str | None = None, limit: int = 200) -> Branch:
+        """A task and those that come after it, at most 1..1000; raises TaskNotFound. ``queue``: as in ``cancel``."""
+        place = self._place(id, queue, "kin")
+        try:
+            return self.transport.converse(workflows.tree(self.cell, place.queue, id, limit))
+        except TaskNotFound:
+            raise place.not_found(id) from None

@@ -1,0 +1,66 @@
+"""In which queues tasks are, by their ids alone. A conversation of calls, without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from redsched.model.errors import TaskInSeveralQueues, TaskNotFound
+from redsched.model.search import Found
+from redsched.model.task import TaskView
+from redsched.model.vocabulary import DEFAULT_QUEUE
+from redsched.steps.conversation import Conversation
+from redsched.wire.keys import CellKeys
+from redsched.wire.search import find_ids
+
+A_TRIP = 100  # ids of which one round trip asks
+MOVED = "moved to "  # how the reason begins of what a move leaves behind
+
+
+class Place(msgspec.Struct, frozen=True):
+    """The queue of a task: the one that was named or in which it was found, or else ``default``. ``removed``: by queue,
+    when a task of this id was removed there."""
+
+    queue: str = DEFAULT_QUEUE
+    is_named: bool = False
+    is_found: bool = False
+    removed: dict[str, datetime] = {}
+
+    def not_found(self, task_id: str, *, reads: bool = True) -> TaskNotFound:
+        """The error where it is not there."""
+        return TaskNotFound(task_id, self.queue if self.is_named else None, reads=reads, removed=self.removed)
+
+
+def places(cell: CellKeys, ids: Sequence[str]) -> Conversation[dict[str, Place]]:
+    """The place of each task.
+
+    Raises:
+        TaskInSeveralQueues: an id that more than one queue has. What a move left behind does not count.
+    """
+    found: dict[str, Place] = {}
+    for at in range(0, len(ids), A_TRIP):
+        pages: dict[str, list[Found]] = {}
+        cursors = dict.fromkeys(ids[at : at + A_TRIP], "")
+        while cursors:
+            cuts = yield find_ids(cell, cursors)
+            for task_id, cut in zip(cursors, cuts, strict=True):
+                pages.setdefault(task_id, []).append(cut.found)
+            cursors = {task_id: cut.cursor for task_id, cut in zip(cursors, cuts, strict=True) if cut.cursor}
+        found |= {task_id: _place(task_id, some) for task_id, some in pages.items()}
+    return found
+
+
+def _place(task_id: str, pages: Sequence[Found]) -> Place:
+    tasks = {task.queue: task for page in pages for task in page.items}
+    real = sorted(queue for queue, task in tasks.items() if not _is_left_behind(task)) or sorted(tasks)[:1]
+    if len(real) > 1:
+        raise TaskInSeveralQueues(task_id, real)
+    if real:
+        return Place(real[0], is_found=True)
+    return Place(removed={queue: at for page in pages for queue, at in page.forgotten.items()})
+
+
+def _is_left_behind(task: TaskView) -> bool:
+    return task.state == "skipped" and (task.reason or "").startswith(MOVED)
