@@ -15,13 +15,13 @@ from tests.support.servers import Store
 COUNT = 201
 Act = Callable[[Client, list[str]], dict[str, str]]
 ACTS: dict[str, tuple[Act, str]] = {
-    "cancel": (lambda client, ids: client.cancel(ids), "cancelled"),
-    "reschedule": (lambda client, ids: client.reschedule(ids, delay="2h"), "rescheduled"),
-    "update": (lambda client, ids: client.update(ids, priority="high"), "updated"),
-    "revive": (lambda client, ids: client.revive(ids), "scheduled"),
-    "drop": (lambda client, ids: client.drop(ids), "scheduled"),
+    "cancel": (lambda client, ids: client.cancel(ids, queue="default"), "cancelled"),
+    "reschedule": (lambda client, ids: client.reschedule(ids, queue="default", delay="2h"), "rescheduled"),
+    "update": (lambda client, ids: client.update(ids, queue="default", priority="high"), "updated"),
+    "revive": (lambda client, ids: client.revive(ids, queue="default"), "scheduled"),
+    "drop": (lambda client, ids: client.drop(ids, queue="default"), "scheduled"),
     "requeue": (lambda client, ids: client.requeue(ids), "missing"),
-    "confirm": (lambda client, ids: client.confirm(ids, "t"), "refused"),
+    "confirm": (lambda client, ids: client.confirm(ids, "t", queue="default"), "refused"),
 }
 
 
@@ -44,6 +44,16 @@ def test_many_ids_go_in_small_calls_and_each_has_its_answer(real_store: Store, v
         assert calls(real_store) - before == -(-COUNT // A_CALL[verb])
 
 
+def test_many_ids_that_are_looked_for_come_a_hundred_a_round_trip(real_store: Store) -> None:
+    with real_store.client() as client:
+        ids = [one.id for one in client.enqueue_many([Task(type="t", delay="1h") for _ in range(COUNT)])]
+        before = calls(real_store)
+
+        assert client.reschedule(ids, delay="2h") == dict.fromkeys(ids, "rescheduled")
+
+        assert calls(real_store) - before == COUNT + -(-COUNT // A_CALL["reschedule"])
+
+
 @pytest.mark.parametrize("verb", ACTS)
 def test_an_id_that_cannot_be_used_is_refused_before_the_first_call(real_store: Store, verb: str) -> None:
     with real_store.client() as client:
@@ -62,9 +72,9 @@ def test_what_is_shown_comes_in_calls_of_half_a_mebibyte(real_store: Store) -> N
         large = [client.enqueue("t", "x" * 200_000, delay="1h").id for _ in range(20)]
         before = calls(real_store)
 
-        shown = client.show(small)
+        shown = client.show(small, queue="default")
         between = calls(real_store)
-        views = client.show(large)
+        views = client.show(large, queue="default")
 
         assert [*shown] == small and all(shown.values()) and [*views] == large
         assert between - before == 4  # 4, 16, 64 and the rest
