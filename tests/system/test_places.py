@@ -13,8 +13,12 @@ from redsched import App, Client, Task, TaskInSeveralQueues, TaskNotFound
 from redsched.cli.main import main
 from redsched.engine.app_types import type_put
 from redsched.testing import TestClient
+from redsched.testing.clock import at_time
 from redsched.wire import protocol
-from redsched.wire.keys import queue_keys
+from redsched.wire.call import Call
+from redsched.wire.cells import Cell
+from redsched.wire.keys import CellKeys, queue_keys
+from redsched.wire.search import find_ids
 from tests.support.acl_users import Users
 from tests.support.api_server import ApiServer
 from tests.support.servers import Store
@@ -166,10 +170,11 @@ def test_a_task_of_plain_commands_is_found_though_nobody_knows_its_queue_yet(
 def test_more_queues_than_one_page_has_are_looked_through(client: Client) -> None:
     for at in range(1_200):
         client.transport.command("SADD", client.cell_keys.queues, f"q{at}")
-    client.enqueue("t", id="x", queue="q777", delay="1h")
-    client.enqueue("t", id="y", queue="other", delay="1h")
+    ids = [f"x{at}" for at in range(0, 1_200, 50)]
+    client.enqueue_many([Task(type="t", id=one, queue=f"q{one[1:]}", delay="1h") for one in ids])
 
-    assert client.cancel(["x", "y", "z"]) == {"x": "cancelled", "y": "cancelled", "z": "missing"}
+    assert client.cancel([*ids, "z"]) == {**dict.fromkeys(ids, "cancelled"), "z": "missing"}
+    assert client.queue_of("x50") == "q50"
 
 
 def test_what_cannot_be_used_is_refused_before_anything_is_sent(client: Client, valkey_store: Store) -> None:
@@ -212,6 +217,12 @@ def test_the_clock_of_a_test_counts_for_ids_that_are_looked_for() -> None:
             "a": "cancelled",
             "b": "completed",
         }
+
+
+def test_each_call_of_a_round_trip_is_made_at_the_time_of_a_test() -> None:
+    call = at_time(find_ids(CellKeys(Cell("rs")), {"a": "", "b": ""}), 5)
+
+    assert [call.args[0], *(one.args[0] for one in call.chain if isinstance(one, Call))] == [5, 5]
 
 
 @pytest.fixture
