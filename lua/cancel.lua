@@ -4,7 +4,8 @@
 -- ARGV   now     int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   reason  string  at most 200 bytes are kept
 -- ARGV   id...   string  1..1000 ids
--- REPLY  {word...}       cancelled | requested (running: its worker is told at the next renewal) | finished | missing, in order
+-- REPLY  {word...}       cancelled | requested (running: its worker is told at the next renewal) | moved (to another queue) |
+--                        finished | missing, in order
 -- FLAGS  allow-oom
 -- USES   clock, keys, memory, cancel
 

@@ -4,9 +4,10 @@
 -- ARGV   id      string  the task; it was submitted with hold and after
 -- ARGV   ref...  string  1..1000 ids, or <queue>/<id>
 -- REPLY  word            followed | refused (it does not wait for its confirmation, or comes after none) | missing; error
---                        RS_INVALID <ref, from 1> after <why> before anything is written: not there, or it comes after the task
+--                        RS_INVALID <ref, from 1> after <why> before anything is written: not there, moved to another queue, or
+--                        it comes after the task
 -- FLAGS  none
--- USES   keys, schema, conditions, links, circles, blocked
+-- USES   keys, hash, schema, conditions, links, circles, blocked
 
 local q, id = keys.open(KEYS[1]), ARGV[1]
 local refs = {}
@@ -15,6 +16,9 @@ for i = 2, math.min(#ARGV, 1001) do
   if schema.is_ref(ARGV[i]) then home, parent = conditions.resolve(q, ARGV[i]) end
   if not home or redis.call('EXISTS', home.task .. parent) == 0 then
     return redis.error_reply('RS_INVALID ' .. (i - 1) .. ' after names a task that is not there')
+  end
+  if hash.is_note(home.task .. parent) then
+    return redis.error_reply('RS_INVALID ' .. (i - 1) .. ' after names a task that was moved to another queue; name it there')
   end
   refs[i - 1] = ARGV[i]
 end

@@ -6,7 +6,8 @@
 -- ARGV   remove  string  the same
 -- ARGV   id...   string  1..1000 ids
 -- REPLY  {word...}       retagged | unchanged | full (it would have more than 16 tags, or 4096 bytes of them: nothing was
---                        written) | missing, in order; error RS_INVALID 1 <field> <why> before anything is written
+--                        written) | moved (to another queue: nothing was written) | missing, in order; error RS_INVALID 1
+--                        <field> <why> before anything is written
 -- FLAGS  none
 -- USES   clock, keys, hash, events, fields, index
 
@@ -36,8 +37,9 @@ local function changed(text)
 end
 
 local function retag(id)
-  local found = keys.is_id(id) and hash.read(q.task .. id, 'state', 'tags')
+  local found = keys.is_id(id) and hash.read(q.task .. id, 'state', 'tags', 'reason')
   if not found then return 'missing' end
+  if hash.moved_to(found[1], found[3]) then return 'moved' end
   local tags = changed(found[2])
   local text = #tags > 0 and cjson.encode(tags) or ''
   if #tags > MOST or #text > fields.LONGEST.tags then return 'full' end

@@ -170,7 +170,8 @@ class InvalidState(RedschedError):
     """The task's state does not allow the verb; nothing changed."""
 
     def __init__(self, task_id: str, queue: str, state: str, verb: str) -> None:
-        super().__init__(f"cannot {verb} task {task_id!r} in queue {queue!r}: it is {state}; nothing changed")
+        what = "was moved to another queue" if state == "moved" else f"is {state}"
+        super().__init__(f"cannot {verb} task {task_id!r} in queue {queue!r}: it {what}; nothing changed")
         self.task_id = task_id
         self.queue = queue
         self.state = state

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from redsched.model.duration import instant
+from redsched.model.vocabulary import moved_to
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,6 +206,8 @@ def _sentence(told: Told, state: str) -> tuple[str, str, int | None]:
         return "dead", f"it is a dead letter{_when(told, 'finished_at')}: {what}; revive runs it again.", None
     if state == "expired" and not reason:
         return "expired", "its start-by passed before it could start.", None
+    if (other := moved_to(state, reason)) is not None:
+        return "moved", f"queue {other} has it since, under the same id; ask there what became of it.", None
     return state, f"{_reason(reason)}.", None
 
 
@@ -223,7 +226,8 @@ def explained(told: Told) -> Explanation:
     rest = {name: lists for name, lists in told.lists.items() if name not in ("event", "fact")}
     data = {name: lists if len(lists) > 1 else lists[0] for name, lists in rest.items()}
     over = state in ("skipped", "cancelled", "expired")
-    ended = f"was {state}{_when(told, 'finished_at')}" if over else f"is {state}"
+    word = code if code == "moved" else state
+    ended = f"was {word}{_when(told, 'finished_at')}" if over else f"is {state}"
     return Explanation(
         id=told.id,
         queue=told.queue,

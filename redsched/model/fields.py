@@ -269,8 +269,8 @@ FIELDS: tuple[Field, ...] = (
         kind="text",
         by="scripts",
         doc="why it ended as it did: `unless <fact>`, `only_if <fact>`, `event <fact>`, `after <task> <state>`,"
-        " `not confirmed`, `no event`, `merged into <id>`, `duplicate of <id>`, `replaced by <id>`, `abandoned`, or"
-        " what the caller said. It is public: `explain`, lists, events and logs show it",
+        " `not confirmed`, `no event`, `merged into <id>`, `duplicate of <id>`, `replaced by <id>`, `abandoned`,"
+        " `moved to <queue>`, or what the caller said. It is public: `explain`, lists, events and logs show it",
     ),
     Field(
         name="schedule",

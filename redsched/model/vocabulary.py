@@ -16,7 +16,13 @@ STATES: tuple[State, ...] = get_args(State)
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 FINISHED: frozenset[str] = frozenset(("completed", "skipped", "expired", "cancelled"))
 
+_MOVED = "moved to "
 DEFAULT_QUEUE = "default"
 MAX_BATCH = 1_000
 MAX_PAYLOAD_BYTES = 262_144
 MAX_TAGS = 16
+
+
+def moved_to(state: str, reason: str | None) -> str | None:
+    """The queue that a task was moved to, if this is the note that it left in its old queue; else None."""
+    return reason[len(_MOVED) :] if state == "skipped" and reason and reason.startswith(_MOVED) else None

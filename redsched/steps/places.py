@@ -9,14 +9,12 @@ import msgspec
 
 from redsched.model.errors import TaskInSeveralQueues, TaskNotFound
 from redsched.model.search import Found
-from redsched.model.task import TaskView
-from redsched.model.vocabulary import DEFAULT_QUEUE
+from redsched.model.vocabulary import DEFAULT_QUEUE, moved_to
 from redsched.steps.conversation import Conversation
 from redsched.wire.keys import CellKeys
 from redsched.wire.search import find_ids
 
 A_TRIP = 100  # ids of which one round trip asks
-MOVED = "moved to "  # how the reason begins of what a move leaves behind
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -54,13 +52,9 @@ def places(cell: CellKeys, ids: Sequence[str]) -> Conversation[dict[str, Place]]
 
 def _place(task_id: str, pages: Sequence[Found]) -> Place:
     tasks = {task.queue: task for page in pages for task in page.items}
-    real = sorted(queue for queue, task in tasks.items() if not _is_left_behind(task)) or sorted(tasks)[:1]
+    real = sorted(queue for queue, task in tasks.items() if moved_to(task.state, task.reason) is None) or sorted(tasks)[:1]
     if len(real) > 1:
         raise TaskInSeveralQueues(task_id, real)
     if real:
         return Place(real[0], is_found=True)
     return Place(removed={queue: at for page in pages for queue, at in page.forgotten.items()})
-
-
-def _is_left_behind(task: TaskView) -> bool:
-    return task.state == "skipped" and (task.reason or "").startswith(MOVED)

@@ -57,7 +57,7 @@ def retag(keys: QueueKeys, ids: Sequence[str], *, add: Sequence[str], remove: Se
 
 
 def move(keys: QueueKeys, ids: Sequence[str], *, to: str) -> Call[dict[str, str]]:
-    """Take 1..1000 tasks that wait, or are dead, to another queue."""
+    """Take 1..1000 tasks that wait, or are dead, to another queue; the old one keeps a note of each."""
     other = queue_keys(keys.cell, check_name("to", to))
     if other.queue == keys.queue:
         raise InvalidTask("to", "is the queue that they are in")

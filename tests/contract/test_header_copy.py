@@ -17,9 +17,18 @@ import pytest
 
 from redsched.wire import scripts
 
+_MOVED = ["moved (to another queue) |"]
 # by verb: the words of its header that came later
 ADDED = {
     "about": ["; of the last 250 where the call takes long"],
+    "cancel": _MOVED,
+    "reschedule": _MOVED,
+    "shift": _MOVED,
+    "update": _MOVED,
+    "revive": _MOVED,
+    "retag": ["moved (to another queue: nothing was written) |"],
+    "move": ["(or was already)", "; a note of a task gives way", "(or moved to a third queue)"],
+    "follow": ["moved to another queue,"],
     "confirm": ["requested (its time was over and it runs: its worker is asked to stop) |"],
     "reschedule": ["| expires (its start-by lies before that time: nothing was written)"],
     "revive": ["| expires (its start-by lies before that time: nothing was written)"],

@@ -25,5 +25,22 @@ function hash.state_of(value)
   return value or 'scheduled'
 end
 
+-- The queue that a task was moved to, if this is the note that it left in its old queue; else nil. Only move writes such a
+-- reason of a skipped task.
+function hash.moved_to(state, reason)
+  return state == 'skipped' and string.match(reason or '', '^moved to (.+)$') or nil
+end
+
+-- What a verb for tasks that wait answers of one that runs or has ended: running, moved or finished.
+function hash.refusal(state, reason)
+  return state == 'running' and state or hash.moved_to(state, reason) and 'moved' or 'finished'
+end
+
+-- Whether a key is that of such a note.
+function hash.is_note(key)
+  local found = redis.pcall('HMGET', key, 'state', 'reason')
+  return not found.err and hash.moved_to(found[1], found[2]) ~= nil
+end
+
 hash.LIVE = {scheduled = true, held = true, ready = true, running = true}
 hash.FINISHED = {completed = true, skipped = true, expired = true, cancelled = true}

@@ -26,10 +26,11 @@ function cancel.end_merged(q, id, now, cancel_reason)
   return true
 end
 
--- Answers cancelled | requested (it runs; its worker learns it at the next renewal) | finished | missing. at_once: a running
--- task ends now, and its worker's claim is lost.
+-- Answers cancelled | requested (it runs; its worker learns it at the next renewal) | moved | finished | missing. at_once: a
+-- running task ends now, and its worker's claim is lost.
 function cancel.task(q, id, now, reason, at_once)
-  local found = keys.is_id(id) and hash.read(q.task .. id, 'state', 'entry', 'retention_ms', 'cancel_requested', 'bound')
+  local found = keys.is_id(id) and hash.read(q.task .. id, 'state', 'entry', 'retention_ms', 'cancel_requested', 'bound',
+    'reason')
   local state = found and hash.state_of(found[1])
   if not found then return 'missing' end
   if state == 'running' and not at_once then
@@ -51,7 +52,7 @@ function cancel.task(q, id, now, reason, at_once)
     end
     if state == 'ready' then streams.remove(q, found[2]) end
   elseif state ~= 'cancelled' then                      -- cancelled already: the same answer again
-    return 'finished'
+    return hash.refusal(state, found[6])
   end
   return 'cancelled'
 end

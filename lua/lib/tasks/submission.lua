@@ -1,7 +1,7 @@
 -- submission: what a call of enqueue asks for: its words read and checked, what has the same ids already, and which of its
 -- tasks have to be refused together.
 --
--- USES  clock, keys, fields, type_defaults, schema, conditions
+-- USES  clock, keys, hash, fields, type_defaults, schema, conditions
 
 -- Whether a task would be due only after its start-by, and so expire for certain. What is due now may come late, and a digest
 -- has its own time. A task that exists is answered as before.
@@ -128,6 +128,7 @@ function submission.conditions_problem(task, known, refs)
     if home.prefix ~= task.q.prefix then return 'name a task of another namespace' end
     if home.task .. id == task.hash then return 'name the task itself' end
     if not known[home.task .. id] and redis.call('EXISTS', home.task .. id) == 0 then return 'name a task that is not there' end
+    if hash.is_note(home.task .. id) then return 'name a task that was moved to another queue; name it there' end
     if known[home.task .. id] then
       refs.together, task.named = true, task.named or {}
       task.named[#task.named + 1] = known[home.task .. id]
