@@ -4,8 +4,8 @@
 -- ARGV   now    int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   when   string  ms since the epoch, 0 (now) or +ms (from now)
 -- ARGV   id...  string  1..1000 ids
--- REPLY  {word...}      rescheduled | expires (its start-by lies before that time: nothing was written) | running | finished |
---                        missing, in order
+-- REPLY  {word...}      rescheduled | expires (its start-by lies before that time: nothing was written) | running | moved (to
+--                       another queue) | finished | missing, in order
 -- FLAGS  allow-oom
 -- USES   clock, keys, memory, fields, reschedule
 

@@ -4,8 +4,8 @@
 -- ARGV   now    int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   when   string  ms since the epoch, 0 (now) or +ms (from now)
 -- ARGV   id...  string  1..1000 ids
--- REPLY  {word...}      revived | expires (its start-by lies before that time: nothing was written) | missing | the state of a
---                        task that is not dead, in order
+-- REPLY  {word...}      revived | expires (its start-by lies before that time: nothing was written) | missing | moved (to
+--                       another queue) | the state of a task that is not dead, in order
 -- FLAGS  none
 -- USES   clock, keys, check, hash, events, stats, fields, decide
 
@@ -18,7 +18,7 @@ if due == 0 then due = now end
 local answers = {}
 for i = 3, #ARGV do
   local id, key = ARGV[i], q.task .. ARGV[i]
-  local found = keys.is_id(id) and hash.read(key, 'state', 'bound', 'conditions', 'frozen', 'expires_at')
+  local found = keys.is_id(id) and hash.read(key, 'state', 'bound', 'conditions', 'frozen', 'expires_at', 'reason')
   local state = found and hash.state_of(found[1])
   if state == 'dead' and check.expires_by(found[5], math.max(due, now)) then
     answers[i - 2] = 'expires'
@@ -40,7 +40,7 @@ for i = 3, #ARGV do
   else
     local is_left = state == 'scheduled' and found[3] and not string.find(found[2] or '', 'p', 1, true)
     if is_left then decide.enter_again(q, id, found[2], now) end   -- a call that stopped half-way may have revived it
-    answers[i - 2] = state and string.sub(state, 1, 20) or 'missing'
+    answers[i - 2] = state and (hash.moved_to(state, found[6]) and 'moved' or string.sub(state, 1, 20)) or 'missing'
   end
 end
 return answers

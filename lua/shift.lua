@@ -6,7 +6,7 @@
 -- ARGV   by       string  +ms or -ms
 -- ARGV   task...  words   2 words each, 1..1000 times: its id, and its due time when the caller looked, ms; '': whatever it is
 -- REPLY  {word...}        rescheduled | changed (its due time was another: nothing was written) | expires (its start-by would lie
---                         in the past: nothing was written) | running | finished | missing, in order
+--                         in the past: nothing was written) | running | moved (to another queue) | finished | missing, in order
 -- FLAGS  allow-oom
 -- USES   clock, keys, memory, reschedule
 

@@ -5,8 +5,8 @@
 -- ARGV   n         int     1..16, number of fields
 -- ARGV   field...  words   n times field, value, as enqueue takes them; not request
 -- ARGV   id...     string  1..1000 ids
--- REPLY  {word...}         updated | expires (its new start-by lies before it is due: nothing was written) | running | finished |
---                          missing, in order; error RS_INVALID 1 <field> <why> before anything is written
+-- REPLY  {word...}         updated | expires (its new start-by lies before it is due: nothing was written) | running | moved (to
+--                          another queue) | finished | missing, in order; error RS_INVALID 1 <field> <why> before anything is written
 -- FLAGS  none
 -- USES   clock, keys, check, hash, events, streams, index, cancel, fields, digests, circles, blocked, merge, decide, reschedule
 
@@ -44,13 +44,13 @@ end
 local answers = {}
 for i = 3 + 2 * n, #ARGV do
   local id, key, answer = ARGV[i], q.task .. ARGV[i], 'updated'
-  local found = keys.is_id(id) and hash.read(key, 'state', 'entry', 'priority', 'conditions', 'bound', 'due_at')
+  local found = keys.is_id(id) and hash.read(key, 'state', 'entry', 'priority', 'conditions', 'bound', 'due_at', 'reason')
   local state = found and hash.state_of(found[1])
   local old = plans and found and blocked.read(q, id)
   if not found then
     answer = 'missing'
   elseif state == 'running' or hash.FINISHED[state] or digests.has(found[5]) and cancel.end_merged(q, id, now) then
-    answer = state == 'running' and 'running' or 'finished'
+    answer = hash.refusal(state, found[7])
   elseif given.expires_at and reschedule.is_too_late(q, id, state, found[6], given.expires_at, now) then
     answer = 'expires'
   else

@@ -63,7 +63,10 @@ def say(*lines: object, err: bool = False) -> None:
 
 def unfit(answers: Mapping[str, str], good: Sequence[str]) -> str:
     """Which ids had another answer than these, and which; empty where none had."""
-    said = {"expires": "would expire, for its start-by lies before that time"}
+    said = {
+        "expires": "would expire, for its start-by lies before that time",
+        "moved": "was moved to another queue",
+    }
     return ", ".join(f"{id} {said.get(word, f'is {word}')}" for id, word in answers.items() if word not in good)
 
 

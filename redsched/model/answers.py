@@ -1,6 +1,7 @@
 """What verbs on tasks by their ids answer: a word for each id.
 
-``expires``: nothing was written, for the task would be due only after its start-by.
+``expires``: nothing was written, for the task would be due only after its start-by. ``moved``: nothing was written, for
+the task was moved to another queue; name that.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from typing import Literal
 
 from redsched.model.vocabulary import State
 
-CancelAnswer = Literal["cancelled", "requested", "finished", "missing"]
-RescheduleAnswer = Literal["rescheduled", "expires", "running", "finished", "missing"]
-UpdateAnswer = Literal["updated", "expires", "running", "finished", "missing"]
-ReviveAnswer = Literal["revived", "expires", "missing"] | State
+CancelAnswer = Literal["cancelled", "requested", "moved", "finished", "missing"]
+RescheduleAnswer = Literal["rescheduled", "expires", "running", "moved", "finished", "missing"]
+UpdateAnswer = Literal["updated", "expires", "running", "moved", "finished", "missing"]
+ReviveAnswer = Literal["revived", "expires", "moved", "missing"] | State
 DropAnswer = Literal["dropped", "missing"] | State
 RequeueAnswer = Literal["requeued", "expires", "missing", "no hash", "wrong type"] | State
 ConfirmAnswer = Literal["confirmed", "refused", "missing"] | State

@@ -22,19 +22,15 @@ _MOVED = ["moved (to another queue) |"]
 ADDED = {
     "about": ["; of the last 250 where the call takes long"],
     "cancel": _MOVED,
-    "reschedule": _MOVED,
-    "shift": _MOVED,
-    "update": _MOVED,
-    "revive": _MOVED,
     "retag": ["moved (to another queue: nothing was written) |"],
     "move": ["(or was already)", "; a note of a task gives way", "(or moved to a third queue)"],
     "follow": ["moved to another queue,"],
     "confirm": ["requested (its time was over and it runs: its worker is asked to stop) |"],
-    "reschedule": ["| expires (its start-by lies before that time: nothing was written)"],
-    "revive": ["| expires (its start-by lies before that time: nothing was written)"],
+    "reschedule": ["| expires (its start-by lies before that time: nothing was written)", *_MOVED],
+    "revive": ["| expires (its start-by lies before that time: nothing was written)", *_MOVED],
     "requeue": ["| expires (its start-by lies before that time: it stays there)"],
-    "shift": ["| expires (its start-by would lie in the past: nothing was written)"],
-    "update": ["| expires (its new start-by lies before it is due: nothing was written)"],
+    "shift": ["| expires (its start-by would lie in the past: nothing was written)", *_MOVED],
+    "update": ["| expires (its new start-by lies before it is due: nothing was written)", *_MOVED],
     "sweep": [
         "ARGV forgotten int may be missing: 1000000; how many ids of a namespace that were removed are known "
         "for a day; 0: none"

@@ -29,7 +29,8 @@ def noted(task_id: str, till: int) -> dict[str, Any]:
 
 def found_by(queue: Queue) -> dict[str, list[str]]:
     """Whom the keys of tags, keys and subjects name."""
-    return {name: queue.redis.zrange(queue.key(name), 0, -1) for name in ("tagged:x", "keyed:k", "about:a")}
+    names = ("tagged:x", "keyed:k", "about:a")
+    return {name: [str(one) for one in queue.redis.zrange(queue.key(name), 0, -1)] for name in names}
 
 
 def test_a_scheduled_task_keeps_its_due_time_and_all_else(queue: Queue) -> None:
@@ -269,14 +270,15 @@ def test_verbs_for_tasks_say_that_it_was_moved(queue: Queue) -> None:
     move(queue, "a:1")
     before, keys = queue.dump(), queue.keys
 
-    for call in (
+    calls: tuple[Call[Any], ...] = (
         protocol.cancel(keys, ["a:1"]),
         protocol.reschedule(keys, ["a:1"], delay="2h"),
         protocol.shift(keys, [("a:1", NOW + HOUR)], by_ms=5),
         protocol.update(keys, ["a:1"], {"priority": "high"}, max_payload=1_000),
         protocol.revive(keys, ["a:1"]),
         protocol.retag(keys, ["a:1"], add=["y"], remove=[]),
-    ):
+    )
+    for call in calls:
         assert queue.send(call) == {"a:1": "moved"}, call.verb
 
     assert queue.send(protocol.requeue(keys, ["a:1"])) == {"a:1": "missing"}

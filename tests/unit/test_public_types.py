@@ -73,10 +73,10 @@ def documented(one: ast.stmt) -> str:
 @pytest.mark.parametrize(
     ("verb", "words"),
     [
-        ("cancel", "cancelled requested finished missing"),
-        ("reschedule", "rescheduled expires running finished missing"),
-        ("update", "updated expires running finished missing"),
-        ("revive", "revived expires missing"),
+        ("cancel", "cancelled requested moved finished missing"),
+        ("reschedule", "rescheduled expires running moved finished missing"),
+        ("update", "updated expires running moved finished missing"),
+        ("revive", "revived expires moved missing"),
         ("drop", "dropped missing"),
         ("requeue", "requeued expires missing no_hash wrong_type"),
         ("confirm", "confirmed refused missing"),

@@ -4,10 +4,11 @@
 
 -- What is read of a task; nil and a word if it does not wait.
 local function waiting(q, id)
-  local found = keys.is_id(id) and hash.read(q.task .. id, 'state', 'entry', 'due_at', 'blocked', 'expires_at', 'shifting')
+  local found = keys.is_id(id) and hash.read(q.task .. id, 'state', 'entry', 'due_at', 'blocked', 'expires_at', 'shifting',
+    'reason')
   local state = found and hash.state_of(found[1])
   if not found then return nil, 'missing' end
-  if state ~= 'scheduled' and state ~= 'held' and state ~= 'ready' then return nil, state == 'running' and state or 'finished' end
+  if state ~= 'scheduled' and state ~= 'held' and state ~= 'ready' then return nil, hash.refusal(state, found[7]) end
   return {state = state, entry = found[2], due_at = found[3], blocked = found[4] or nil, start_by = found[5] or nil,
     shifting = found[6] or nil}
 end
@@ -51,7 +52,8 @@ function reschedule.is_too_late(q, id, state, due_at, start_by, now)
   return state ~= 'dead' and check.expires_by(start_by, math.max(due_of(q, id, state, due_at) or now, now))
 end
 
--- due: ms. Answers rescheduled, expires (nothing was written: it would be due after its start-by), running, finished or missing.
+-- due: ms. Answers rescheduled, expires (nothing was written: it would be due after its start-by), running, moved, finished or
+-- missing.
 function reschedule.task(q, id, due, now)
   local f, word = waiting(q, id)
   if not f then return word end

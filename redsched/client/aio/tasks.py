@@ -84,8 +84,8 @@ class AsyncTasks(AsyncTypes, AsyncPlaces):
     async def cancel(
         self, ids: str | Sequence[str], *, queue: str | None = None, reason: str = ""
     ) -> dict[str, CancelAnswer]:
-        """Stop tasks: id -> ``cancelled``, ``requested`` (it runs and is asked to stop), ``finished`` or
-        ``missing``.
+        """Stop tasks: id -> ``cancelled``, ``requested`` (it runs and is asked to stop), ``moved`` (to another queue:
+        name that, or none), ``finished`` or ``missing``.
 
         ``queue``: where they are; None: all queues are looked through, which takes one round trip more.
 
@@ -103,7 +103,7 @@ class AsyncTasks(AsyncTypes, AsyncPlaces):
         delay: Duration | None = None,
     ) -> dict[str, RescheduleAnswer]:
         """Give waiting tasks another due time: id -> ``rescheduled``, ``expires`` (its start-by lies before that time;
-        nothing was written), ``running``, ``finished`` or ``missing``.
+        nothing was written), ``running``, ``moved`` (to another queue), ``finished`` or ``missing``.
         ``queue``: as in ``cancel``."""
         return await self._by_queue(
             ids, queue, lambda keys, some: protocol.reschedule(keys, some, due=due, delay=delay)
@@ -113,7 +113,7 @@ class AsyncTasks(AsyncTypes, AsyncPlaces):
         self, ids: str | Sequence[str], *, queue: str | None = None, **fields: Unpack[Changes]
     ) -> dict[str, UpdateAnswer]:
         """Change fields of tasks that wait or are dead: id -> ``updated``, ``expires`` (its new start-by lies before it
-        is due; nothing was written), ``running``, ``finished`` or ``missing``.
+        is due; nothing was written), ``running``, ``moved`` (to another queue), ``finished`` or ``missing``.
         ``queue``: as in ``cancel``."""
         return await self._by_queue(ids, queue, partial(self._update, fields))
 

@@ -31,7 +31,7 @@ class DeadLetters(Places):
         delay: Duration | None = None,
     ) -> dict[str, ReviveAnswer]:
         """Run dead tasks again: id -> ``revived``, ``expires`` (its start-by lies before that time; nothing was
-        written), ``missing`` or the state of one that is not dead.
+        written), ``missing``, ``moved`` (to another queue) or the state of one that is not dead.
         ``queue``: as in ``cancel``."""
         return self._by_queue(ids, queue, lambda keys, some: protocol.revive(keys, some, due=due, delay=delay))
 
