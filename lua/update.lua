@@ -6,7 +6,8 @@
 -- ARGV   field...  words   n times field, value, as enqueue takes them; not request
 -- ARGV   id...     string  1..1000 ids
 -- REPLY  {word...}         updated | expires (its new start-by lies before it is due: nothing was written) | running | moved (to
---                          another queue) | finished | missing, in order; error RS_INVALID 1 <field> <why> before anything is written
+--                          another queue) | finished | missing, in order; error RS_INVALID 1 <field> <why> before anything is
+--                          written
 -- FLAGS  none
 -- USES   clock, keys, check, hash, events, streams, index, cancel, fields, digests, circles, blocked, merge, decide, reschedule
 

@@ -52,7 +52,9 @@ def places(cell: CellKeys, ids: Sequence[str]) -> Conversation[dict[str, Place]]
 
 def _place(task_id: str, pages: Sequence[Found]) -> Place:
     tasks = {task.queue: task for page in pages for task in page.items}
-    real = sorted(queue for queue, task in tasks.items() if moved_to(task.state, task.reason) is None) or sorted(tasks)[:1]
+    real = (
+        sorted(queue for queue, task in tasks.items() if moved_to(task.state, task.reason) is None) or sorted(tasks)[:1]
+    )
     if len(real) > 1:
         raise TaskInSeveralQueues(task_id, real)
     if real:

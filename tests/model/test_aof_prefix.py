@@ -9,7 +9,7 @@ import pytest
 from redsched import embedded
 from redsched.model.errors import InvalidSetting
 from tests.simulation import aof_prefix
-from tests.simulation.oracle import Violation
+from tests.simulation.calls_and_states import Violation
 from tests.support import servers
 
 CUTS = 60

@@ -23,7 +23,8 @@ from redsched.wire import protocol
 from redsched.wire.call import Call
 from redsched.wire.claims import Claimed, Settlement, Started
 from redsched.wire.keys import queue_keys
-from tests.simulation.oracle import FINAL, Oracle
+from tests.simulation.calls_and_states import FINAL
+from tests.simulation.oracle import Oracle
 from tests.support.lua_builds import Line, Snapshot, clear, snapshot
 
 NOW = 1_800_000_000_000

@@ -8,7 +8,7 @@ import pytest
 
 from redsched.embedded import EmbeddedServer
 from tests.simulation import schedules
-from tests.simulation.oracle import Violation
+from tests.simulation.calls_and_states import Violation
 from tests.support.lua_builds import Build, Line, source
 
 BUGS = {

@@ -16,7 +16,7 @@ import redis
 from redsched.embedded import EmbeddedServer
 from redsched.wire import scripts
 from tests.simulation import conditions, halfway, tasks
-from tests.simulation.oracle import Violation
+from tests.simulation.calls_and_states import Violation
 from tests.support import lua_connections, servers
 from tests.support.lua_builds import Build, Line
 

@@ -101,11 +101,15 @@ def ms(number: int) -> timedelta:
 
 
 class Operator(Actor):
-    """Cancels, reschedules, updates, revives, drops and requeues."""
+    """Cancels, reschedules, updates, revives, drops and requeues; in some runs it moves tasks, too."""
+
+    moves = False
 
     def decide(self) -> Call[Any]:
         rng, keys = self.rng, self.keys(self.rng.choice(QUEUES))
-        kind = rng.randrange(8)
+        kind = rng.randrange(20 if self.moves else 8)
+        if kind >= 8:
+            return protocol.move(keys, self.some_ids(), to=QUEUES[keys.queue == QUEUES[0]])
         if kind == 6:
             return dead_letters.drop(keys, self.some_ids())
         if kind == 7:

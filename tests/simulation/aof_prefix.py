@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from redsched.embedded import find_server_binary
-from tests.simulation.oracle import Oracle, Violation
+from tests.simulation.calls_and_states import Violation
+from tests.simulation.oracle import Oracle
 from tests.simulation.tasks import Run
 from tests.support.lua_builds import SNAPSHOT, Build, Line, Refused, whole
 from tests.support.servers import RedisServer

@@ -48,5 +48,14 @@ BUGS = (
     Bug("reap delays a first crash", "reap.lua", "if crashed > 1 then", "if crashed > 0 then"),
     Bug("claim once begun is begun for ever", "reap.lua", "(begun == token or", "(token and begun or"),
     Bug("cancel forgets the due set", "lib/tasks/cancel.lua", "    redis.call('ZREM', q.due, id)\n    if", "    if"),
+    Bug("move leaves no note", "lib/tasks/moving.lua", "  write_note(q, to, id, found, now)\n", ""),
+    Bug(
+        "a note does not give way", "lib/tasks/moving.lua",
+        "why ~= 'missing' and not (there and hash.moved_to(there.state, there.reason))", "why ~= 'missing'",
+    ),
+    Bug(
+        "a task that comes back stays among the finished", "lib/tasks/moving.lua",
+        "then safe.call('ZREM', to.finished, id) end", "then safe.call('ZREM', to.dead, 'nobody') end",
+    ),
     Bug("settle leaves running before the next place", "lib/tasks/settle_batch.lua", _SETTLE + _ZREM, _ZREM + _SETTLE),
 )  # fmt: skip

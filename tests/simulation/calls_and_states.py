@@ -8,6 +8,17 @@ from typing import Any
 from redsched.wire.call import Call
 from tests.support.lua_builds import Snapshot, TaskKey, text
 
+
+class Violation(AssertionError):
+    """A promise that was broken."""
+
+
+def require(holds: Any, what: str) -> None:
+    """Raise Violation unless that holds."""
+    if not holds:
+        raise Violation(what)
+
+
 FINAL = ("completed", "skipped", "expired", "cancelled")
 LIVE = ("scheduled", "held", "ready", "running")
 HOME = {state: "finished" for state in FINAL} | {

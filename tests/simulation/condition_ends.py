@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.simulation.calls_and_states import Violation
 from tests.simulation.condition_draw import Known, unique_key
-from tests.simulation.oracle import Violation
 
 
 def check_end(known: Known, state: str, reason: str, end_of: Callable[[Known], str]) -> None:

@@ -12,9 +12,9 @@ from redsched.model.events import Rule
 from redsched.model.task import Task
 from redsched.model.template import TaskTemplate
 from redsched.wire import events, protocol
+from tests.simulation.calls_and_states import Violation
 from tests.simulation.condition_draw import FACTS, KEYS, OVER, THEMES, Holds, Known, after, some_conditions, unique_key
 from tests.simulation.condition_promises import Promises, met
-from tests.simulation.oracle import Violation
 from tests.support.lua_builds import Build, Line
 
 RULES = ("r1", "r2", "r3")

@@ -13,9 +13,9 @@ from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Started
 from redsched.wire.keys import CellKeys, queue_keys
+from tests.simulation.calls_and_states import Violation
 from tests.simulation.condition_draw import FINAL, OVER, Known, awaited, holds, is_heard, unique_key
 from tests.simulation.condition_ends import check_end
-from tests.simulation.oracle import Violation
 from tests.support.lua_builds import Build, Line
 
 STAYS = (

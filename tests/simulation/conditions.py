@@ -24,9 +24,9 @@ from redsched.testing.clock import at_time
 from redsched.wire import dead_letters, protocol
 from redsched.wire.call import Call
 from redsched.wire.claims import Settlement, Started
+from tests.simulation.calls_and_states import Violation
 from tests.simulation.condition_draw import FINAL, OVER, Known, after, condition
 from tests.simulation.condition_makers import Makers
-from tests.simulation.oracle import Violation
 from tests.support.consistency import assert_consistent
 from tests.support.lua_builds import Build, Line, Refused, clear
 

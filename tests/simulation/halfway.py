@@ -14,7 +14,7 @@ from redsched.wire import dead_letters, protocol
 from redsched.wire.call import Call
 from redsched.wire.claims import Bell, Settlement, Started
 from redsched.wire.keys import queue_keys
-from tests.simulation.oracle import Violation
+from tests.simulation.calls_and_states import Violation
 from tests.simulation.tasks import Run
 from tests.support.lua_builds import Build, Line, Refused, clear, text
 
@@ -131,6 +131,16 @@ class Scene(Run):
         self.now += 20
         return call
 
+    def moving(self, step: Callable[[], Any], *, back: bool = False) -> Call[Any]:
+        """A move of two tasks, once the step is done; back: to where their notes are."""
+        step()
+        other = queue_keys(self.cell, "b")
+        call = protocol.move(self.q, ["t0", "t1"], to="b")
+        if not back:
+            return call
+        self.do(call)
+        return protocol.move(other, ["t0", "t1"], to="a")
+
     def held(self) -> None:
         """Two tasks that are held."""
         for number in range(2):
@@ -185,6 +195,10 @@ SCENARIOS: dict[str, Callable[[Scene], Call[Any]]] = {
     ),
     "revive": lambda s: s.dead("revive"),
     "drop": lambda s: s.dead("drop"),
+    "move of one that waits": lambda s: s.moving(s.due),
+    "move of one that is ready": lambda s: s.moving(s.ready),
+    "move of one that is dead": lambda s: s.moving(lambda: s.do(s.settled("dead", "x"))),
+    "move back": lambda s: s.moving(s.due, back=True),
     "renew": lambda s: protocol.renew(s.cell, s.running(), lease_ms=9_000),
     "renew of one that has begun": lambda s: protocol.renew(s.cell, [], begun=s.running(), lease_ms=9_000),
     "sweep": Scene.swept,

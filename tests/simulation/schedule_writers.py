@@ -27,7 +27,7 @@ from redsched.schedule.definition import Exclude, Overlap
 from redsched.schedule.slots import Plan
 from redsched.wire.schedules import put_calendar
 from redsched.wire.stored_schedule import spec_text
-from tests.simulation.oracle import Violation
+from tests.simulation.calls_and_states import Violation
 from tests.support.schedule_clock import HOUR, MINUTE, NOW, SECOND, Mover, Stage
 from tests.support.servers import Store, connect
 

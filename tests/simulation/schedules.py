@@ -30,7 +30,7 @@ from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Settlement, Started
 from redsched.wire.keys import CellKeys, queue_keys
-from tests.simulation.oracle import Violation
+from tests.simulation.calls_and_states import Violation
 from tests.support.lua_builds import Build, Line, Refused, clear, text
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000

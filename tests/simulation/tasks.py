@@ -27,7 +27,8 @@ from redsched.wire.call import Call
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Settlement
 from tests.simulation.actors import IDS, QUEUES, Actor, Listen, Mover, Operator, Producer, Worker
-from tests.simulation.oracle import Oracle, Violation
+from tests.simulation.calls_and_states import Violation
+from tests.simulation.oracle import Oracle
 from tests.support.lua_builds import Build, Line, Refused, Snapshot, clear, snapshot, text
 
 NOW = 1_800_000_000_000
@@ -75,6 +76,9 @@ class Run:
         self.actors: list[Actor] = [
             kind(f"{kind.__name__.lower()}{n}", self.cell, self.rng) for kind, many in actors for n in range(many)
         ]
+        for actor in self.actors:
+            if isinstance(actor, Operator):
+                actor.moves = seed % 5 == 2
         self.state = Snapshot()
 
     def key(self, name: str) -> str:
