@@ -94,6 +94,13 @@ def test_who_changes_it_in_its_old_queue_is_told_that_nothing_was_done(client: C
     assert where(client, ID)["mail"] == "scheduled"
 
 
+def test_who_names_no_queue_changes_the_task(client: Client) -> None:
+    assert client.reschedule(ID, delay="2h") == {ID: "rescheduled"}
+    assert client.cancel(ID) == {ID: "cancelled"}
+
+    assert where(client, ID) == {"mail": "cancelled", "old": "skipped"}
+
+
 def test_http_answers_a_conflict(client: Client, valkey_store: Store) -> None:
     assert valkey_store.url is not None
     with ApiServer(valkey_store.url, valkey_store.namespace) as api:
