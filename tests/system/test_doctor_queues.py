@@ -137,12 +137,15 @@ def test_what_is_broken_in_one_of_many_queues_is_told_of_that_one_and_mended(
             store.redis.zadd(store.key("due:q015"), {f"ghost{n}": 1})
         store.redis.srem(store.key("queues"), "q017")
         store.redis.set(store.key("inbox:q019"), "no stream")
+        store.redis.zadd(store.key("tagged:vip"), {"q021/ghost": 0, "q023/t": 0, "no member": 0})
         if not library and store.kind != "valkey-scripts":
             store.redis.execute_command("FUNCTION", "FLUSH")
 
         report = examine(client, pause=0)
 
         found = {(one.queue, one.kind, one.name, one.rule) for one in report.findings}
+        stale = ("q021/ghost", "q023/t", "no member")
+        (any_queue,) = {queue for queue, _, _, rule in found if rule == "stale_index"}
         assert found == {
             ("q007", "key", "due:q007", "key_ttl"),
             ("q009", "key", "due:q009", "key_type"),
@@ -152,5 +155,6 @@ def test_what_is_broken_in_one_of_many_queues_is_told_of_that_one_and_mended(
             *(("q015", "task", f"ghost{n}", "missing") for n in range(200)),
             ("q017", "queue", "", "unlisted"),
             ("q019", "key", "inbox:q019", "key_type"),
+            *((any_queue, "key", f"stale:{one} tagged:vip", "stale_index") for one in stale),
         }
         assert examine(client, pause=0, repair=True).findings == []

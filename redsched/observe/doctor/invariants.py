@@ -132,7 +132,9 @@ class Walk:
             owners, calls = {}, [self._inspecting(queue, what, b"", names, PAGE) for queue, names in few]
         answers = self._client.converse("inspect", doctor_steps.read_only_all(self._way, calls))
         if owners and isinstance(answers[0], Inspected) and not answers[0].cursor:
-            faults = [msgspec.structs.replace(fault, queue=owners[fault.name]) for fault in answers[0].faults]
+            faults = [
+                msgspec.structs.replace(fault, queue=owners[_key_of(fault.name, owners)]) for fault in answers[0].faults
+            ]
             yield msgspec.structs.replace(answers[0], faults=faults)
             return
         for (queue, names), page in zip(few, [None] * len(few) if owners else answers, strict=True):
@@ -309,3 +311,10 @@ class Walk:
             self._suspect(fault)
             if fault.rule == "key_type":
                 self._unreadable.add(text_of(fault.name))
+
+
+def _key_of(name: bytes, keys: Collection[bytes]) -> bytes:
+    """The key that was judged, of what the name of a fault tells: a member is told of as ``stale:<member> <key>``."""
+    while name not in keys and b" " in name:
+        name = name.partition(b" ")[2]
+    return name
