@@ -96,5 +96,6 @@ def _(ground: Ground) -> Act:
 
 @case("operate", "a record with all that it keeps")
 def _(ground: Ground) -> Act:
-    fields = {"state": "running", "answers": {"a": 1}, "sample": ["x" * 200] * 20, "total": 1_000_000}
-    return lambda: ground.send(protocol.operate(ground.cell_keys, "a", "write", fields))
+    batch = [["q" * 100, "a" * 128, 3_000_000_000_000]] * 200
+    fields = {"state": "running", "answers": {"a": 1}, "sample": ["x" * 200] * 20, "total": 1_000_000, "next": batch}
+    return lambda: ground.send(protocol.operate(ground.cell_keys, "a", "write", "d", fields))

@@ -127,7 +127,7 @@ _HOME = {
     "redsched.model.schedule_views": ("Applied", "Backfill", "SchedulePage", "SchedulePut", "ScheduleView", "Upcoming"),
     "redsched.model.workflows": ("Branch", "Kin", "WorkflowCancelled"),
     "redsched.steps.bulk": ("Bulk", "Filter"),
-    "redsched.steps.operations": ("Operation",),
+    "redsched.steps.operation_record": ("Operation",),
     "redsched.model.explain": ("Explanation",),
     "redsched.steps.install": ("Installed", "ServerInfo"),
     "redsched.wire.queues": ("Limits",),

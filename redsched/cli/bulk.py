@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from redsched.cli import parse, render
-from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation
+from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation, words_of
 
 if TYPE_CHECKING:
-    from redsched.steps.operations import Operation
+    from redsched.steps.operation_record import Operation
 
 MOST = 1_000_000
+GOING, OVER = ("finding", "running"), ("completed", "aborted")  # states
 
 
 @click.group(cls=Group)
@@ -30,7 +32,7 @@ def bulk() -> None:
 
 def _action(name: str, help: str, *options: Callable[..., Any]) -> None:
     def act(given: Invocation, /, words: tuple[str, ...], **arguments: Any) -> None:
-        choice = {key: arguments.pop(key) for key in ("dry_run", "yes", "most", "scan")}
+        choice = {key: arguments.pop(key) for key in ("id", "dry_run", "yes", "most", "scan")}
         named = {key: list(value) if isinstance(value, tuple) else value for key, value in arguments.items()}
         _operate(given, name, words, {key: value for key, value in named.items() if value not in (None, [])}, **choice)
 
@@ -39,6 +41,7 @@ def _action(name: str, help: str, *options: Callable[..., Any]) -> None:
     for option in (
         *reversed(options),
         click.option("--scan", is_flag=True, help="Go through the queues, also for tasks of plain commands that wait."),
+        click.option("--id", metavar="ID", help="Your own, or that of an operation to go on with."),
         click.option("--max", "most", type=click.IntRange(1, MOST), default=MOST, help="Most tasks to change."),
         click.option("-y", "--yes", is_flag=True, help="Do not ask."),
         click.option("--dry-run", is_flag=True, help="Only tell how many there are, and some of them."),
@@ -80,13 +83,15 @@ def _operate(
     words: tuple[str, ...],
     arguments: dict[str, Any],
     *,
+    id: str | None,
     dry_run: bool,
     yes: bool,
     most: int,
     scan: bool,
 ) -> None:
     with given.client() as client:
-        if dry_run or not yes:
+        known = client.operation(id) if id is not None else None
+        if dry_run or (known is None and not yes):
             found = client.operate(action, words, dry_run=True, most=most, scan=scan, **arguments)
             if dry_run or found.total == 0:
                 _tell(given, found)
@@ -95,25 +100,54 @@ def _operate(
                 render.say(f"  {name}", err=True)
             more = " (there are more)" if found.more else ""
             click.confirm(f"{action} {found.total} tasks{more}?", abort=True, err=True)
-        with _bar(given, action) as progress, _stopped_by_sigint() as stop:
-            told = _telling(progress, stop)
-            done = client.operate(action, words, most=most, scan=scan, progress=told, **arguments)
+        elif known is not None and not yes and known.state not in OVER:
+            click.confirm(f"Go on with {known.id} ({known.done} of {known.total} done)?", abort=True, err=True)
+        with _bar(given, action) as progress, _stopped_by_signals() as stop:
+            told = _Telling(progress, stop)
+            try:
+                done = client.operate(action, words, id=id, most=most, scan=scan, progress=told, **arguments)
+            except Exception:
+                if told.begun is not None:
+                    _say_how_to_go_on(told.begun)
+                raise
     _tell(given, done)
     if done.state == "aborted":
         raise Failure(f"Aborted: {done.done} of {done.total} were looked at, {done.changed} changed.", CONFLICT)
+    if done.state == "stopped":
+        _say_how_to_go_on(done.id)
+        raise Failure(f"Stopped: {done.done} of {done.total} were looked at, {done.changed} changed.", CONFLICT)
+    if done.state in GOING:
+        raise Failure(f"Another process carries it out: redsched operation show {done.id}", CONFLICT)
 
 
-def _telling(progress: Callable[[Operation], None], stop: list[int]) -> Callable[[Operation], bool]:
-    def told(now: Operation) -> bool:
-        progress(now)
-        return bool(stop)
+def _say_how_to_go_on(operation_id: str) -> None:
+    """The same command again, with the operation's id."""
+    given = click.get_current_context()
+    named = [] if given.params["id"] else ["--id", operation_id]
+    sure = [] if given.params["yes"] else ["--yes"]
+    render.say(f"To go on: {shlex.join(['redsched', *words_of(given), *named, *sure])}", err=True)
 
-    return told
+
+class _Telling:
+    """Tells of the progress, and whether the operation is to stop."""
+
+    def __init__(self, progress: Callable[[Operation], None], stop: list[int]) -> None:
+        self._progress = progress
+        self._stop = stop
+        self.begun: str | None = None
+
+    def __call__(self, now: Operation) -> Literal["stopped"] | None:
+        if self.begun is None and now.state != "planned":
+            self.begun = now.id
+            render.say(f"Operation {now.id}", err=True)
+        self._progress(now)
+        return "stopped" if self._stop else None
 
 
 @contextlib.contextmanager
-def _stopped_by_sigint() -> Iterator[list[int]]:
-    """A list that is filled by the first SIGINT, so that what is told afterwards is true; the second ends at once."""
+def _stopped_by_signals() -> Iterator[list[int]]:
+    """A list that is filled by the first SIGINT or SIGTERM, so that what is told afterwards is true; the second ends at
+    once."""
     stop: list[int] = []
 
     def interrupt(*signalled: Any) -> None:
@@ -122,14 +156,15 @@ def _stopped_by_sigint() -> Iterator[list[int]]:
         stop.append(1)
 
     try:
-        before = signal.signal(signal.SIGINT, interrupt)
+        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     except ValueError:  # not in the main thread
         yield stop
         return
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -146,7 +181,7 @@ def _bar(given: Invocation, action: str) -> Iterator[Callable[[Operation], None]
         bar = drawn.add_task("finding", total=None)
 
         def told(now: Operation) -> None:
-            if now.state == "planned":
+            if now.state in ("planned", "finding"):
                 drawn.update(bar, description=f"found {now.total}")
             else:
                 drawn.update(bar, description=f"{action} ({now.id})", completed=now.done, total=now.total)
@@ -158,20 +193,48 @@ def _tell(given: Invocation, now: Operation) -> None:
     if given.json:
         render.document(now)
     elif now.state == "planned":
-        render.say(f"{now.total} tasks would be changed" + (" (there are more)" if now.more else ""))
+        of = f": {_counts(now.states)}" if len(now.states) > 1 else ""
+        render.say(f"{now.total} tasks would be changed{' (there are more)' if now.more else ''}{of}")
+        if late := now.answers.get("expires"):
+            render.say(f"  {late} of them stay: their start-by lies before that time")
+        if now.left_out:
+            render.say(f"  not for {now.action}, and left out: {_counts(now.left_out)}")
         render.say(*(f"  {name}" for name in now.sample))
     else:
-        answers = ", ".join(f"{count} {word}" for word, count in sorted(now.answers.items()))
-        render.say(f"{now.state}: {now.changed} of {now.total} changed" + (f" ({answers})" if answers else ""))
+        answers = f" ({_counts(now.answers)})" if now.answers else ""
+        render.say(f"{now.state}: {now.changed} of {now.total} changed{answers}")
         if now.answers.get("expires"):
             render.say("expires: its start-by lies before that time; nothing was written.")
+        if now.error:
+            render.say(f"  {now.error}")
         if now.more:
             render.say("There are more: repeat it.")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in sorted(counts.items()))
 
 
 @click.group(cls=Group)
 def operation() -> None:
     """See or stop a change of many tasks, up to a day after it."""
+
+
+@operation.command()
+@click.option("--limit", type=click.IntRange(1, 1_000), default=20, show_default=True, help="Most to show.")
+@pass_invocation
+def ls(given: Invocation, limit: int) -> None:
+    """Show the last operations, the newest first."""
+    with given.client() as client:
+        found = client.operations(limit=limit)
+    if given.json:
+        render.document(found)
+        return
+    rows = (
+        (one.id, one.action, one.state, f"{one.changed} of {one.total}", render.moment(one.started_at), one.search)
+        for one in found
+    )
+    render.table(given, ("id", "action", "state", "changed", "began", "search"), rows)
 
 
 @operation.command()
@@ -192,7 +255,7 @@ def show(given: Invocation, id: str) -> None:
 @click.argument("id")
 @pass_invocation
 def abort(given: Invocation, id: str) -> None:
-    """Have an operation stop after its present call."""
+    """Have an operation stop after its present call; one that no process carries out ends at once."""
     with given.client() as client:
         word = client.abort(id)
     render.did(given, id, word)

@@ -86,6 +86,21 @@ class Invocation:
             yield client
 
 
+_WORDS = "redsched.words"
+
+
+def keep_words(context: click.Context, words: list[str]) -> None:
+    """Keep what was typed after ``redsched``."""
+    context.meta[_WORDS] = list(words)
+
+
+def words_of(context: click.Context) -> list[str]:
+    """What was typed after ``redsched``, without the passwords of URLs."""
+    from redsched.redis_url import masked_url
+
+    return [masked_url(word) if "redis" in word and "://" in word else word for word in context.meta[_WORDS]]
+
+
 def _remember(context: click.Context, option: click.Parameter, value: Any) -> None:
     given = context.ensure_object(Invocation)  # made at the root, whose options are looked at first
     if value and option.name:

@@ -69,6 +69,11 @@ class Root(invocation.Group):
         setting_help.write_options(self, ctx, formatter, setting_help.rows_read(("client",)))
         self.format_commands(ctx, formatter)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what was typed, then as click does it."""
+        invocation.keep_words(ctx, args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:

@@ -19,3 +19,4 @@ RequeueAnswer = Literal["requeued", "expires", "missing", "no hash", "wrong type
 ConfirmAnswer = Literal["confirmed", "refused", "missing"] | State
 AbandonAnswer = Literal["abandoned", "requested", "refused", "missing"] | State
 RuleAnswer = Literal["created", "updated", "unchanged"]
+AbortAnswer = Literal["abort", "aborted", "over", "missing"]

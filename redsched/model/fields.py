@@ -356,5 +356,6 @@ FIELDS: tuple[Field, ...] = (
     Field(name="heard", kind="word", by="scripts", doc="1: what it waited for has come"),
     Field(name="deferred", kind="word", by="scripts", doc="when a condition first put it off"),
     Field(name="frozen", kind="word", by="scripts", doc="1: the payload was made by its conditions and stays as it is"),
+    Field(name="shifted", kind="word", by="scripts", doc="the operation that last moved its due time by so much"),
     Field(name="into", kind="word", by="scripts", doc="the digest that it is or was in: `<task that opened it>/<ms>`"),
 )

@@ -1,17 +1,16 @@
 """A change of many tasks that a search names: first all are found, page by page, then they are changed in batches.
 
-What is done so far is kept in a record for a day, which also says whether somebody wants it to stop. A conversation of
-calls without I/O.
+A record keeps what is done so far, for a day. It says which process carries the operation out, and whether somebody
+wants it to stop. If that process is gone, another goes on where the record ends. A conversation of calls without I/O.
 """
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import timedelta
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -22,17 +21,26 @@ from redsched.model.task import TaskView
 from redsched.model.vocabulary import PRIORITIES
 from redsched.steps import batches
 from redsched.steps.conversation import Conversation
+from redsched.steps.operation_record import (
+    MOST,
+    Operation,
+    fields_of,
+    kept_arguments,
+    operation_of,
+    resolved,
+    text_of_search,
+)
 from redsched.steps.search import search
 from redsched.wire import changes, protocol
 from redsched.wire.call import Call
-from redsched.wire.codec import check_name, pairs, text_of
+from redsched.wire.codec import check_name
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
+from redsched.wire.search import find
 
-MOST = 1_000_000  # tasks of one operation
 SAMPLE = 20
 _LIVE = (*WAITING, "running")
 _ENDED = ("dead", "completed", "skipped", "expired", "cancelled")
-# action -> the states of those that it is for, where the search names none; the answers that count as done
+# action -> the states of those that it is for; the answers that count as done
 ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "cancel": (_LIVE, ("cancelled", "requested")),
     "revive": (("dead",), ("revived",)),
@@ -47,31 +55,17 @@ _ARGUMENTS = {
     "cancel": ("reason",), "reschedule": ("due", "delay", "by"), "revive": ("due", "delay"), "priority": ("priority",),
     "retag": ("add", "remove"), "move": ("to",),
 }  # fmt: skip
+# action -> what is answered of a task that an earlier call of the same batch has changed -> what it answered then
+_AGAIN: dict[str, dict[str, str]] = {
+    "cancel": {"finished": "cancelled"},
+    "drop": {"missing": "dropped"},
+    "revive": dict.fromkeys(_LIVE, "revived"),
+    "run": dict.fromkeys(("running", "finished"), "rescheduled"),
+    "retag": {"unchanged": "retagged"},
+}
 
-
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of many tasks. ``total``: tasks that were found; ``done``: those that it has come to; ``changed``: those
-    that it changed; ``answers``: how many had which answer; ``sample``: the first of them, ``<queue>/<id>``.
-
-    ``state``: ``running``, ``completed``, ``aborted``, ``failed``, or ``planned`` in a dry run, which changes nothing.
-    ``more``: there are more than one operation changes; repeat it.
-    """
-
-    id: str
-    action: str
-    search: str
-    state: str
-    total: int = 0
-    done: int = 0
-    changed: int = 0
-    answers: dict[str, int] = {}
-    sample: list[str] = []
-    more: bool = False
-    started_at: datetime | None = None
-    updated_at: datetime | None = None
-
-
-Tell = Callable[[Operation], bool | None]  # whether it is to stop
+Tell = Callable[[Operation], bool | Literal["stopped"] | None]  # whether it is to end, and not to go on later
+Place = tuple[str, str]  # queue, id
 Target = tuple[str, str, int | None]  # queue, id, when it is due (ms)
 
 
@@ -90,78 +84,186 @@ def check(cell: CellKeys, action: str, arguments: Mapping[str, Any], max_payload
         check_name("to", arguments.get("to"))
     if action == "priority" and arguments.get("priority") not in PRIORITIES:
         raise InvalidTask("priority", f"must be one of {', '.join(PRIORITIES)}")
-    for name in ("add", "remove"):
-        if isinstance(arguments.get(name), str):
-            raise InvalidTask(name, "must be a list of texts")
+    kept = kept_arguments(arguments, most=MOST, scan=False)
     if action not in ("move", "drop"):
-        _calls(queue_keys(cell.cell, "q"), action, [("q", "a", 0)], arguments, max_payload)  # which is not sent
+        _call(queue_keys(cell.cell, "q"), action, [("q", "a", 0)], kept, "", max_payload)  # which is not sent
 
 
-def operate(
-    cell: CellKeys,
-    names: Sequence[str],
-    where: Search,
-    action: str,
-    arguments: Mapping[str, Any],
-    *,
-    operation_id: str,
-    dry_run: bool,
-    most: int,
-    max_payload: int,
-    tell: Tell | None = None,
-) -> Conversation[Operation]:
-    """Find, then change; ``tell`` is called after each page and batch.
+class Carrying:
+    """One process's part in an operation: begin it or take it up, find what is left to change, and change it.
+
+    ``tell`` is called after each step. Targets are changed in the order of their places. The record names the last one
+    that is done and the batch whose call comes next: whoever takes the operation up repeats that call, for nobody knows
+    whether it was sent, and goes on after it.
 
     Raises:
         InvalidTask: action, arguments or search cannot be used; nothing was done.
     """
-    check(cell, action, arguments, max_payload)
-    states, good = ACTIONS[action]
-    if not where.states:
-        where = msgspec.structs.replace(where, states=states)
-    now = Operation(id=operation_id, action=action, search=text_of_search(where), state="planned")
-    found: dict[tuple[str, str], int | None] = {}
-    cursor: str | None = None
-    while True:
-        page = yield from search(cell, where, names, limit=500, cursor=cursor)
-        for task in page.items:
-            if action != "move" or task.queue != arguments["to"]:
-                found.setdefault((task.queue, task.id), _ms(task))
-        cursor = page.next_cursor
-        sample = [f"{queue}/{task_id}" for queue, task_id in list(found)[:SAMPLE]]
-        now = msgspec.structs.replace(now, total=min(len(found), most), sample=sample, more=len(found) > most)
-        if tell is not None:
-            tell(now)
-        if cursor is None or len(found) > most:
-            break
-    if dry_run:
-        return now
-    targets: list[Target] = [(queue, task_id, due) for (queue, task_id), due in found.items()][:most]
-    now = msgspec.structs.replace(now, state="running")
-    answers: Counter[str] = Counter()
-    word = yield _noted(cell, now)
-    for queue, some in groupby(sorted(targets, key=lambda target: target[0]), key=lambda target: target[0]):
-        for part in _parts(list(some), action):
-            if word == "abort":
-                break
-            done = yield _calls(queue_keys(cell.cell, queue), action, part, arguments, max_payload)
-            answers.update(done.values())
-            changed = sum(answers[one] for one in good)
-            now = msgspec.structs.replace(now, done=now.done + len(part), changed=changed, answers=dict(answers))
-            word = yield _noted(cell, now)
-            if tell is not None and tell(now):
-                word = "abort"
-    now = msgspec.structs.replace(now, state="aborted" if word == "abort" and now.done < now.total else "completed")
-    yield _noted(cell, now)
-    return now
 
+    def __init__(
+        self,
+        cell: CellKeys,
+        where: Search,
+        action: str,
+        arguments: Mapping[str, Any],
+        *,
+        operation_id: str,
+        most: int = MOST,
+        scan: bool = False,
+        max_payload: int,
+        tell: Tell | None = None,
+    ) -> None:
+        check(cell, action, arguments, max_payload)
+        find(cell, where)  # whatever is wrong with it, nothing is sent
+        states, self._good = ACTIONS[action]
+        self._for = states or (*_LIVE, *_ENDED)
+        self._where = where if where.states else msgspec.structs.replace(where, states=states)
+        self._given = kept_arguments(arguments, most=most, scan=scan)
+        self._cell, self._most, self._max_payload, self._tell = cell, most, max_payload, tell
+        self.names: Sequence[str] = ()  # the queues to go through, where the search names no key
+        text = text_of_search(self._where)
+        self.now = Operation(id=operation_id, action=action, search=text, state="planned", arguments=self._given)
+        self.is_begun = False
+        self._driver = changes.new_operation()
+        self._after: Place | None = None  # the last that is done
+        self._next: Sequence[Target] = ()  # the batch whose call comes next
+        self._ends: Literal["aborted", "stopped", "replaced"] | None = None  # why it does not go on
 
-def _noted(cell: CellKeys, now: Operation) -> Call[str]:
-    fields = {
-        name: getattr(now, name)
-        for name in ("action", "search", "state", "total", "done", "changed", "answers", "sample")
-    }
-    return changes.operate(cell, now.id, "write", fields | {"more": int(now.more)})
+    def plan(self, now_ms: int) -> Conversation[Operation]:
+        """What it would change, by the server's time."""
+        self._start_at(now_ms)
+        yield from self._find(dry=True)
+        return self.now
+
+    def steps(self) -> Conversation[Operation]:
+        """Carry out what is not done yet; where it is over, or another process carries it out, only tell of it.
+
+        Raises:
+            InvalidTask: the id is that of another operation; nothing was done.
+        """
+        asked = {name: fields_of(self.now)[name] for name in ("action", "search", "arguments")}
+        begun: changes.OperationStep = yield changes.operate(self._cell, self.now.id, "begin", self._driver, asked)
+        if begun.word == "other":
+            problem = "is that of another operation, whose action, search or arguments are not these; nothing was done"
+            raise InvalidTask("id", problem, code="operation_exists")
+        self.now = operation_of(self.now.id, begun.record, begun.now_ms) or self.now
+        if begun.word != "begun":
+            return self.now
+        self.is_begun = True
+        self._start_at(int(begun.record["started_at"]))
+        self._after = msgspec.json.decode(begun.record.get("after") or "null", type=Place | None)
+        self._next = msgspec.json.decode(begun.record.get("next") or "[]", type=list[Target])
+        self._say()
+        if self._next and self._ends is None:
+            yield from self._change(self._next, (), again=True)
+        is_sure = not self._next
+        found = yield from self._find()
+        if self._ends is None:
+            yield from self._change_all(found or {})
+        if is_sure:
+            self._next = ()
+        if self._ends != "replaced":
+            is_done = found is not None and self.now.done >= self.now.total
+            yield from self._note("completed" if is_done or self._ends is None else self._ends)
+        return self.now
+
+    def failed(self, error: Exception) -> Call[changes.OperationStep]:
+        """What says that it broke off."""
+        said = str(error)[:500] or type(error).__name__
+        return changes.operate(self._cell, self.now.id, "write", self._driver, {"state": "failed", "error": said})
+
+    def _start_at(self, started_ms: int) -> None:
+        """Count what is relative to now from there."""
+        self._where = resolved(self._where, started_ms)
+        if "delay_ms" in self._given:
+            self._given = self._given | {"due_ms": started_ms + self._given["delay_ms"]}
+
+    def _find(self, *, dry: bool = False) -> Conversation[dict[Place, int | None] | None]:
+        """The targets that are left; None where it ends before all are found."""
+        found: dict[Place, int | None] = {}
+        left, counted = self._most - self.now.done, Counter[str]()
+        left_out, answers = Counter[str](), Counter[str]()
+        cursor: str | None = None
+        while self._ends is None:
+            page = yield from search(self._cell, self._where, self.names, limit=500, cursor=cursor)
+            for task in page.items:
+                place = (task.queue, task.id)
+                if place in found or (self._after and place <= self._after) or task.queue == self._given.get("to"):
+                    continue
+                if task.state not in self._for:
+                    left_out[task.state] += 1
+                    continue
+                found[place] = _ms(task)
+                if dry and len(found) <= left:
+                    counted[task.state] += 1
+                    answers.update(self._foreseen(task))
+            if self._after is None:
+                sample = [f"{queue}/{task_id}" for queue, task_id in list(found)[:SAMPLE]]
+                self.now = msgspec.structs.replace(self.now, sample=sample, left_out=dict(left_out))
+            total = self.now.done + min(len(found), left)
+            self.now = msgspec.structs.replace(self.now, total=total, more=len(found) > left)
+            if dry:
+                self.now = msgspec.structs.replace(self.now, states=dict(counted), answers=dict(answers))
+            else:
+                yield from self._note("finding")
+            self._say()
+            cursor = page.next_cursor
+            if cursor is None or len(found) > left:
+                return dict(list(found.items())[:left])
+        return None
+
+    def _foreseen(self, task: TaskView) -> Iterator[str]:
+        """What will be answered of a task where it is not what the action is for."""
+        due_ms = self._given.get("due_ms")
+        if due_ms and task.expires_at is not None and task.expires_at < instant(due_ms):
+            yield "expires"
+
+    def _change_all(self, found: Mapping[Place, int | None]) -> Conversation[None]:
+        targets: list[Target] = sorted((queue, task_id, due) for (queue, task_id), due in found.items())
+        parts = list(_parts(targets, self.now.action))
+        for at, part in enumerate(parts):
+            if at == 0:
+                self._next = part
+                yield from self._note("running")
+                self._say()
+            if self._ends is None:
+                yield from self._change(part, parts[at + 1] if at + 1 < len(parts) else ())
+
+    def _change(
+        self, part: Sequence[Target], following: Sequence[Target], *, again: bool = False
+    ) -> Conversation[None]:
+        """Change a batch; ``again``: its call may have been carried out before."""
+        keys = queue_keys(self._cell.cell, part[0][0])
+        told = yield _call(keys, self.now.action, part, self._given, self.now.id, self._max_payload)
+        formerly = _AGAIN.get(self.now.action, {}) if again else {}
+        answers = Counter(self.now.answers)
+        answers.update(formerly.get(word, word) for word in told.values())
+        done = self.now.done + len(part)
+        self.now = msgspec.structs.replace(
+            self.now,
+            total=max(done, self.now.total),
+            done=done,
+            changed=sum(answers[word] for word in self._good),
+            answers=dict(answers),
+        )
+        self._after, self._next = part[-1][:2], following
+        yield from self._note("running")
+        self._say()
+
+    def _note(self, state: str) -> Conversation[None]:
+        self.now = msgspec.structs.replace(self.now, state=state)
+        fields = fields_of(self.now) | {"after": self._after, "next": self._next}
+        step: changes.OperationStep = yield changes.operate(self._cell, self.now.id, "write", self._driver, fields)
+        self.now = msgspec.structs.replace(self.now, updated_at=instant(step.now_ms))
+        if step.word == "replaced":
+            self.now, self._ends = operation_of(self.now.id, step.record, step.now_ms) or self.now, "replaced"
+        elif step.word == "abort":
+            self._ends = "aborted"
+
+    def _say(self) -> None:
+        said = self._tell(self.now) if self._tell is not None and self._ends != "replaced" else None
+        if said and self._ends is None:
+            self._ends = "stopped" if said == "stopped" else "aborted"
 
 
 def _ms(task: TaskView) -> int | None:
@@ -169,20 +271,20 @@ def _ms(task: TaskView) -> int | None:
 
 
 def _parts(targets: Sequence[Target], action: str) -> Iterator[Sequence[Target]]:
-    verb = {"run": "reschedule", "priority": "update"}.get(action, action)
-    most = batches.A_CALL[verb]
-    for at in range(0, len(targets), most):
-        yield targets[at : at + most]
+    """Batches of one queue each."""
+    most = batches.A_CALL[{"run": "reschedule", "priority": "update"}.get(action, action)]
+    for _, group in groupby(targets, key=lambda target: target[0]):
+        some = list(group)
+        for at in range(0, len(some), most):
+            yield some[at : at + most]
 
 
-def _calls(
-    keys: QueueKeys, action: str, targets: Sequence[Target], given: Mapping[str, Any], max_payload: int
+def _call(
+    keys: QueueKeys, action: str, targets: Sequence[Target], given: Mapping[str, Any], operation: str, max_payload: int
 ) -> Call[Any]:
     ids = [task_id for _, task_id, _ in targets]
     if action == "cancel":
         return protocol.cancel(keys, ids, reason=given.get("reason") or "")
-    if action == "revive":
-        return protocol.revive(keys, ids, due=given.get("due"), delay=given.get("delay"))
     if action == "drop":
         return protocol.drop(keys, ids)
     if action == "priority":
@@ -191,46 +293,12 @@ def _calls(
         return changes.retag(keys, ids, add=given.get("add") or (), remove=given.get("remove") or ())
     if action == "move":
         return changes.move(keys, ids, to=given["to"])
-    if action == "reschedule" and given.get("by") is not None:
-        by_ms = changes.shift_ms(given["by"])
-        return changes.shift(keys, [(task_id, due) for _, task_id, due in targets], by_ms=by_ms)
-    due, delay = (0, None) if action == "run" else (given.get("due"), given.get("delay"))
-    return protocol.reschedule(keys, ids, due=due, delay=delay)
-
-
-def operation_of(operation_id: str, flat: Sequence[Any]) -> Operation | None:
-    """What a record says; None where there is none."""
-    found = {name: text_of(value) for name, value in pairs(list(flat)).items()}
-    if not found.get("state"):
-        return None
-    return Operation(
-        id=operation_id,
-        action=found.get("action", ""),
-        search=found.get("search", ""),
-        state=found["state"],
-        total=int(found.get("total") or 0),
-        done=int(found.get("done") or 0),
-        changed=int(found.get("changed") or 0),
-        answers=msgspec.json.decode(found.get("answers") or "{}", type=dict[str, int]),
-        sample=msgspec.json.decode(found.get("sample") or "[]", type=list[str]),
-        more=found.get("more") == "1",
-        started_at=instant(int(found.get("started_at") or 0)),
-        updated_at=instant(int(found.get("updated_at") or 0)),
-    )
-
-
-def text_of_search(where: Search) -> str:
-    """A search as its words; times as they are on the wire."""
-    words = [
-        f"{name}:{value}"
-        for name in ("id", "subject", "key", "type", "queue", "reason")
-        if (value := getattr(where, name)) is not None
-    ]
-    words += [f"tag:{tag}" for tag in where.tags]
-    if where.states:
-        words.append(f"state:{','.join(where.states)}")
-    for name in ("due", "created", "ended"):
-        span = getattr(where, name)
-        if span is not None:
-            words.append(f"{name}:{span.since or ''}..{span.until or ''}")
-    return shlex.join(words)
+    if action == "reschedule" and "by_ms" in given:
+        pairs = [(task_id, due) for _, task_id, due in targets]
+        return changes.shift(keys, pairs, by_ms=given["by_ms"], operation=operation)
+    due, delay = given.get("due_ms"), None
+    if due is None and "delay_ms" in given:
+        delay = timedelta(milliseconds=given["delay_ms"])
+    if action == "revive":
+        return protocol.revive(keys, ids, due=due, delay=delay)
+    return protocol.reschedule(keys, ids, due=0 if action == "run" else due, delay=delay)

@@ -64,6 +64,7 @@ def create_app(
         try:
             yield
         finally:
+            await operations.close()
             aside.close()
             if client is None:
                 await used.close()
@@ -77,12 +78,13 @@ def create_app(
         return problem.response(request_id)
 
     guard, aside = Guard(settings), Aside()
+    operations = OperationsApi(settings, used, aside)
     parts = (
         TasksApi(settings, used, counted, aside),
         TypesApi(settings, used, aside),
         QueuesApi(settings, used, aside),
         SearchApi(settings, used, aside),
-        OperationsApi(settings, used, aside),
+        operations,
         BulkEndpoint(settings, used),
         SchedulesApi(settings, used, aside),
         EventsApi(settings, used, aside),

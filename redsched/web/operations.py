@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import msgspec
 from starlette.requests import Request
@@ -12,27 +12,29 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from redsched.client import AsyncClient
-from redsched.model.errors import InvalidTask
 from redsched.model.vocabulary import ManyAction
 from redsched.settings import Settings
-from redsched.steps import operations
+from redsched.steps.operation_record import GOING, MOST, OVER, Operation
 from redsched.web import bodies
 from redsched.web.aside import Aside
-from redsched.web.http import Endpoints, Json, parameters
+from redsched.web.http import Endpoints, Json, limit_of, parameters
 from redsched.web.problems import Problem
-from redsched.wire import changes
 
 log = logging.getLogger("redsched.api")
 MOST_AT_ONCE = 4  # operations of one process
+STOP_S = 10.0  # how long the end of the process waits for the present calls of its operations
 
 
 class OperationBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """``{"action": "reschedule", "search": "tag:m:1 type:remind", "by": "+2h", "dry_run": false}``."""
+    """``{"action": "reschedule", "search": "tag:m:1 type:remind", "by": "+2h", "dry_run": false}``.
+
+    ``id``: the caller's own; the same request with it again is the same operation."""
 
     action: str
     search: str
+    id: str | None = None
     dry_run: bool = True
-    max: int = operations.MOST
+    max: int = MOST
     scan: bool = False
     reason: str | None = None
     due: int | str | None = None
@@ -48,23 +50,40 @@ _BODY = msgspec.json.Decoder(OperationBody)
 _ARGUMENTS = ("reason", "due", "delay", "by", "priority", "add", "remove", "to")
 
 
+class Operations(msgspec.Struct):
+    """The last operations."""
+
+    items: list[Operation]
+
+
 class OperationsApi(Endpoints):
     """``/v1/operations``. A dry run is the default: nothing changes unless the request says ``"dry_run": false``."""
 
     def __init__(self, settings: Settings, client: AsyncClient, aside: Aside) -> None:
         super().__init__(settings, client, aside)
-        self._running: dict[str, asyncio.Task[Any]] = {}
+        self._running: set[asyncio.Task[Operation]] = set()
+        self._is_ending = False
 
     def routes(self) -> list[Route]:
         """The routes."""
         return [
+            Route("/v1/operations", self.listed, methods=["GET"]),
             Route("/v1/operations", self.start, methods=["POST"]),
             Route("/v1/operations/{id}", self.show, methods=["GET"]),
             Route("/v1/operations/{id}", self.act, methods=["POST"]),
         ]
 
+    async def close(self) -> None:
+        """Have the operations of this process stop after their present calls; their records say ``stopped``."""
+        self._is_ending = True
+        if self._running:
+            await asyncio.wait(self._running, timeout=STOP_S)
+        for running in self._running:
+            running.cancel()
+
     async def start(self, request: Request) -> Response:
-        """202 with the operation that now runs; 200 with what it would change, for a dry run."""
+        """202 with the operation, which goes on after the answer; 200 with what it would change, for a dry run, and
+        with what it has changed, for a repeat of one that is over."""
         parameters(request)
         body = bodies.decode(_BODY, await self._raw(request, bodies.SMALL_BODY))
         given = {name: value for name in _ARGUMENTS if (value := getattr(body, name)) is not None}
@@ -72,30 +91,44 @@ class OperationsApi(Endpoints):
         options: dict[str, Any] = {"most": body.max, "scan": body.scan, **given}
         if body.dry_run:
             return Json(await self._client.operate(action, body.search, dry_run=True, **options))
-        if len(self._running) >= MOST_AT_ONCE:
+        await self._check_room(body.id)
+        begun: asyncio.Future[Operation] = asyncio.get_running_loop().create_future()
+
+        def told(now: Operation) -> Literal["stopped"] | None:
+            if not begun.done():
+                begun.set_result(now)
+            return "stopped" if self._is_ending else None
+
+        steps = self._client.operate(action, body.search, id=body.id, progress=told, **options)
+        running = asyncio.create_task(steps)
+        self._running.add(running)
+        running.add_done_callback(lambda task: self._over(task, begun))
+        await asyncio.wait({running, begun}, return_when=asyncio.FIRST_COMPLETED)
+        now = begun.result() if begun.done() else running.result()  # or raises what is wrong with the request
+        status = 200 if now.state in OVER else 202
+        return Json(now, status, {"location": f"/v1/operations/{now.id}"})
+
+    async def _check_room(self, operation_id: str | None) -> None:
+        """Whether this process may carry out one more, where the request does not only repeat one.
+
+        Raises:
+            Problem: invalid_state.
+        """
+        if len(self._running) < MOST_AT_ONCE:
+            return
+        known = await self._client.operation(operation_id) if operation_id is not None else None
+        if known is None or known.state not in (*GOING, *OVER):
             raise Problem("invalid_state", f"{MOST_AT_ONCE} operations run in this process; nothing was done")
-        found = asyncio.Event()
-        operation_id = changes.new_operation()
-        last: list[operations.Operation] = []
 
-        def told(now: operations.Operation) -> None:
-            last[:] = [now]
-            if now.state != "planned":
-                found.set()
+    def _over(self, task: asyncio.Task[Operation], begun: asyncio.Future[Operation]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and begun.done():
+            log.warning("operation.failed", extra={"operation": begun.result().id, "error": str(error)})
 
-        steps = self._client.operate(action, body.search, id=operation_id, progress=told, **options)
-        running = self._running[operation_id] = asyncio.create_task(steps)
-        running.add_done_callback(lambda task: self._over(operation_id, task))
-        waiting = asyncio.create_task(found.wait())
-        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        now = running.result() if running.done() else last[0]  # or raises what is wrong with it
-        return Json(now, 202, {"location": f"/v1/operations/{operation_id}"})
-
-    def _over(self, operation_id: str, task: asyncio.Task[Any]) -> None:
-        self._running.pop(operation_id, None)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, InvalidTask):
-            log.warning("operation.failed", extra={"operation": operation_id, "error": str(error)})
+    async def listed(self, request: Request) -> Response:
+        """The last operations, the newest first."""
+        given = parameters(request, "limit")
+        return Json(Operations(await self._client.operations(limit=limit_of(given, 20))))
 
     async def show(self, request: Request) -> Response:
         """What it has done so far."""
@@ -111,7 +144,7 @@ class OperationsApi(Endpoints):
         await self._known(operation_id)
         return Json({"id": operation_id, "status": await self._client.abort(operation_id)}, 202)
 
-    async def _known(self, operation_id: str) -> operations.Operation:
+    async def _known(self, operation_id: str) -> Operation:
         found = await self._client.operation(operation_id)
         if found is None:
             raise Problem("not_found", "there is no such operation, or it ended over a day ago")

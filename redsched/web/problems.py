@@ -57,6 +57,7 @@ TITLES: dict[str, tuple[int, str]] = {
     "method_not_allowed": (405, "The resource does not take this method"),
     "request_timeout": (408, "The body did not arrive in time"),
     "in_several_queues": (409, "Several queues have a task of this id"),
+    "operation_exists": (409, "The id belongs to another operation"),
     "task_exists": (409, "The id belongs to another task"),
     "workflow_incomplete": (409, "Tasks of the workflow were not made"),
     "invalid_state": (409, "The task's state does not allow this"),
@@ -200,7 +201,7 @@ def of_error(error: RedschedError) -> Problem:
     if isinstance(error, InvalidTask):
         if error.code == "bad_cursor":
             return parameter_problem(error.field, error.problem, code="bad_cursor")
-        if error.code in ("payload_too_large", "batch_too_large"):
+        if error.code in ("payload_too_large", "batch_too_large", "operation_exists"):
             where = pointer(error.field, error.index)
             return Problem(error.code, str(error), errors=[FieldError(error.code, error.problem, where)])
         return field_problem(error.field, error.problem, code=error.code, index=error.index)

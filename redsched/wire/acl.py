@@ -115,7 +115,7 @@ def _worker(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
         f"~{cell.forgotten}",
     ]
     keys += _of_types(cell, "~")
-    keys.append(f"~{cell.operation('*')}")
+    keys += (f"~{cell.operations}", f"~{cell.operation('*')}")
     keys += [rule for queue in queues for rule in _whole(queue, "~")]
     plain = {
         "fcall",
@@ -152,7 +152,7 @@ def _observer(cell: CellKeys, queues: Sequence[QueueKeys]) -> Role:
         f"%R~{cell.forgotten}",
     ]
     keys += _of_types(cell, "%R~")
-    keys.append(f"%R~{cell.operation('*')}")
+    keys += (f"%R~{cell.operations}", f"%R~{cell.operation('*')}")
     keys += [rule for queue in queues for rule in _whole(queue, "%R~")]
     plain = {
         "fcall",

@@ -13,7 +13,7 @@ from redsched.model.duration import span_ms
 from redsched.model.errors import InvalidTask
 from redsched.model.vocabulary import MAX_BATCH, MAX_TAGS
 from redsched.wire.call import Call, by_id, checked_ids
-from redsched.wire.codec import Word, check_id, check_name, text_of
+from redsched.wire.codec import Word, check_id, check_name, pairs, text_of
 from redsched.wire.field_words import texts_word
 from redsched.wire.keys import CellKeys, QueueKeys, queue_keys
 
@@ -37,15 +37,18 @@ def shift_ms(by: timedelta | str) -> int:
     return found
 
 
-def shift(keys: QueueKeys, tasks: Sequence[tuple[str, int | None]], *, by_ms: int) -> Call[dict[str, str]]:
-    """Move the due times of 1..1000 tasks that wait, and their start-bys with them.
+def shift(
+    keys: QueueKeys, tasks: Sequence[tuple[str, int | None]], *, by_ms: int, operation: str = ""
+) -> Call[dict[str, str]]:
+    """Move the due times of 1..1000 tasks that wait, and their start-bys with them; none is moved twice by one
+    ``operation``.
 
     ``tasks``: each with its due time when the caller looked, ms.
     """
     if not 1 <= len(tasks) <= MAX_BATCH:
         raise InvalidTask("ids", f"{len(tasks)} in one call; 1..{MAX_BATCH} are taken", code="batch_too_large")
     words = [word for task_id, was in tasks for word in (check_id(task_id), "" if was is None else was)]
-    return Call("shift", (keys.due,), (0, f"{by_ms:+d}", *words), by_id([task_id for task_id, _ in tasks]))
+    return Call("shift", (keys.due,), (0, f"{by_ms:+d}", operation, *words), by_id([task_id for task_id, _ in tasks]))
 
 
 def retag(keys: QueueKeys, ids: Sequence[str], *, add: Sequence[str], remove: Sequence[str]) -> Call[dict[str, str]]:
@@ -69,9 +72,28 @@ def new_operation() -> str:
     return secrets.token_hex(8)
 
 
-def operate(cell: CellKeys, operation_id: str, what: str, fields: Mapping[str, Any] | None = None) -> Call[str]:
-    """Write what an operation has done, or ask it to stop; answers ``going``, ``abort``, ``over`` or ``missing``."""
+class OperationStep(msgspec.Struct, frozen=True):
+    """What ``operate`` answered: a word, the server's time, and the record where the header of the verb names it."""
+
+    word: str
+    now_ms: int
+    record: dict[str, str]
+
+
+def operate(
+    cell: CellKeys, operation_id: str, what: str, driver: str = "", fields: Mapping[str, Any] | None = None
+) -> Call[OperationStep]:
+    """Begin an operation or take it up, write what it has done, or ask it to stop (see lua/operate.lua)."""
     words: list[Word] = []
     for name, value in (fields or {}).items():
         words += (name, value if isinstance(value, int | str) else msgspec.json.encode(value))
-    return Call("operate", (cell.operation(check_name("operation", operation_id)),), (0, what, *words), text_of)
+
+    def read(reply: list[Any]) -> OperationStep:
+        return OperationStep(text_of(reply[0]), reply[1], record_of(reply[2]))
+
+    return Call("operate", (cell.operation(check_name("operation", operation_id)),), (0, what, driver, *words), read)
+
+
+def record_of(flat: Sequence[Any]) -> dict[str, str]:
+    """The fields of an operation's record."""
+    return {name: text_of(value) for name, value in pairs(list(flat)).items()}

@@ -119,6 +119,11 @@ class CellKeys(msgspec.Struct, frozen=True):
         return f"{self.prefix}operation:{operation_id}"
 
     @property
+    def operations(self) -> str:
+        """Zset: the last changes of many tasks -> when each began, ms."""
+        return self.prefix + "operations"
+
+    @property
     def forgotten(self) -> str:
         """Zset: ``<queue>/<id>`` of a task that a sweep removed -> when, ms."""
         return self.prefix + "forgotten"

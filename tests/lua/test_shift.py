@@ -13,9 +13,9 @@ from tests.support.halted import each_stop
 from tests.support.lua_queue import HOUR, NOW, Queue
 
 
-def shift(queue: Queue, *tasks: tuple[str, int | None], by: int = 2 * HOUR) -> dict[str, str]:
+def shift(queue: Queue, *tasks: tuple[str, int | None], by: int = 2 * HOUR, operation: str = "") -> dict[str, str]:
     """The words by id."""
-    return queue.send(protocol.shift(queue.keys, tasks, by_ms=by))
+    return queue.send(protocol.shift(queue.keys, tasks, by_ms=by, operation=operation))
 
 
 def test_each_is_moved_from_its_own_due_time(queue: Queue) -> None:
@@ -33,6 +33,29 @@ def test_the_same_call_again_moves_nothing_twice(queue: Queue) -> None:
     assert [shift(queue, ("a", NOW + HOUR))["a"] for _ in range(3)] == ["rescheduled"] * 3
 
     assert queue.places() == {"due": {"a": NOW + 3 * HOUR}}
+
+
+def test_an_operation_moves_a_task_once_wherever_it_is_by_then(queue: Queue) -> None:
+    queue.enqueue(("a", NOW + HOUR, {}))
+    assert shift(queue, ("a", None), operation="o") == {"a": "rescheduled"}
+    queue.send(protocol.move(queue.keys, ["a"], to="r"))
+    there = queue.other("r")
+
+    for was in (None, NOW + 3 * HOUR):
+        assert shift(there, ("a", was), operation="o") == {"a": "rescheduled"}
+    assert there.places() == {"due": {"a": NOW + 3 * HOUR}}
+
+    assert shift(there, ("a", None), operation="p") == {"a": "rescheduled"}
+    assert there.places() == {"due": {"a": NOW + 5 * HOUR}}
+
+
+def test_one_that_an_operation_moved_and_that_has_run_since_counts(queue: Queue) -> None:
+    queue.enqueue(("a", NOW + HOUR, {}))
+    shift(queue, ("a", NOW + HOUR), operation="o")
+    queue.send(protocol.cancel(queue.keys, ["a"]))
+
+    assert shift(queue, ("a", NOW + HOUR), operation="o") == {"a": "rescheduled"}
+    assert shift(queue, ("a", NOW + HOUR), operation="p") == {"a": "finished"}
 
 
 def test_one_that_somebody_moved_meanwhile_stays(queue: Queue) -> None:
@@ -75,17 +98,19 @@ def test_those_that_do_not_wait_stay(queue: Queue) -> None:
 
 @pytest.mark.parametrize("by", ["5", "+", "+1h", "", "-1.5", "+" + "9" * 13])
 def test_by_is_ms_with_a_sign(queue: Queue, by: str) -> None:
-    assert queue.refused("shift", NOW, by, "a", "").startswith("RS_INVALID 1 by must be")
+    assert queue.refused("shift", NOW, by, "", "a", "").startswith("RS_INVALID 1 by must be")
 
 
+@pytest.mark.parametrize("operation", ["", "o"])
 @pytest.mark.parametrize("due", [0, NOW + HOUR])
-def test_wherever_it_stops_the_same_again_moves_it_once(queue: Queue, due: int) -> None:
+def test_wherever_it_stops_the_same_again_moves_it_once(queue: Queue, due: int, operation: str) -> None:
     def scene(queue: Queue) -> Call[Any]:
         queue.enqueue(("a", due, {}))
-        return protocol.shift(queue.keys, [("a", due or NOW)], by_ms=HOUR)
+        return protocol.shift(queue.keys, [("a", due or NOW)], by_ms=HOUR, operation=operation)
 
     for here, call in each_stop(queue, scene):
         assert here.send(call) == {"a": "rescheduled"}
+        assert here.task("a").get("shifted", "") == operation
         for _ in range(2):
             here.promote()
         assert here.places()["due"] == {"a": (due or NOW) + HOUR}

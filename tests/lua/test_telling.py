@@ -172,8 +172,9 @@ CALLS: list[tuple[Any, ...]] = [
     ("due_schedules", 10), ("show_schedules", "", 10), ("calendars",), ("kin", "parents", "child", "", 10), ("paused",),
     ("rules", "", 10), ("explain", "line"),
     ("find", "", 10, 10, "", "key", "k"), ("about", "order-42", "line", "q:k"),
-    ("shift", "+5", "child", ""), ("retag", '["x"]', "[]", "child"), ("move", "x2"),
-    ("operate", "write", "state", "running"),
+    ("shift", "+5", "o", "child", ""), ("retag", '["x"]', "[]", "child"), ("move", "x2"),
+    ("operate", "begin", "d", "action", "drop", "search", "x", "arguments", "{}"), ("operate", "write", "d", "done", 1),
+    ("operate", "abort", ""),
 ]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ TYPES = {
 } | TIES | dict.fromkeys(("about", "keyed", "tagged"), "zset")  # fmt: skip
 OF_TYPES = {"types": "hash", "defaults": "hash", "schemas": "hash", "owned": "set"}
 TYPES |= {"emitted": "set", "forgotten": "zset", "operation": "hash", "indexed": "string"} | OF_TYPES
-TYPES |= {"apps": "zset", "live": "zset"}
+TYPES |= {"operations": "zset", "apps": "zset", "live": "zset"}
 LASTING = (*FOR_EVER, "sweeps", "config", "about", "keyed", "tagged", "indexed", *OF_TYPES, *(TIES.keys() - {"unique"}))
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")

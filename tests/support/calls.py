@@ -59,7 +59,7 @@ CALLS: dict[str, Callable[[int], Call[Any]]] = {
     "shift": lambda n: protocol.shift(Q, [("a", 5)] * n, by_ms=5),
     "retag": lambda n: protocol.retag(Q, ["a"] * n, add=["x"], remove=[]),
     "move": lambda n: protocol.move(Q, ["a"] * n, to="r"),
-    "operate": lambda n: protocol.operate(CellKeys(CELL), "a", "write", dict.fromkeys(("x", "y")[:n], 1)),
+    "operate": lambda n: protocol.operate(CellKeys(CELL), "a", "write", "d", dict.fromkeys(("x", "y")[:n], 1)),
     "about": lambda n: protocol.about(CellKeys(CELL), "a", [("id", "a:1")] * n),
     "find": lambda n: protocol.find(CellKeys(CELL), Search(tags=("a",) * n)),
     "stats": lambda n: protocol.stats([Q, R][:n]),

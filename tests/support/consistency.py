@@ -27,6 +27,7 @@ TYPES = {
     "unique": "string", "digest": "string", "items": "hash", "members": "zset", "parents": "hash", "children": "zset",
     "paused": "hash", "stopped": "zset", "agenda": "zset", "cursors": "hash", "rules": "hash",
     "config": "hash", "sweeps": "zset", "emitted": "set", "forgotten": "zset", "operation": "hash",
+    "operations": "zset",
     "about": "zset", "keyed": "zset", "tagged": "zset", "indexed": "string",
     "types": "hash", "defaults": "hash", "schemas": "hash", "apps": "zset", "live": "zset", "owned": "set",
 }  # fmt: skip

@@ -9,7 +9,7 @@ local TYPES = {task = 'hash', due = 'zset', held = 'zset', running = 'zset', fin
   stopped = 'zset', agenda = 'zset', parents = 'hash', paused = 'hash', cursors = 'hash', rules = 'hash',
     items = 'hash', members = 'zset',
   unique = 'string', digest = 'string', config = 'hash', sweeps = 'zset',
-  emitted = 'set', forgotten = 'zset', operation = 'hash', about = 'zset', keyed = 'zset', tagged = 'zset',
+  emitted = 'set', forgotten = 'zset', operation = 'hash', operations = 'zset', about = 'zset', keyed = 'zset', tagged = 'zset',
   indexed = 'string', types = 'hash', defaults = 'hash', schemas = 'hash', apps = 'zset', live = 'zset', owned = 'set'}
 local LASTING = {due = true, held = true, running = true, finished = true, dead = true, ready = true, queues = true,
   meta = true, schedule = true, schedules = true, calendars = true, listeners = true, line = true, children = true,

@@ -2,20 +2,25 @@
 --
 -- USES  clock, keys, check, hash, events, streams, holds
 
--- What is read of a task; nil and a word if it does not wait.
-local function waiting(q, id)
+-- What is read of a task; nil and a word if it does not wait, or bears this operation, which has moved it then.
+local function waiting(q, id, operation)
   local found = keys.is_id(id) and hash.read(q.task .. id, 'state', 'entry', 'due_at', 'blocked', 'expires_at', 'shifting',
-    'reason')
+    'reason', 'shifted')
   local state = found and hash.state_of(found[1])
   if not found then return nil, 'missing' end
+  if operation and found[8] == operation then
+    if found[6] then redis.call('HDEL', q.task .. id, 'shifting') end   -- it stopped after its last write but this
+    return nil, 'rescheduled'
+  end
   if state ~= 'scheduled' and state ~= 'held' and state ~= 'ready' then return nil, hash.refusal(state, found[7]) end
   return {state = state, entry = found[2], due_at = found[3], blocked = found[4] or nil, start_by = found[5] or nil,
     shifting = found[6] or nil}
 end
 
--- The new place, then the hash, then the old place. start_by: to be written too, or nil.
-local function put(q, id, f, due, start_by)
-  local key, more = q.task .. id, start_by and {'expires_at', start_by} or {}
+-- The new place, then the hash, then the old place. start_by, operation: to be written too, or nil.
+local function put(q, id, f, due, start_by, operation)
+  local key, more = q.task .. id, operation and {'shifted', operation} or {}
+  if start_by then more[#more + 1], more[#more + 2] = 'expires_at', start_by end
   redis.call('ZADD', q.due, due, id)
   if f.state == 'held' then
     redis.call('HSET', key, 'state', 'scheduled', 'blocked', '', 'delay_ms', '', unpack(more))
@@ -64,16 +69,20 @@ end
 
 -- Add by (ms, may be negative) to the due time and to the start-by of a task: the time in which it may start moves as a whole.
 -- was: its due time when the caller looked, or nil: it is not moved twice, nor if somebody else moved it meanwhile. Answers as
--- above, or changed.
-function reschedule.shift(q, id, by, was, now)
-  local f, word = waiting(q, id)
+-- above, or changed. operation: it is left in the task, which it does not move again; or nil.
+function reschedule.shift(q, id, by, was, now, operation)
+  local f, word = waiting(q, id, operation)
   if not f then return word end
   local now_due = due_of(q, id, f.state, f.due_at)
   if f.shifting then end_earlier_shift(q, id, f, now_due) end
   if not now_due then return 'changed' end
-  if was and now_due ~= was then return now_due == was + by and 'rescheduled' or 'changed' end
+  if was and now_due ~= was then
+    if now_due ~= was + by then return 'changed' end
+    if operation then redis.call('HSET', q.task .. id, 'shifted', operation) end   -- an earlier call stopped before this
+    return 'rescheduled'
+  end
   local due, before, after = math.max(1e11, math.min(now_due + by, 4e12)), check.whole(f.start_by or '', 1e11, 4e12), nil
-  if not before then return put(q, id, f, due) end
+  if not before then return put(q, id, f, due, nil, operation) end
   after = math.max(1e11, math.min(before + by, 4e12))
   if after <= math.max(due, now) then return 'expires' end
   before, after = clock.text(before), clock.text(after)
@@ -81,7 +90,7 @@ function reschedule.shift(q, id, by, was, now)
   -- is not due after its start-by.
   redis.call('HSET', q.task .. id, 'shifting', clock.text(due) .. ' ' .. before .. ' ' .. after,
     'expires_at', by > 0 and after or before)
-  put(q, id, f, due, after)
+  put(q, id, f, due, after, operation)
   redis.call('HDEL', q.task .. id, 'shifting')
   return 'rescheduled'
 end
