@@ -92,6 +92,8 @@ class Root(invocation.Group):
 
 def exit_code(error: RedschedError) -> int:
     """The exit code for an error: 1 unless the table names another."""
+    if isinstance(error, InvalidTask) and error.code == "operation_exists":
+        return CONFLICT
     return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), FAILURE)
 
 

@@ -19,6 +19,7 @@ from redsched.web import bodies
 from redsched.web.aside import Aside
 from redsched.web.http import Endpoints, Json, limit_of, parameters
 from redsched.web.problems import Problem
+from redsched.wire import changes
 
 log = logging.getLogger("redsched.api")
 MOST_AT_ONCE = 4  # operations of one process
@@ -61,7 +62,7 @@ class OperationsApi(Endpoints):
 
     def __init__(self, settings: Settings, client: AsyncClient, aside: Aside) -> None:
         super().__init__(settings, client, aside)
-        self._running: set[asyncio.Task[Operation]] = set()
+        self._running: dict[asyncio.Task[Operation], str] = {}  # with their ids
         self._is_ending = False
 
     def routes(self) -> list[Route]:
@@ -78,7 +79,7 @@ class OperationsApi(Endpoints):
         self._is_ending = True
         if self._running:
             await asyncio.wait(self._running, timeout=STOP_S)
-        for running in self._running:
+        for running in list(self._running):
             running.cancel()
 
     async def start(self, request: Request) -> Response:
@@ -91,7 +92,8 @@ class OperationsApi(Endpoints):
         options: dict[str, Any] = {"most": body.max, "scan": body.scan, **given}
         if body.dry_run:
             return Json(await self._client.operate(action, body.search, dry_run=True, **options))
-        await self._check_room(body.id)
+        operation_id = body.id if body.id is not None else changes.new_operation()
+        await self._check_room(operation_id)
         begun: asyncio.Future[Operation] = asyncio.get_running_loop().create_future()
 
         def told(now: Operation) -> Literal["stopped"] | None:
@@ -99,29 +101,29 @@ class OperationsApi(Endpoints):
                 begun.set_result(now)
             return "stopped" if self._is_ending else None
 
-        steps = self._client.operate(action, body.search, id=body.id, progress=told, **options)
+        steps = self._client.operate(action, body.search, id=operation_id, progress=told, **options)
         running = asyncio.create_task(steps)
-        self._running.add(running)
+        self._running[running] = operation_id
         running.add_done_callback(lambda task: self._over(task, begun))
         await asyncio.wait({running, begun}, return_when=asyncio.FIRST_COMPLETED)
         now = begun.result() if begun.done() else running.result()  # or raises what is wrong with the request
         status = 200 if now.state in OVER else 202
         return Json(now, status, {"location": f"/v1/operations/{now.id}"})
 
-    async def _check_room(self, operation_id: str | None) -> None:
+    async def _check_room(self, operation_id: str) -> None:
         """Whether this process may carry out one more, where the request does not only repeat one.
 
         Raises:
             Problem: invalid_state.
         """
-        if len(self._running) < MOST_AT_ONCE:
+        if len({operation_id, *self._running.values()}) <= MOST_AT_ONCE:
             return
-        known = await self._client.operation(operation_id) if operation_id is not None else None
+        known = await self._client.operation(operation_id)
         if known is None or known.state not in (*GOING, *OVER):
             raise Problem("invalid_state", f"{MOST_AT_ONCE} operations run in this process; nothing was done")
 
     def _over(self, task: asyncio.Task[Operation], begun: asyncio.Future[Operation]) -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None and begun.done():
             log.warning("operation.failed", extra={"operation": begun.result().id, "error": str(error)})
 
