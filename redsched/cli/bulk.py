@@ -255,7 +255,10 @@ def show(given: Invocation, id: str) -> None:
 @click.argument("id")
 @pass_invocation
 def abort(given: Invocation, id: str) -> None:
-    """Have an operation stop after its present call; one that no process carries out ends at once."""
+    """Have an operation stop after its present call.
+
+    One that no process carries out ends at once.
+    """
     with given.client() as client:
         word = client.abort(id)
     render.did(given, id, word)
