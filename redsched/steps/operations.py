@@ -57,7 +57,7 @@ _ARGUMENTS = {
 }  # fmt: skip
 # action -> what is answered of a task that an earlier call of the same batch has changed -> what it answered then
 _AGAIN: dict[str, dict[str, str]] = {
-    "cancel": {"finished": "cancelled"},
+    "cancel": {"missing": "cancelled"},  # one that keeps no trace of its end
     "drop": {"missing": "dropped"},
     "revive": dict.fromkeys(_LIVE, "revived"),
     "run": dict.fromkeys(("running", "finished"), "rescheduled"),
