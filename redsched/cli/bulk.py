@@ -196,7 +196,7 @@ def _tell(given: Invocation, now: Operation) -> None:
         of = f": {_counts(now.states)}" if len(now.states) > 1 else ""
         render.say(f"{now.total} tasks would be changed{' (there are more)' if now.more else ''}{of}")
         if late := now.answers.get("expires"):
-            render.say(f"  {late} of them stay: their start-by lies before that time")
+            render.say(f"  {late} of them would not: its start-by lies before that time")
         if now.left_out:
             render.say(f"  not for {now.action}, and left out: {_counts(now.left_out)}")
         render.say(*(f"  {name}" for name in now.sample))

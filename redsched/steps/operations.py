@@ -127,6 +127,7 @@ class Carrying:
         self._driver = changes.new_operation()
         self._after: Place | None = None  # the last that is done
         self._next: Sequence[Target] = ()  # the batch whose call comes next
+        self._started_ms = 0
         self._ends: Literal["aborted", "stopped", "replaced"] | None = None  # why it does not go on
 
     def plan(self, now_ms: int) -> Conversation[Operation]:
@@ -174,6 +175,7 @@ class Carrying:
 
     def _start_at(self, started_ms: int) -> None:
         """Count what is relative to now from there."""
+        self._started_ms = started_ms
         self._where = resolved(self._where, started_ms)
         if "delay_ms" in self._given:
             self._given = self._given | {"due_ms": started_ms + self._given["delay_ms"]}
@@ -196,14 +198,14 @@ class Carrying:
                 found[place] = _ms(task)
                 if dry and len(found) <= left:
                     counted[task.state] += 1
-                    answers.update(self._foreseen(task))
+                    answers["expires"] += self._is_too_late(task)
             if self._after is None:
                 sample = [f"{queue}/{task_id}" for queue, task_id in list(found)[:SAMPLE]]
                 self.now = msgspec.structs.replace(self.now, sample=sample, left_out=dict(left_out))
             total = self.now.done + min(len(found), left)
             self.now = msgspec.structs.replace(self.now, total=total, more=len(found) > left)
             if dry:
-                self.now = msgspec.structs.replace(self.now, states=dict(counted), answers=dict(answers))
+                self.now = msgspec.structs.replace(self.now, states=dict(counted), answers=dict(+answers))
             else:
                 yield from self._note("finding")
             self._say()
@@ -212,11 +214,13 @@ class Carrying:
                 return dict(list(found.items())[:left])
         return None
 
-    def _foreseen(self, task: TaskView) -> Iterator[str]:
-        """What will be answered of a task where it is not what the action is for."""
-        due_ms = self._given.get("due_ms")
-        if due_ms and task.expires_at is not None and task.expires_at < instant(due_ms):
-            yield "expires"
+    def _is_too_late(self, task: TaskView) -> bool:
+        """Whether a task would be due only after its start-by, so that its due time will not be changed."""
+        if task.expires_at is None or self.now.action not in ("run", "reschedule", "revive"):
+            return False
+        by_ms: int | None = self._given.get("by_ms")
+        due_ms: int = self._given.get("due_ms", 0) if by_ms is None else (_ms(task) or 0) + by_ms
+        return round(task.expires_at.timestamp() * 1_000) + (by_ms or 0) <= max(due_ms, self._started_ms)
 
     def _change_all(self, found: Mapping[Place, int | None]) -> Conversation[None]:
         targets: list[Target] = sorted((queue, task_id, due) for (queue, task_id), due in found.items())

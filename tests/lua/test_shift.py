@@ -101,16 +101,21 @@ def test_by_is_ms_with_a_sign(queue: Queue, by: str) -> None:
     assert queue.refused("shift", NOW, by, "", "a", "").startswith("RS_INVALID 1 by must be")
 
 
+@pytest.mark.parametrize("fields", [{}, {"expires_at": NOW + 4 * HOUR}])
 @pytest.mark.parametrize("operation", ["", "o"])
 @pytest.mark.parametrize("due", [0, NOW + HOUR])
-def test_wherever_it_stops_the_same_again_moves_it_once(queue: Queue, due: int, operation: str) -> None:
+def test_wherever_it_stops_the_same_again_moves_it_once(
+    queue: Queue, due: int, operation: str, fields: dict[str, Any]
+) -> None:
     def scene(queue: Queue) -> Call[Any]:
-        queue.enqueue(("a", due, {}))
+        queue.enqueue(("a", due, fields))
         return protocol.shift(queue.keys, [("a", due or NOW)], by_ms=HOUR, operation=operation)
 
     for here, call in each_stop(queue, scene):
         assert here.send(call) == {"a": "rescheduled"}
-        assert here.task("a").get("shifted", "") == operation
+        task = here.task("a")
+        assert (task.get("shifted", ""), task.get("shifting")) == (operation, None)
+        assert task.get("expires_at") == (str(NOW + 5 * HOUR) if fields else None)
         for _ in range(2):
             here.promote()
         assert here.places()["due"] == {"a": (due or NOW) + HOUR}

@@ -89,6 +89,15 @@ def test_tasks_that_would_expire_are_counted_and_stay(client: Client, cli: Cli) 
     client.enqueue("remind", id="s:r", due=LATER, expires_at=LATER + HOUR, tags=["some"])
     client.enqueue("remind", id="t:r", due=LATER, tags=["some"])
 
+    code, out, _ = cli("bulk", "reschedule", "tag:some", "--at", "2096-01-01T00:00:00Z", "--dry-run")
+    assert (code, out.splitlines()[:2]) == (
+        0,
+        ["2 tasks would be changed", "  1 of them would not: its start-by lies before that time"],
+    )
+    for arguments in ({"by": "+2h"}, {"delay": "1d"}):
+        assert client.operate("reschedule", "tag:some", dry_run=True, **arguments).answers == {}
+    assert client.operate("reschedule", "tag:some", dry_run=True, by="-1d", id="x").answers == {}
+
     code, out, _ = cli("bulk", "reschedule", "tag:some", "--at", "2096-01-01T00:00:00Z", "--yes")
 
     assert (code, out) == (
