@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import threading
@@ -29,6 +30,21 @@ BY = {"action": "reschedule", "search": "tag:m type:remind", "by": "+2h", "dry_r
 def client(valkey_store: Store) -> Iterator[Client]:
     with valkey_store.client() as made:
         yield made
+
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def cli(valkey_store: Store) -> Cli:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        assert valkey_store.url
+        environment = {"REDSCHED_REDIS_URL": valkey_store.url, "REDSCHED_NAMESPACE": valkey_store.namespace}
+        result = CliRunner().invoke(main, list(arguments), env=environment)
+        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+        return result.exit_code, result.stdout, result.stderr
+
+    return run
 
 
 def fill(client: Client, count: int, queues: int = 2) -> None:
@@ -236,17 +252,26 @@ def test_a_stale_one_is_aborted_at_once(valkey_store: Store, client: Client) -> 
     assert kept is not None and kept.state == "aborted"
 
 
-def test_one_that_breaks_off_says_why_and_goes_on(valkey_store: Store, client: Client) -> None:
-    fill(client, COUNT)
+@contextlib.contextmanager
+def broken(store: Store, client: Client) -> Iterator[None]:
+    """While the due times of q1 are under a key of another type."""
     due = queue_keys(client.cell, "q1").due
-    valkey_store.redis.rename(due, due + ":kept")
-    valkey_store.redis.set(due, "mine")
-    with pytest.raises(RedschedError):
-        client.operate("reschedule", "tag:m", by="+2h", id="mine")
+    store.redis.rename(due, due + ":kept")
+    store.redis.set(due, "mine")
+    yield
+    store.redis.rename(due + ":kept", due)
+
+
+def test_one_that_breaks_off_says_why_and_goes_on(valkey_store: Store, client: Client, cli: Cli) -> None:
+    fill(client, COUNT)
+    with broken(valkey_store, client):
+        code, _, err = cli("bulk", "reschedule", "tag:m", "--by", "+2h", "--id", "mine", "--yes")
+        assert code == 1 and "To go on: redsched bulk reschedule tag:m --by +2h --id mine --yes" in err
+        with pytest.raises(RedschedError):
+            client.operate("reschedule", "tag:m", by="+2h", id="mine")
     kept = client.operation("mine")
     assert kept is not None and (kept.state, kept.changed) == ("failed", COUNT // 2) and kept.error
 
-    valkey_store.redis.rename(due + ":kept", due)
     done = client.operate("reschedule", "tag:m", by="+2h", id="mine")
 
     assert (done.state, done.changed, done.error) == ("completed", COUNT, None)
@@ -302,14 +327,16 @@ def test_the_same_request_at_the_same_time_runs_once(valkey_store: Store, client
 
 
 def test_http_answers_at_once_and_tells_of_a_failure(valkey_store: Store, client: Client, api: ApiServer) -> None:
-    fill(client, 10)
-    valkey_store.redis.delete(queue_keys(client.cell, "q0").due)
-    valkey_store.redis.set(queue_keys(client.cell, "q0").due, "mine")
+    fill(client, COUNT)
+    with broken(valkey_store, client):
+        answer = api.post("/v1/operations", BY)
+        assert (answer.status, answer.json["state"], answer.json["total"]) == (202, "finding", 0)
+        found = until(lambda: one if (one := api.get("/v1/operations/mine").json)["state"] == "failed" else None)
+    assert found["changed"] == COUNT // 2 and "is a string" in found["error"]
 
-    answer = api.post("/v1/operations", BY | {"search": "type:remind queue:q0 state:scheduled"})
-
-    assert (answer.status, answer.json["state"], answer.json["total"]) == (202, "finding", 0)
-    until(lambda: api.get("/v1/operations/mine").json["state"] in ("failed", "completed"))
+    assert api.post("/v1/operations", BY).status == 202
+    until(lambda: api.get("/v1/operations/mine").json["state"] == "completed")
+    assert moved_by(valkey_store, client, COUNT) == {2 * HOUR}
 
 
 def served(store: Store) -> Redsched:
@@ -364,21 +391,6 @@ def test_three_kills_move_nothing_twice(valkey_store: Store, client: Client) -> 
     assert done is not None and (done.total, done.done, done.changed) == (MANY, MANY, MANY)
     assert done.answers == {"rescheduled": MANY}
     assert moved_by(valkey_store, client, MANY, 100) == {2 * HOUR}
-
-
-Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli(valkey_store: Store) -> Cli:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        assert valkey_store.url
-        environment = {"REDSCHED_REDIS_URL": valkey_store.url, "REDSCHED_NAMESPACE": valkey_store.namespace}
-        result = CliRunner().invoke(main, list(arguments), env=environment)
-        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-        return result.exit_code, result.stdout, result.stderr
-
-    return run
 
 
 def test_the_command_line_goes_on_with_an_operation(valkey_store: Store, client: Client, cli: Cli) -> None:
