@@ -1,7 +1,8 @@
 # Every target prepares .venv by itself when it is missing or when pyproject.toml has changed.
 
 PYTHON ?= python3
-JOBS ?= 2
+# tests at a time: more than two cores, because a third of the time is waiting for leases and for processes
+JOBS ?= 3
 ARGS ?=
 
 VENV := .venv
@@ -36,7 +37,7 @@ docs: $(VENV)/.installed-test
 	@$(BIN)/python -m tools.docs
 
 test: $(VENV)/.installed-test
-	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 campaign: $(VENV)/.installed-test
 	@$(BIN)/python -m tests.campaign.run --table tests/README.md $(ARGS)

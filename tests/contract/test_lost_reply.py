@@ -170,7 +170,7 @@ def test_loading_the_lua_is_repeated_too(line: Line, fate: Fate) -> None:
 
 
 def test_a_server_that_never_answers_leaves_the_outcome_unknown(line: Line) -> None:
-    client, proxy = line.losing(the_first("enqueue", "hang", 99), redis_timeout_ms=100, retry_for_ms=3_000)
+    client, proxy = line.losing(the_first("enqueue", "hang", 99), redis_timeout_ms=100, retry_for_ms=1_000)
     begun = time.monotonic()
 
     with pytest.raises(OutcomeUnknown, match="enqueue"):

@@ -144,32 +144,34 @@ def test_a_reap_takes_back_fewer_of_those_that_end_with_much_to_leave(queue: Que
     assert 80 < reaped[0] < 90 and sum(reaped) == 120
 
 
-def test_attend_tells_fewer_listeners_that_are_entered_in_much_and_goes_on(queue: Queue) -> None:
+def test_attend_tells_fewer_listeners_that_are_entered_in_much_and_goes_on(real_queue: Queue) -> None:
     for at in range(60):
-        queue.plan(f"t{at}", tied(at) | {"cancel_on": ["paid", *(f"c{at}.{n}" for n in range(15))]}, key=f"k{at}")
-    queue.emit("paid", ttl="1d")
+        real_queue.plan(f"t{at}", tied(at) | {"cancel_on": ["paid", *(f"c{at}.{n}" for n in range(15))]}, key=f"k{at}")
+    real_queue.emit("paid", ttl="1d")
 
-    first = queue.attend(limit=500)
+    first = real_queue.attend(limit=500)
 
     assert first.next_look is not None and first.next_look <= NOW
-    assert 20 < len(queue.places()["finished"]) < 60
-    while (more := queue.attend(limit=500)).done:
+    assert 20 < len(real_queue.places()["finished"]) < 60
+    while (more := real_queue.attend(limit=500)).done:
         assert more.next_look is None or more.next_look <= NOW + HOUR
-    assert len(queue.places()["finished"]) == 60
+    assert len(real_queue.places()["finished"]) == 60
 
 
-def test_attend_tells_fewer_children_that_are_entered_in_much_and_goes_on(queue: Queue) -> None:
-    queue.plan("p", {}, due=NOW + HOUR)
+def test_attend_tells_fewer_children_that_are_entered_in_much_and_goes_on(real_queue: Queue) -> None:
+    real_queue.plan("p", {}, due=NOW + HOUR)
     for at in range(60):
-        queue.plan(f"t{at}", {"cancel_on": tied(at)["cancel_on"], "fifo": True, "after": {"ids": ["p"]}}, key=f"k{at}")
-    queue.send(protocol.cancel(queue.keys, ["p"]))
+        real_queue.plan(
+            f"t{at}", {"cancel_on": tied(at)["cancel_on"], "fifo": True, "after": {"ids": ["p"]}}, key=f"k{at}"
+        )
+    real_queue.send(protocol.cancel(real_queue.keys, ["p"]))
 
-    queue.attend(limit=500)
+    real_queue.attend(limit=500)
 
-    assert 20 < len(queue.places()["finished"]) < 61
-    while queue.attend(limit=500).done:
+    assert 20 < len(real_queue.places()["finished"]) < 61
+    while real_queue.attend(limit=500).done:
         pass
-    assert len(queue.places()["finished"]) == 61
+    assert len(real_queue.places()["finished"]) == 61
 
 
 def test_ingest_takes_fewer_large_entries_and_says_that_some_are_left(queue: Queue) -> None:

@@ -169,7 +169,8 @@ def test_types_without_a_worker_are_told(valkey_store: Store, tmp_path: Path) ->
         site.client.install()
         site.worker()
         site.client.enqueue("nobody.knows")
-        site.until(lambda: valkey_store.redis.xlen(valkey_store.key("events")))
+        events = valkey_store.key("events")
+        site.until(lambda: [1 for _, told in valkey_store.redis.xrange(events) if told["event"] == "unhandled"])
         report = examine(site.client, pause=0)
 
     told = lines(report)

@@ -197,7 +197,10 @@ def test_one_of_two_movers_follows_the_writes_and_the_other_stands_by(site: Site
     asyncio.run(main())
 
 
-def test_a_queue_that_redis_refuses_does_not_hold_up_the_others(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_queue_that_redis_refuses_does_not_hold_up_the_others(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "REFUSED", 0.2)
     site.store.redis.set(site.store.key("due:bad"), "somebody else's")
 
     async def main() -> None:

@@ -209,18 +209,26 @@ def test_a_signal_stops_a_worker_whose_handlers_have_stopped_its_loop(site: Site
     assert any("worker.stopped" in line for line in worker.errors)
 
 
-@pytest.mark.parametrize("kind", [*LEFT, "to.thread", "blocks"])
-def test_a_stopped_worker_ends_whatever_its_handlers_left_behind(site: Site, kind: str) -> None:
-    worker = started(site, "uvloop", "--grace", "100ms")
-    made = site.client.enqueue(*(("leaves", {"kind": kind}) if kind in LEFT else (kind,)), max_attempts=1)
-    site.until_state(made.id, "running" if kind == "blocks" else "dead" if kind == "to.thread" else "completed")
-    family = worker.family()
+def test_a_stopped_worker_ends_whatever_its_handlers_left_behind(site: Site) -> None:
+    """A worker for each, all at once: each gives up after five seconds."""
+    queues = {kind: kind.replace(" ", "-") for kind in (*LEFT, "to.thread", "blocks")}
+    workers = {kind: site.start("worker", APP, "-q", queue, "--grace", "100ms") for kind, queue in queues.items()}
+    families = {}
+    for kind, worker in workers.items():
+        assert "loop=uvloop" in worker.wait_for_error("worker.starting")
+        queue, left = queues[kind], kind in LEFT
+        made = site.client.enqueue(*(("leaves", {"kind": kind}) if left else (kind,)), queue=queue, max_attempts=1)
+        state = "running" if kind == "blocks" else "dead" if kind == "to.thread" else "completed"
+        site.until_state(made.id, state, queue=queue)
+        families[kind] = worker.family()
 
-    worker.send(15)
+    for worker in workers.values():
+        worker.send(15)
 
-    assert worker.wait() == (1 if kind == "blocks" else 0)
-    assert any("worker.left_behind" in line for line in worker.errors)
-    until(lambda: not alive(family), worker.said)
+    assert {kind: worker.wait() for kind, worker in workers.items()} == dict.fromkeys(workers, 0) | {"blocks": 1}
+    for kind, worker in workers.items():
+        assert any("worker.left_behind" in line for line in worker.errors), kind
+        until(lambda family=families[kind]: not alive(family), worker.said)
 
 
 @pytest.mark.parametrize("loop", LOOPS)

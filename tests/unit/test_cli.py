@@ -312,7 +312,8 @@ def test_a_time_that_is_probably_a_mistake_is_refused_with_what_to_do(arguments:
         ["--in", "1w"],
     ],
 )
-def test_a_time_that_is_meant_is_taken(arguments: list[str]) -> None:
+def test_a_time_that_is_meant_is_taken(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDSCHED_RETRY_FOR", "0ms")
     for command in (
         ["task", "add", "log"],
         ["task", "reschedule", "a"],

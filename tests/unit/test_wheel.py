@@ -54,9 +54,10 @@ def test_the_wheel_holds_the_package_its_lua_tree_and_its_licence_and_nothing_el
 def test_the_wheel_in_a_clean_environment_enqueues_a_task(
     wheel: Path, valkey_server: EmbeddedServer, tmp_path: Path
 ) -> None:
-    run([sys.executable, "-m", "venv", str(tmp_path / "venv")])
+    run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")])
     python = str(tmp_path / "venv" / "bin" / "python")
-    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel)])
+    pip = [sys.executable, "-m", "pip", "--python", python, "--quiet", "--disable-pip-version-check"]
+    run([*pip, "install", "--no-compile", str(wheel)])
     namespace = "wheel"
 
     printed = run([python, "-c", ENQUEUE, valkey_server.url, namespace], cwd=tmp_path)
