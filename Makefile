@@ -36,8 +36,9 @@ up: $(VENV)/.installed
 docs: $(VENV)/.installed-test
 	@$(BIN)/python -m tools.docs
 
+# the tests start hundreds of processes: without compiled files each would compile redsched again
 test: $(VENV)/.installed-test
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 campaign: $(VENV)/.installed-test
 	@$(BIN)/python -m tests.campaign.run --table tests/README.md $(ARGS)
