@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from redsched.model.errors import InvalidSchedule, SearchSpent
@@ -49,15 +50,20 @@ def cron(rng: random.Random) -> str:
     return " ".join([rng.choice(SECOND), *five, *([rng.choice(YEAR)] if rng.random() < 0.4 else [])])
 
 
+def span(milliseconds: int) -> timedelta:
+    """As a duration."""
+    return timedelta(milliseconds=milliseconds)
+
+
 def draw(rng: random.Random) -> Schedule:
     """A schedule of any kind; it may be one that cannot be used."""
     kinds: tuple[Callable[[], dict[str, Any]], ...] = (
         lambda: {"cron": [cron(rng) for _ in range(rng.choice((1, 1, 2, 5, 100)))]},
-        lambda: {"every": [Every(rng.choice((1_000, 2_000, 60_000, 7 * DAY)), rng.choice((0, 500)))]},
-        lambda: {"random": Random(rng.choice((1_000, 60_000)), rng.choice((60_000, DAY)))},
+        lambda: {"every": [Every(span(rng.choice((1_000, 2_000, 60_000, 7 * DAY))), span(rng.choice((0, 500))))]},
+        lambda: {"random": Random(span(rng.choice((1_000, 60_000))), span(rng.choice((60_000, DAY))))},
         lambda: {"rrule": rng.sample(RRULES, rng.choice((1, 2)))},
         lambda: {"at": sorted(NOW + rng.randrange(DAY * 900) for _ in range(rng.choice((1, 50, 1_000))))},
-        lambda: {"cron": cron(rng), "every": [Every(3_600_000)]},
+        lambda: {"cron": cron(rng), "every": [Every("1h")]},
     )
     more: dict[str, Any] = {"time_zone": rng.choice(ZONES), "jitter": rng.choice((0, 0, 60_000, DAY))}
     if rng.random() < 0.7:
@@ -106,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     refused = 0
     for seed in range(asked.first, asked.first + asked.seeds):
         rng = random.Random(seed)
-        schedule = draw(rng) if seed else Schedule(id="s", task=TaskTemplate(type="t"), every=[Every(60_000)])
+        schedule = draw(rng) if seed else Schedule(id="s", task=TaskTemplate(type="t"), every=[Every("1m")])
         try:
             todo = calls(schedule, rng)
         except InvalidSchedule:

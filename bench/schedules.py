@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from bench.common import BATCH, QUEUE, TYPE, Options, Stage, Tick, main, now_ms, payload
 from bench.idle import SETTLE_SECONDS, monitor
@@ -156,7 +157,7 @@ def _words(stage: Stage, number: int, slot: int) -> bytes:
     schedule = Schedule(
         id=f"bench-{number}",
         task=TaskTemplate(type=TYPE, payload=payload(number, slot), queue=QUEUE),
-        every=Every(DAY_MS, slot % DAY_MS),
+        every=Every("1d", timedelta(milliseconds=slot % DAY_MS)),
         overlap="allow_all",
     )
     call = schedules.put_schedule(stage.client.cell, schedule, max_payload=10_000)

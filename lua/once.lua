@@ -5,14 +5,15 @@
 -- ARGV   token  string  of the claim that runs it
 -- ARGV   step   string  the name of the step: 1 to 128 of [A-Za-z0-9._@+:-]
 -- ARGV   value  string  '' to look; else what the step returned, UTF-8 JSON
+-- ARGV   now    int     may be missing; 0: the server's clock; a virtual clock's ms where the deployment allows it
 -- REPLY  {word, asked, value}  open (a look: the step has to be taken) | kept (by this call, or by an earlier one: value is
 --                       what is kept) | full (a task keeps 100 steps, and 65536 bytes of them with their names: this one
 --                       does not fit) | lost (not this worker's any more). asked: 1 if it was asked to stop, else 0. value:
 --                       '' if nothing is kept. Only with kept something may have been written
 -- FLAGS  allow-oom
--- USES   keys, safe, hash, memory, outcomes
+-- USES   clock, keys, safe, hash, memory, outcomes
 
-local q, id, token, step, value = keys.open(KEYS[1]), ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local q, id, token, step, value, now = keys.open(KEYS[1]), ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if not keys.is_id(step) then
   return redis.error_reply('RS_INVALID 1 step must be 1 to 128 of [A-Za-z0-9._@+:-]')
 end
@@ -28,6 +29,7 @@ local n, bytes = string.match(known[2] or '', '^(%d+) (%d+)$')
 n, bytes = (tonumber(n) or 0) + 1, (tonumber(bytes) or 0) + #step + #value
 if n > 100 or bytes > 65536 then return {'full', asked, ''} end
 if value == '' then return {'open', asked, ''} end
+now = clock.now(q.prefix, now)
 memory.drain(q)
-outcomes.write(key, field, value, total, string.format('%d %d', n, bytes))
+outcomes.write(key, field, value, total, string.format('%d %d', n, bytes), 'kept:' .. made .. ':' .. step, clock.text(now))
 return {'kept', asked, value}

@@ -25,7 +25,7 @@ local q = keys.open(prefix .. 'due:' .. rules.queue_of(prefix, rule, example))
 local words, field, why = rules.words(rule, id, example)
 local task
 if words then task, field, why = submission.parse(words, 1, {q}, now) end
-if not task then return redis.error_reply('RS_INVALID 1 ' .. field .. ' ' .. why) end
+if not task then return redis.error_reply('RS_INVALID 1 ' .. (field == 'id' and 'task_id' or 'task.' .. field) .. ' ' .. why) end
 
 local old = redis.call('HGET', rules_key, id)
 if old == name and redis.call('HGET', prefix .. 'rules:' .. name, id) == line then return 'unchanged' end

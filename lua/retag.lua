@@ -3,7 +3,7 @@
 -- KEYS   due     zset    {namespace}:due:<queue>
 -- ARGV   now     int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   add     string  JSON array of up to 16 texts
--- ARGV   remove  string  the same
+-- ARGV   remove  string  the same; no tag may be in both
 -- ARGV   id...   string  1..1000 ids
 -- REPLY  {word...}       retagged | unchanged | full (it would have more than 16 tags, or 4096 bytes of them: nothing was
 --                        written) | moved (to another queue: nothing was written) | missing, in order; error RS_INVALID 1
@@ -21,6 +21,9 @@ for name, text in pairs(changes) do
 end
 local gone = {}
 for _, tag in ipairs(changes.remove) do gone[tag] = true end
+for _, tag in ipairs(changes.add) do
+  if gone[tag] then return redis.error_reply('RS_INVALID 1 add has a tag that remove has too; give each in one of them') end
+end
 
 -- The tags that a task then has.
 local function changed(text)

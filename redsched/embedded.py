@@ -26,6 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
+from redsched.model.duration import is_digits
 from redsched.model.errors import InvalidSetting
 
 log = logging.getLogger("redsched.embedded")
@@ -259,7 +260,7 @@ def server_version(path: str) -> str:
         answer = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return "0.0"
-    found = re.search(r"v=(\d+\.\d+(?:\.\d+)?)", answer)
+    found = re.search(r"v=([0-9]+\.[0-9]+(?:\.[0-9]+)?)", answer)
     return found[1] if found else "0.0"
 
 
@@ -373,7 +374,7 @@ def _lock(data_dir: Path) -> int:
 
 
 def _alive(pid: str) -> bool:
-    if not pid.isdigit():
+    if not is_digits(pid):
         return False
     try:
         os.kill(int(pid), 0)

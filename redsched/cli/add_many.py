@@ -68,10 +68,8 @@ def _tasks(lines: IO[bytes], file: str) -> Iterator[Task]:
             try:
                 yield decoder.decode(line).to_task()
             except (ValueError, RecursionError) as error:
-                problem = (
-                    f"{file}, line {number}: {error}. The tasks before it are added; mend it and repeat the command."
-                )
-                raise Failure(problem) from None
+                stays = "What was added of the lines before stays; mend it and repeat the command, which goes on there."
+                raise Failure(f"{file}, line {number}: {error}. {stays}") from None
 
 
 class _Bar:

@@ -9,6 +9,7 @@ import click
 from redsched.cli import render
 from redsched.cli.invocation import NOT_FOUND, Command, Failure, Invocation, pass_invocation
 from redsched.model.errors import TaskNotFound
+from redsched.model.event_details import detail_texts
 
 if TYPE_CHECKING:
     from redsched.client import Client
@@ -104,7 +105,8 @@ def _tell_subject(given: Invocation, about: Subject) -> None:
         when = "it is not looked at any more" if one.next_look is None else f"next {render.moment(one.next_look)}"
         render.say(f"schedule {one.id}: {f'paused, {one.paused}' if one.paused else when}")
     for event in about.events[:20]:
-        details = " ".join(f"{name}={value}" for name, value in event.details.items())
+        flat = [word for pair in event.details.items() for word in pair]
+        details = " ".join(f"{name}={text}" for name, text in detail_texts(flat))
         render.say(f"event    {render.moment(event.at)} {event.event} {event.id} {details}".rstrip())
     if about.more:
         render.say(f"There are more tasks: redsched find subject:{about.subject} -n 1000", err=True)

@@ -34,6 +34,12 @@ def _read_by(read: Callable[[str], Any]) -> Callback:
     return callback
 
 
+def _number(text: str) -> float:
+    if not text.isascii() or "_" in text:
+        raise ValueError(f"{text!r} is no number")
+    return float(text)
+
+
 def retry_policy(text: str) -> RetryPolicy:
     """``5s,1m,1h``, ``fixed:5s`` or ``exponential:5s:2:1h:0.2`` (base, factor, max, jitter; the rest has defaults).
 
@@ -47,7 +53,7 @@ def retry_policy(text: str) -> RetryPolicy:
     elif kind == "exponential" and len(parts) <= 4:
         names = ("base", "factor", "max", "jitter")
         values = {
-            name: float(part) if name in ("factor", "jitter") else span_of(part)
+            name: _number(part) if name in ("factor", "jitter") else span_of(part)
             for name, part in zip(names, parts, strict=False)
         }
         policy = Exponential(**values)  # type: ignore[arg-type]

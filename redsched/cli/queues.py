@@ -9,6 +9,7 @@ import click
 
 from redsched.cli import parse, render
 from redsched.cli.invocation import NOT_FOUND, Command, Failure, Group, Invocation, pass_invocation
+from redsched.model.duration import is_digits
 from redsched.model.errors import QueueNotFound
 from redsched.model.vocabulary import DEFAULT_QUEUE
 
@@ -64,7 +65,7 @@ def _briefly(stops: Sequence[Paused]) -> str:
 def _cap(context: click.Context, option: click.Parameter, value: str | None) -> Any:
     if value is None or value in ("none", "default"):
         return value
-    if not value.isascii() or not value.isdecimal():
+    if not is_digits(value):
         raise click.BadParameter(f"{value!r} is no whole number, none or default", context, option)
     return int(value)
 

@@ -139,14 +139,17 @@ def listing(given: Invocation, tasks: Sequence[TaskView]) -> None:
 
 
 def without_secrets(task: TaskView) -> TaskView:
-    """The task with only the sizes of its payload and headers."""
+    """The task with only the sizes of its payload, its headers and what its steps returned."""
     import msgspec
 
-    hidden = {
-        name: f"{len(msgspec.json.encode(value))} bytes; --reveal shows them"
-        for name in ("payload", "headers")
-        if (value := getattr(task, name)) is not None
+    def size(value: Any) -> str:
+        return f"{len(msgspec.json.encode(value))} bytes; --reveal shows them"
+
+    hidden: dict[str, Any] = {
+        name: size(value) for name in ("payload", "headers") if (value := getattr(task, name)) is not None
     }
+    if task.steps:
+        hidden["steps"] = [msgspec.structs.replace(step, value=size(step.value)) for step in task.steps]
     return msgspec.structs.replace(task, **hidden)
 
 
@@ -157,11 +160,15 @@ def details(given: Invocation, task: TaskView) -> None:
     rows: list[tuple[str, str]] = []
     for field in msgspec.structs.fields(task):
         value = getattr(task, field.name)
-        if field.name == "history" or (value == field.default and field.name not in ("priority", "attempt")):
+        if field.name in ("history", "steps") or (value == field.default and field.name not in ("priority", "attempt")):
             continue
         text = field_text(field.name, value)
         rows.append((field.name, Lines(text) if field.name == "traceback" else text))
     table(given, ("field", "value"), rows)
+    if task.steps:
+        click.echo()
+        steps = [(step.name, moment(step.at), field_text("value", step.value)) for step in task.steps]
+        table(given, ("step", "kept", "value"), steps)
     if task.history:
         click.echo()
         table(

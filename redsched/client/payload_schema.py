@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from redsched.client.schema_words import expected, ruled
 from redsched.model.errors import InvalidSetting
 
 MISSING = "a strict client needs the package jsonschema: pip install 'redsched[strict]'"
@@ -41,7 +42,8 @@ class PayloadSchema:
             error = self._best_match(validator.iter_errors(found))
         except self._broken:
             return ""
-        return "" if error is None else _told(error)
+        definitions = self._validator.schema.get("$defs", {}) if isinstance(self._validator.schema, dict) else {}
+        return "" if error is None else _told(error, definitions)
 
 
 def _opened(schema: Any, names: frozenset[str]) -> Any:
@@ -57,20 +59,18 @@ def _opened(schema: Any, names: frozenset[str]) -> Any:
     return found
 
 
-def _told(error: Any) -> str:
+def _told(error: Any, definitions: Any) -> str:
     """The text of an error. What jsonschema says may quote the payload; this names the rule and the place only."""
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
-    return f"does not fit its type at ${where}: {_rule(error)}"
+    return f"does not fit its type at ${where}: {_rule(error, definitions)}"
 
 
-def _rule(error: Any) -> str:
+def _rule(error: Any, definitions: Any) -> str:
     if error.validator == "required":
         missing = [name for name in error.validator_value if name not in error.instance]
         return f"{', '.join(missing)} is required"
     if error.validator == "additionalProperties":
         extra = sorted(error.instance.keys() - error.schema.get("properties", {}).keys())
         return f"it has {len(extra)} unknown members"
-    if error.validator == "type":
-        wanted = error.validator_value
-        return f"it is no {wanted if isinstance(wanted, str) else ' or '.join(wanted)}"
-    return f"{error.validator} must be {str(error.validator_value)[:100]}"
+    told = expected({error.validator: error.validator_value}, definitions)
+    return f"it must be {told or ruled(error.validator, error.validator_value)}"

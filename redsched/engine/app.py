@@ -13,12 +13,11 @@ from typing import Any, TypedDict, TypeVar, Unpack, get_args
 import msgspec
 
 from redsched.engine.batch import BatchHandler, batch_of
-from redsched.engine.context import Context
 from redsched.engine.handler import Handler, Unknown
 from redsched.engine.lifespan import LifespanFunction, Opens, opening
 from redsched.engine.middleware import Middleware, check_middleware
 from redsched.engine.process_handler import ProcessHandler
-from redsched.engine.submission import Register, Submission, attach
+from redsched.engine.submission import BatchSubmission, Register, RegisterBatch, Submission, attach
 from redsched.model.duration import check_unit, instant_ms, span_ms
 from redsched.model.errors import InvalidSchedule, InvalidSetting, InvalidTask
 from redsched.model.new_task import new_task
@@ -34,7 +33,6 @@ from redsched.wire.task_words import option_words
 
 DEFAULT_TIMEOUT_MS = 60_000
 HOLDING = ("conditions", "hold", "wait_for", "after", "fifo", "digest")  # what may hold a task beyond its due time
-BatchT = TypeVar("BatchT", bound=Callable[[list[tuple[Context, Any]]], Any])
 LifespanT = TypeVar("LifespanT", bound=LifespanFunction)
 MiddlewareT = TypeVar("MiddlewareT", bound=Middleware)
 
@@ -213,7 +211,7 @@ class App:
 
     def batch(
         self, name: str, *, size: int = 100, linger: timedelta | str = "20ms", **options: Unpack[TypeOptions]
-    ) -> Callable[[BatchT], BatchT]:
+    ) -> RegisterBatch:
         """Register a function that runs up to ``size`` tasks of a type together: ``(batch: list[tuple[Context, P]])``.
 
         A worker collects tasks of the type; the function is called when ``size`` of them are there, or ``linger`` after
@@ -224,17 +222,19 @@ class App:
 
         Each task keeps its lease, attempts, time limit and middleware. One that is stopped leaves the batch, which goes
         on with the others; when all are stopped, the function is cancelled. A batch takes the place of one run in
-        ``concurrency``. ``options`` are those of ``task``.
+        ``concurrency``. ``options`` are those of ``task``. ``function.task(payload)`` makes a task of the type, as does
+        ``client.enqueue(function, payload)``.
 
         Raises:
             ValueError: ``size`` is not 1 to 1,000, ``linger`` is longer than 10 s, or the type has a handler already.
             TypeError: the function can never be called with such a list.
         """
 
-        def register(function: BatchT) -> BatchT:
+        def register(function: Callable[..., Any]) -> Any:
             handler = BatchHandler(batch_of(function, size, linger), name)
             self.task(name, **options)(_stand_in())
-            self.tasks[name] = msgspec.structs.replace(self.tasks[name], handler=handler)
+            made = self.tasks[name] = msgspec.structs.replace(self.tasks[name], handler=handler)
+            attach(function, BatchSubmission(function, None, made.task, name))
             return function
 
         return register

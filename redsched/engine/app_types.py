@@ -16,7 +16,7 @@ from redsched.engine.app import App, TaskType
 from redsched.engine.loop import Loop
 from redsched.engine.observer import Observer
 from redsched.model.errors import InvalidSchedule, InvalidTask, RedschedError, StoreDenied, StoreRefused
-from redsched.wire import protocol
+from redsched.wire import protocol, schedules
 from redsched.wire.task_types import MOST_PUT, NO_VERSION, TypePut, TypesPut, defaults_of
 
 log = logging.getLogger("redsched.worker")
@@ -37,6 +37,7 @@ class Definitions:
         self._with_schedules = with_schedules
         self._rules: bool | None = None  # whether this version did when it was heard last; None: it is not told yet
         self._denied = False
+        self._changed: Sequence[str] = ()  # what another version has changed, when this one put all again last
 
     async def put(self) -> None:
         """Put all of it, as far as no newer version rules."""
@@ -59,7 +60,9 @@ class Definitions:
         before = self._rules
         ruling, took_over = await self._put_types(again=True)
         self._rules = ruling == self._version
-        if self._rules and (took_over or not before):
+        changed = await self._changed_schedules() if self._rules else ()
+        came_and_went, self._changed = bool(changed) and changed != self._changed, changed
+        if self._rules and (took_over or came_and_went or not before):
             log.info("app.rules", extra={"app": self._app.name, "version": self._app.version})
             if self._with_schedules:
                 await self._put_schedules()
@@ -100,13 +103,22 @@ class Definitions:
                     log.error("type.refused", extra={"type": one.name, "app": self._app.name, "error": problem})
         return ruling, took_over
 
+    async def _changed_schedules(self) -> Sequence[str]:
+        """Schedules of the code that another version of the app put last, or left out: it came and went meanwhile."""
+        app = self._app
+        if app.version is None or not self._with_schedules or not app.schedules:
+            return ()
+        ids = [schedule.id for schedule in app.schedules]
+        call = schedules.keep_schedules(self._client.cell_keys, app.name, app.version, "changed", ids)
+        return (await self._client.transport.send(call)).left_out
+
     async def _put_schedules(self) -> None:
         """Put those of the code; one that is there already stays. One that is over, say, holds up nothing."""
-        app, schedules = self._app, self._app.schedules
+        app = self._app
         owner = None if app.version is None else app.name
         if owner is None and not self._rules:
             return  # without a version the scripts cannot tell that these are older
-        for schedule in schedules:
+        for schedule in app.schedules:
             try:
                 answer = await self._client.schedules.put(schedule, owner=owner, owner_version=app.version)
             except (InvalidSchedule, InvalidTask, StoreDenied) as error:
@@ -118,7 +130,7 @@ class Definitions:
                 )
         if app.version is None or not self._rules:
             return  # who has no version does not know whether others are newer
-        ids = [schedule.id for schedule in schedules]
+        ids = [schedule.id for schedule in app.schedules]
         left_out = await self._client.schedules.keep(app.name, ids, version=app.version, drop=app.prune)
         for schedule_id in left_out:
             word = "dropped" if app.prune else "paused"

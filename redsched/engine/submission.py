@@ -17,6 +17,7 @@ from redsched.model.task import Options, Task
 
 Call = ParamSpec("Call")
 Given = ParamSpec("Given")
+Payload = TypeVar("Payload")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
@@ -50,6 +51,29 @@ class Register(Protocol):
     def __call__(self, function: Callable[Given, R]) -> Registered[Given, Given, R]: ...
 
 
+class BatchRegistered(Protocol[Payload, R_co]):
+    """A function that ``@app.batch`` has registered: it is called as before, and makes tasks of its type."""
+
+    def __call__(self, batch: list[tuple[Context, Payload]], /) -> R_co:
+        """Call the function here and now."""
+
+    def task(self, payload: Payload) -> Task:
+        """A task of the type with the defaults of its decorator.
+
+        Raises:
+            InvalidTask: another number of arguments is given.
+        """
+
+    def options(self, **options: Unpack[Options]) -> BatchSubmission[Payload]:
+        """The same type with these fields of ``Task``; they win over the decorator's defaults."""
+
+
+class RegisterBatch(Protocol):
+    """The decorator that ``app.batch(...)`` makes."""
+
+    def __call__(self, function: Callable[[list[tuple[Context, Payload]]], R]) -> BatchRegistered[Payload, R]: ...
+
+
 class Submission(Generic[Given]):
     """One type of task with fields of ``Task``; ``task`` adds the payload."""
 
@@ -81,6 +105,10 @@ class Submission(Generic[Given]):
         if len(self.types) > 1:
             names = ", ".join(self.types)
             raise InvalidTask("type", f"this function handles {names}: name one")
+        return self._make(self._payload(args, kwargs), **self._options)
+
+    def _payload(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the handler reads these arguments from."""
         try:
             payload = dict(self._signature.bind(*args, **kwargs).arguments)
         except TypeError as error:
@@ -89,14 +117,36 @@ class Submission(Generic[Given]):
             raise InvalidTask("payload", f"{self.types[0]}: {error}{how}") from None
         if self._catch_all is not None:
             payload |= payload.pop(self._catch_all, {})
-        return self._make(payload, **self._options)
+        return payload
 
     def options(self, **options: Unpack[Options]) -> Submission[Given]:
         """The same with these fields of ``Task``, which win over earlier ones and over the decorator's defaults."""
         together: Any = {**self._options, **options}
-        made: Submission[Given] = Submission(self.function, self._context_name, self._make, self.types[0], together)
+        made = type(self)(self.function, self._context_name, self._make, self.types[0], together)
         made.types = self.types
         return made
+
+
+class BatchSubmission(Submission[[Payload]], Generic[Payload]):
+    """One type of task that a batch handler runs; ``task`` takes the whole payload."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        context_name: str | None,
+        make: Callable[..., Task],
+        type: str,
+        options: Options | None = None,
+    ) -> None:
+        super().__init__(function, context_name, make, type, options)
+        self._signature = inspect.signature(_whole)
+
+    def _payload(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return super()._payload(args, kwargs)["payload"]
+
+
+def _whole(payload: Any) -> None:
+    """Has the parameter of ``BatchSubmission.task``."""
 
 
 def attach(function: Any, submission: Submission[Any]) -> None:

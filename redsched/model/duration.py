@@ -27,7 +27,7 @@ _PART = re.compile(rf"({_NUMBER})\s*(?:{_UNIT})(?![a-z])\s*")
 _ISO_PART = {unit: f"(?:(?P<{unit}>{_NUMBER}){unit.upper()})?" for unit in "wdhms"}
 _ISO = re.compile("P(?=.*[0-9]){w}{d}(?:T(?=[0-9]){h}{m}{s})?".format_map(_ISO_PART))
 _WHOLE = re.compile(r"[0-9]{1,18}")
-_RFC3339 = re.compile(r"(.*[Tt ]\d\d:\d\d:)(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:?\d\d)")
+_RFC3339 = re.compile(r"(.*[Tt ]\d\d:\d\d:)(\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:?\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _NOTHING = timedelta(0)
@@ -38,6 +38,11 @@ EARLIEST_MS = 100_000_000_000  # 1973; anything lower is seconds by mistake
 CONFUSED_MS = 1_000_000_000_000  # 2001; a number below has twelve digits, as 202612010900 has
 LATEST_MS = 4_000_000_000_000  # 2096; anything higher is microseconds by mistake
 LAST_MS = 253_402_300_799_000  # the end of the year 9999, the last that a datetime can hold
+
+
+def is_digits(text: str) -> bool:
+    """Whether a text is one or more of 0-9; ``str.isdigit`` takes the digits of every script, and ``²``."""
+    return text.isascii() and text.isdigit()
 
 
 def duration_ms(value: timedelta | int | str) -> int:

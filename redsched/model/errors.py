@@ -40,15 +40,20 @@ class RedschedError(Exception):
 
 
 class InvalidTask(RedschedError):
-    """A field of a task cannot be used; nothing was written."""
+    """A field of a task cannot be used; nothing was written, but for what ``enqueue_stream`` wrote in earlier calls."""
 
-    def __init__(self, field: str, problem: str, *, index: int | None = None, code: str = "invalid") -> None:
-        where = field if index is None else f"tasks[{index}].{field}"
-        super().__init__(f"{where}: {problem}; nothing was written")
+    def __init__(
+        self, field: str, problem: str, *, index: int | None = None, code: str = "invalid", written: int = 0
+    ) -> None:
+        where = field if index is None else f"tasks[{index}].{field}" if field else f"tasks[{index}]"
+        first = f"the first {written} tasks of the list were written before, and none after them"
+        undone = f"{first}; mend it and repeat the same call, which goes on there" if written else "nothing was written"
+        super().__init__(f"{where}: {problem}; {undone}")
         self.field = field
         self.problem = problem
         self.index = index  # position in a batch; None for a single task
         self.code = code
+        self.written = written  # how many tasks of a long list earlier calls had written
 
 
 class InvalidSchedule(RedschedError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from redsched.model.template import TaskTemplate
+from redsched.schedule.definition import Duration
 
 
 class Emitted(msgspec.Struct, frozen=True):
@@ -29,7 +30,7 @@ class Rule(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fiel
     id: str = ""
     on: str
     task: TaskTemplate
-    delay: str | int | None = None
+    delay: Duration | None = None
     task_id: str | None = None
     bind: dict[str, str] | None = None
 

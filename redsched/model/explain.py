@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from redsched.model.duration import instant
+from redsched.model.duration import instant, is_digits
+from redsched.model.event_details import detail_texts
 from redsched.model.vocabulary import moved_to
 
 
@@ -53,7 +54,7 @@ def _span(milliseconds: int) -> str:
 
 def _number(told: Told, field: str) -> int | None:
     found = told.fields.get(field, "")
-    return int(found) if found.isdecimal() and len(found) < 16 else None
+    return int(found) if is_digits(found) and len(found) < 16 else None
 
 
 def _when(told: Told, field: str) -> str:
@@ -211,6 +212,10 @@ def _sentence(told: Told, state: str) -> tuple[str, str, int | None]:
     return state, f"{_reason(reason)}.", None
 
 
+def _event(at: int, name: str, *details: object) -> str:
+    return " ".join((_stamp(at), str(name), *(f"{what} {text}" for what, text in detail_texts(details))))
+
+
 def explained(told: Told) -> Explanation:
     """The sentence, and what it was made of."""
     unknown = "quarantined" if told.one("quarantined") else "unknown"
@@ -222,7 +227,7 @@ def explained(told: Told) -> Explanation:
     else:
         code, text, at = state, "nothing is known of it: it never was, or it ended and its retention is over.", None
     facts = {str(name): value if there else None for name, value, there in told.lists.get("fact", [])}
-    events = [f"{_stamp(words[0])} {' '.join(map(str, words[1:]))}" for words in told.lists.get("event", [])]
+    events = [_event(*words) for words in told.lists.get("event", [])]
     rest = {name: lists for name, lists in told.lists.items() if name not in ("event", "fact")}
     data = {name: lists if len(lists) > 1 else lists[0] for name, lists in rest.items()}
     over = state in ("skipped", "cancelled", "expired")

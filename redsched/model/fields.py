@@ -15,7 +15,7 @@ Writer = Literal["producer", "scripts", "outcome", "place", "view"]
 Kind = Literal[
     "id", "name", "queue", "json", "text", "token", "choice", "whole", "count", "duration", "flag", "retry", "texts",
     "headers", "conditions", "due", "delay", "start_by", "start_within", "state", "moment", "lease", "planned_time",
-    "present", "message", "history", "not_json", "word",
+    "present", "message", "history", "steps", "not_json", "word",
 ]  # fmt: skip
 
 
@@ -313,6 +313,7 @@ FIELDS: tuple[Field, ...] = (
     Field(name="error", kind="message", by="outcome", doc="the last error"),
     Field(name="traceback", kind="message", by="outcome", doc="where the last error came from"),
     Field(name="history", kind="history", by="outcome", doc="how its runs ended"),
+    Field(name="steps", kind="steps", by="outcome", doc="the steps of its handler that `once` keeps"),
     # What only the scripts use, and nobody is shown.
     Field(
         name="submitted",

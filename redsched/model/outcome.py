@@ -58,6 +58,14 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     worker: str = ""
 
 
+class KeptStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of a task's handler that ``Context.once`` keeps: when it was kept, and what it returned."""
+
+    name: str
+    at: datetime | None = None
+    value: Any = None
+
+
 class OutcomeChosen(Exception):
     """Base of the exceptions by which a handler chooses its outcome from any depth."""
 

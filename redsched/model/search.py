@@ -191,7 +191,18 @@ def _within(name: str, value: str) -> Within:
         raise InvalidTask("search", f"{name}:{_short(value)} is no time; {_HOW}")
     ends = [_time(name, end) if end else None for end in (first, last)]
     relative = [end for end in (first, last) if end and not _is_instant(end)]
-    return Within(*(reversed(ends) if name != "due" and len(relative) == 2 else ends))
+    found = Within(*(reversed(ends) if name != "due" and len(relative) == 2 else ends))
+    if _is_empty(found):
+        swapped = f"{_short(last)}..{_short(first)}"
+        raise InvalidTask("search", f"{name}:{_short(value)} ends before it begins; write {name}:{swapped}")
+    return found
+
+
+def _is_empty(span: Within) -> bool:
+    """Whether nothing can lie in it. Of an instant and a time from now only the server's clock knows that."""
+    if span.since is None or span.until is None or (span.since[0] in "+-") != (span.until[0] in "+-"):
+        return False
+    return int(span.since) > int(span.until)
 
 
 def _one_end(name: str, sign: str, value: str) -> Within:

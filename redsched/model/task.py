@@ -13,7 +13,7 @@ from typing import Any, Literal, TypedDict
 import msgspec
 
 from redsched.model.condition import After, Again, Conditions, Digest, Hold, Source, Test, Unique, WaitFor, gather
-from redsched.model.outcome import Attempt
+from redsched.model.outcome import Attempt, KeptStep
 from redsched.model.retry import RetryPolicy
 from redsched.model.vocabulary import Priority, State
 
@@ -205,3 +205,4 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
     traceback: str | None = None
     history: list[Attempt] | None = None
+    steps: list[KeptStep] | None = None

@@ -13,7 +13,7 @@ from redsched.model.errors import InvalidTask
 from redsched.model.refused import kind_and_length
 from redsched.model.retry import RetryPolicy
 
-VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,7}")
+VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,7}")
 
 
 class TypeView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

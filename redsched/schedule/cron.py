@@ -14,7 +14,7 @@ from typing import Literal, NoReturn
 
 import msgspec
 
-from redsched.model.duration import duration_ms
+from redsched.model.duration import duration_ms, is_digits
 from redsched.schedule import zones
 from redsched.schedule.cron_rule import CronRule
 
@@ -147,7 +147,7 @@ def _descriptor(words: list[tuple[str, int]], zone: str | None, dialect: Dialect
 
 def _every(text: str, column: int, dialect: Dialect) -> int:
     try:
-        if text.isdigit():
+        if is_digits(text):
             raise ValueError(f"{text!r} has no unit; write 250ms, 90s, 1h30m or 2d")
         every_ms = duration_ms(text)
     except ValueError as problem:
@@ -286,7 +286,7 @@ class _Values:
         self.values.update(value % 7 if self.field is _WEEKDAY else value for value in chosen)
 
     def _value(self, text: str) -> int:
-        if text.isdigit():
+        if is_digits(text):
             sunday_too = self.field is _WEEKDAY and self._dialect == "standard"
             return self._within(int(text), self.field.low, 7 if sunday_too else self.field.high)
         if text not in self.field.names:

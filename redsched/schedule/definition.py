@@ -14,8 +14,8 @@ from redsched.schedule.calendar import CalendarRule
 from redsched.schedule.cron import Dialect
 from redsched.schedule.zones import Fold, Gap, Note
 
-if TYPE_CHECKING:
-    Duration = timedelta | int | str
+if TYPE_CHECKING:  # what Python code may give: a bare number would be milliseconds, and few mean those
+    Duration = timedelta | str
     Instant = datetime | int | str
 else:  # as JSON writes them
     Duration = Instant = int | str
@@ -29,7 +29,7 @@ class Every(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """An interval of at least a second, at n * every + phase since the epoch: the same on every node."""
 
     every: Duration
-    phase: Duration = 0
+    phase: Duration = 0  # type: ignore[assignment]  # ms, as in JSON
 
 
 class Random(msgspec.Struct, forbid_unknown_fields=True):
@@ -63,7 +63,7 @@ class Definition(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknow
     id: str = ""
     task: Any = None  # what each run makes; nothing here looks at it
     cron: list[str] | str = []
-    every: list[Every | str | int] | Every | str | int = []
+    every: list[Every | Duration] | Every | Duration = []
     after_completion: Duration | None = None
     random: Random | None = None
     calendar: list[CalendarRule] = []
@@ -77,7 +77,7 @@ class Definition(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknow
     start: Instant | None = None
     end: Instant | None = None
     max_runs: int | None = None
-    jitter: Duration = 0
+    jitter: Duration = 0  # type: ignore[assignment]  # ms, as in JSON
     overlap: Overlap = "skip"
     catch_up: CatchUp = "latest"
     catch_up_window: Duration = "60s"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from redsched.model.duration import duration_ms
+from redsched.model.duration import duration_ms, is_digits
 from redsched.schedule.calendar import CalendarRule
 from redsched.schedule.definition import Definition, Every
 
@@ -88,15 +88,15 @@ def _cron(text: str) -> str:
     days = _cron_days(day, weekday)
     if days is None:
         return f"cron {bare}"
-    if minute.isdigit() and all(part.isdigit() for part in hour.split(",")):
+    if is_digits(minute) and all(is_digits(part) for part in hour.split(",")):
         return f"at {_and(f'{int(part):02d}:{int(minute):02d}' for part in hour.split(','))} {days}"
     if days != "every day":
         return f"cron {bare}"
     if minute == hour == "*":
         return "every minute"
-    if minute.startswith("*/") and hour == "*" and minute[2:].isdigit() and 60 % max(1, int(minute[2:])) == 0:
+    if minute.startswith("*/") and hour == "*" and is_digits(minute[2:]) and 60 % max(1, int(minute[2:])) == 0:
         return f"every {_pause(timedelta(minutes=int(minute[2:])), one='')}"
-    return f"every hour at :{int(minute):02d}" if minute.isdigit() and hour == "*" else f"cron {bare}"
+    return f"every hour at :{int(minute):02d}" if is_digits(minute) and hour == "*" else f"cron {bare}"
 
 
 def _cron_days(day: str, weekday: str) -> str | None:
@@ -105,13 +105,13 @@ def _cron_days(day: str, weekday: str) -> str | None:
     if weekday in "*?":
         if day == "L":
             return "on the last day of the month"
-        return f"on day {day} of the month" if day.isdigit() else None
+        return f"on day {day} of the month" if is_digits(day) else None
     if day not in "*?":
         return None
     first, dash, last = weekday.lower().partition("-")
-    names = [_SHORT.get(word, int(word) if word.isdigit() else 99) for word in (first, last or first)]
+    names = [_SHORT.get(word, int(word) if is_digits(word) else 99) for word in (first, last or first)]
     if max(names) > 7:
-        many = [_SHORT.get(word, int(word) if word.isdigit() else 99) for word in weekday.lower().split(",")]
+        many = [_SHORT.get(word, int(word) if is_digits(word) else 99) for word in weekday.lower().split(",")]
         return f"on {_and(_DAYS[name] for name in many)}" if max(many) <= 7 else None
     if names == [1, 5]:
         return "on weekdays"

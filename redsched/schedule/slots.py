@@ -271,10 +271,10 @@ class Plan:
                 self._cron_rules.append(found.rule)
             self._rule(found.rule, found.zone)
 
-    def _every(self, field: str, given: Every | timedelta | str | int) -> None:
+    def _every(self, field: str, given: Every | timedelta | str) -> None:
         if isinstance(given, str):
             every, _, phase = given.partition("/")
-            given = Every(every, phase or 0)
+            given = Every(every, phase or "0ms")
         elif not isinstance(given, Every):
             given = Every(given)
         every_ms = ranged(field, given.every, LEAST_MS, LONGEST_MS)

@@ -65,17 +65,17 @@ def check_bulk(action: str, wanted: Filter, most: int) -> int | None:
     if action not in ACTS_ON:
         raise InvalidTask("action", f"must be one of {', '.join(ACTS_ON)}")
     if wanted.state not in ACTS_ON[action]:
-        raise InvalidTask("filter.state", f"must be one of {', '.join(ACTS_ON[action])} for {action}")
+        raise InvalidTask("where.state", f"must be one of {', '.join(ACTS_ON[action])} for {action}")
     if not 1 <= most <= MAX_BULK:
-        raise InvalidTask("max", f"{most} is outside 1..{MAX_BULK}")
+        raise InvalidTask("most", f"{most} is outside 1..{MAX_BULK}")
     if wanted.type is not None:
-        check_name("filter.type", wanted.type)
+        check_name("where.type", wanted.type)
     if wanted.older_than is None:
         return None
     try:
         return span_ms(wanted.older_than)
     except ValueError as error:
-        raise InvalidTask("filter.older_than", str(error)) from None
+        raise InvalidTask("where.older_than", str(error)) from None
 
 
 def bulk(

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from redsched.model.duration import is_digits
 from redsched.model.errors import (
     OutcomeUnknown,
     RedschedError,
@@ -117,7 +118,7 @@ def check_version() -> Generator[Command, Any, None]:
     found = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
     version = found.get("redis_version", "")  # Valkey says here with which Redis it is compatible
     major = version.partition(".")[0]
-    if major.isdecimal() and int(major) < OLDEST_REDIS:
+    if is_digits(major) and int(major) < OLDEST_REDIS:
         raise Refused(f"this server is Redis {version[:20]}; redsched needs Redis 7.0, or Valkey 7.2, or later")
 
 

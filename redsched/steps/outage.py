@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextvars import Context
+from typing import Any
 
 log = logging.getLogger("redsched.client")
 TOLD_AFTER_S = 1.0  # seconds without an answer until the log is told
@@ -32,7 +34,7 @@ class Outage:
             if self._told or now - self._since < TOLD_AFTER_S:
                 return
             self._told = True
-        log.warning("redis.away", extra={"error": problem})
+        _warn("redis.away", {"error": problem})
 
     def answered(self, now: float) -> None:
         """Redis answered a command."""
@@ -40,9 +42,14 @@ class Outage:
             since, told = self._since, self._told
             self._since, self._told, self._back = None, False, now
         if told and since is not None:
-            log.warning("redis.back", extra={"seconds": round(now - since, 1)})
+            _warn("redis.back", {"seconds": round(now - since, 1)})
 
     @property
     def is_on(self) -> bool:
         """Whether the last command has no answer: who is answered has to say so."""
         return self._since is not None
+
+
+def _warn(event: str, facts: dict[str, Any]) -> None:
+    """Tell the log in a context of its own: an outage is of no task, though the run of one may meet it first."""
+    Context().run(log.warning, event, extra=facts)

@@ -12,7 +12,7 @@ from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask
 from redsched.model.streamed import Streamed
 from redsched.model.task import Task
-from redsched.wire import runs
+from redsched.wire import runs, tasks
 from redsched.wire.call import Call
 from redsched.wire.codec import LONGEST_MS, check_name
 from redsched.wire.field_words import check_start_by, start_by_word
@@ -34,23 +34,63 @@ class Stream:
         self._at = self._resumed = self._began = 0
         self._answers: Counter[str] = Counter()
         self._pending: list[Task] = []
+        self._first = ""  # digest of the first task of this list
+        self._known = runs.Place(0, 0)  # how far the list had come before, with its digests
 
     def begin(self, place: runs.Place) -> None:
         """Where an earlier call stopped, which may be the beginning."""
         self._at = self._resumed = place.at
         self._began = max(place.began, EARLIEST_MS)
+        self._known = place
 
     def add(self, task: Task) -> bool:
-        """Take the next task of the list; answers whether there are enough for a call."""
+        """Take the next task of the list; answers whether there are enough for a call.
+
+        Raises:
+            InvalidTask: it is no Task, or an earlier call of this run had another list.
+        """
         number, self._next = self._next, self._next + 1
-        if number >= self._at:
-            self._pending.append(self._of_run(task, number))
+        try:
+            if not isinstance(task, Task):
+                raise tasks.no_task([task], number)
+            if number == 0:
+                self._first = self._same(task, number, self._known.first, "its first task is another")
+            if number == self._resumed - 1:
+                self._same(task, number, self._known.last, f"its task {number} is another, counted from 0")
+            if number >= self._at:
+                self._pending.append(self._of_run(task, number))
+        except InvalidTask as error:
+            raise self._told(error, error.index) from None
         return len(self._pending) >= self._batch
+
+    def end(self) -> None:
+        """The list has no more tasks.
+
+        Raises:
+            InvalidTask: an earlier call of this run had more.
+        """
+        if self._next < self._resumed:
+            raise self._another(f"this list has {self._next} tasks, and an earlier call created {self._resumed}")
+
+    def _same(self, task: Task, number: int, known: str, problem: str) -> str:
+        found = runs.digest_of(task, runs.made_id(self.run, number))
+        if known and found and found != known:
+            raise self._another(problem)
+        return found
+
+    @staticmethod
+    def _another(problem: str) -> InvalidTask:
+        return InvalidTask("run", f"is that of another list: {problem}; give each list its own name")
+
+    def _told(self, error: InvalidTask, index: int | None) -> InvalidTask:
+        """The error of a task of the list, with what was written before. Of another list nothing is this run's."""
+        written = 0 if error.field == "run" else self._at
+        return InvalidTask(error.field, error.problem, index=index, code=error.code, written=written)
 
     def _of_run(self, task: Task, number: int) -> Task:
         changes: dict[str, object] = {"request": task.request or f"{self.run}:{number}"}
         if task.id is None:
-            changes["id"] = f"{self.run}.{number}"
+            changes["id"] = runs.made_id(self.run, number)
         if self._spread:
             if task.due is not None or task.delay is not None:
                 raise InvalidTask("spread", "takes the place of due and delay", index=number)
@@ -75,20 +115,21 @@ class Stream:
         """The call for the next of them: as many as go together.
 
         Raises:
-            InvalidTask: with the task's place among them; see ``numbered``.
+            InvalidTask: as ``enqueue`` does; ``refused`` makes of it the error for the list.
         """
         some: Sequence[Task] = self._pending[: self._batch]
         while True:
             try:
-                return runs.part(self.run, self._at, len(some), self._began, enqueue(some))
+                last = runs.digest_of(some[-1], runs.made_id(self.run, self._at + len(some) - 1))
+                return runs.part(self.run, self._at, len(some), self._began, enqueue(some), self._first, last)
             except InvalidTask as error:
                 if error.code != "batch_too_large" or not error.index:
                     raise
                 some = some[: error.index]
 
-    def numbered(self, error: InvalidTask) -> InvalidTask:
-        """The error for a task of the next call, with its number in the list."""
-        return InvalidTask(error.field, error.problem, index=self._at + (error.index or 0), code=error.code)
+    def refused(self, error: InvalidTask) -> InvalidTask:
+        """The error for a task of a part, by its number in the list."""
+        return self._told(error, None if error.field == "run" else self._at + (error.index or 0))
 
     def answered(self, place: runs.Place) -> Streamed:
         """What became of a call: done now or before, by this process or by another with the same run.

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import ceil
 
-from redsched.model.duration import instant
+from redsched.model.duration import instant, is_digits
 from redsched.model.schedule_views import Upcoming
 from redsched.model.timeline import QueueTimeline, Step, Timeline
 from redsched.model.views import Paused
@@ -86,7 +86,7 @@ def lateness_p99(counts: Mapping[str, int]) -> int | None:
     """The upper bound of the bucket in which the 99th of 100 starts lies."""
     buckets = {name.removeprefix(_LATE): count for name, count in counts.items() if name.startswith(_LATE)}
     left = ceil(sum(buckets.values()) * 0.99)
-    for bound in sorted(int(name) for name in buckets if name.isdecimal()):
+    for bound in sorted(int(name) for name in buckets if is_digits(name)):
         left -= buckets[str(bound)]
         if left <= 0:
             return bound

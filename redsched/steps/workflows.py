@@ -37,7 +37,7 @@ def chain(cell: Cell, enqueue: Enqueue, tasks: Sequence[Task], otherwise: str) -
     named = _named(cell, _bounded("chain", tasks))
     for at in range(1, len(named)):
         before = named[at - 1]
-        named[at] = _after(named[at], [f"{before.queue}/{before.id}"], otherwise)
+        named[at] = _after(named[at], at, [f"{before.queue}/{before.id}"], otherwise)
     answers: list[Enqueued] = []
     for call, _ in _calls(enqueue, named, MAX_BATCH):
         answers += _checked((yield call), answers)
@@ -58,14 +58,15 @@ def group(
     refs = [f"{task.queue}/{task.id}" for task in named]
     first, token, begin = min(len(named), MAX_PARENTS), nonce(), None
     while begin is None:
-        join = _after(last, refs[:first], otherwise, on)
+        join = _after(last, len(named), refs[:first], otherwise, on)
         if len(named) > first:  # it is held until all of them are there
             join.conditions = {**_members(join.conditions), "hold": Hold(token=token, within=HELD_FOR)}
         try:
             begin = enqueue([*named[:first], join])
         except InvalidTask as error:
             if error.code != "batch_too_large" or not error.index or first == 1:
-                raise
+                index = len(named) if error.index == first else error.index
+                raise InvalidTask(error.field, error.problem, index=index, code=error.code) from None
             first = max(1, error.index - 1)
     rest = _calls(enqueue, named[first:], A_CALL, first)
     *answers, joined = _checked((yield begin), [])
@@ -118,8 +119,8 @@ def _named(cell: Cell, tasks: Sequence[Task]) -> list[Task]:
         raise InvalidTask("tasks", "a workflow has two tasks at least")
     ids = [task.id or made for task, made in zip(tasks, new_ids(len(tasks), cell.index), strict=True)]
     return [
-        msgspec.structs.replace(task, id=task_id, queue=check_name("queue", task.queue or DEFAULT_QUEUE))
-        for task, task_id in zip(tasks, ids, strict=True)
+        msgspec.structs.replace(task, id=task_id, queue=check_name("queue", task.queue or DEFAULT_QUEUE, at))
+        for at, (task, task_id) in enumerate(zip(tasks, ids, strict=True))
     ]
 
 
@@ -127,10 +128,10 @@ def _members(given: Conditions | Mapping[str, Any] | None) -> dict[str, Any]:
     return msgspec.structs.asdict(given) if isinstance(given, Conditions) else dict(given or {})
 
 
-def _after(task: Task, refs: list[str], otherwise: str, on: str = "success") -> Task:
+def _after(task: Task, index: int, refs: list[str], otherwise: str, on: str = "success") -> Task:
     members = _members(task.conditions)
     if members.get("after") is not None:
-        raise InvalidTask("conditions.after", "is set by the workflow")
+        raise InvalidTask("conditions.after", "is set by the workflow", index=index)
     after = After(ids=refs, on=on, otherwise=otherwise)  # type: ignore[arg-type]
     return msgspec.structs.replace(task, conditions={**members, "after": after})
 

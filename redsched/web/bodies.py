@@ -14,6 +14,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Scope
 
+from redsched.model.duration import is_digits
 from redsched.model.template import TaskTemplate
 from redsched.model.vocabulary import MAX_BATCH
 from redsched.web.pieces import NO_UTF8, TOO_DEEP, Pieces, TooLong
@@ -187,7 +188,7 @@ async def read_body(request: Request, limit: int, drain: int) -> bytes:
         Problem: payload_too_large or request_timeout.
     """
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > drain:
+    if is_digits(declared) and int(declared) > drain:
         raise _too_large(limit, close=True)
     message = await _receive(request)
     body: bytes = message.get("body", b"")

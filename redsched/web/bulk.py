@@ -15,7 +15,7 @@ from redsched.model.vocabulary import DEFAULT_QUEUE, Action
 from redsched.settings import Settings
 from redsched.steps.bulk import Filter
 from redsched.web import bodies
-from redsched.web.http import Json, parameters
+from redsched.web.http import Json, naming, parameters
 from redsched.web.idempotency import once
 
 MOST = 1_000  # tasks one request acts on unless it says otherwise
@@ -54,6 +54,7 @@ class BulkEndpoint:
         """The route."""
         return [Route("/v1/tasks:bulk", self.bulk, methods=["POST"])]
 
+    @naming(most="max", where="filter")
     async def bulk(self, request: Request) -> Response:
         """200 with how many matched, how many were changed, and the ids of the first of them.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -10,6 +12,8 @@ from starlette.responses import Response
 
 from redsched.client import AsyncClient
 from redsched.model import trace
+from redsched.model.duration import is_digits
+from redsched.model.errors import InvalidTask
 from redsched.model.refused import kind_and_length
 from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.settings import Settings
@@ -21,6 +25,8 @@ from redsched.wire.durability import is_durability
 
 MAX_PAGE = 1_000
 
+Api = TypeVar("Api")
+
 
 class Json(Response):
     """A value as JSON."""
@@ -30,6 +36,29 @@ class Json(Response):
     def render(self, content: Any) -> bytes:
         """The value as JSON, encoded by msgspec."""
         return msgspec.json.encode(content)
+
+
+def naming(
+    **names: str,
+) -> Callable[[Callable[[Api, Request], Awaitable[Response]]], Callable[[Api, Request], Awaitable[Response]]]:
+    """Of an endpoint: errors name a field as the request has it, where the client's argument has another name.
+    ``names``: the first step of a field's path, and what it is in the request."""
+
+    def decorate(endpoint: Callable[[Api, Request], Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
+        @functools.wraps(endpoint)
+        async def named(self: Api, request: Request) -> Response:
+            try:
+                return await endpoint(self, request)
+            except InvalidTask as error:
+                step, dot, rest = error.field.partition(".")
+                if step not in names:
+                    raise
+                field = names[step] + dot + rest
+                raise InvalidTask(field, error.problem, index=error.index, code=error.code) from None
+
+        return named
+
+    return decorate
 
 
 def parameters(request: Request, *known: str) -> dict[str, str]:
@@ -58,7 +87,7 @@ def limit_of(given: dict[str, str], default: int) -> int:
         Problem: bad_filter.
     """
     text = given.get("limit", str(default))
-    if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= MAX_PAGE):
+    if not (is_digits(text) and len(text) <= 4 and 1 <= int(text) <= MAX_PAGE):
         raise parameter_problem("limit", f"must be a whole number of 1..{MAX_PAGE}")
     return int(text)
 

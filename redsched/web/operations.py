@@ -17,7 +17,7 @@ from redsched.settings import Settings
 from redsched.steps.operation_record import GOING, MOST, OVER, Operation
 from redsched.web import bodies
 from redsched.web.aside import Aside
-from redsched.web.http import Endpoints, Json, limit_of, parameters
+from redsched.web.http import Endpoints, Json, limit_of, naming, parameters
 from redsched.web.problems import Problem
 from redsched.wire import changes
 
@@ -82,6 +82,7 @@ class OperationsApi(Endpoints):
         for running in list(self._running):
             running.cancel()
 
+    @naming(most="max", operation="id")
     async def start(self, request: Request) -> Response:
         """202 with the operation, which goes on after the answer; 200 with what it would change, for a dry run, and
         with what it has changed, for a repeat of one that is over."""

@@ -224,7 +224,8 @@ def of_error(error: RedschedError) -> Problem:
 
 def _scheduled(error: InvalidSchedule) -> str:
     """The pointer to a field of a schedule, or of one among ``schedules``."""
-    return pointer(error.field) if error.index is None else pointer(f"schedules[{error.index}].{error.field}")
+    field = "" if error.field == "schedule" else error.field  # that is all of it
+    return pointer(field) if error.index is None else pointer(f"schedules[{error.index}].{field}")
 
 
 def pointer(field: str, index: int | None = None) -> str:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from redsched.client import AsyncClient
+from redsched.model.duration import is_digits
 from redsched.model.errors import InvalidSchedule
 from redsched.model.schedule import Schedule, schedule_of
 from redsched.model.schedule_views import run_document, view_document
@@ -120,7 +121,7 @@ class SchedulesApi:
         """One page, the one that is looked at next first."""
         given = parameters(request, "limit", "cursor")
         text = given.get("limit", "50")
-        if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= MAX_SHOWN):
+        if not (is_digits(text) and len(text) <= 4 and 1 <= int(text) <= MAX_SHOWN):
             raise parameter_problem("limit", f"must be a whole number of 1..{MAX_SHOWN}")
         page = await self._planned().list(limit=int(text), cursor=given.get("cursor"), stored=True)
         return Json({"items": [view_document(view) for view in page.items], "next_cursor": page.next_cursor})

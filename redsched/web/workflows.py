@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from redsched.model.errors import InvalidTask
 from redsched.model.task import Task
 from redsched.steps import workflows
 from redsched.steps.workflows import MOST_TASKS
@@ -101,6 +102,17 @@ def tasks_of(given: Sequence[TaskBody], traceparent: str | None, key: str | None
     return made if key is None else [identified(task, key, at) for at, task in enumerate(made)]
 
 
+def _placed(error: InvalidTask, body: WorkflowBody) -> InvalidTask:
+    """The error of a task, by where that is in the body."""
+    name, given = "group" if body.chain is None else "chain", body.chain or body.group or []
+    if error.index is None:
+        field = name if error.field == "tasks" else error.field
+    else:
+        field = f"{name}[{error.index}]" if error.index < len(given) else "then"
+        field += f".{error.field}" if error.field else ""
+    return InvalidTask(field, error.problem, code=error.code)
+
+
 class WorkflowsApi(Endpoints):
     """``/v1/workflows``, and what comes before and after one task."""
 
@@ -123,6 +135,12 @@ class WorkflowsApi(Endpoints):
         given = [*(body.chain or body.group or []), *([body.then] if body.then is not None else [])]
 
         async def act(key: str | None) -> Response:
+            try:
+                return await make(key)
+            except InvalidTask as error:
+                raise _placed(error, body) from None
+
+        async def make(key: str | None) -> Response:
             trace, client = traceparent_of(request), self._client
             tasks = await self._aside.run(len(raw), tasks_of, given, trace, key)
             await ready(client, self._aside, len(raw), tasks, strict)

@@ -53,9 +53,12 @@ def shift(
 
 def retag(keys: QueueKeys, ids: Sequence[str], *, add: Sequence[str], remove: Sequence[str]) -> Call[dict[str, str]]:
     """Add tags to 1..1000 tasks, and take others from them."""
-    words = [texts_word("tags", list(tags), None) if tags else b"[]" for tags in (add, remove)]
-    if not (add or remove) or len(add) > MAX_TAGS:
-        raise InvalidTask("tags", f"give 1 to {MAX_TAGS} to add or remove")
+    given = (("add", add), ("remove", remove))
+    words = [texts_word(name, list(tags), None) if tags else b"[]" for name, tags in given]
+    if not (add or remove):
+        raise InvalidTask("add", f"give 1 to {MAX_TAGS} tags to add or remove")
+    if not set(add).isdisjoint(remove):
+        raise InvalidTask("add", "has a tag that remove has too; give each in one of them")
     return Call("retag", (keys.due,), (0, *words, *checked_ids(ids)), by_id(ids))
 
 

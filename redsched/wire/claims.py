@@ -205,7 +205,7 @@ def once(keys: QueueKeys, task_id: str, token: str, step: str, value: bytes = b"
         word, asked, kept = reply
         return Step(text_of(word), asked == 1, kept)
 
-    return Call("once", (keys.due,), (task_id, token, check_step(step), value), read)
+    return Call("once", (keys.due,), (task_id, token, check_step(step), value, 0), read)
 
 
 def leave(queues: Sequence[QueueKeys], consumer: str) -> Call[int]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from redsched.model.duration import is_digits
 from redsched.model.errors import InvalidTask
 from redsched.model.refused import kind_and_length
 from redsched.wire.json_checks import check_depth, check_value
@@ -117,7 +118,7 @@ def pairs(flat: Sequence[Any]) -> dict[str, bytes]:
 def count_of(value: Any) -> int:
     """A counter that anybody may have written; 0 where it is no whole number of at most 15 digits."""
     text = text_of(value)
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else 0
+    return int(text) if is_digits(text) and len(text) < 16 else 0
 
 
 def cap_of(word: Sequence[int]) -> int | None:

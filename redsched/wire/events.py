@@ -64,7 +64,7 @@ def put_rule(keys: CellKeys, rule: Rule, *, max_payload: int) -> Call[RuleAnswer
         fields["conditions"] = _STAND_IN.sub(r"{\1}", fields["conditions"])
     found: dict[str, Any] = {"fields": fields}
     if rule.task.queue is not None:
-        found["queue"] = check_name("task.queue", rule.task.queue)
+        found["queue"] = rule.task.queue
     if rule.delay is not None:
         found["due"] = str(due_word(None, span_of(rule.delay)))
     if rule.task_id is not None:
@@ -120,7 +120,7 @@ def _read_rule(rule_id: str, event: str, found: Any, stored: bool) -> Rule:
         task=template_of(fields, str(found.get("queue", "")), written=stored),
         task_id=found.get("id"),
         bind=found.get("bind"),
-        delay=int(delay[1:16]) if delay.startswith("+") else None,
+        delay=cast(Any, int(delay[1:16])) if delay.startswith("+") else None,
     )
     msgspec.convert((rule.task_id, rule.bind), tuple[str | None, dict[str, str] | None])
     return rule

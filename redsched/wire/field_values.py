@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from redsched.model.duration import instant
-from redsched.model.outcome import Attempt
+from redsched.model.outcome import Attempt, KeptStep
 from redsched.wire.codec import count_of, json_or_text, raw_json, stored_or_text, text_of
 
 _LAST_MS = 253_402_300_799_000  # of the year 9999
@@ -105,3 +105,16 @@ def history(outcome: Mapping[str, Any]) -> list[Attempt] | None:
                 )
             )
     return sorted(attempts, key=lambda attempt: attempt.attempt) or None
+
+
+def steps(found: Mapping[str, Any], outcome: Mapping[str, Any], stored: bool) -> list[KeptStep] | None:
+    """What ``once`` keeps of this task, oldest first, from the fields ``step:<created_at>:<name>`` of its outcome."""
+    made = text(found, "created_at") or ""
+    kept = []
+    for field in outcome:
+        word, _, rest = field.partition(":")
+        of, _, name = rest.partition(":")
+        if word == "step" and of == made and name:
+            at = moment(outcome, f"kept:{made}:{name}")
+            kept.append(KeptStep(name=name, at=at, value=json_value(outcome, field, stored)))
+    return sorted(kept, key=lambda one: (one.at is not None and one.at.timestamp(), one.name)) or None

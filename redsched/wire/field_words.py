@@ -24,13 +24,13 @@ MAX_TEXTS_BYTES = 4_096
 TOO_EARLY = "must reach beyond the due time: the task is due after it expires"  # as the scripts say it
 
 
-def due_word(due: Any, delay: Any, index: int | None = None) -> Word:
+def due_word(due: Any, delay: Any, index: int | None = None, *, field: str = "due") -> Word:
     """0 for now, ms since the epoch, or ``+ms`` that the server adds to its own clock; raises InvalidTask."""
     if delay is not None:
         if due is not None:
             raise InvalidTask("delay", "give due or delay, not both", index=index)
         return f"+{_checked('delay', _delay, delay, index)}"
-    return 0 if due is None else int(_checked("due", _due, due, index))
+    return 0 if due is None else int(_checked(field, _due, due, index))
 
 
 def priority_word(field: str, value: Any, index: int | None) -> str:

@@ -74,7 +74,7 @@ def pause(keys: QueueKeys, what: str, *, reason: str, until: Any, only_known: bo
         QueueNotFound: nobody has seen the queue, and ``only_known`` was asked for; from reading the answer.
     """
     known = "known" if only_known else ""
-    words = (0, what, reason_word(reason), due_word(until, None) if until is not None else 0, known)
+    words = (0, what, reason_word(reason), due_word(until, None, field="until") if until is not None else 0, known)
 
     def read(reply: Any) -> None:
         if text_of(reply) == "unknown":

@@ -19,7 +19,7 @@ from redsched.model.errors import (
 from redsched.wire import scripts
 
 _OF_SCHEDULES = ("pause_schedule", "trigger")  # their refusals name a field of the schedule's verb
-_FIRST_TASK = {"enqueue": 1, "enqueue_run": 5}  # where the words of their tasks begin
+_FIRST_TASK = {"enqueue": 1, "enqueue_run": 7}  # where the words of their tasks begin
 # conversations of plain commands that only read
 _PLAIN_READS = frozenset(("queues", "ping", "scan", "metrics", "doctor", "dead", "operation", "facts"))
 

@@ -80,7 +80,7 @@ def put_schedule(
 
 def keep_schedules(keys: CellKeys, owner: str, version: str | None, mode: str, ids: Sequence[str]) -> Call[Kept]:
     """Say which schedules, up to 1000, an owner has; the others of it are paused or dropped (``mode``: ``pause``,
-    ``drop``, ``dry``)."""
+    ``drop``, ``dry``). With ``changed`` nothing is written, and those are answered that another version changed."""
 
     def read(reply: list[Any]) -> Kept:
         return Kept(text_of(reply[0]), [text_of(word) for word in reply[1:]])

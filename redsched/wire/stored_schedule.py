@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from redsched.model.duration import LATEST_MS, duration_ms, instant_ms
+from redsched.model.duration import LATEST_MS, duration_ms, instant_ms, is_digits
 from redsched.model.errors import InvalidSchedule
 from redsched.model.schedule import Schedule, document, schedule_of
 from redsched.model.vocabulary import DEFAULT_QUEUE
@@ -46,7 +46,7 @@ class Stored(msgspec.Struct, frozen=True):
     def number(self, name: str) -> int | None:
         """A field as a whole number; None where it is none."""
         found = self.text(name)
-        return int(found) if found.isdecimal() and len(found) < 16 else None
+        return int(found) if is_digits(found) and len(found) < 16 else None
 
     def former(self) -> list[Former]:
         """The definitions that were replaced before a mover looked at all of their slots, oldest first."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from redsched.model.duration import instant
+from redsched.model.duration import instant, is_digits
 from redsched.model.errors import InvalidTask
 from redsched.model.task import Task
 from redsched.model.task_types import GivenDefaults, QueueDefaults, TypePage, TypeView
@@ -121,7 +121,7 @@ def _view(words: Sequence[Any]) -> TypeView:
         queue=queue,
         app=app,
         version=None if version in ("", NO_VERSION) else version,
-        put_by=instant(int(started)) if started.isdecimal() and len(started) < 14 else None,
+        put_by=instant(int(started)) if is_digits(started) and len(started) < 14 else None,
         live=words[4] == 1,
         payload=_decoded(schema),
         **_read(given if isinstance(given, list) else []),
@@ -149,4 +149,4 @@ def _decoded(text: str) -> Any:
 
 
 def _whole(text: Any) -> int | None:
-    return int(text) if isinstance(text, str) and text.isdecimal() and len(text) < 16 else None
+    return int(text) if isinstance(text, str) and is_digits(text) and len(text) < 16 else None

@@ -18,6 +18,7 @@ from redsched.wire.field_values import (
     not_json,
     number,
     planned_time,
+    steps,
     text,
 )
 
@@ -76,4 +77,5 @@ def task_view(
         error=text(outcome, "error") or None,
         traceback=text(outcome, "traceback") or None,
         history=history(outcome),
+        steps=steps(found, outcome, stored),
     )

@@ -13,6 +13,7 @@ from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask
 from redsched.model.explain import Told
 from redsched.model.fields import FIELDS
+from redsched.model.refused import kind_and_length
 from redsched.model.task import Changes, Task, TaskView
 from redsched.model.views import Page
 from redsched.model.vocabulary import DEFAULT_QUEUE, MAX_BATCH
@@ -43,7 +44,10 @@ def enqueue(
     if not 1 <= len(tasks) <= MAX_BATCH:
         raise InvalidTask("tasks", f"{len(tasks)} in one call; 1..{MAX_BATCH} are taken", code="batch_too_large")
     numbers, together = dict[str, int](), 0
-    made = iter(new_ids(sum([task.id is None for task in tasks]), cell.index))
+    try:
+        made = iter(new_ids(sum([task.id is None for task in tasks]), cell.index))
+    except AttributeError:
+        raise no_task(tasks) from None
     words: list[Word] = [0]
     names: list[tuple[str, str, bool]] = []
     for at, task in enumerate(tasks):
@@ -81,6 +85,13 @@ def has_digest(task: Task) -> bool:
     """Whether it is part of a digest, which has a time of its own."""
     asked = task.conditions
     return bool(asked.get("digest") if isinstance(asked, Mapping) else getattr(asked, "digest", None))
+
+
+def no_task(given: Sequence[Any], first: int = 0) -> InvalidTask:
+    """The error for a list in which something is no Task; ``first``: the number of its first member."""
+    at, value = next((at, one) for at, one in enumerate(given, first) if not isinstance(one, Task))
+    problem = f"{kind_and_length(value)} is no Task; give Task(type=..., payload=...), or what function.task(...) makes"
+    return InvalidTask("", problem, index=at)
 
 
 def _check_together(size: int, index: int | None) -> int:

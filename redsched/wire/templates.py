@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from redsched.model.duration import is_digits
 from redsched.model.errors import InvalidSchedule, InvalidTask
 from redsched.model.fields import FIELDS, Kind
 from redsched.model.retry import retry_of
@@ -26,6 +27,8 @@ def task_words(template: TaskTemplate, max_payload: int) -> list[Word]:
         task = template.task()
         words: list[Word] = ["type", check_name("type", task.type)]
         words += ("payload", json_bytes("payload", task.payload, max_payload))
+        if template.queue is not None:
+            check_name("queue", template.queue)
         return words + option_words(task, None)
     except InvalidTask as error:
         raise InvalidSchedule(f"task.{error.field}", error.problem, code=error.code) from None
@@ -57,7 +60,7 @@ def _of(kind: Any) -> Callable[[str], Any]:
 
 
 def _whole(text: str) -> int:
-    if not text.isdecimal() or len(text) > 15:
+    if not is_digits(text) or len(text) > 15:
         raise ValueError("is no whole number")
     return int(text)
 

@@ -22,7 +22,7 @@ _MOVED = ["moved (to another queue) |"]
 ADDED = {
     "about": ["; of the last 250 where the call takes long"],
     "cancel": _MOVED,
-    "retag": ["moved (to another queue: nothing was written) |"],
+    "retag": ["; no tag may be in both", "moved (to another queue: nothing was written) |"],
     "move": ["(or was already)", "; a note of a task gives way", "(or moved to a third queue)"],
     "follow": ["moved to another queue,"],
     "confirm": ["requested (its time was over and it runs: its worker is asked to stop) |"],
@@ -45,6 +45,7 @@ ADDED = {
     "put_calendar": [
         "ARGV now int may be missing; 0: the server's clock; a virtual clock's ms where the deployment allows it"
     ],
+    "once": ["ARGV now int may be missing; 0: the server's clock; a virtual clock's ms where the deployment allows it"],
     "put_rule": ["(its type's, or default)"],
     "put_schedule": [
         "And owner, a name, with owner_version: whose it is from now on (lua/README.md); without, that stays",

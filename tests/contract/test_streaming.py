@@ -118,7 +118,14 @@ def test_a_task_that_cannot_be_used_is_named_by_its_number(client: Face) -> None
         client.enqueue_stream([*listed(12), Task(type="no type")], run="r", batch=5)
 
     assert (refused.value.index, refused.value.field) == (12, "type")
-    assert len(all_of(client)) == 10
+    assert refused.value.written == 10
+    assert "the first 10 tasks of the list were written before" in str(refused.value)
+    assert "nothing was written" not in str(refused.value)
+    done = client.enqueue_stream([*listed(12), Task(type="t", payload=12)], run="r", batch=5)  # it is mended
+    assert (done.at, done.resumed_at) == (13, 10)
+    assert sorted(all_of(client)) == list(range(13))
+    with pytest.raises(InvalidTask, match=r"tasks\[0\].type: .* nothing was written"):
+        client.enqueue_stream([Task(type="no type")], run="first")
     with pytest.raises(InvalidTask, match="takes the place of due and delay"):
         client.enqueue_stream(listed(3, delay="5s"), run="s", spread="1h")
 
@@ -142,6 +149,66 @@ def test_a_later_part_of_a_list_names_the_start_by_that_the_server_refuses(clien
         client.enqueue_stream([*listed(7, expires_in="1h"), late], run="s", batch=5)
 
     assert (refused.value.index, refused.value.field) == (7, "expires_in")
+
+
+def test_what_a_strict_client_refuses_is_named_by_its_number(client: Face) -> None:
+    client.known_types.strict = True
+
+    with pytest.raises(InvalidTask, match=r"tasks\[0\].type: 't' is a type that no worker has put"):
+        client.enqueue_stream(listed(3), run="r")
+
+
+@pytest.mark.parametrize("batch", [1, 5, 200])
+@pytest.mark.parametrize("thing", [1, None, {"type": "t"}, "t", len])
+def test_what_is_no_task_is_named_by_its_number(client: Face, thing: Any, batch: int) -> None:
+    with pytest.raises(InvalidTask, match=r"tasks\[7\]: .* is no Task; give Task\(type=") as refused:
+        client.enqueue_stream([*listed(7), thing], run="r", batch=batch)
+    assert (refused.value.index, refused.value.written) == (7, 7 // batch * batch)
+    with pytest.raises(InvalidTask, match=r"tasks\[1\]: .* is no Task; .*nothing was written"):
+        client.enqueue_many([Task(type="t"), thing])
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        ([Task(type="t", payload=at) for at in (9, 1, 2, 3, 4, 5)], "its first task is another"),
+        ([Task(type="t", payload=at) for at in (0, 1, 2, 9, 4, 5)], "its task 3 is another, counted from 0"),
+        ([Task(type="t", payload=at) for at in (0, 1)], "this list has 2 tasks, and an earlier call created 4"),
+        ([Task(type="t", id=f"own-{at}") for at in range(6)], "its first task is another"),
+        ([], "this list has 0 tasks, and an earlier call created 4"),
+    ],
+)
+def test_a_run_does_not_go_on_with_another_list(client: Face, other: list[Task], problem: str) -> None:
+    client.enqueue_stream(listed(4), run="r", batch=3)
+
+    with pytest.raises(InvalidTask, match=f"run: is that of another list: {problem}; give each list") as refused:
+        client.enqueue_stream(other, run="r")
+
+    assert (refused.value.index, refused.value.field) == (None, "run")
+    assert "nothing was written" in str(refused.value)
+    assert sorted(all_of(client)) == [0, 1, 2, 3]
+
+
+def test_a_list_is_known_again_by_its_ids_and_however_its_sets_are_ordered(client: Face) -> None:
+    client.enqueue_stream([Task(type="t", id=f"own-{at}", payload="one") for at in range(3)], run="ids")
+    done = client.enqueue_stream([Task(type="t", id=f"own-{at}", payload="two") for at in range(4)], run="ids")
+    assert done.answers == {"created": 1}
+
+    members = [f"member {at}" for at in range(50)]
+    client.enqueue_stream([Task(type="t", payload=dict.fromkeys(members))], run="order")
+    assert client.enqueue_stream([Task(type="t", payload=dict.fromkeys(reversed(members)))], run="order").at == 1
+
+
+def test_two_lists_that_begin_a_run_at_once_are_told_apart(client: Face) -> None:
+    def late() -> Iterator[Task]:
+        yield Task(type="t", payload="late")
+        client.enqueue_stream(listed(3), run="r")
+        yield Task(type="t", payload="later")
+
+    if client._runner is None:  # one event loop cannot do both at once
+        with pytest.raises(InvalidTask, match="run: is that of another list: its first task is another"):
+            client.enqueue_stream(late(), run="r")
+        assert sorted(all_of(client)) == [0, 1, 2]
 
 
 def test_payloads_that_are_too_much_for_one_call_take_several(client: Face) -> None:

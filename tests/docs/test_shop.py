@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -13,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import servers
 from tests.support.pages import ROOT, blocks
+from tests.support.type_checkers import mypy, pyright
 
 SHOP = ROOT / "examples" / "shop"
 FILES = sorted(path.name for path in SHOP.glob("*.py"))
@@ -49,34 +48,6 @@ def test_its_tests_pass(shop: Path) -> None:
     )
 
     assert ended.returncode == 0 and " passed" in ended.stdout, ended.stdout + ended.stderr
-
-
-def mypy(folder: Path) -> list[str]:
-    """What mypy has to say."""
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary"]
-    options = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(ROOT / ".mypy_cache")]
-    ended = subprocess.run(
-        [*command, *options, *sorted(path.name for path in folder.glob("*.py"))],
-        cwd=folder,
-        env={**os.environ, "MYPYPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert not ended.stderr, ended.stderr
-    return [line for line in ended.stdout.splitlines() if ": error:" in line]
-
-
-def pyright(folder: Path) -> list[str]:
-    """What pyright has to say."""
-    node, version = servers.require("node"), servers.tools()["pyright"]
-    if version.startswith("-"):
-        servers.missing(f"pyright: {version[1:].strip()}")
-    settings = {"include": ["."], "extraPaths": [str(ROOT)], "typeCheckingMode": "strict"}
-    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
-    command = [node, str(servers.PYRIGHT / "index.js"), "--outputjson", "--pythonpath", sys.executable]
-    ended = subprocess.run([*command, "-p", str(folder)], cwd=folder, capture_output=True, text=True)
-    found = json.loads(ended.stdout)["generalDiagnostics"]
-    return [f"{one['file']}: {one['message']}" for one in found if one["severity"] == "error"]
 
 
 @pytest.mark.parametrize("check", [mypy, pyright])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from redsched import Task
 from redsched.wire import protocol, runs
@@ -49,6 +50,27 @@ def test_a_part_that_is_not_the_next_writes_nothing(queue: Queue, at: int) -> No
 
     assert (found.at, found.answers) == (2, None)
     assert queue.dump() == before
+
+
+def test_a_part_of_another_list_is_refused(queue: Queue) -> None:
+    def of_list(at: int, first: str, last: str, *names: str) -> Call[runs.Place]:
+        tasks = [Task(type="t", queue=queue.name, id=name, request="r") for name in names]
+        enqueue = protocol.enqueue(queue.cell, tasks, max_payload=1_000)
+        return runs.part("list", at, len(names), NOW, enqueue, first, last)
+
+    queue.send(of_list(0, "aa", "bb", "a", "b"))
+    before = queue.dump()
+
+    for at in (0, 2):
+        with pytest.raises(ResponseError, match="RS_INVALID 1 run is that of another list"):
+            queue.send(of_list(at, "xx", "yy", "x"))
+
+    assert queue.dump() == before
+    known = queue.send(runs.place(queue.keys, "list"))
+    assert (known.at, known.first, known.last) == (2, "aa", "bb")
+    assert queue.send(of_list(2, "", "cc", "c")).answers is not None
+    assert queue.send(runs.place(queue.keys, "list")).first == "aa"
+    assert queue.refused("enqueue_run", NOW, "list", 3, 3, 0, "x" * 65, "").startswith("RS_INVALID 1 run ")
 
 
 def test_a_part_that_is_sent_again_after_its_tasks_are_forgotten_creates_none(queue: Queue) -> None:

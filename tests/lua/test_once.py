@@ -36,6 +36,25 @@ def test_a_step_is_open_until_it_is_kept_and_a_look_writes_nothing(queue: Queue)
     assert queue.places() == {"running": {"a": NOW + LEASE}}
 
 
+def test_a_task_shows_its_steps_and_when_each_was_kept(queue: Queue) -> None:
+    started = queue.running("a")
+    queue.send(protocol.once(queue.keys, "a", started.token, "mail", b'"sent"'), now=NOW + 2)
+    queue.send(protocol.once(queue.keys, "a", started.token, "charge", b'{"id":7}'), now=NOW + 1)
+    queue.redis.hset(queue.keys.outcome("a"), f"step:{NOW + 5}:other", "1")  # of another task with the id
+
+    def steps(stored: bool = False) -> list[tuple[str, int, Any]]:
+        view = queue.send(protocol.show(queue.keys, ["a"], stored=stored))["a"]
+        assert view is not None
+        return [(one.name, round(one.at.timestamp() * 1_000) if one.at else 0, one.value) for one in view.steps or ()]
+
+    assert steps() == [("charge", NOW + 1, {"id": 7}), ("mail", NOW + 2, "sent")]
+    assert [bytes(value) for _, _, value in steps(stored=True)] == [b'{"id":7}', b'"sent"']
+    queue.settle(started, "complete")
+    assert len(steps()) == 2
+    queue.redis.hdel(queue.keys.outcome("a"), *[f for f in queue.redis.hkeys(queue.keys.outcome("a")) if "kept:" in f])
+    assert steps() == [("charge", 0, {"id": 7}), ("mail", 0, "sent")]  # of an earlier version
+
+
 def test_what_is_kept_first_stays(queue: Queue) -> None:
     started = queue.running("a")
     once(queue, started, value=b"1")

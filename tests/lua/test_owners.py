@@ -177,3 +177,23 @@ def test_what_cannot_be_an_owner_or_a_version_is_refused(times: Timetable) -> No
     for words, field in WRONG:
         with pytest.raises(Exception, match=f"RS_INVALID 1 {field} "):
             times.call("keep_schedules", *words)
+
+
+def test_an_owner_is_told_what_another_version_of_it_changed_and_nothing_is_written(times: Timetable) -> None:
+    lives(times.queue, "1")
+    for name in ("mine", "left-out", "changed", "taken"):
+        put(times, name)
+    times.put("by-hand")
+    lives(times.queue, "2")
+    put(times, "changed", "2")
+    assert keep(times, "2", "changed", "taken", "mine") == ["2", "left-out"]
+    times.queue.send(task_types.put_types(CellKeys(times.queue.cell), "shop", "2", "w2", 0))  # it ends
+    put(times, "taken", owner="mail")
+    before = times.queue.dump()
+
+    told = keep(times, "1", "mine", "left-out", "changed", "taken", "by-hand", "nobody", mode="changed")
+
+    assert (told[0], sorted(told[1:])) in [("1", ["changed", "left-out"]), ("", ["changed", "left-out"])]
+    assert times.queue.dump() == before
+    lives(times.queue, "3")
+    assert keep(times, "1", "left-out", mode="changed") == ["3"]

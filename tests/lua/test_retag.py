@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from redsched import InvalidTask
 from redsched.wire import protocol
 from redsched.wire.call import Call
 from tests.support.halted import each_stop
@@ -47,6 +48,17 @@ def test_a_task_that_runs_or_has_ended_is_retagged_too(queue: Queue) -> None:
     queue.send(protocol.cancel(queue.keys, ["d"]))
 
     assert retag(queue, "r", "d", "nobody", add=("x",)) == {"r": "retagged", "d": "retagged", "nobody": "missing"}
+
+
+def test_a_tag_that_is_added_and_taken_away_is_refused(queue: Queue) -> None:
+    queue.enqueue(("a", NOW + HOUR, {"tags": '["x"]'}))
+    before = queue.dump()
+
+    assert queue.refused("retag", NOW, '["y","x"]', '["x"]', "a").startswith("RS_INVALID 1 add ")
+    with pytest.raises(InvalidTask, match="add: has a tag that remove has too"):
+        retag(queue, "a", add=("x",), remove=("y", "x"))
+
+    assert queue.dump() == before
 
 
 def test_what_changes_nothing_or_is_too_much_writes_nothing(queue: Queue) -> None:

@@ -144,14 +144,14 @@ def settle(outcome: str, first: Any = "", task_id: str = "run0") -> tuple[Any, .
 
 # what is called, with its words after the time; a number before it is what is added to the time
 CALLS: list[tuple[Any, ...]] = [
-    ("enqueue_run", "r", 0, 1, NOW, 1, "part", 0, *TASK),
+    ("enqueue_run", "r", 0, 1, NOW, "", "", 1, "part", 0, *TASK),
     ("enqueue", 1, "new", 0, *TASK, 1, "new2", NOW + HOUR, *TASK, 1, "new3", 0, 3, *TASK[1:], "expires_at", NOW),
     ("promote", 100, "m"), (20, "promote", 100, "m"), (10, "claim", "v", "cd", 50, LEASE),
     settle("complete", "1"), settle("retry"), settle("snooze", 50), settle("return"), settle("return", "unhandled"),
     settle("dead", "x"), settle("cancelled"), settle("retry", "", "once"), settle("complete", "1", "parent"),
     (10, "settle_and_claim", "v", "ef", 50, LEASE, 1, 0, 1, "run0", "1.ab", "complete", "1", "", ""),
     ("renew", LEASE, 1, "run0", "1.ab"), (2 * LEASE, "reap", 100), ("progress", "run0", "1.ab", "1"),
-    ("once", "run0", "1.ab", "charge", "1"),
+    ("once", "run0", "1.ab", "charge", "1", NOW),
     ("cancel", "", "run0", "d0", "r1", "waits", "line", "digest"), ("reschedule", "+5", "d0", "r1", "waits"),
     ("update", 1, "payload", "[]", "d0", "r1", "x1"),
     ("update", 1, "conditions", '{"unless":{"fact":"is"}}', "d0", "r1"), ("answer", "b", 200, "", "", 5_000),

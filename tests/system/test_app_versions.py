@@ -121,6 +121,33 @@ def test_a_newer_one_that_came_and_went_between_two_heartbeats_leaves_nothing(
     asyncio.run(crash_loop())
 
 
+def test_a_newer_one_with_no_type_in_common_that_came_and_went_leaves_the_schedules_of_the_older(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other() -> App:
+        app = App("shop", version="2")
+        app.task("other", every="1h")(lambda: None)
+        app.task("daily.new", every="2h", schedule={"id": "daily"})(lambda: None)
+        return app
+
+    async def crash_loop() -> None:
+        monkeypatch.setattr(app_types, "HEARTBEAT_S", 0.5)
+        app = shop("1")
+        app.task("daily", every="1h")(lambda: None)
+        async with working(site, app):
+            async with working(site, other()):
+                pass
+            async with asyncio.timeout(30):
+                while {stated(site, name) for name in ("remind", "send", "daily")} != {("active", None, "1")}:
+                    await asyncio.sleep(0.05)
+            assert str(site.client.schedules.get("daily").schedule.task.type) == "daily"
+            site.client.schedules.delete("remind")  # by hand: that stays
+            await asyncio.sleep(1.2)
+            assert "remind" not in {one.schedule.id for one in site.client.schedules.list().items}
+
+    asyncio.run(crash_loop())
+
+
 def test_a_schedule_that_the_ruling_code_has_not_is_paused_told_of_and_dropped_only_with_prune(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:

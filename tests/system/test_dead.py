@@ -122,12 +122,12 @@ def test_waiting_tasks_can_be_cancelled_by_a_filter(client: Client) -> None:
     ("action", "where", "most", "field"),
     [
         ("erase", Filter(), 10, "action"),
-        ("revive", Filter(state="completed"), 10, "filter.state"),
-        ("drop", Filter(state="running"), 10, "filter.state"),
-        ("drop", Filter(), 0, "max"),
-        ("drop", Filter(), 10_001, "max"),
-        ("drop", Filter(older_than="soon"), 10, "filter.older_than"),
-        ("drop", Filter(type="a b"), 10, "filter.type"),
+        ("revive", Filter(state="completed"), 10, "where.state"),
+        ("drop", Filter(state="running"), 10, "where.state"),
+        ("drop", Filter(), 0, "most"),
+        ("drop", Filter(), 10_001, "most"),
+        ("drop", Filter(older_than="soon"), 10, "where.older_than"),
+        ("drop", Filter(type="a b"), 10, "where.type"),
     ],
 )
 def test_a_bulk_call_that_makes_no_sense_is_refused(

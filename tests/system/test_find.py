@@ -17,6 +17,7 @@ from redsched.model.schedule import Schedule
 from redsched.model.search import Found, Search
 from redsched.model.template import TaskTemplate
 from redsched.wire import protocol
+from redsched.wire.claims import Settlement
 from redsched.wire.keys import queue_keys
 from tests.support.api_server import ApiServer
 from tests.support.servers import Store
@@ -219,3 +220,31 @@ def test_task_show_says_that_a_task_was_removed(cli: Cli, client: Client, valkey
     code, _, err = cli("task", "show", "order-7:remind")
 
     assert code == 3 and "Task order-7:remind had ended, and was removed: queue mail" in err
+
+
+def test_task_show_lists_the_steps_that_once_keeps_and_dead_show_only_their_names(cli: Cli, client: Client) -> None:
+    keys = queue_keys(client.cell, "steps")
+    client.enqueue("t", queue="steps", id="stepped")
+    claim = protocol.claim([keys], consumer="w", count=1, lease_ms=30_000)
+    (started,) = client.transport.send(claim).tasks
+    client.transport.send(protocol.once(keys, "stepped", started.token, "charge", b'{"card":"4111"}'))
+
+    shown = cli("task", "show", "stepped")[1]
+    assert "charge" in shown and "ago)" in shown and '{"card":"4111"}' in shown
+
+    client.transport.send(protocol.settle(client.cell, [Settlement("steps", "stepped", started.token, "dead", "x")]))
+    hidden, bare = cli("dead", "show", "stepped")[1], cli("dead", "show", "stepped", "--reveal")[1]
+    assert "charge" in hidden and "15 bytes; --reveal shows them" in hidden and "4111" not in hidden
+    assert "4111" in bare
+    assert "4111" not in cli("dead", "show", "stepped", "-o", "json")[1]
+
+
+def test_events_are_shown_without_milliseconds(cli: Cli, client: Client) -> None:
+    client.reschedule("order-42:remind", queue="mail", due=1893456000000)
+
+    shown, told = cli("find", "order-42")[1], cli("task", "explain", "order-42:remind")[1]
+
+    assert "rescheduled order-42:remind due=2030-01-01T00:00:00Z" in shown
+    assert "rescheduled due 2030-01-01T00:00:00Z" in told
+    assert "1893456000000" not in shown + told
+    assert '"due": "1893456000000"' in cli("find", "order-42", "-o", "json")[1]

@@ -197,7 +197,7 @@ def test_an_operation_that_breaks_off_says_so(client: Client) -> None:
         ("reschedule", "tag:x", {"by": "0s"}, "by: must be something"),
         ("reschedule", "tag:x", {"by": 5}, "by: is a bare number"),
         ("priority", "tag:x", {"priority": "urgent"}, "priority: must be one of"),
-        ("retag", "tag:x", {}, "tags: give 1 to 16"),
+        ("retag", "tag:x", {}, "add: give 1 to 16 tags"),
         ("retag", "tag:x", {"add": "vip"}, "add: must be a list"),
         ("move", "tag:x", {}, "to: "),
         ("cancel", "tag:x", {"most": 0}, "most: 0 is outside"),

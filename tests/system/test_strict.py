@@ -66,9 +66,9 @@ def test_what_fits_is_taken_and_goes_to_the_queue_of_its_type(strict: Client) ->
         ("otp.sent", {}, "type", "a text of 8 characters is a type that no worker has put; did you mean otp.send?"),
         ("mail", {}, "type", "is a type that no worker has put;"),
         ("otp.send", {}, "payload", "does not fit its type at $: phone is required"),
-        ("otp.send", {"phone": 7}, "payload", "does not fit its type at $.phone: it is no string"),
+        ("otp.send", {"phone": 7}, "payload", "does not fit its type at $.phone: it must be a text"),
         ("only", {"n": 1, "secret": "x"}, "payload", "does not fit its type at $: it has 1 unknown members"),
-        ("only", {"n": "secret"}, "payload", "does not fit its type at $.n: it is no integer"),
+        ("only", {"n": "secret"}, "payload", "does not fit its type at $.n: it must be a whole number"),
         ("only", [1], "payload", "does not fit its type"),
     ],
 )

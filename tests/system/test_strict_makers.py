@@ -61,7 +61,7 @@ BAD = [
         Template(type="only", payload={"n": "secret", "text": ""}),
         "task.payload",
         "payload_mismatch",
-        "at $.n: it is no",
+        "at $.n: it must be a whole number",
     ),
 ]
 
@@ -115,7 +115,7 @@ def test_what_fits_is_put_and_a_client_that_is_not_strict_takes_all_of_it(strict
 
 def test_a_change_of_a_schedule_and_a_run_with_another_payload_are_looked_at(strict: Client) -> None:
     strict.schedules.put(Schedule(id="s", every="1h", task=Template(type="otp.send", payload={"phone": "+49"})))
-    with pytest.raises(InvalidSchedule, match=r"^task.payload: does not fit its type at \$.phone: it is no string"):
+    with pytest.raises(InvalidSchedule, match=r"^task.payload: does not fit its type at \$.phone: it must be a text"):
         strict.schedules.patch("s", {"task": {"payload": {"phone": 7}}})
     with pytest.raises(InvalidSchedule, match=r"^task.payload: does not fit"):
         strict.schedules.trigger("s", payload={})
@@ -131,9 +131,9 @@ def test_a_change_of_a_schedule_and_a_run_with_another_payload_are_looked_at(str
         ({}, {"n": "data.n", "text": "subject"}, ""),
         ({"n": "overwritten", "text": "a"}, {"n": "data.n"}, ""),
         ({}, {"n": "data.n"}, "at $: text is required"),
-        ({"text": 5}, {"n": "data.n"}, "at $.text: it is no string"),
+        ({"text": 5}, {"n": "data.n"}, "at $.text: it must be a text"),
         ({"text": "a", "n": 1}, {"more": "id"}, "at $: it has 1 unknown members"),
-        (None, {"n": "data.n", "text": "subject"}, "at $: it is no object"),
+        (None, {"n": "data.n", "text": "subject"}, "at $: it must be an object"),
     ],
 )
 def test_members_that_events_fill_in_count_as_there_and_their_values_as_unknown(
@@ -213,7 +213,7 @@ def test_on_the_command_line_it_is_an_option(store: Store, tmp_path: Path) -> No
         ("task.payload: ", "schedule", "set", "s", "otp.send", "-p", "{}", "--every", "1h"),
         ("schedules[0].task.type: ", "schedule", "apply", "-f", str(file)),
         ("task.payload: ", "rule", "put", "r", "--on", "paid", "--type", "otp.send", "-p", "{}"),
-        ("payload: ", "task", "add-many", str(tasks), "--run", "x"),
+        ("tasks[0].payload: ", "task", "add-many", str(tasks), "--run", "x"),
     ):
         code, err = run(*arguments, "--strict")
         assert (code, err.startswith(told), "nothing was written" in err) == (2, True, True), err

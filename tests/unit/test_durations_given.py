@@ -127,7 +127,7 @@ def test_an_outcome_with_a_bare_number_cannot_be_told(outcome: Any) -> None:
 
 
 def test_what_a_bulk_call_acts_on_is_told_with_a_unit() -> None:
-    with pytest.raises(InvalidTask, match=r"filter\.older_than: is a bare number"):
+    with pytest.raises(InvalidTask, match=r"where\.older_than: is a bare number"):
         check_bulk("revive", Filter(older_than=5), 10)  # type: ignore[arg-type]
 
 

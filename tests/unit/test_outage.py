@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextvars
+import io
+import logging
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
+from redsched.model import current_run
 from redsched.model.errors import OutcomeUnknown, RedschedError, StoreUnavailable
+from redsched.observe.logs import TextFormatter
 from redsched.steps.exchange import Mode, exchange
 from redsched.steps.outage import Outage
 from redsched.wire import protocol
@@ -137,3 +142,30 @@ def test_a_call_of_an_outage_that_is_over_does_not_begin_another(caplog: pytest.
     outage.failed("no answer", asked=101.0, now=104.5)
 
     assert told(caplog) == ["redis.away", "redis.back"]
+
+
+class OfATask:
+    queue, id, type, attempt = "otp", "order-42", "otp.send", 2
+
+
+def test_an_outage_that_the_run_of_a_task_meets_first_does_not_bear_its_id() -> None:
+    lines = io.StringIO()
+    handler = logging.StreamHandler(lines)
+    handler.setFormatter(TextFormatter())
+    server = Server()
+    logger = logging.getLogger("redsched.client")
+
+    def run() -> None:
+        current_run.begin(OfATask())
+        server.send(*[Unreached("refused")] * 9, SWEPT, took=0.5)
+        logger.warning("of the run")
+
+    logger.addHandler(handler)
+    try:
+        contextvars.Context().run(run)
+    finally:
+        logger.removeHandler(handler)
+
+    away, back, own = lines.getvalue().splitlines()
+    assert "redis.away" in away and "redis.back" in back
+    assert "order-42" not in away + back and "order-42" in own

@@ -33,6 +33,8 @@ HOUR = 3_600_000
         ("ended:1h..2h", Search(ended=Within(f"-{2 * HOUR}", f"-{HOUR}"))),
         ("ended:>2027-01-31T09:00:00Z", Search(ended=Within(since="1801386000000"))),
         ("created:<2027-01-31T09:00:00Z", Search(created=Within(until="1801386000000"))),
+        ("due:1h..1h", Search(due=Within(f"+{HOUR}", f"+{HOUR}"))),
+        ("due:-1h..1h", Search(due=Within(f"-{HOUR}", f"+{HOUR}"))),
         ("", Search()),
     ],
 )
@@ -53,6 +55,10 @@ def test_words_ask_for(text: str, expected: Search) -> None:
         ("due:<soon", "due:soon is no time"),
         ("due:..", "due:.. is no time"),
         ("due:1h", "due:1h is no time"),
+        ("due:2h..1h", "due:2h..1h ends before it begins; write due:1h..2h"),
+        ("created:2h..1h", "created:2h..1h ends before it begins; write created:1h..2h"),
+        ("due:1h..-1h", "due:1h..-1h ends before it begins"),
+        ("ended:2027-02-01T00:00:00Z..2027-01-01T00:00:00Z", "ends before it begins"),
         ("tag:'x", "has a quotation mark"),
     ],
 )

@@ -6,20 +6,20 @@ import functools
 import inspect
 import pickle
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pydantic
 import pytest
 
 from redsched import App, Client, Conditions, Context, Exponential, InvalidTask, Task, WaitFor
 from redsched.wire.codec import json_bytes
+from tests.support.type_checkers import mypy, pyright
 
-ROOT = Path(__file__).parents[2]
 app = App("submission")
 
 
@@ -163,8 +163,34 @@ def test_enqueue_refuses_what_it_cannot_read_before_anything_is_written() -> Non
     assert refusal(lambda: client.enqueue("x", colour=1)).startswith("colour: is no field of a task")
 
 
+class Mail(msgspec.Struct):
+    to: str
+
+
+def test_a_batch_handler_makes_tasks_of_whole_payloads() -> None:
+    made = App()
+
+    @made.batch("mail", size=5, queue="mails", max_attempts=2)
+    async def send(batch: list[tuple[Context, Mail]]) -> None: ...
+
+    assert send.task(Mail("a")) == Task(type="mail", queue="mails", max_attempts=2, payload=Mail("a"))
+    assert send.task(payload=Mail("a")) == send.task(Mail("a"))
+    assert send.options(delay="5s", max_attempts=3).task(Mail("b")).max_attempts == 3
+    assert send.options(delay="5s").options(unless="x").task(Mail("b")).delay == "5s"
+    untyped: Any = send
+    assert "mail: missing a required argument: 'payload'" in refusal(untyped.task)
+    assert ".options(delay=...)" in refusal(lambda: untyped.task(Mail("a"), delay="5s"))
+    assert made.batch("other")(untyped) is send
+    assert "this function handles mail, other: name one" in refusal(lambda: send.task(Mail("a")))
+
+
 MISTAKES = """
-from redsched import App, AsyncClient, Client, Context, Task
+# pyright: strict, reportUnusedVariable=false
+import msgspec
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from redsched import App, AsyncClient, Client, Context, Rule, Schedule, Task, TaskTemplate
 
 app = App("x")
 
@@ -179,6 +205,19 @@ def add(a: int, *, b: int) -> int:
 @app.task("late")
 def late(a: int, ctx: Context | None = None) -> None: ...
 
+class Mail(msgspec.Struct):
+    to: str
+
+@app.batch("mail", size=5)
+async def send_mails(batch: list[tuple[Context, Mail]]) -> list[object]:
+    return []
+
+@app.batch("plain")
+def of_anything(batch: Sequence[tuple[Context, Any]]) -> None: ...
+
+@app.batch("any")
+def of_any(batch: list[Any]) -> None: ...
+
 async def right(ctx: Context, client: Client, other: AsyncClient) -> None:
     text: str = await send_otp(ctx, "+49")
     number: int = add(1, b=2)
@@ -188,6 +227,13 @@ async def right(ctx: Context, client: Client, other: AsyncClient) -> None:
     client.enqueue(late, 1)
     await other.enqueue(add, 1, b=2)
     await other.enqueue(send_otp.task(phone="+49"), durability="fsync")
+    Schedule(id="s", every=timedelta(hours=1), jitter=timedelta(seconds=1), task=TaskTemplate(type="t", timeout="1m"))
+    Rule(on="paid", task=TaskTemplate(type="t"), delay="1h")
+    outcomes: list[object] = await send_mails([(ctx, Mail("a"))])
+    client.enqueue(send_mails, Mail("a"))
+    client.enqueue(send_mails.options(delay="5s"), Mail("a"))
+    client.enqueue_many([send_mails.task(Mail("a")), of_anything.task({"a": 1})])
+    await other.enqueue(of_anything, [1])
     client.enqueue_many([add.task(1, b=2), Task(type="x", unless="paid:42")])
 
 async def wrong(ctx: Context, client: Client, other: AsyncClient) -> None:
@@ -219,23 +265,30 @@ async def wrong(ctx: Context, client: Client, other: AsyncClient) -> None:
     app.task("y", timeout=30)  # refused
     client.wait("a", 30)  # refused
     client.revive("a", delay=5)  # refused
+    Schedule(id="s", every=5, task=TaskTemplate(type="t"))  # refused
+    Schedule(id="s", every="5s", jitter=5, task=TaskTemplate(type="t"))  # refused
+    TaskTemplate(type="t", timeout=30)  # refused
+    Rule(on="paid", task=TaskTemplate(type="t"), delay=60)  # refused
+    send_mails.task("a")  # refused
+    send_mails.task()  # refused
+    send_mails.task(Mail("a"), 5)  # refused
+    client.enqueue(send_mails, {"to": "a"})  # refused
+    client.enqueue(send_mails.options(dela="5s"), Mail("a"))  # refused
+    await send_mails([Mail("a")])  # refused
+    await other.enqueue(send_mails)  # refused
 """
 
 
 @pytest.mark.slow
-def test_a_type_checker_refuses_wrong_arguments_and_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("check", [mypy, pyright])
+def test_a_type_checker_refuses_wrong_arguments_and_nothing_else(
+    check: Callable[[Path], list[str]], tmp_path: Path
+) -> None:
     (tmp_path / "mistakes.py").write_text(MISTAKES)
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", str(ROOT / ".mypy_cache")]
 
-    run = subprocess.run(
-        [*command, "mistakes.py"],
-        cwd=tmp_path,
-        env={"MYPYPATH": str(ROOT), "PATH": ""},
-        capture_output=True,
-        text=True,
-    )
+    told = check(tmp_path)
 
-    found = {int(line) for line in re.findall(r"^mistakes\.py:(\d+): error: ", run.stdout, re.MULTILINE)}
+    found = {int(line) for line in re.findall(r"mistakes\.py:(\d+): ", "\n".join(told))}
     wanted = {number for number, line in enumerate(MISTAKES.splitlines(), 1) if line.endswith("# refused")}
-    assert len(wanted) == 28
-    assert found == wanted, run.stdout + run.stderr
+    assert len(wanted) == 39
+    assert found == wanted, told

@@ -233,6 +233,7 @@ KINDS: dict[str, Kind] = {
     "present": Kind(view="bool = False", value='"{word}" in found'),
     "message": Kind(view="str | None = None", value='text(outcome, "{word}") or None'),
     "history": Kind(view="list[Attempt] | None = None", value="history(outcome)"),
+    "steps": Kind(view="list[KeptStep] | None = None", value="steps(found, outcome, stored)"),
     "not_json": Kind(view="list[str] | None = None", value="not_json({every_json})"),
     "word": Kind(),
 }

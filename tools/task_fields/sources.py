@@ -85,7 +85,7 @@ from typing import Any, Literal, TypedDict
 import msgspec
 
 from redsched.model.condition import After, Again, Conditions, Digest, Hold, Source, Test, Unique, WaitFor, gather
-from redsched.model.outcome import Attempt
+from redsched.model.outcome import Attempt, KeptStep
 from redsched.model.retry import RetryPolicy
 from redsched.model.vocabulary import Priority, State
 
@@ -287,6 +287,7 @@ from redsched.wire.field_values import (
     not_json,
     number,
     planned_time,
+    steps,
     text,
 )
 

@@ -54,3 +54,15 @@ function owners.leave_out(prefix, owner, version, mode, those, now)
   end
   return found
 end
+
+-- Which of the schedules from words[at] on the owner has, though another version of it put them last, or left them out.
+function owners.changed(prefix, owner, version, words, at)
+  local found = {}
+  for i = at, #words do
+    local id = words[i]
+    local f = keys.is_name(id) and hash.read(prefix .. 'schedule:' .. id, 'owner', 'owner_version', 'paused') or {}
+    local is_left_out = string.sub(f[3] or '', 1, #LEFT_OUT) == LEFT_OUT
+    if f[1] == owner and (is_left_out or f[2] ~= version) then found[#found + 1] = id end
+  end
+  return found
+end

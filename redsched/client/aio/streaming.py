@@ -40,7 +40,9 @@ class AsyncStreaming(AsyncTypes):
         ``progress`` is called after each part with what is returned in the end.
 
         Raises:
-            InvalidTask: a field of a task cannot be used; those before it are created. ``index`` is its number.
+            InvalidTask: a field of a task cannot be used. ``index`` is its number, ``written`` how many tasks at the
+                beginning of the list are created all the same; mend it and repeat the call. Or the run is that of
+                another list, of which this one is told by its first task and the last one that was created.
             As ``enqueue_many``.
         """
         stream = Stream(run, given_ms("spread", spread), batch)
@@ -48,16 +50,17 @@ class AsyncStreaming(AsyncTypes):
         async for task in runtime.each(tasks):
             if stream.add(task):
                 await self._part(stream, progress)
+        stream.end()
         while stream.pending:
             await self._part(stream, progress)
         return stream.told()
 
     async def _part(self, stream: Stream, progress: Callable[[Streamed], None] | None) -> None:
-        await self.before_enqueue(stream.pending)
         try:
+            await self.before_enqueue(stream.pending)
             place = await self.transport.send(stream.call(self.enqueuing))
         except InvalidTask as error:
-            raise stream.numbered(error) from None
+            raise stream.refused(error) from None
         told = stream.answered(place)
         if progress is not None:
             progress(told)

@@ -11,6 +11,7 @@ from collections import OrderedDict
 
 import msgspec
 
+from redsched.model.duration import is_digits
 from redsched.model.errors import InvalidSchedule, SearchSpent
 from redsched.schedule.catch_up import AGAIN, MALFORMED, NONE, SAME, Decision, Policy, decide, replanned
 from redsched.schedule.slots import Plan
@@ -102,7 +103,7 @@ def _as_planned(
     if decision.following == SAME and waits_for != slot:
         decision = msgspec.structs.replace(decision, following=str(waits_for))
     handled = "" if decision.handled is None else plan.wall(decision.handled)
-    if not handled and slot is None and decision.following.isdecimal() and plan.wall(int(decision.following)):
+    if not handled and slot is None and is_digits(decision.following) and plan.wall(int(decision.following)):
         return Firing(stored, decision, f"{TZDATA_VERSION}/")
     return Firing(stored, decision, f"{TZDATA_VERSION}/{handled}" if handled else "")
 

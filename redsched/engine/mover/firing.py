@@ -16,6 +16,7 @@ from redsched.engine.loop import Loop
 from redsched.engine.mover.decisions import Decisions
 from redsched.engine.mover.standing import Standing, halfway
 from redsched.engine.observer import Observer
+from redsched.model.duration import is_digits
 from redsched.schedule.zones import TZDATA_VERSION
 from redsched.wire import schedules
 from redsched.wire.schedules import Firing
@@ -99,7 +100,7 @@ class Schedules:
 
     def _fired(self, one: Firing, word: str) -> bool:
         """Tell of a decision that was carried out; whether it was."""
-        if not word.isdecimal():
+        if not is_digits(word):
             return False
         self._observer.fired(one.stored.id, int(word), one.decision.missed)
         if one.decision.missed:

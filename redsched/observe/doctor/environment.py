@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from redsched.client import Client
+from redsched.model.duration import is_digits
 from redsched.observe.doctor.report import Level, Line
 from redsched.steps import doctor as doctor_steps
 from redsched.steps.doctor import Way
@@ -76,7 +77,7 @@ def _info(text: str) -> dict[str, str]:
 
 
 def _version(text: str) -> Version:
-    numbers = [int(part) for part in text.split(".")[:3] if part.isdigit()]
+    numbers = [int(part) for part in text.split(".")[:3] if is_digits(part)]
     return (*numbers, 0, 0, 0)[:3]  # type: ignore[return-value]
 
 
