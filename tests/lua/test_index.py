@@ -175,6 +175,16 @@ def test_an_update_without_tags_and_key_takes_it_out(queue: Queue) -> None:
     assert set(index(queue)) == {"about:order-42"}
 
 
+@pytest.mark.parametrize("task_id", ["a:1@5", "a:day@t1800000000000", f"a:x-{'0' * 12}7{'0' * 19}"])
+def test_an_id_that_looks_as_if_redsched_had_made_it_is_swept_from_its_subject(queue: Queue, task_id: str) -> None:
+    queue.enqueue((task_id, NOW + HOUR, {}))
+    assert index(queue) == {"about:a": [f"q/{task_id}"]}
+    queue.send(protocol.cancel(queue.keys, [task_id]))
+    queue.send(protocol.sweep([queue.keys]), now=NOW + 31 * 24 * HOUR)
+
+    assert index(queue) == {}
+
+
 @pytest.mark.parametrize("verb", ["enqueue", "update", "sweep", "promote"])
 def test_keys_of_a_wrong_type_change_nothing_for_a_task(queue: Queue, verb: str) -> None:
     for name in EVERYWHERE:

@@ -59,7 +59,7 @@ local function sweep_page(q, now, name, wanted, young, ends, most_forgotten)
         forget(q, id, now, found[1], bound, gone)
       elseif over then
         n = n + 1
-        if found[3] or found[4] or not made then index.remove(q, id, found[3], found[4]) end
+        index.remove(q, id, found[3], found[4])
         gone[#gone + 1], gone[#gone + 2] = key, q.outcome .. id
       else                                              -- a task that is live again only leaves the set
         hash.of_reply(key, found)                       -- raises what is no fault of this task
