@@ -244,8 +244,8 @@ def test_a_coroutine_has_the_workers_client_and_a_function_a_client_for_threads(
 
     @app.task("second")
     def second(ctx: Context) -> None:
-        ctx.client_sync.enqueue("third")
         told.append(ctx.client_sync)
+        ctx.client_sync.enqueue("third")  # which may begin at once
 
     @app.task("third")
     def third(ctx: Context) -> None:
