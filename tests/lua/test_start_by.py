@@ -53,7 +53,7 @@ def test_a_task_that_is_due_after_it_expires_is_refused(queue: Queue, case: str)
     assert queue.refused("enqueue", NOW, *words) == TOO_EARLY
     second = [1, "b", 0, 2, "type", "t", "payload", "1"]
     assert queue.refused("enqueue", NOW, *second, *words) == TOO_EARLY.replace(" 1 ", " 2 ", 1)
-    assert queue.refused("enqueue_run", NOW, "run", 0, 1, 0, *words) == TOO_EARLY
+    assert queue.refused("enqueue_run", NOW, "run", 0, 1, 0, "", "", *words) == TOO_EARLY
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_rule_whose_tasks_would_expire_is_refused(queue: Queue) -> None:
     rule = Rule(id="r", on="paid", delay="2h", task=TaskTemplate(type="t", queue="q", expires_in="1h"))
     before = queue.dump()
 
-    with pytest.raises(redis.ResponseError, match=TOO_EARLY):
+    with pytest.raises(redis.ResponseError, match=TOO_EARLY.replace("expires_at", "task.expires_at", 1)):
         queue.send(events.put_rule(CellKeys(queue.cell), rule, max_payload=99))
 
     assert queue.dump() == before
