@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from redsched.model.search import Search, Within, search_of
+from redsched.wire import protocol
 from redsched.wire.keys import CellKeys
 from redsched.wire.search import Cut, find
-from tests.support.lua_queue import HOUR, NOW, Queue
+from tests.support.lua_queue import DAY, HOUR, NOW, Queue
+from tests.support.timetable import plain
 
 
 def look(queue: Queue, where: str | Search, **options: Any) -> Cut:
@@ -112,6 +114,34 @@ def test_a_page_tells_no_more_than_is_asked_for(queue: Queue) -> None:
     assert [item.id for item in (*first.found.items, *second.found.items)] == [f"a{at:02}" for at in range(6)]
 
 
+def test_a_page_looks_at_no_more_than_its_limit(queue: Queue) -> None:
+    queue.enqueue(*((f"a{at}", NOW + HOUR, {"tags": '["x"]'}) for at in range(5)))
+
+    cut = look(queue, "tag:x", limit=2)
+
+    assert (cut.found.looked, [item.id for item in cut.found.items]) == (2, ["a0", "a1"])
+
+
+def test_no_page_looks_at_more_than_500(queue: Queue) -> None:
+    queue.redis.zadd(queue.key("tagged:x"), {f"q/a{at:03}": 0 for at in range(502)})
+
+    _, _, cursor, looked = plain(queue.run("find", [queue.key("queues")], [NOW, "", 600, 500, "tagged:x"]))
+
+    assert (cursor, looked) == ("q/a499", 500)
+
+
+def test_an_id_that_was_removed_is_told_for_a_day(queue: Queue) -> None:
+    queue.enqueue(("a", NOW + HOUR, {"retention_ms": "1"}))
+    queue.send(protocol.cancel(queue.keys, ["a"]))
+    queue.send(protocol.sweep([queue.keys]), now=NOW + 5)
+
+    def told(now: int) -> Any:
+        return plain(queue.run("find", [queue.key("queues")], [now, "", 10, 10, "id:a", "id", "a"]))[4:]
+
+    assert told(NOW + 4 + DAY) == [["q", "a", str(NOW + 5), "forgotten"]]
+    assert told(NOW + 5 + DAY) == []
+
+
 @pytest.mark.parametrize("place", ["due", "held", "ready", "running", "finished", "dead"])
 def test_a_place_of_a_queue_is_gone_through(queue: Queue, place: str) -> None:
     queue.enqueue(
@@ -166,7 +196,8 @@ def test_a_key_of_a_wrong_type_names_nobody(queue: Queue) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("nonsense", "x"), ("due_from", "soon"), ("due_from", "+"), ("tag",), ("due_x", "1")]
+    "words",
+    [("nonsense", "x"), ("due_from", "soon"), ("due_from", "+"), ("due_from", "9" * 16), ("tag",), ("due_x", "1")],
 )
 def test_a_filter_that_is_none_is_refused(queue: Queue, words: tuple[str, ...]) -> None:
     with pytest.raises(Exception, match="RS_INVALID 1 filter"):
@@ -177,3 +208,8 @@ def test_a_filter_that_is_none_is_refused(queue: Queue, words: tuple[str, ...]) 
 def test_a_source_that_is_none_is_refused(queue: Queue, source: str) -> None:
     with pytest.raises(Exception, match="RS_INVALID 1 source"):
         queue.run("find", [queue.key("queues")], [NOW, "", 1, 1, source])
+
+
+@pytest.mark.parametrize("time", ["9" * 15, "+" + "9" * 15, "-0"])
+def test_a_time_of_a_filter_has_up_to_15_digits(queue: Queue, time: str) -> None:
+    assert queue.run("find", [queue.key("queues")], [NOW, "", 1, 1, "", "due_to", time]) == [NOW, b"", b"", 0]
