@@ -33,6 +33,7 @@ def test_a_new_list_is_at_its_beginning_and_nothing_is_written_by_asking(queue: 
 
 def test_parts_are_created_one_after_another(queue: Queue) -> None:
     first = queue.send(part(queue, 0, "a", "b"), now=NOW + 5)
+    assert 0 < queue.redis.pttl(queue.key("run:list")) <= 31 * 86_400_000
     second = queue.send(part(queue, 2, "c", conditions={"unless": "f"}), now=NOW + 9)
 
     assert (first.at, first.began, statuses(first)) == (2, NOW, ["created"] * 2)

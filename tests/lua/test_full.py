@@ -11,6 +11,7 @@ from redsched.wire import protocol
 from redsched.wire.claims import Bell, Settlement
 from redsched.wire.mover import Moved
 from tests.support.lua_queue import HOUR, KEEP_FINISHED, LEASE, NOW, Queue
+from tests.support.timetable import Timetable
 
 
 @pytest.fixture
@@ -190,3 +191,16 @@ def test_an_inbox_is_emptied(full: Queue) -> None:
     full.send(protocol.ingest([full.keys]))
 
     assert full.places() == {"due": {"a": NOW + 5}}
+
+
+@pytest.mark.parametrize("mode", ["pause", "drop"])
+def test_schedules_that_the_code_of_their_owner_has_not_any_more_stop(full: Queue, mode: str) -> None:
+    times = Timetable(full)
+    times.put("s", owner="shop", owner_version="1")
+    fill(full)
+
+    assert times.call("keep_schedules", "shop", "1", mode) == ["", "s"]
+
+    if mode == "pause":
+        assert full.redis.hget(full.key("schedule:s"), "paused") == "left out of shop 1"
+    assert bool(full.redis.exists(full.key("schedule:s"))) == (mode == "pause")

@@ -179,6 +179,13 @@ def test_what_cannot_be_an_owner_or_a_version_is_refused(times: Timetable) -> No
             times.call("keep_schedules", *words)
 
 
+def test_a_thousand_schedules_may_stay(times: Timetable) -> None:
+    for name in ("stays", "goes"):
+        put(times, name)
+
+    assert keep(times, "1", "stays", *(f"s{number}" for number in range(999))) == ["", "goes"]
+
+
 def test_an_owner_is_told_what_another_version_of_it_changed_and_nothing_is_written(times: Timetable) -> None:
     lives(times.queue, "1")
     for name in ("mine", "left-out", "changed", "taken"):

@@ -70,6 +70,44 @@ def test_what_changes_nothing_or_is_too_much_writes_nothing(queue: Queue) -> Non
     assert queue.dump() == before
 
 
+def test_a_task_has_up_to_16_tags(queue: Queue) -> None:
+    queue.enqueue(("a", NOW + HOUR, {}), ("b", NOW + HOUR, {}))
+    names = tuple(f"t{number}" for number in range(16))
+
+    assert retag(queue, "a", add=names) == {"a": "retagged"}
+    assert retag(queue, "a", remove=names) == {"a": "retagged"}
+    assert retag(queue, "b", add=names[:8]) == retag(queue, "b", add=names[8:]) == {"b": "retagged"}
+    assert tags(queue, "b") == list(names)
+
+
+def test_the_tags_of_a_task_have_up_to_4096_bytes(queue: Queue) -> None:
+    queue.enqueue(("a", NOW + HOUR, {}), ("b", NOW + HOUR, {"tags": '["y"]'}))
+    text = json.dumps([f"{number}" + "x" * 499 for number in range(8)] + ["z" * 68], separators=(",", ":"))
+    assert len(text) == 4_096
+
+    assert queue.run("retag", [queue.keys.due], [NOW, text, "[]", "a", "b"]) == [b"retagged", b"full"]
+
+    assert queue.task("a")["tags"] == text and tags(queue, "b") == ["y"]
+
+
+def test_it_is_told_that_a_task_was_changed(queue: Queue) -> None:
+    queue.enqueue(("a", NOW + HOUR, {"tags": '["x"]'}), ("b", NOW + HOUR, {"tags": '["z"]'}))
+
+    retag(queue, "a", "b", add=("z",))
+
+    assert queue.events()[-1] == "updated a" and "updated b" not in queue.events()
+
+
+def test_the_first_tag_of_a_namespace_goes_with_its_task(queue: Queue) -> None:
+    queue.enqueue(("a", NOW + HOUR, {"retention_ms": "1"}))
+    retag(queue, "a", add=("x",))
+    queue.send(protocol.cancel(queue.keys, ["a"]))
+
+    queue.send(protocol.sweep([queue.keys]), now=NOW + 5)
+
+    assert not queue.redis.exists(queue.keys.task("a")) and not queue.redis.exists(queue.key("tagged:x"))
+
+
 @pytest.mark.parametrize("words", [("x", "[]"), ("[]", '{"a":"b"}'), ("[1]", "[]"), (json.dumps(["x"] * 17), "[]")])
 def test_tags_are_json_arrays_of_texts(queue: Queue, words: tuple[str, str]) -> None:
     queue.enqueue(("a", NOW + HOUR, {}))

@@ -377,6 +377,9 @@ def test_another_key_is_refused(queue: Queue) -> None:
 
 def test_who_puts_a_type_is_told(queue: Queue) -> None:
     put(queue, TypePut("t", "q"), version="1.2")
-    put(queue, TypePut("t", "q"), version="1.2", started=6)
-
     assert queue.events() == ["type_put t app=shop version=1.2"]
+
+    put(queue, TypePut("t", "q"), version="1.2", started=6)
+    put(queue, TypePut("t", "r"), version="1.2", started=7)
+
+    assert queue.events() == ["type_put t app=shop version=1.2"] * 2
