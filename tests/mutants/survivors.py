@@ -11,6 +11,7 @@ _UNTOLD = "an enqueue that stops there was not acknowledged, and its repeat writ
 _MEMORY = "it bounds the memory of the server's Lua, and answers are the same"
 _READ = "it bounds what is read at once; no more of it is looked at"
 _EACH_FIFTH = "then the budget is asked after each fifth plain task, and both four and five divide it"
+_READ_LATER = "all fields are read and judged after that, which answers the same"
 _LONG_WAY = "then the call goes the long way, which answers the same"
 EQUIVALENT: dict[str, str] = {
     "paused.lua limit math.min(most, 1000)": "it is a hint of how much HSCAN looks at",
@@ -27,7 +28,6 @@ EQUIVALENT: dict[str, str] = {
     "lib/core/caps.lua compare < NONE and re": "no set has more than the cap that is none",
     "lib/core/stats.lua compare late_ms <= up_to then": "then the bucket is looked up, and it is the same",
     "ingest.lua compare > 0 or q.is_s": "where nothing was taken, nothing is there",
-    "enqueue.lua compare and n > 1": "a task alone is put into due before its hash is written either way",
     "promote.lua compare > 0 and budge": "a queue in which nothing was due has nothing due in its second turn",
     "promote.lua compare > 0 then limi": _EMPTY,
     "lib/tasks/plain_tasks.lua compare + 9] <= fields.LONG": _LONG_WAY,
@@ -91,6 +91,18 @@ EQUIVALENT: dict[str, str] = {
     "due_schedules.lua limit 'LIMIT', 0, 1": "only the first that is found is told",
     "lib/repair/repair_links.lua compare > now and til": "a time that is now is as good as 0: both are due at once",
     "lib/tasks/enqueue.lua swap if not placed then redis.call( | redis.call('HSET', key, 'creat": _UNTOLD,
+    "about.lua compare shown >= MOST_TOLD o": "events are read on, and none of them is told",
+    "defaults.lua compare < 2 then retu": "the number of words is odd",
+    "find.lua compare > 1 and after": "nothing is told or spent before the first, which is looked at either way",
+    "lib/tasks/forgotten.lua compare <= 0 and (tonu": _LONG_WAY,
+    "lib/tasks/forgotten.lua compare > 0 then redi": "where that is reached, at least one is too old or too much",
+    "lib/tasks/search.lua negate not (f.type or f.states or f.tags[2])": _READ_LATER,
+    "lib/tasks/search.lua negate found.err": _READ_LATER,
+    "lib/tasks/search.lua compare n < least then": "of two keys of one size, either is the smallest",
+    "lib/tasks/search.lua compare f.times.due.from > 0 then":
+        "what is due before 0 is not chosen, whether it is looked at or not",
+    "lib/tasks/versions.lua compare y and -1 or": "the two numbers are not the same there",
+    "lib/tasks/versions.lua compare > 0) then new": "two spellings of one version are one, and either is told",
 }  # fmt: skip
 # these are no equivalents, and still no test notices them
 UNNOTICED: dict[str, str] = {
