@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         TaskNotCompleted,
         TaskNotEnded,
         TaskNotFound,
+        TaskRemoved,
         WorkflowIncomplete,
     )
     from redsched.model.events import Emitted, Rule, RulePage
@@ -106,7 +107,7 @@ _HOME = {
         "InvalidSchedule", "InvalidSetting", "InvalidState", "InvalidTask", "LeaseLost", "NotDurable", "OutcomeUnknown",
         "QueueNotFound", "RedschedError", "ScheduleNotFound", "StoreBroken", "StoreDenied", "StoreError", "StoreFull",
         "StoreReadOnly", "StoreRefused", "StoreUnavailable", "TaskConflict", "TaskInSeveralQueues", "TaskNotCompleted",
-        "TaskNotEnded", "TaskNotFound", "WorkflowIncomplete",
+        "TaskNotEnded", "TaskNotFound", "TaskRemoved", "WorkflowIncomplete",
     ),
     "redsched.model.outcome": (
         "Cancelled", "Completed", "Dead", "OutcomeChosen", "Reject", "Retry", "RetryLater", "Snooze", "SnoozeFor",
@@ -146,9 +147,9 @@ __all__ = [
     "RulePage", "Run", "Schedule", "ScheduleNotFound", "SchedulePage", "SchedulePut", "ScheduleView", "Search",
     "ServerInfo", "Settings", "Snooze", "SnoozeFor", "Step", "Stop", "StoreBroken", "StoreDenied", "StoreError",
     "StoreFull", "StoreReadOnly", "StoreRefused", "StoreUnavailable", "Streamed", "Subject", "Task", "TaskConflict",
-    "TaskInSeveralQueues", "TaskNotCompleted", "TaskNotEnded", "TaskNotFound", "TaskTemplate", "TaskType", "TaskView",
-    "Timeline", "TypePage", "TypeView", "Unique", "Upcoming", "WaitFor", "Within", "Worker", "WorkflowCancelled",
-    "WorkflowIncomplete", "all_of", "any_of", "fact",
+    "TaskInSeveralQueues", "TaskNotCompleted", "TaskNotEnded", "TaskNotFound", "TaskRemoved", "TaskTemplate",
+    "TaskType", "TaskView", "Timeline", "TypePage", "TypeView", "Unique", "Upcoming", "WaitFor", "Within", "Worker",
+    "WorkflowCancelled", "WorkflowIncomplete", "all_of", "any_of", "fact",
 ]  # fmt: skip
 
 

@@ -13,19 +13,12 @@ from redsched.model.answers import UpdateAnswer
 from redsched.model.condition import Hold, fact_name
 from redsched.model.duration import span_ms
 from redsched.model.enqueued import Enqueued
-from redsched.model.errors import (
-    InvalidTask,
-    StoreError,
-    StoreUnavailable,
-    TaskConflict,
-    TaskNotCompleted,
-    TaskNotEnded,
-)
+from redsched.model.errors import InvalidTask, StoreError, StoreUnavailable, TaskConflict
 from redsched.model.new_task import new_task
 from redsched.model.refused import kind_and_length
-from redsched.model.task import Changes, Options, Task, TaskView
+from redsched.model.task import Changes, Options, Task
 from redsched.model.views import QueueStats
-from redsched.model.vocabulary import FINISHED, Durability
+from redsched.model.vocabulary import Durability
 from redsched.settings import Settings
 from redsched.wire import protocol
 from redsched.wire.call import Call
@@ -57,16 +50,6 @@ def told_of(error: StoreError, verb: str) -> StoreError:
     if isinstance(error, StoreUnavailable):
         return StoreUnavailable(verb, error.problem, reads=reads, url=error.url)
     return type(error)(verb, error.problem, reads=reads)
-
-
-def result_of(view: TaskView) -> Any:
-    """What the completed task returned; raises TaskNotCompleted where it ended in another way, TaskNotEnded where it
-    has not."""
-    if view.state == "completed":
-        return view.result
-    if view.state in FINISHED or view.state in ("dead", "quarantined"):
-        raise TaskNotCompleted(view.id, view.queue, view.state, view.reason, view.error)
-    raise TaskNotEnded(view.id, view.queue, view.state)
 
 
 def given_ms(field: str, value: Duration) -> int:

@@ -7,6 +7,7 @@ RedschedError
 ├── PlanningSpent        finding the next runs takes more work than a request may; nothing was done
 ├── InvalidSetting       a setting cannot be used; nothing was started
 ├── TaskNotFound         no such task; nothing changed
+│   └── TaskRemoved         the task that was waited for has ended and was removed
 ├── TaskInSeveralQueues  several queues have a task of this id; nothing changed
 ├── ScheduleNotFound     no such schedule; nothing changed
 ├── QueueNotFound        nobody has seen such a queue; nothing changed
@@ -98,7 +99,7 @@ class InvalidSetting(RedschedError):
 
 class TaskNotFound(RedschedError):
     """No such task; nothing changed. ``queue``: None where all were looked through; ``removed``: by queue, when a task
-    of this id that had ended was removed there, up to a day ago."""
+    of this id that had ended was removed there, up to a day ago; ``waits``: it was looked for to wait for it."""
 
     def __init__(
         self,
@@ -107,9 +108,12 @@ class TaskNotFound(RedschedError):
         *,
         reads: bool = False,
         removed: Mapping[str, datetime] | None = None,
+        waits: bool = False,
     ) -> None:
         where = "any queue" if queue is None else f"queue {queue!r}"
         told = f"no task {task_id!r} in {where}"
+        if waits:
+            told += "; a task that has ended is not found either, once its retention is over"
         if removed:
             when = ", ".join(f"queue {name!r} at {at.isoformat(timespec='seconds')}" for name, at in removed.items())
             told = f"task {task_id!r} had ended, and was removed: {when}"
@@ -117,6 +121,18 @@ class TaskNotFound(RedschedError):
         self.task_id = task_id
         self.queue = queue
         self.removed = dict(removed or {})
+
+
+class TaskRemoved(TaskNotFound):
+    """The task that was waited for was there, has ended and was removed. What it returned is not known."""
+
+    def __init__(self, task_id: str, queue: str, *, has_retention: bool = True) -> None:
+        super().__init__(task_id, queue, reads=True)
+        why = "its retention is over, or somebody dropped it" if has_retention else "its retention is 0"
+        self.args = (
+            f"task {task_id!r} in queue {queue!r} has ended and was removed: {why}; how it ended is not known, and it "
+            "may well have completed",
+        )
 
 
 class TaskInSeveralQueues(RedschedError):

@@ -65,7 +65,7 @@ class Task(msgspec.Struct, kw_only=True, omit_defaults=True, repr_omit_defaults=
     traceparent: str | None = None
     """W3C trace context."""
     retention: timedelta | str | None = None
-    """How long the id stays known after the end; 0: it is removed at once. Without it: 3600000 ms."""
+    """How long the id and the result stay known after the end; 0: they are removed at once. Without it: 3600000 ms."""
     keep: bool = False
     """Whether payload and headers stay after completion."""
     request: str | None = None

@@ -26,9 +26,10 @@ class Place(msgspec.Struct, frozen=True):
     is_found: bool = False
     removed: dict[str, datetime] = {}
 
-    def not_found(self, task_id: str, *, reads: bool = True) -> TaskNotFound:
-        """The error where it is not there."""
-        return TaskNotFound(task_id, self.queue if self.is_named else None, reads=reads, removed=self.removed)
+    def not_found(self, task_id: str, *, reads: bool = True, waits: bool = False) -> TaskNotFound:
+        """The error where it is not there; ``waits``: for somebody who waits for it."""
+        queue = self.queue if self.is_named else None
+        return TaskNotFound(task_id, queue, reads=reads, removed=self.removed, waits=waits)
 
 
 def places(cell: CellKeys, ids: Sequence[str]) -> Conversation[dict[str, Place]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from click.testing import CliRunner
 
-from redsched import Client, TaskNotCompleted
+from redsched import Client
 from redsched.cli.main import main
 from tests.support.api_server import ApiServer
 from tests.support.servers import Store
@@ -79,11 +79,6 @@ def test_show_and_explain_without_a_queue_mean_the_task(client: Client, cli: Cli
     client.cancel(ID, queue="mail")
     client.drop(ID, queue="mail")
     assert json.loads(cli("task", "show", ID, "-o", "json")[1])["queue"] == "old"
-
-
-def test_who_waits_for_it_in_its_old_queue_is_told_where_it_is(client: Client) -> None:
-    with pytest.raises(TaskNotCompleted, match=r"it is skipped \(moved to mail\)"):
-        client.wait(ID, "1s", queue="old")
 
 
 def test_who_changes_it_in_its_old_queue_is_told_that_nothing_was_done(client: Client, cli: Cli) -> None:

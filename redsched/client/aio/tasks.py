@@ -13,7 +13,8 @@ from redsched.client.aio import runtime
 from redsched.client.aio.places import AsyncPlaces
 from redsched.client.aio.task_types import AsyncTypes
 from redsched.client.aio.transport import AsyncTransport
-from redsched.client.requests import Duration, given_ms, id_list, result_of, single
+from redsched.client.requests import Duration, given_ms, id_list, single
+from redsched.client.wanted import MOST_MOVES, Wanted
 from redsched.model.answers import CancelAnswer, RescheduleAnswer, UpdateAnswer
 from redsched.model.enqueued import Enqueued
 from redsched.model.errors import TaskNotEnded
@@ -149,25 +150,43 @@ class AsyncTasks(AsyncTypes, AsyncPlaces):
     async def wait(self, id: str, timeout: timedelta | str, *, queue: str | None = None) -> Any:
         """What a task returned, as soon as it has completed: None where that is nothing, or too long to be kept.
 
-        Redis is asked again after 20 ms at first, and after a second at last. A task with a ``retention`` of 0 is gone
-        when it ends, so that nobody can wait for it. ``queue``: as in ``cancel``; all queues are looked through once.
+        Redis is asked again after 20 ms at first, and after a second at last. A task that is moved to another queue is
+        waited for there. A task whose ``retention`` is 0, or over, is gone with its result: give it one that is longer
+        than anybody waits. ``queue``: as in ``cancel``; all queues are looked through once.
 
         Raises:
             TaskNotCompleted: it is dead, expired, cancelled or skipped.
             TaskNotEnded: it has not ended within ``timeout`` (``"30s"`` or ``timedelta(seconds=30)``); it goes on.
-            TaskNotFound: nothing is known of it.
+            TaskRemoved: it has ended and was removed meanwhile. What it returned is not known; do not submit it again.
+            TaskNotFound: nothing is known of it. It may have ended, and its retention may be over.
         """
-        deadline = time.monotonic() + given_ms("timeout", timeout) / 1_000
-        pause, place = FIRST_PAUSE_S, await self._place(id, queue, "show")
+        deadline = self._clock_ms() + given_ms("timeout", timeout)
+        pause, wanted = FIRST_PAUSE_S, Wanted(id, await self._place(id, queue, "show"))
         while True:
             try:
-                return result_of(await self._shown(id, place, stored=False))
+                return await self._result(wanted)
             except TaskNotEnded:
-                left = deadline - time.monotonic()
+                left = deadline - self._clock_ms()
                 if left <= 0:
                     raise
-            await runtime.sleep(min(pause, left))
+            await self._pause(min(pause, left / 1_000), left)
             pause = min(pause * 1.5, LONGEST_PAUSE_S)
+
+    async def _result(self, wanted: Wanted) -> Any:
+        """What the task returned, in whichever queue it is by now."""
+        for _ in range(MOST_MOVES):
+            views = await self.transport.converse(batches.show(self._keys(wanted.queue), [wanted.id]))
+            if not wanted.is_elsewhere(views[wanted.id]):
+                break
+        return wanted.result()
+
+    def _clock_ms(self) -> int:
+        """By the clock that a wait goes by, which has no date."""
+        return time.monotonic_ns() // 1_000_000
+
+    async def _pause(self, seconds: float, left: int) -> None:
+        """Let time pass between two looks of a wait that ends in ``left`` ms."""
+        await runtime.sleep(seconds)
 
     async def list(
         self,
