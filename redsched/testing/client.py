@@ -15,7 +15,7 @@ from redsched.engine.app_types import type_put
 from redsched.model.task import TaskView
 from redsched.settings import Settings
 from redsched.testing import looks
-from redsched.testing.clients import ClockedAsyncClient, ClockedClient
+from redsched.testing.clients import ClockedAsyncClient, ClockedClient, no_wait
 from redsched.testing.clock import VirtualClock
 from redsched.testing.runs import Run
 from redsched.testing.stage import CONSUMER, Stage
@@ -31,6 +31,8 @@ MAX_RUNS = 10_000
 class AsyncTestClient(ClockedAsyncClient):
     """An ``AsyncClient`` on a store of its own, whose clock stands still until ``advance`` moves it. Coroutines run on
     the test's event loop, plain functions in threads, as in a worker. Time limits of runs are of real time.
+
+    ``wait`` lets time go on, as ``advance`` does, until the task has ended, or for its whole ``timeout``.
 
     ``server``: ``memory`` (needs the extra ``testing``) or ``embedded``, a real server.
     ``start``: what time it is; None is the time at which the test runs.
@@ -56,13 +58,13 @@ class AsyncTestClient(ClockedAsyncClient):
         max_runs: int = MAX_RUNS,
         settings: Settings | None = None,
     ) -> None:
-        self.clock = VirtualClock(start)
+        clock = VirtualClock(start)
         self._closed = False
         self._store = Store(server, settings)
         self._inline = inline
-        super().__init__(self._store, self.clock, self._run_inline)
-        self._sync = ClockedClient(self._store, self.clock)
-        self._stage = Stage(app, self, self._sync, self.clock, raise_errors=raise_errors, max_runs=max_runs)
+        super().__init__(self._store, clock, self._run_inline)
+        self._sync = ClockedClient(self._store, clock)
+        self._stage = Stage(app, self, self._sync, clock, raise_errors=raise_errors, max_runs=max_runs)
         _put_definitions(self._sync, app, schedules)
 
     @property
@@ -136,6 +138,9 @@ class AsyncTestClient(ClockedAsyncClient):
             self._sync.close()
             self._store.close()
 
+    async def _pause(self, seconds: float, left: int) -> None:
+        await self._stage.go_on(self.clock.now_ms + left)
+
     async def _run_inline(self) -> None:
         if self._inline and not self._stage.busy:
             await self._stage.run_due()
@@ -159,14 +164,14 @@ class TestClient(ClockedClient):
         max_runs: int = MAX_RUNS,
         settings: Settings | None = None,
     ) -> None:
-        self.clock = VirtualClock(start)
+        clock = VirtualClock(start)
         self._closed = False
         self._store = Store(server, settings)
         self._inline = False
         self._loop = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        super().__init__(self._store, self.clock, self._run_inline)
-        self._aio = ClockedAsyncClient(self._store, self.clock)
-        self._stage = Stage(app, self._aio, self, self.clock, raise_errors=raise_errors, max_runs=max_runs)
+        super().__init__(self._store, clock, self._run_inline)
+        self._aio = ClockedAsyncClient(self._store, clock)
+        self._stage = Stage(app, self._aio, self, clock, raise_errors=raise_errors, max_runs=max_runs)
         _put_definitions(self, app, schedules)
         self._inline = inline
 
@@ -231,6 +236,11 @@ class TestClient(ClockedClient):
         finally:
             super().close()
             self._store.close()
+
+    def _pause(self, seconds: float, left: int) -> None:
+        if self._stage.busy:
+            raise no_wait()
+        self._wait(self._stage.go_on(self.clock.now_ms + left))
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         if _loop_runs():

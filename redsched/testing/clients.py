@@ -75,6 +75,17 @@ def nothing() -> None:
     """The same for threads."""
 
 
+_NO_WAIT = (
+    "wait: in a test tasks run one at a time, where the test lets time pass; so only the test itself can wait for one, "
+    "with its TestClient or AsyncTestClient, and no handler can"
+)
+
+
+def no_wait() -> RuntimeError:
+    """The error of a wait that nothing could end."""
+    return RuntimeError(_NO_WAIT)
+
+
 class ClockedAsyncClient(AsyncClient):
     """An ``AsyncClient`` on a test's store and clock."""
 
@@ -83,6 +94,13 @@ class ClockedAsyncClient(AsyncClient):
         super().__init__(settings=store.settings, redis=given)
         self.transport: AsyncTransport = ClockedAsyncTransport(self.settings, given, clock, wrote)
         self.schedules = AsyncSchedules(self, self.transport)
+        self.clock = clock
+
+    def _clock_ms(self) -> int:
+        return self.clock.now_ms
+
+    async def _pause(self, seconds: float, left: int) -> None:
+        raise no_wait()
 
 
 class ClockedClient(Client):
@@ -93,3 +111,10 @@ class ClockedClient(Client):
         super().__init__(settings=store.settings, redis=given)
         self.transport: Transport = ClockedTransport(self.settings, given, clock, wrote)
         self.schedules = Schedules(self, self.transport)
+        self.clock = clock
+
+    def _clock_ms(self) -> int:
+        return self.clock.now_ms
+
+    def _pause(self, seconds: float, left: int) -> None:
+        raise no_wait()

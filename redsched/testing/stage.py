@@ -21,10 +21,11 @@ from redsched.engine.observer import Silent
 from redsched.engine.shared import Shared
 from redsched.engine.worker.held import returned
 from redsched.engine.worker.runner import Runner
+from redsched.model.current_run import is_of_the_application
 from redsched.model.duration import instant
 from redsched.steps import queues as queue_steps
 from redsched.testing import looks
-from redsched.testing.clients import ClockedAsyncClient
+from redsched.testing.clients import ClockedAsyncClient, no_wait
 from redsched.testing.clock import VirtualClock
 from redsched.testing.looks import Agenda
 from redsched.testing.runs import LEASE_MS, Outermost, Run, RunFailed, payload_of, run_handler
@@ -38,6 +39,7 @@ BATCH = 500  # tasks that one call promotes at most
 THREADS = 16
 MOST_CLAIMED = 250  # tasks of one call
 MOST_ROUNDS = 1_000  # looks at one moment in which no handler runs
+TURN_S = 0.002  # real seconds between two looks of a wait whether another has let time go on
 
 
 class TooManyRuns(Exception):
@@ -58,7 +60,7 @@ class Stage:
         max_runs: int,
     ) -> None:
         self.runs: list[Run] = []
-        self.busy = False
+        self.busy = self._closed = False
         self._app = app
         self._client = client
         self._clock = clock
@@ -75,7 +77,7 @@ class Stage:
 
     async def close(self) -> None:
         """Let go of the threads of handlers, and leave the app's lifespan."""
-        self.busy = True  # what the lifespan enqueues as it closes runs no more
+        self.busy = self._closed = True  # what the lifespan enqueues as it closes runs no more
         if self._runner is not None:
             self._runner.close()
         if self._lifespan is not None:
@@ -123,6 +125,27 @@ class Stage:
             if run:
                 await self._sweep()
             return self.runs[before:]
+
+    async def go_on(self, until: int) -> None:
+        """Do the next thing for somebody who waits: what is due now or, where nothing is, what comes next, up to a time
+        in ms. Of several that wait at once one moves the clock, and the others look again.
+
+        Raises:
+            RuntimeError: a handler waits, and nothing else runs before it ends.
+        """
+        if is_of_the_application():
+            raise no_wait()
+        if self.busy and not self._closed:
+            while self.busy and not self._closed:
+                await asyncio.sleep(TURN_S)
+            return
+        with self._at_work() as before:
+            await self._finish_moment()
+            if len(self.runs) > before:
+                return
+            at = (await self._look()).next
+            await self._move(until if at is None else min(at, until))
+            await self._finish_moment()
 
     async def _move(self, at: int) -> None:
         passed = at - self._clock.now_ms
