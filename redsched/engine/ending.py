@@ -18,7 +18,7 @@ from typing import Any
 from redsched.model.duration import duration_text, span_ms
 from redsched.model.outcome import Cancelled, Completed, Dead, Outcome, Retry, Snooze
 from redsched.wire.claims import Settlement, Started
-from redsched.wire.codec import LONGEST_MS, cut, json_encoder
+from redsched.wire.codec import LONGEST_MS, NO_JSON, answer_bytes, cut
 
 log = logging.getLogger("redsched.worker")
 MAX_RESULT_BYTES = 65_536
@@ -75,8 +75,8 @@ def settlement(started: Started, outcome: Outcome, kind: str = "") -> Settlement
 def _result(started: Started, result: Any) -> bytes:
     about: dict[str, Any] = {"queue": started.queue, "task_id": started.id}
     try:
-        text = json_encoder.encode(result)
-    except (TypeError, ValueError, NotImplementedError, RecursionError, OverflowError) as error:
+        text = answer_bytes(result)
+    except NO_JSON as error:
         log.warning("task.result_dropped", extra=about | {"error": kind_of(error)})
         return b""
     if len(text) > MAX_RESULT_BYTES:

@@ -44,7 +44,7 @@ from redsched.model.errors import LeaseLost
 from redsched.model.outcome import Cancelled, Completed, Dead, Outcome, OutcomeChosen, Reject, Retry, Snooze
 from redsched.model.workflows import Kin
 from redsched.wire.claims import MAX_PROGRESS_BYTES, Step
-from redsched.wire.codec import json_bytes, json_encoder
+from redsched.wire.codec import NO_JSON, answer_bytes, json_bytes
 
 T = TypeVar("T")
 ELSEWHERE = "is of the worker's process, and this handler runs in another one; give it what it needs in its payload"
@@ -193,8 +193,8 @@ def _returned(result: Any) -> Returned:
     if result is None:
         return Returned(b"")
     try:
-        text = json_encoder.encode(result)
-    except (TypeError, ValueError, NotImplementedError, RecursionError, OverflowError) as error:
+        text = answer_bytes(result)
+    except NO_JSON as error:
         return Returned(b"", kind_of(error))
     return Returned(text) if len(text) <= MAX_RESULT_BYTES else Returned(b"", f"{len(text)} bytes")
 

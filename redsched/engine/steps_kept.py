@@ -10,7 +10,7 @@ from typing import Any
 from redsched.engine.ending import kind_of
 from redsched.engine.payload_types import reader_of
 from redsched.model.outcome import Reject
-from redsched.wire.codec import json_encoder
+from redsched.wire.codec import NO_JSON, answer_bytes
 
 REASON = "step"
 
@@ -18,8 +18,8 @@ REASON = "step"
 def kept_text(step: str, result: Any) -> bytes:
     """What a step returned, as JSON; raises Reject where that is none."""
     try:
-        return json_encoder.encode(result)
-    except (TypeError, ValueError, NotImplementedError, RecursionError, OverflowError) as error:
+        return answer_bytes(result)
+    except NO_JSON as error:
         problem = f"what it returned cannot be written as JSON: {error}"
         raise Reject(f"step {step!r} was taken, and is not kept: {problem}", reason=REASON) from None
 

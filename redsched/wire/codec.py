@@ -16,7 +16,7 @@ import msgspec
 from redsched.model.duration import is_digits
 from redsched.model.errors import InvalidTask
 from redsched.model.refused import kind_and_length
-from redsched.wire.json_checks import check_depth, check_value
+from redsched.wire.json_checks import check_depth, check_finite
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}", re.ASCII)
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}", re.ASCII)
@@ -35,6 +35,13 @@ def _of_model(value: Any) -> Any:
 
 
 json_encoder = msgspec.json.Encoder(enc_hook=_of_model)
+NO_JSON = (
+    TypeError,
+    ValueError,
+    NotImplementedError,
+    RecursionError,
+    OverflowError,
+)  # what a value that is none raises
 
 
 def is_name(value: str) -> bool:
@@ -69,13 +76,21 @@ def check_id(value: Any, index: int | None = None) -> str:
     return value
 
 
+def answer_bytes(value: Any) -> bytes:
+    """What code of the application returned, as JSON; raises one of NO_JSON where that cannot hold it."""
+    text = json_encoder.encode(value)
+    check_finite(value, text, _of_model)
+    return text
+
+
 def json_bytes(field: str, value: Any, most: int, index: int | None = None) -> bytes:
     """The value as JSON; raises InvalidTask where JSON cannot hold it or it is longer than ``most`` bytes."""
     try:
         text = json_encoder.encode(value)
         if len(text) <= most:
-            check_value(value, text)
-    except (TypeError, ValueError, NotImplementedError, RecursionError, OverflowError) as error:
+            check_depth(text)
+            check_finite(value, text, _of_model)
+    except NO_JSON as error:
         raise InvalidTask(field, f"cannot be written as JSON: {error}", index=index) from None
     if len(text) > most:
         raise InvalidTask(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -59,25 +59,26 @@ def _check_levels(value: Any) -> None:
 _TOO_DEEP = f"is nested more than {MAX_DEPTH} deep"
 
 
-def check_value(value: Any, text: bytes) -> None:
-    """Refuse a value whose JSON ``text`` says something else than it.
+def check_finite(value: Any, text: bytes, enc_hook: Callable[[Any], Any]) -> None:
+    """Refuse a value with a number that is ``null`` in its JSON ``text``. ``enc_hook``: that of the encoder.
 
     Raises:
-        ValueError: it holds NaN or an infinity, or is nested too deeply.
+        ValueError: it holds NaN or an infinity.
     """
-    check_depth(text)
-    if b"null" in text and _not_finite(value):
+
+    def plain(one: Any) -> Any:
+        return None if isinstance(one, msgspec.Raw) else enc_hook(one)  # what is JSON already has no such number
+
+    if b"null" in text and _not_finite(msgspec.to_builtins(value, enc_hook=plain)):
         raise ValueError("holds a number that is not finite; JSON has none")
 
 
 def _not_finite(value: Any) -> bool:
     if isinstance(value, float):
         return not math.isfinite(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return any(map(_not_finite, value.values()))
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return any(map(_not_finite, value))
-    return False
+    return isinstance(value, list | tuple | set | frozenset) and any(map(_not_finite, value))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

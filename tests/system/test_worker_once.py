@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -198,6 +199,8 @@ def test_what_can_never_be_kept_ends_the_task_and_says_so(site: Site) -> None:
         match what:
             case "no JSON":
                 await ctx.once("charge", lambda: call(object()))
+            case "no number":
+                await ctx.once("charge", lambda: call({"rate": [1.0, math.nan]}))
             case "too long":
                 await ctx.once("charge", lambda: call("x" * 65_536))
             case "too many":
@@ -208,16 +211,17 @@ def test_what_can_never_be_kept_ends_the_task_and_says_so(site: Site) -> None:
 
     cases = {
         "no JSON": "step 'charge' was taken, and is not kept: what it returned cannot be written as JSON",
+        "no number": "step 'charge' was taken, and is not kept: what it returned cannot be written as JSON: holds a ",
         "too long": "step 'charge' was taken, and is not kept: it returned 65538 bytes of JSON; a task keeps 100 steps",
         "too many": "step 'step-100' was not taken; a task keeps 100 steps, and 64 KiB of them in all",
         "another type": "step 'charge' was taken: what is kept of it is no Charge",
     }
     ids = [site.enqueue("bad", 1, payload={"what": what})[0] for what in cases]
     views = work(site, app, ids)
-    assert [(view.state, view.reason, view.attempt) for view in views] == [("dead", "step", 1)] * 4
+    assert [(view.state, view.reason, view.attempt) for view in views] == [("dead", "step", 1)] * 5
     for view, text in zip(views, cases.values(), strict=True):
         assert (view.error or "").startswith(text)
-    assert sorted(calls) == ["another type", "no JSON", "too long"]
+    assert sorted(calls) == ["another type", "no JSON", "no number", "too long"]
 
 
 def test_a_name_is_one_step_of_a_task(site: Site) -> None:
@@ -291,5 +295,7 @@ def test_a_context_of_a_direct_call_keeps_steps_for_the_next() -> None:
     assert plain.once_sync("charge", lambda: pytest.fail("called again"))["id"] == "ch_1"
     with pytest.raises(InvalidTask, match="is no name"):
         plain.once_sync("a b", lambda: pytest.fail("called"))
-    with pytest.raises(Reject, match="was taken, and is not kept"):
-        plain.once_sync("long", lambda: "x" * 65_536)
+    for value in ("x" * 65_536, math.nan, {"rates": {1.0, -math.inf}}):
+        with pytest.raises(Reject, match="was taken, and is not kept"):
+            plain.once_sync("bad", lambda value=value: value)  # type: ignore[misc]
+    assert plain.once_sync("none", lambda: [None, "null", 1.5]) == [None, "null", 1.5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from redsched import Cancelled, Completed, Dead, Retry, RetryLater, SnoozeFor
 from redsched.engine.ending import failure, settlement
+from redsched.engine.process_child import _returned
 from redsched.wire.cells import Cell
 from redsched.wire.claims import Started
 from redsched.wire.keys import CellKeys, queue_keys
@@ -128,3 +130,18 @@ def test_a_delay_that_a_handler_chooses_may_be_text() -> None:
         assert settlement(STARTED, Retry(delay=delay)).first == 5_000
         assert settlement(STARTED, RetryLater(delay=delay).outcome).first == 5_000
         assert settlement(STARTED, SnoozeFor(delay).outcome).first == 5_000
+
+
+@pytest.mark.parametrize("value", [math.nan, {"rates": [1.0, None, -math.inf]}, [{1.5, math.inf}], object()])
+def test_a_result_that_json_cannot_hold_is_dropped_and_told(value: Any, caplog: pytest.LogCaptureFixture) -> None:
+    found = settlement(STARTED, Completed(result=value))
+
+    assert (found.outcome, found.first) == ("complete", b"")
+    assert _returned(value).value == b"" and _returned(value).dropped in ("ValueError", "NotImplementedError")
+    (record,) = caplog.records
+    assert (record.getMessage(), vars(record)["task_id"], vars(record)["queue"]) == ("task.result_dropped", "a", "q")
+
+
+def test_a_result_with_null_is_kept() -> None:
+    assert settlement(STARTED, Completed(result=[None, 1.5, "null"])).first == b'[null,1.5,"null"]'
+    assert _returned([None, 1.5, "null"]).value == b'[null,1.5,"null"]'

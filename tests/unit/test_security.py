@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import math
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pydantic
 import pytest
 
 import redsched
 from redsched import InvalidSetting, InvalidTask, Settings
 from redsched.observe.security import security_checks
 from redsched.wire import json_checks
-from redsched.wire.codec import json_bytes
+from redsched.wire.codec import answer_bytes, json_bytes
 from tests.support.servers import Store
 
 PACKAGE = Path(redsched.__file__).parent
@@ -108,7 +112,28 @@ def test_json_that_is_merely_unusual_passes(text: str) -> None:
     json_checks.check_text(text.encode())
 
 
-@pytest.mark.parametrize("value", [math.nan, {"a": [1, math.inf]}, [None, {"b": -math.inf}], (1.0, math.nan)])
+@dataclasses.dataclass
+class Data:
+    rate: float | None
+    more: Any = None
+
+
+class Struct(msgspec.Struct):
+    rate: float | None
+
+
+class Model(pydantic.BaseModel):
+    rate: float | None
+
+
+WITHOUT_A_NUMBER = [
+    math.nan, {"a": [1, math.inf]}, [None, {"b": -math.inf}], (1.0, math.nan), {math.nan}, frozenset((math.inf,)),
+    Data(math.nan), [Struct(math.inf)], {"m": Model(rate=math.nan)}, Data(1.0, {"m": [Model(rate=-math.inf)]}),
+    [msgspec.Raw(b"null"), math.nan],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", WITHOUT_A_NUMBER)
 def test_a_number_that_json_has_not_is_an_error_of_the_client_and_not_null(value: Any) -> None:
     with pytest.raises(InvalidTask, match="not finite"):
         json_bytes("payload", value, 1_000)
@@ -125,6 +150,16 @@ def test_a_bottomless_payload_is_an_error_of_the_client(depth: int) -> None:
 
 
 def test_ordinary_payloads_with_null_pass() -> None:
+    value: Any = [
+        Data(None, Struct(None)),
+        Model(rate=None),
+        msgspec.Raw(b'{"a":null}'),
+        Decimal("NaN"),
+        {"null"},
+        {1: None},
+    ]
+    text = b'[{"rate":null,"more":{"rate":null}},{"rate":null},{"a":null},"NaN",["null"],{"1":null}]'
+    assert json_bytes("payload", value, 1_000) == answer_bytes(value) == text
     assert json_bytes("payload", {"a": None, "b": [1.5, "null", None]}, 100) == b'{"a":null,"b":[1.5,"null",null]}'
 
 
