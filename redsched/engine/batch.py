@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from redsched.engine.context import Context
-from redsched.engine.handler import Handler, code_of, hints_of, is_json, mismatch
+from redsched.engine.handler import Handler, check_is_work, code_of, hints_of, is_json, mismatch
 from redsched.engine.payload_schema import whole_schema
 from redsched.engine.payload_types import reader_of
 from redsched.model.duration import span_ms
@@ -88,6 +88,7 @@ class BatchHandler(Handler):
 def _payload_type(function: Callable[..., Any]) -> Any:
     """Of ``batch: list[tuple[Context, Payload]]`` the payload; Any where nothing is annotated."""
     name = _name(function)
+    check_is_work(function)
     parameters = list(inspect.signature(function).parameters.values())
     needed = [one for one in parameters if one.default is one.empty]
     if len(needed) != 1 or needed[0].kind not in (

@@ -52,6 +52,7 @@ class Handler:
         self.refuses = unknown == "refuse"
         code = code_of(function)
         name = getattr(code, "__qualname__", repr(function))
+        check_is_work(function)
         if _generates(code):
             raise TypeError(
                 f"{name} is a generator function, and calling it runs none of its body; a handler does its work and "
@@ -77,6 +78,11 @@ class Handler:
             elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.POSITIONAL_ONLY):
                 instead = "a list" if parameter.kind is parameter.VAR_POSITIONAL else "it without the /"
                 raise TypeError(f"{where} cannot be given by its name, as a payload gives it; declare {instead}")
+            elif parameter.name == "self" and "self" not in hints and parameter.default is parameter.empty:
+                raise TypeError(
+                    f"{where} has no annotation, so it would be a field of the payload; a method needs its object: "
+                    "register that of an object, app.task(...)(made.method), or write self: Any for the field"
+                )
             elif parameter.name in ("ctx", "context") and parameter.name not in hints:
                 raise TypeError(
                     f"{where} has no annotation, so it would be a field of the payload; "
@@ -259,6 +265,18 @@ def code_of(function: Callable[..., Any]) -> Any:
         else:
             found = type(found).__call__
     return found
+
+
+def check_is_work(function: Any) -> None:
+    """Raises TypeError for a class: a call of it makes an object, and does no work."""
+    found = function
+    while isinstance(found, functools.partial):
+        found = found.func
+    if isinstance(found, type):
+        raise TypeError(
+            f"{found.__qualname__} is a class, and calling it only makes an object of it; register a function, a "
+            f"method of an object, or an object that has __call__, as in app.task(...)({found.__qualname__}(...))"
+        )
 
 
 def _generates(code: Any) -> bool:

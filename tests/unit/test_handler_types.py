@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Optional
 from uuid import UUID
@@ -267,6 +268,42 @@ def test_a_context_without_its_annotation_is_refused_with_the_fix(name: str) -> 
     assert f"parameter {name!r} has no annotation" in refused(scope["handler"])
     assert f"write {name}: Context" in refused(scope["handler"])
     assert Handler(scope["any_"]).context_name is None
+
+
+class Empty: ...
+
+
+class Methods:
+    def take(self, order: str) -> None: ...
+
+    async def wait(self, run: Context, order: str) -> None: ...
+
+    def __call__(self, order: str) -> None: ...
+
+
+@pytest.mark.parametrize("made", [Empty, Methods, Data, partial(Plain, "here")])
+def test_a_class_is_no_handler(made: Any) -> None:
+    app = App("shop")
+
+    for register in (app.task("order.take"), app.batch("order.take")):
+        with pytest.raises(
+            TypeError, match=r"\w+ is a class, and calling it only makes an object of it; register a func"
+        ):
+            register(made)
+    assert app.tasks == {}
+
+
+def test_a_method_without_its_object_is_refused_and_that_of_an_object_is_a_handler() -> None:
+    for method in (Methods.take, Methods.wait, Methods.__call__):
+        assert "parameter 'self' has no annotation, so it would be a field of the payload; a method" in refused(method)
+    for made in (Methods().take, Methods().wait, Methods(), partial(Methods.take, Methods())):
+        assert Handler(made).arguments(b'{"order":"42"}') == {"order": "42"}
+
+
+def test_a_field_of_a_payload_may_be_called_self() -> None:
+    def handler(self: int, order: str) -> None: ...
+
+    assert Handler(handler).arguments(b'{"self":1,"order":"42"}') == {"self": 1, "order": "42"}
 
 
 def test_an_optional_context_gets_the_context() -> None:
