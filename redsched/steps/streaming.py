@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from redsched.model.duration import EARLIEST_MS
 from redsched.model.enqueued import Enqueued
 from redsched.model.errors import InvalidTask
+from redsched.model.refused import kind_and_length
 from redsched.model.streamed import Streamed
 from redsched.model.task import Task
 from redsched.wire import runs, tasks
@@ -19,6 +21,14 @@ from redsched.wire.field_words import check_start_by, start_by_word
 
 GOLDEN = 0x9E3779B97F4A7C15  # 2**64 by the golden ratio: its multiples lie evenly, however many there are
 MOST_AT_ONCE = 1_000
+
+
+def check_list(tasks: Any) -> None:
+    """Raises InvalidTask where what stands for a list of tasks is none, which nothing but its members would tell."""
+    is_one = isinstance(tasks, str | bytes | Mapping | Task)
+    if is_one or not isinstance(tasks, Iterable | AsyncIterable):
+        problem = f"{kind_and_length(tasks)} is no list of Tasks; give an iterable of Task(type=..., payload=...)"
+        raise InvalidTask("tasks", problem)
 
 
 class Stream:

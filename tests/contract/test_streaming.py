@@ -169,6 +169,29 @@ def test_what_is_no_task_is_named_by_its_number(client: Face, thing: Any, batch:
 
 
 @pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ("abc", "a text of 3 characters"),
+        ("", "a text of 0 characters"),
+        (b"abc", "3 bytes"),
+        ({"type": "t"}, "an object of 1"),
+        (Task(type="t"), "a Task"),
+        (5, "a number"),
+        (None, "null"),
+        (listed, "a function"),
+    ],
+)
+def test_what_is_no_list_is_refused_as_a_whole(client: Face, given: Any, kind: str) -> None:
+    with pytest.raises(InvalidTask) as refused:
+        client.enqueue_stream(given, run="r")
+
+    assert str(refused.value) == (
+        f"tasks: {kind} is no list of Tasks; give an iterable of Task(type=..., payload=...); nothing was written"
+    )
+    assert refused.value.index is None
+
+
+@pytest.mark.parametrize(
     ("other", "problem"),
     [
         ([Task(type="t", payload=at) for at in (9, 1, 2, 3, 4, 5)], "its first task is another"),

@@ -12,7 +12,7 @@ from redsched.model.errors import InvalidTask
 from redsched.model.streamed import Streamed
 from redsched.model.task import Task
 from redsched.model.vocabulary import DEFAULT_QUEUE
-from redsched.steps.streaming import Stream
+from redsched.steps.streaming import Stream, check_list
 from redsched.wire import runs
 
 Tasks = Iterable[Task] | Iterable[Task]
@@ -43,9 +43,11 @@ class Streaming(Types):
         Raises:
             InvalidTask: a field of a task cannot be used. ``index`` is its number, ``written`` how many tasks at the
                 beginning of the list are created all the same; mend it and repeat the call. Or the run is that of
-                another list, of which this one is told by its first task and the last one that was created.
+                another list, of which this one is told by its first task and the last one that was created. Or
+                ``tasks`` is no list of them, such as a text, a dict or a single Task.
             As ``enqueue_many``.
         """
+        check_list(tasks)
         stream = Stream(run, given_ms("spread", spread), batch)
         stream.begin(self.transport.send(runs.place(self._keys(DEFAULT_QUEUE), run)))
         for task in runtime.each(tasks):
