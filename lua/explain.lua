@@ -8,9 +8,10 @@
 --        {fact, name, value or '', 1 where it is there} · {unless or only_if, 1 where it holds} · {line, name, first, how
 --        many before it} · {parents, left, failed, first that failed, one that is left} · {digest, other tasks in it so far,
 --        the one that they are merged into} · {newer, conditions} (only a newer redsched knows them all) · {ready, entries in
---        the queue} · {running, how many} · {mover, 1 where one acts} · {event, ms, ...}
+--        the queue} · {running, how many} · {mover, 1 where one acts} · {workers, that wait for its entries, -1 where this
+--        caller may not ask} · {type_queue, the queue of its type, '' where nobody knows it} · {event, ms, ...}
 -- FLAGS  no-writes
--- USES   clock, keys, safe, hash, streams, conditions, facts, links, blocked, pauses
+-- USES   clock, keys, safe, hash, streams, conditions, facts, links, blocked, pauses, type_defaults
 
 local q, id = keys.open(KEYS[1]), ARGV[2]
 local now = clock.now(q.prefix, ARGV[1])
@@ -52,12 +53,9 @@ if plan then
     if rank then tell('line', line, redis.call('ZRANGE', q.line .. line, 0, 0)[1], rank) end
   end
   if plan.after then
-    local found = redis.call('HMGET', q.parents .. id, ':left', ':failed', ':first')
-    local one = ''
+    local found, one = redis.call('HMGET', q.parents .. id, ':left', ':failed', ':first'), ''
     local page = redis.call('HSCAN', q.parents .. id, 0, 'COUNT', 500)[2]
-    for i = 1, #page, 2 do
-      if page[i + 1] == '' then one = page[i] end
-    end
+    for i = 1, #page, 2 do one = page[i + 1] == '' and page[i] or one end
     tell('parents', tonumber(found[1] or 0), tonumber(found[2] or 0), found[3] or '', one)
   end
   if plan.digest then
@@ -70,6 +68,8 @@ for i, priority in ipairs(streams.PRIORITIES) do waiting[i] = safe.call('XLEN', 
 tell('ready', waiting[1] + waiting[2] + waiting[3])
 tell('running', safe.call('ZCARD', q.running) or 0)
 tell('mover', redis.call('EXISTS', q.prefix .. 'mover'))
+tell('workers', streams.readers(q))
+tell('type_queue', about[1] and type_defaults.queue_of(q.prefix, about[1]) or '')
 for _, entry in ipairs(safe.call('XREVRANGE', q.prefix .. 'events', '+', '-', 'COUNT', 1000) or {}) do
   local told = {}
   for i = 1, #entry[2], 2 do told[entry[2][i]] = entry[2][i + 1] end

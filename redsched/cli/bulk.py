@@ -30,6 +30,12 @@ def bulk() -> None:
     """
 
 
+def _no_queue(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    """Refuses --queue, which could mean both."""
+    if value is not None:
+        raise click.UsageError("The queue that they go to is --to QUEUE. Where they are is a word: queue:NAME.")
+
+
 def _action(name: str, help: str, *options: Callable[..., Any]) -> None:
     def act(given: Invocation, /, words: tuple[str, ...], **arguments: Any) -> None:
         choice = {key: arguments.pop(key) for key in ("id", "dry_run", "yes", "most", "scan")}
@@ -74,7 +80,12 @@ _action(
     click.option("--add", metavar="TAG", multiple=True, help="May be repeated."),
     click.option("--remove", metavar="TAG", multiple=True, help="May be repeated."),
 )
-_action("move", "Take waiting and dead tasks to another queue.", click.option("--to", metavar="QUEUE", required=True))
+_action(
+    "move",
+    "Take waiting and dead tasks to another queue.",
+    click.option("--to", metavar="QUEUE", required=True),
+    click.option("--queue", "-q", hidden=True, expose_value=False, callback=_no_queue),
+)
 
 
 def _operate(

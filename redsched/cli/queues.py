@@ -168,7 +168,7 @@ def pause(
     and asks for a --reason.
     """
     named = _one_of(queue, type, key, everything)
-    if everything and not reason:
+    if everything and not reason.strip():
         raise click.UsageError("--all stops everything: say why, by --reason.")
     try:
         with given.client() as client:

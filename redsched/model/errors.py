@@ -156,8 +156,8 @@ class ScheduleNotFound(RedschedError):
 class QueueNotFound(RedschedError):
     """Nobody has seen such a queue; nothing changed."""
 
-    def __init__(self, queue: str) -> None:
-        super().__init__(f"no queue {queue!r}; nothing changed")
+    def __init__(self, queue: str, *, reads: bool = False) -> None:
+        super().__init__(f"no queue {queue!r}{'' if reads else '; nothing changed'}")
         self.queue = queue
 
 

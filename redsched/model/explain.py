@@ -80,6 +80,13 @@ _DEATHS = {
     "lease": "its worker was lost in its last attempt",
     "malformed": "a field of it cannot be used",
 }
+_SET_ASIDE = {
+    "missing": "it was due and has no hash",
+    "wrong type": "its key is no hash",
+    "bad id": "its id is none that a task can have",
+    "bad time": "its due time was no time in ms since the epoch",
+    "malformed": "a field of it cannot be used",
+}
 
 
 def _reason(reason: str) -> str:
@@ -110,9 +117,6 @@ def _conditions(told: Told) -> dict[str, Any]:
 def _scheduled(told: Told) -> tuple[str, str, int | None]:
     due = told.one("due")
     if due is None:
-        aside = told.one("quarantined")
-        if aside:
-            return "quarantined", f"it was set aside as unusable: {aside[0]}.", None
         return "lost", "it is in no place; redsched doctor --repair puts it right.", None
     if told.one("newer"):
         text = "its conditions name what only a newer redsched knows: a newer redsched must decide this"
@@ -129,6 +133,8 @@ def _scheduled(told: Told) -> tuple[str, str, int | None]:
             text = f"it is due{again} at {_stamp(due[0])}, in {_span(late)}, but {turned_down}."
             return "will_be_skipped", f"{text} As its facts are now, it will be skipped then.", None
         waits = f" But {_unhandled(told)}" if _number(told, "unhandled") else ""
+        if not waits and (other := _queue_of_type(told)) and _has_no_worker(told):
+            waits = f" But the queue of its type is {other}, and no worker of queue {told.queue} is known."
         return "due_later", f"it is due{again} at {_stamp(due[0])}, in {_span(late)}.{asked}{waits}", due[0]
     mover = told.one("mover")
     if mover and not mover[0]:
@@ -156,7 +162,8 @@ def _held(told: Told) -> tuple[str, str, int | None]:
     if blocked.startswith("pause:"):
         what = blocked.removeprefix("pause:")
         over = f"{'everything' if what == 'all' else what} was paused; it is about to go on"
-        return "paused", f"{_stops(told) or over}{till}.", None
+        due = f"it was due{_when(told, 'due_at')}, but " if _when(told, "due_at") else ""
+        return "paused", f"{due}{_stops(told) or over}{till}.", None
     return "held", f"it is held{till}.", None
 
 
@@ -171,16 +178,32 @@ def _stops(told: Told) -> str:
 
 
 def _unhandled(told: Told) -> str:
-    return f"no worker had a handler for type {told.fields.get('type')}, {_number(told, 'unhandled')} time(s)."
+    other = _queue_of_type(told)
+    queue = f"; the queue of its type is {other}" if other else ""
+    return f"no worker had a handler for type {told.fields.get('type')}, {_number(told, 'unhandled')} time(s){queue}."
+
+
+def _queue_of_type(told: Told) -> str:
+    """The queue that workers have put for its type; empty where that is this queue, or nobody has put the type."""
+    queue = str((told.one("type_queue") or [""])[0])
+    return "" if queue == told.queue else queue
+
+
+def _has_no_worker(told: Told) -> bool:
+    """Whether no worker of its queue is known: none waits for its entries, and none runs a task of it."""
+    return told.one("workers") == [0] and told.one("running") == [0]
 
 
 def _ready(told: Told) -> tuple[str, str, int | None]:
     stops = _stops(told)
     if stops:
-        return "paused", f"it is ready, but {stops}.", None
+        return "paused", f"it does not start, for {stops}.", None
     waiting, running = (told.one("ready") or [0])[0], (told.one("running") or [0])[0]
     if _number(told, "unhandled"):
         return "no_handler", _unhandled(told), None
+    if (other := _queue_of_type(told)) and _has_no_worker(told):
+        what = f"no worker serves type {told.fields.get('type')} in queue {told.queue}"
+        return "no_handler", f"{what}; the queue of its type is {other}.", None
     text = f"it is ready since{_when(told, 'due_at')[3:]} and waits for a worker: {waiting} ready, {running} running."
     return "waits_for_worker", text, None
 
@@ -218,12 +241,14 @@ def _event(at: int, name: str, *details: object) -> str:
 
 def explained(told: Told) -> Explanation:
     """The sentence, and what it was made of."""
-    unknown = "quarantined" if told.one("quarantined") else "unknown"
-    state = told.fields.get("state", "scheduled") if told.fields else unknown
-    if told.fields:
+    state = told.fields.get("state", "scheduled") if told.fields else "unknown"
+    is_placed = told.fields and (state != "scheduled" or told.one("due") is not None)
+    if (aside := told.one("quarantined")) and not is_placed:
+        see = f"see redsched quarantine ls -q {told.queue}"
+        code, text, at = "quarantined", f"{_SET_ASIDE.get(str(aside[0]), aside[0])} ({aside[0]}); {see}.", None
+        state = code
+    elif told.fields:
         code, text, at = _sentence(told, state)
-    elif aside := told.one("quarantined"):
-        code, text, at = state, f"it was set aside as unusable: {aside[0]}.", None
     else:
         code, text, at = state, "nothing is known of it: it never was, or it ended and its retention is over.", None
     facts = {str(name): value if there else None for name, value, there in told.lists.get("fact", [])}

@@ -14,7 +14,7 @@ from datetime import datetime
 
 import msgspec
 
-from redsched.model.duration import duration_ms, instant_ms
+from redsched.model.duration import duration_ms, instant_ms, is_digits
 from redsched.model.errors import InvalidTask
 from redsched.model.task import TaskView
 from redsched.model.vocabulary import STATES
@@ -24,6 +24,7 @@ STATE_WORDS = (*(state for state in STATES if state != "quarantined"), "finished
 NAMES = ("tag", "key", "subject", "id", "type", "state", "queue", "reason", "due", "created", "ended")
 _TIMES = ("due", "created", "ended")
 _HOW = "write <1h, >2d, 1h..2h or an instant such as <2027-01-31T09:00:00Z"
+_ASIDE = ("quarantine", "quarantined")
 
 
 class Within(msgspec.Struct, frozen=True):
@@ -177,6 +178,9 @@ def _named(word: str) -> tuple[str, str]:
 def _states(value: str) -> tuple[str, ...]:
     found: list[str] = []
     for state in value.split(","):
+        if state in _ASIDE:
+            where = "redsched quarantine ls -q QUEUE, client.quarantined(queue)"
+            raise InvalidTask("search", f"state:{state} is in no search: what was set aside is no task; see {where}")
         if state not in STATE_WORDS:
             raise InvalidTask("search", f"state:{_short(state)} is none of {', '.join(STATE_WORDS)}")
         found += WAITING if state == "waiting" else (state,)
@@ -221,7 +225,14 @@ def _time(name: str, value: str) -> str:
         if _is_instant(value):
             return str(instant_ms(value))
         back = value.startswith("-")
-        span = duration_ms(value.removeprefix("-"))
+        unsigned = value.removeprefix("-")
+        if is_digits(unsigned):
+            some = f"<{unsigned}s, <{unsigned}m, <{unsigned}h or an instant such as <2027-01-31T09:00:00Z"
+            raise InvalidTask("search", f"{name}:{_short(value)} is a bare number; write {some}")
+        if back and name != "due":
+            some = f"<{unsigned}, >{unsigned} or an instant such as <2027-01-31T09:00:00Z"
+            raise InvalidTask("search", f"{name}:{_short(value)} is no age, for it lies in the future; write {some}")
+        span = duration_ms(unsigned)
     except ValueError:
         raise InvalidTask("search", f"{name}:{_short(value)} is no time; {_HOW}") from None
     return f"{'-' if back == (name == 'due') else '+'}{span}"

@@ -74,6 +74,9 @@ def check(cell: CellKeys, action: str, arguments: Mapping[str, Any], max_payload
     if action not in ACTIONS:
         raise InvalidTask("action", f"must be one of {', '.join(ACTIONS)}")
     for name in arguments:
+        if action == "move" and name == "queue":
+            problem = "is not for move: to names the queue that they go to, and queue:NAME in the search where they are"
+            raise InvalidTask(name, problem)
         if name not in _ARGUMENTS.get(action, ()):
             takes = ", ".join(_ARGUMENTS.get(action, ())) or "nothing"
             raise InvalidTask(name[:40], f"is not for {action}, which takes {takes}")

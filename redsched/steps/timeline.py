@@ -32,6 +32,15 @@ def told(queues: Sequence[QueueKeys], window: Window, types: bool) -> Conversati
     return now, first, found
 
 
+def unseen(told: Sequence[Told], upcoming: Upcoming) -> list[str]:
+    """The queues of which nothing is told, and of which no schedule makes a task: nobody may have seen them."""
+    return [
+        one.queue
+        for one in told
+        if not (one.late or one.later or any(one.due) or one.counts or upcoming.due.get(one.queue))
+    ]
+
+
 def _moved(one: Told, steps: int) -> Told:
     counts = {number + steps: counts for number, counts in one.counts.items()}
     return Told(one.queue, one.late, one.later, [0] * steps + one.due, counts, one.types)

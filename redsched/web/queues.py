@@ -47,7 +47,7 @@ class PauseBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class PauseAllBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """``{"reason": "database moves", "until": "..."}``."""
+    """``{"reason": "database moves", "until": "..."}``; the reason must be given."""
 
     reason: str = ""
     until: int | str | None = None

@@ -71,10 +71,14 @@ def pause(keys: QueueKeys, what: str, *, reason: str, until: Any, only_known: bo
     """Start no more of them, until that time or, with None, until they are resumed.
 
     Raises:
+        InvalidTask: everything is to be paused, and no reason was given.
         QueueNotFound: nobody has seen the queue, and ``only_known`` was asked for; from reading the answer.
     """
+    why = reason_word(reason)
+    if what == ALL and not why.strip():
+        raise InvalidTask("reason", "must say why everything is paused, for others to read")
     known = "known" if only_known else ""
-    words = (0, what, reason_word(reason), due_word(until, None, field="until") if until is not None else 0, known)
+    words = (0, what, why, due_word(until, None, field="until") if until is not None else 0, known)
 
     def read(reply: Any) -> None:
         if text_of(reply) == "unknown":

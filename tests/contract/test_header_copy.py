@@ -24,6 +24,10 @@ ADDED = {
     "cancel": _MOVED,
     "retag": ["; no tag may be in both", "moved (to another queue: nothing was written) |"],
     "move": ["(or was already)", "; a note of a task gives way", "(or moved to a third queue)"],
+    "explain": [
+        "· {workers, that wait for its entries, -1 where this caller may not ask} · "
+        "{type_queue, the queue of its type, '' where nobody knows it}"
+    ],
     "follow": ["moved to another queue,"],
     "confirm": ["requested (its time was over and it runs: its worker is asked to stop) |"],
     "reschedule": ["| expires (its start-by lies before that time: nothing was written)", *_MOVED],

@@ -45,7 +45,7 @@ BODIES: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
     ("PUT", "/v1/rules/r", {"on": "paid", "task": TASK}, ("on", "task", "delay", "task_id", "bind", *OF_A_TASK)),
     ("POST", "/v1/queues/q:pause", {"force": True}, ("type", "key", "reason", "until", "force")),
     ("POST", "/v1/queues/q:resume", {}, ("type", "key")),
-    ("POST", "/v1/queues:pause", {}, ("reason", "until")),
+    ("POST", "/v1/queues:pause", {"reason": "x"}, ("reason", "until")),
     ("PATCH", "/v1/queues/q", {}, ("most_finished", "most_dead")),
     ("PATCH", "/v1/queues/q/defaults", {}, ("max_attempts", "retry", "timeout", "expires_in", "retention", "key")),
     ("POST", "/v1/workflows", {"chain": [TASK, TASK]}, ("chain", "group", "then", "on", "otherwise")),

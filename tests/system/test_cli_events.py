@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from redsched.cli.main import main
 from redsched.client import Client
+from redsched.model.errors import InvalidTask
 from redsched.model.task import Task
 from tests.support.servers import Store
 
@@ -171,6 +172,10 @@ def test_one_switch_stops_everything_and_lets_go_again(cli: Cli, client: Client)
     client.enqueue("t", queue="mail")
     client.enqueue("t", queue="sms")
     client.pause("sms", reason="own")
+    assert cli("pause", "--all", "--reason", " ")[0] == 2
+    with pytest.raises(InvalidTask, match="reason: must say why everything is paused"):
+        client.pause_all(reason="")
+    assert client.paused(["mail"]) == []
     assert cli("pause", "--all")[0] == cli("pause", "mail", "--all", "--reason", "x")[0] == 2
 
     assert cli("pause", "--all", "--reason", "database moves")[1] == "paused everything\n"

@@ -129,6 +129,15 @@ def test_everything_is_paused_and_resumed_by_one_request(api: ApiServer) -> None
     assert api.post("/v1/queues:resume", None).json == {"status": "active"}
 
 
+@pytest.mark.parametrize("body", [None, {}, {"reason": ""}, {"reason": " ", "until": "2100-01-01T00:00:00Z"}])
+def test_everything_is_paused_only_for_a_reason(api: ApiServer, body: Any) -> None:
+    refused = api.post("/v1/queues:pause", body)
+
+    assert (refused.code, refused.json["errors"][0]["pointer"]) == ("422 validation_failed", "/reason")
+    assert "reason: must say why everything is paused" in refused.json["detail"]
+    assert api.get("/v1/queues/other/paused").json["items"] == []
+
+
 def test_a_chain_and_a_group_are_made_in_one_call_and_shown_as_a_tree(api: ApiServer) -> None:
     chain = [{"id": f"c{at}", "type": "t"} for at in range(3)]
     assert [one["status"] for one in api.post("/v1/workflows", {"chain": chain}).json] == ["created"] * 3

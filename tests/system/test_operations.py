@@ -200,6 +200,8 @@ def test_an_operation_that_breaks_off_says_so(client: Client) -> None:
         ("retag", "tag:x", {}, "add: give 1 to 16 tags"),
         ("retag", "tag:x", {"add": "vip"}, "add: must be a list"),
         ("move", "tag:x", {}, "to: "),
+        ("move", "tag:x", {"queue": "q"}, "queue: is not for move: to names the queue that they go to, and queue:NAME"),
+        ("cancel", "due:<5", {}, "due:5 is a bare number"),
         ("cancel", "tag:x", {"most": 0}, "most: 0 is outside"),
     ],
 )
@@ -210,6 +212,14 @@ def test_what_cannot_be_done_is_refused(
         client.operate(action, where, **arguments)
 
     assert problem in str(raised.value)
+
+
+def test_the_command_line_says_that_the_target_of_a_move_is_to(cli: Cli) -> None:
+    for option in ("--queue", "-q"):
+        status, _, told = cli("bulk", "move", "tag:x", option, "other")
+        assert status == 2
+        assert "The queue that they go to is --to QUEUE. Where they are is a word: queue:NAME." in told
+    assert "--queue" not in cli("bulk", "move", "--help")[1]
 
 
 def test_the_command_line_asks_and_then_moves(cli: Cli, client: Client, valkey_store: Store) -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from redsched import Client, InvalidTask, Schedule, Task, TaskTemplate
+from redsched import Client, InvalidTask, QueueNotFound, Schedule, Task, TaskTemplate
 from redsched.cli.main import main
 from redsched.steps.timeline import lateness_p99
 from tests.support.api_server import ApiServer
@@ -79,6 +79,18 @@ def test_a_window_that_cannot_be_told_is_refused(client: Client, given: dict[str
     with pytest.raises(InvalidTask) as refused:
         client.timeline(**given)  # type: ignore[arg-type]
     assert refused.value.field == field
+
+
+def test_a_queue_that_nobody_has_seen_is_refused(valkey_store: Store, client: Client) -> None:
+    with pytest.raises(QueueNotFound) as refused:
+        client.timeline(["mail", "nosuch"])
+    assert (refused.value.queue, str(refused.value)) == ("nosuch", "no queue 'nosuch'")
+    assert [queue.to_come for queue in client.timeline("runs").queues] == [6]  # which only a schedule names
+    status, _ = run(valkey_store, "nosuch")
+    assert status == 3
+    with ApiServer(valkey_store.url or "", valkey_store.namespace) as api:
+        assert api.get("/v1/timeline?queue=nosuch").code == "404 queue_not_found"
+        assert api.get("/v1/timeline?queue=runs").status == 200
 
 
 def test_what_is_due_in_the_next_hour_is_one_line(valkey_store: Store, client: Client) -> None:

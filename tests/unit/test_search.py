@@ -60,6 +60,15 @@ def test_words_ask_for(text: str, expected: Search) -> None:
         ("due:1h..-1h", "due:1h..-1h ends before it begins"),
         ("ended:2027-02-01T00:00:00Z..2027-01-01T00:00:00Z", "ends before it begins"),
         ("tag:'x", "has a quotation mark"),
+        ("due:<5", "due:5 is a bare number; write <5s, <5m, <5h or an instant such as"),
+        ("due:<-5", "due:-5 is a bare number; write <5s"),
+        ("due:1h..90", "due:90 is a bare number"),
+        ("created:>3600000", "created:3600000 is a bare number"),
+        ("created:<-1h", "created:-1h is no age, for it lies in the future; write <1h, >1h or an instant such as"),
+        ("ended:>-2d", "ended:-2d is no age"),
+        ("ended:-1h..2h", "ended:-1h is no age"),
+        ("state:quarantine", "state:quarantine is in no search: what was set aside is no task; see redsched"),
+        ("state:dead,quarantined", "see redsched quarantine ls -q QUEUE, client.quarantined(queue)"),
     ],
 )
 def test_an_error_names_the_word(text: str, problem: str) -> None:

@@ -59,6 +59,17 @@ function streams.remove(q, entry)
   redis.pcall('XACK', stream, 'workers', at)
 end
 
+-- How many consumers the workers of a queue have made to wait for its entries; -1 where this caller may not ask.
+function streams.readers(q)
+  local found = redis.pcall('XINFO', 'CONSUMERS', q.ready, 'workers')
+  if not found.err then return #found end
+  local problem = tostring(found.err)
+  for _, known in ipairs({'no such key', 'NOGROUP', 'WRONGTYPE'}) do
+    if string.find(problem, known, 1, true) then return 0 end
+  end
+  return -1
+end
+
 -- Remove the consumers of a queue that have nothing pending and have not been seen for an hour. Answers how many stay.
 function streams.drop_idle_consumers(q)
   local left = 0

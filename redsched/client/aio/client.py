@@ -17,6 +17,7 @@ from redsched.client.aio.tasks import AsyncTasks
 from redsched.client.aio.transport import AsyncTransport
 from redsched.client.aio.workflows import AsyncWorkflows
 from redsched.client.requests import Duration, id_list, window_of
+from redsched.model.errors import QueueNotFound
 from redsched.model.timeline import Timeline
 from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.settings import Settings
@@ -100,11 +101,17 @@ class AsyncClient(
 
         Raises:
             InvalidTask: a duration cannot be used, or there are more than 1000 steps.
+            QueueNotFound: nobody has seen a queue that is named, and no schedule makes tasks of it in that time.
         """
         window = window_of(past, ahead, step)
         names = await self.queues() if queues is None else id_list(queues)
         now, first, told = await self.transport.converse(timelines.told([self._keys(n) for n in names], window, types))
         upcoming = await self.schedules.upcoming(now + window.ahead)
+        if queues is not None and (unseen := timelines.unseen(told, upcoming)):
+            known = await self.queues()
+            for name in unseen:
+                if name not in known:
+                    raise QueueNotFound(name, reads=True)
         # of default where there is no queue yet: it tells whether everything is paused
         stops = await self.transport.converse(paused_of([self._keys(n) for n in names or (DEFAULT_QUEUE,)]))
         return timelines.timeline_of(now, first, told, window, upcoming, types, stops, others=queues is None)

@@ -18,6 +18,7 @@ from redsched.client.sync.streaming import Streaming
 from redsched.client.sync.tasks import Tasks
 from redsched.client.sync.transport import Transport
 from redsched.client.sync.workflows import Workflows
+from redsched.model.errors import QueueNotFound
 from redsched.model.timeline import Timeline
 from redsched.model.vocabulary import DEFAULT_QUEUE
 from redsched.settings import Settings
@@ -99,11 +100,17 @@ class Client(Tasks, Streaming, Finding, DeadLetters, Holds, Events, Workflows, Q
 
         Raises:
             InvalidTask: a duration cannot be used, or there are more than 1000 steps.
+            QueueNotFound: nobody has seen a queue that is named, and no schedule makes tasks of it in that time.
         """
         window = window_of(past, ahead, step)
         names = self.queues() if queues is None else id_list(queues)
         now, first, told = self.transport.converse(timelines.told([self._keys(n) for n in names], window, types))
         upcoming = self.schedules.upcoming(now + window.ahead)
+        if queues is not None and (unseen := timelines.unseen(told, upcoming)):
+            known = self.queues()
+            for name in unseen:
+                if name not in known:
+                    raise QueueNotFound(name, reads=True)
         # of default where there is no queue yet: it tells whether everything is paused
         stops = self.transport.converse(paused_of([self._keys(n) for n in names or (DEFAULT_QUEUE,)]))
         return timelines.timeline_of(now, first, told, window, upcoming, types, stops, others=queues is None)

@@ -61,9 +61,13 @@ class Queues(Verbs):
         call = protocol.pause(self._keys(queue), what, reason=reason, until=until, only_known=not force)
         self.transport.send(call)
 
-    def pause_all(self, *, reason: str = "", until: datetime | int | str | None = None) -> None:
+    def pause_all(self, *, reason: str, until: datetime | int | str | None = None) -> None:
         """Start no more tasks of any queue, also of one that is not known yet, until ``resume_all`` or until then. What
-        runs goes on; start-by and quarantine too. Schedules go on to make tasks, which wait."""
+        runs goes on; start-by and quarantine too. Schedules go on to make tasks, which wait.
+
+        Raises:
+            InvalidTask: the reason is empty; nothing changed.
+        """
         self.transport.send(protocol.pause(self._keys(DEFAULT_QUEUE), ALL, reason=reason, until=until))
 
     def resume_all(self) -> bool:
