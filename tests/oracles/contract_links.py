@@ -167,6 +167,8 @@ def of_keys(raw: Raw) -> Broken:
     found: Broken = set()
     for name, kind in raw.types.items():
         first, *rest = name.split(":", 2)
+        if (first, kind) == ("outcome", "hash") and f"task:{':'.join(rest)}" not in raw.types:
+            found.add(("key", name, "orphan"))
         if TIES.get(first) != kind:
             continue
         if first == "agenda" and any(item.partition("/")[0] not in KINDS for item in ties.agenda):
