@@ -13,7 +13,7 @@
 --                         version, or a later worker of this one, has put it) | other <app> (of which a worker lives, and which
 --                         has it) | full (there are 5000 already); error RS_INVALID 1 <field> <why>: nothing was written
 -- FLAGS  none
--- USES   clock, keys, check, events, type_defaults, versions
+-- USES   clock, keys, check, events, type_defaults, type_queues, versions
 
 local registry, started = KEYS[1] or '', check.whole(ARGV[5] or '', 0, 4e12)
 local prefix = string.match(registry, '^({[^{}]+}:)types$')
@@ -46,8 +46,9 @@ end
 -- Put one type, its line last: a call that stops half-way leaves what the same call, repeated, mends.
 local function put(name, queue, defaults, payloads)
   local line, old = table.concat({queue, app, version, clock.text(started)}, ' '), redis.call('HGET', registry, name)
-  local old_queue, owner, of, since = string.match(old or '', '^(%S+) (%S+) (%S+) (%d+)$')
-  if old == line then return 'same' end
+  local first = old and type_queues.split(old, now)
+  local old_queue, owner, of, since = string.match(first or '', '^(%S+) (%S+) (%S+) (%d+)$')
+  if first == line then return 'same' end
   if not owner then
     if not old and redis.call('HLEN', registry) >= type_defaults.MOST then return 'full' end
   elseif owner ~= app then
@@ -58,7 +59,7 @@ local function put(name, queue, defaults, payloads)
   end
   keep('defaults', name, defaults)
   keep('schemas', name, payloads)
-  redis.call('HSET', registry, name, line)
+  redis.call('HSET', registry, name, type_queues.joined(line, type_queues.formers(old, queue, now)))
   if old_queue ~= queue or owner ~= app or of ~= version then
     events.tell(keys.open(prefix .. 'due:' .. queue), 'type_put', name, 'app', app, 'version', version)
   end

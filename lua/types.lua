@@ -4,19 +4,29 @@
 -- ARGV   now      int     0: the server's clock; a virtual clock's ms where the deployment allows it
 -- ARGV   after    string  '' or the last type of the page before
 -- ARGV   limit    int     1..200
--- ARGV   schemas  int     1: with the schemas, of at most 20 types a call
--- ARGV   type...  string  none: a page; else up to 1000 types
+-- ARGV   schemas  int     1: with the schemas, of at most 20 types a call; 2: where ids of types are
+-- ARGV   type...  string  none: a page; else up to 1000 types; with schemas 2: up to 250 types, an id after each
 -- REPLY  {more, type...}  more: 1 where a page follows; each type {name, line, defaults, schema, lives}, and nil for one that is
---                         named and not known. line: <queue> <app> <version or -> <start of the worker that put it, ms>;
---                         defaults and schema as put_types takes them; lives: whether a worker of this version lives
+--                         named and not known. line: <queue> <app> <version or -> <start of the worker that put it, ms>, then
+--                         <queue> <ms> for each of up to 4 queues that it had before, the latest first, and when it was left;
+--                         defaults and schema as put_types takes them; lives: whether a worker of this version lives.
+--                         With schemas 2, for each type and id in place of the type: which of its queues, former ones first,
+--                         has a task of this type and id, whatever its state, '' if none. Where it was moved, the queue it is in
 -- FLAGS  no-writes
--- USES   clock, safe, versions
+-- USES   clock, safe, type_queues, versions
 
-local registry, after, schemas = KEYS[1] or '', ARGV[2], ARGV[4] == '1'
+local registry, after, wanted = KEYS[1] or '', ARGV[2], ARGV[4]
 local prefix = string.match(registry, '^({[^{}]+}:)types$')
 if not prefix then return redis.error_reply('RS_KEYS the key must be {namespace}:types') end
-local now, limit, reply, names = clock.now(prefix, ARGV[1]), math.min(tonumber(ARGV[3]), schemas and 20 or 200), {0}, {}
+local schemas, reply, names = wanted == '1', {0}, {}
+local now, limit = clock.now(prefix, ARGV[1]), math.min(tonumber(ARGV[3]), schemas and 20 or 200)
 
+if wanted == '2' then
+  for i = 5, math.min(#ARGV, 504), 2 do
+    reply[#reply + 1] = type_queues.place(prefix, ARGV[i], ARGV[i + 1] or '', now) or ''
+  end
+  return reply
+end
 for i = 5, math.min(#ARGV, schemas and 24 or 1004) do names[#names + 1] = ARGV[i] end
 if #ARGV < 5 then
   local all = safe.call('HKEYS', registry) or {}
@@ -34,8 +44,9 @@ end
 for _, name in ipairs(names) do
   local line = safe.call('HGET', registry, name)
   local app, version = string.match(line or '', '^%S+ (%S+) (%S+)')
+  local told, _, former = type_queues.split(line or '', now)
   reply[#reply + 1] = line and {
-    name, line, safe.call('HGET', prefix .. 'defaults', name) or '',
+    name, type_queues.joined(told, former), safe.call('HGET', prefix .. 'defaults', name) or '',
     schemas and safe.call('HGET', prefix .. 'schemas', name) or '',
     app and versions.lives(prefix, app, version, now) and 1 or 0,
   } or false

@@ -20,9 +20,9 @@ from redsched.model.task_types import TypeView
 from redsched.model.template import TaskTemplate
 from redsched.schedule.quoted import quoted_if_plain
 from redsched.steps.conversation import Conversation
-from redsched.wire.codec import is_name
+from redsched.wire.codec import TASK_ID, is_name
 from redsched.wire.keys import CellKeys
-from redsched.wire.task_types import MOST_SCHEMAS, types
+from redsched.wire.task_types import MOST_SCHEMAS, type_places, types
 
 FRESH_S = 5.0
 MOST_KNOWN = 10_000
@@ -37,6 +37,7 @@ class KnownTypes:
     def __init__(self, strict: bool = False) -> None:
         self.strict = strict
         self.queues: dict[str, str] = {}  # of the types that are known
+        self._moved: set[str] = set()  # those of them that had another queue before
         self._until: dict[str, float] = {}  # when each is asked for again, known or not
         self._with_schema: dict[str, float] = {}  # the same, where its schema is needed
         self._schemas: dict[str, PayloadSchema] = {}
@@ -61,15 +62,17 @@ class KnownTypes:
         """
         made = {one.name: PayloadSchema(one.payload) for one in found if one.payload is not None}
         if len(self._until) > MOST_KNOWN:
-            for kept in (self._until, self._with_schema, self.queues, self._schemas):
+            for kept in (self._until, self._with_schema, self.queues, self._moved, self._schemas):
                 kept.clear()
         for name in names:
             self._until[name] = now + FRESH_S
             if schemas:
                 self._with_schema[name] = now + FRESH_S
             self.queues.pop(name, None)
+            self._moved.discard(name)
             self._schemas.pop(name, None)
         self.queues |= {one.name: one.queue for one in found}
+        self._moved |= {one.name for one in found if one.former_queues}
         self._schemas |= made
 
     def ask(self, keys: CellKeys, names: Sequence[str], *, schemas: bool) -> Conversation[None]:
@@ -106,6 +109,19 @@ class KnownTypes:
             for task in tasks
         ]
 
+    def find_former(self, keys: CellKeys, tasks: Sequence[Task]) -> Conversation[Sequence[Task]]:
+        """The same tasks. One whose type had another queue before, and whose id a task of that type has already, names
+        the queue of that. It costs one call for all of them, and none where no type has changed its queue."""
+        at = [n for n, task in enumerate(tasks) if task.type in self._moved and task.queue is None and _has_id(task)]
+        if not at:
+            return tasks
+        found = yield type_places(keys, [(tasks[n].type, tasks[n].id or "") for n in at])
+        made = list(tasks)
+        for n, queue in zip(at, found, strict=True):
+            if queue is not None:
+                made[n] = msgspec.structs.replace(made[n], queue=queue)
+        return made
+
     def check(self, tasks: Sequence[Task], known: Sequence[str] = (), later: Collection[str] = ()) -> None:
         """Raises InvalidTask where a task has a type that no worker has put, or a payload that does not fit it.
         ``known``: names of types that may have been meant. ``later``: members that the payloads get only when the tasks
@@ -126,6 +142,11 @@ class KnownTypes:
     def lacks(self, tasks: Sequence[Task]) -> bool:
         """Whether one of them has a type that no worker has put."""
         return any(task.type not in self.queues for task in tasks)
+
+
+def _has_id(task: Task) -> bool:
+    """Whether it has an id of its own that can be one."""
+    return isinstance(task.id, str) and TASK_ID.fullmatch(task.id) is not None
 
 
 def _filled_in_later(conditions: Any) -> Collection[str]:

@@ -94,14 +94,26 @@ class Definitions:
         ruling, took_over = "", False
         for at in range(0, max(len(made), 1), MOST_PUT):
             some = made[at : at + MOST_PUT]
+            before = await self._queues(some)
             found = await self._send(some)
             ruling, took_over = found.ruling, took_over or "put" in found.words
             for one, word in zip(some, found.words, strict=True):
+                if word == "put" and (former := before.get(one.name, one.queue)) != one.queue:
+                    told = {"type": one.name, "app": self._app.name, "from": former, "to": one.queue}
+                    log.warning("type.queue_changed", extra=told)
                 if word.startswith(("other", "full")) and not again:
                     _, _, owner = word.partition(" ")
                     problem = f"it belongs to app {owner}, of which a worker lives" if owner else "there are too many"
                     log.error("type.refused", extra={"type": one.name, "app": self._app.name, "error": problem})
         return ruling, took_over
+
+    async def _queues(self, types: Sequence[TypePut]) -> dict[str, str]:
+        """The queues that types have so far, as far as they are known."""
+        try:
+            call = protocol.types(self._client.cell_keys, [one.name for one in types])
+            return {one.name: one.queue for one in (await self._client.transport.send(call)).items} if types else {}
+        except (StoreDenied, StoreRefused):
+            return {}
 
     async def _changed_schedules(self) -> Sequence[str]:
         """Schedules of the code that another version of the app put last, or left out: it came and went meanwhile."""

@@ -25,6 +25,9 @@ class TypeView(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: str | None = None
     put_by: datetime | None = None  # when the worker started that put it
     live: bool = False  # whether a worker of this application and version lives
+    former_queues: dict[str, datetime] | None = (
+        None  # that it had in the last 35 days, the latest first: when each was left
+    )
     max_attempts: int | None = None
     retry: str | None = None
     timeout_ms: int | None = None

@@ -67,6 +67,8 @@ class Batch:
         meant = await learn(client, list(self._tasks.values()), strict)
         if strict:
             await aside.run(size, self._judge_types, client.known_types, meant)
+        tasks = list(self._tasks.values())
+        self._tasks = dict(zip(self._tasks, await client.with_former_queues(tasks), strict=True))
 
     def _judge_types(self, known: KnownTypes, meant: Sequence[str]) -> None:
         for index, task in list(self._tasks.items()):

@@ -80,7 +80,8 @@ class TasksApi(Endpoints):
         if key is not None:
             task = identified(task, key, 0)
         try:
-            call = await self._aside.run(size, self._client.enqueuing, [task], durability)
+            tasks = await self._client.with_former_queues([task])
+            call = await self._aside.run(size, self._client.enqueuing, tasks, durability)
             (answer,) = await self._client.transport.send(call)
         except InvalidTask as error:
             raise InvalidTask(error.field, error.problem, code=error.code) from None  # no batch, so no index

@@ -144,7 +144,7 @@ class WorkflowsApi(Endpoints):
             trace, client = traceparent_of(request), self._client
             tasks = await self._aside.run(len(raw), tasks_of, given, trace, key)
             await ready(client, self._aside, len(raw), tasks, strict)
-            tasks = client.known_types.placed(tasks)
+            tasks = client.known_types.placed(await client.with_former_queues(tasks))
             if body.chain is not None:
                 steps = workflows.chain(client.cell, client.enqueuing, tasks, body.otherwise)
             else:

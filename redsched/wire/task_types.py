@@ -19,6 +19,7 @@ from redsched.wire.task_words import option_words
 MOST_PUT = 50  # types that one call puts
 MOST_SHOWN = 200  # and tells
 MOST_SCHEMAS = 20  # with their schemas
+MOST_PLACES = 250  # and of which it tells in which queue an id is
 MOST_SCHEMA_BYTES = 65_536
 NO_VERSION = "-"
 # what holds for a task where nobody says anything else; a type that says the same has said nothing
@@ -111,11 +112,29 @@ def types(
     return Call("types", (keys.types,), words, read)
 
 
+def type_places(keys: CellKeys, ids: Sequence[tuple[str, str]]) -> Call[list[str | None]]:
+    """In which of the queues of its type, former ones first, the task of each type and id is; None: in none. All in one
+    round trip."""
+    calls = []
+    for at in range(0, len(ids), MOST_PLACES):
+        words: list[Word] = [0, "", 0, 2]
+        for pair in ids[at : at + MOST_PLACES]:
+            words += pair
+        calls.append(Call("types", (keys.types,), words, lambda reply: reply[1:]))
+
+    def read(reply: Any) -> list[str | None]:
+        parts = [reply] if len(calls) == 1 else reply
+        return [text_of(word) or None for part in parts for word in part[1:]]
+
+    return Call("types", calls[0].keys, calls[0].args, read, chain=tuple(calls[1:]))
+
+
 def _view(words: Sequence[Any]) -> TypeView:
     """A type as somebody wrote it: what cannot be read is left out."""
     name, line, defaults, schema = map(text_of, words[:4])
-    queue, app, version, started, *_ = [*line.split(" "), "", "", "", ""]
+    queue, app, version, started, *former = [*line.split(" "), "", "", "", ""]
     given = _decoded(defaults)
+    left = zip(former[::2], former[1::2], strict=False) if is_digits(started) else ()
     return TypeView(
         name=name,
         queue=queue,
@@ -123,6 +142,7 @@ def _view(words: Sequence[Any]) -> TypeView:
         version=None if version in ("", NO_VERSION) else version,
         put_by=instant(int(started)) if is_digits(started) and len(started) < 14 else None,
         live=words[4] == 1,
+        former_queues={name: instant(int(at)) for name, at in left if is_digits(at) and len(at) < 14} or None,
         payload=_decoded(schema),
         **_read(given if isinstance(given, list) else []),
     )

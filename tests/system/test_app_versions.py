@@ -86,6 +86,25 @@ def test_the_newer_one_stands_whichever_starts_first(site: Site, order: tuple[st
     asyncio.run(both())
 
 
+def test_a_worker_that_gives_a_type_another_queue_says_so(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    def told() -> list[tuple[str, str, str]]:
+        records = [vars(one) for one in caplog.records if one.message == "type.queue_changed"]
+        return [(one["type"], one["from"], one["to"]) for one in records]
+
+    async def rolled_back() -> None:
+        async with working(site, shop("1")):
+            assert told() == []
+            async with working(site, shop("2")):
+                await asyncio.sleep(0.2)  # several heartbeats of each
+                assert told() == [("send", "v1", "v2")]
+            async with asyncio.timeout(30):
+                while len(told()) < 2:
+                    await asyncio.sleep(0.02)
+            assert told()[1:] == [("send", "v2", "v1")]
+
+    asyncio.run(rolled_back())
+
+
 def test_when_the_newer_one_has_ended_the_older_one_stands_again(site: Site) -> None:
     async def rolled_back() -> None:
         async with working(site, shop("1")):

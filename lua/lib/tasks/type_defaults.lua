@@ -105,7 +105,7 @@ function type_defaults.fill_raw(q, id, name, due)
   return expires
 end
 
--- The queue of a type's tasks; nil if nobody knows it. A type's line is <queue> <app> <version or -> <start of its worker, ms>.
+-- The queue of a type's tasks, the first word of its line; nil if nobody knows it.
 function type_defaults.queue_of(prefix, name)
   local line = redis.pcall('HGET', prefix .. 'types', name)
   local queue = type(line) == 'string' and string.match(line, '^%S+') or nil

@@ -60,7 +60,8 @@ class AsyncStreaming(AsyncTypes):
     async def _part(self, stream: Stream, progress: Callable[[Streamed], None] | None) -> None:
         try:
             await self.before_enqueue(stream.pending)
-            place = await self.transport.send(stream.call(self.enqueuing))
+            found = await self.with_former_queues(stream.pending)
+            place = await self.transport.send(stream.call(lambda some: self.enqueuing(found[: len(some)])))
         except InvalidTask as error:
             raise stream.refused(error) from None
         told = stream.answered(place)

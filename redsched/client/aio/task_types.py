@@ -48,8 +48,10 @@ class AsyncTypes(Verbs):
     async def submit(self, tasks: Sequence[Task], durability: str | None = None) -> list[Enqueued]:
         """What ``enqueue_many`` does. A field that cannot be used is refused before anything is sent."""
         call = self.enqueuing(tasks, durability)
-        if await self.before_enqueue(tasks):
-            call = self.enqueuing(tasks, durability)
+        asked = await self.before_enqueue(tasks)
+        found = await self.with_former_queues(tasks)
+        if asked or found is not tasks:
+            call = self.enqueuing(found, durability)
         return await self.transport.send(call)
 
     async def before_enqueue(self, tasks: Sequence[Task]) -> bool:
@@ -76,4 +78,14 @@ class AsyncTypes(Verbs):
     async def placed(self, tasks: Sequence[Task]) -> list[Task]:
         """The tasks with the queues of their types, where they name none and those are known."""
         await self.before_enqueue(tasks)
-        return self.known_types.placed(tasks)
+        return self.known_types.placed(await self.with_former_queues(tasks))
+
+    async def with_former_queues(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """The tasks, after ``before_enqueue``: one whose id is in a queue that its type had before names that queue, so
+        that the same call finds the task that it made before a deploy."""
+        try:
+            return await self.transport.converse(self.known_types.find_former(self.cell_keys, tasks))
+        except StoreError as error:
+            raise told_of(error, "enqueue") from None
+        except OutcomeUnknown as error:
+            raise StoreUnavailable("enqueue", error.problem) from None

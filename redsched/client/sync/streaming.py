@@ -61,7 +61,8 @@ class Streaming(Types):
     def _part(self, stream: Stream, progress: Callable[[Streamed], None] | None) -> None:
         try:
             self.before_enqueue(stream.pending)
-            place = self.transport.send(stream.call(self.enqueuing))
+            found = self.with_former_queues(stream.pending)
+            place = self.transport.send(stream.call(lambda some: self.enqueuing(found[: len(some)])))
         except InvalidTask as error:
             raise stream.refused(error) from None
         told = stream.answered(place)

@@ -49,8 +49,10 @@ class Types(Verbs):
     def submit(self, tasks: Sequence[Task], durability: str | None = None) -> list[Enqueued]:
         """What ``enqueue_many`` does. A field that cannot be used is refused before anything is sent."""
         call = self.enqueuing(tasks, durability)
-        if self.before_enqueue(tasks):
-            call = self.enqueuing(tasks, durability)
+        asked = self.before_enqueue(tasks)
+        found = self.with_former_queues(tasks)
+        if asked or found is not tasks:
+            call = self.enqueuing(found, durability)
         return self.transport.send(call)
 
     def before_enqueue(self, tasks: Sequence[Task]) -> bool:
@@ -77,4 +79,14 @@ class Types(Verbs):
     def placed(self, tasks: Sequence[Task]) -> list[Task]:
         """The tasks with the queues of their types, where they name none and those are known."""
         self.before_enqueue(tasks)
-        return self.known_types.placed(tasks)
+        return self.known_types.placed(self.with_former_queues(tasks))
+
+    def with_former_queues(self, tasks: Sequence[Task]) -> Sequence[Task]:
+        """The tasks, after ``before_enqueue``: one whose id is in a queue that its type had before names that queue, so
+        that the same call finds the task that it made before a deploy."""
+        try:
+            return self.transport.converse(self.known_types.find_former(self.cell_keys, tasks))
+        except StoreError as error:
+            raise told_of(error, "enqueue") from None
+        except OutcomeUnknown as error:
+            raise StoreUnavailable("enqueue", error.problem) from None
