@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from bench.common import QUEUE
@@ -18,7 +19,7 @@ from redsched.schedule.definition import Exclude
 from redsched.wire import doctor, idempotency, protocol, schedules
 from redsched.wire.keys import queue_keys
 from redsched.wire.schedules import Firing
-from redsched.wire.task_types import TypePut, put_types, types
+from redsched.wire.task_types import TypePut, put_types, type_places, types
 from redsched.wire.timeline import Window
 
 DAY_MS = 86_400_000
@@ -227,6 +228,14 @@ def _(ground: Ground) -> Act:
     ground.pipe(("HSET", ground.cell_keys.types, name, "q0 shop 1 5") for name in names)
     ground.pipe(("HSET", ground.cell_keys.schemas, name, b"1" * 60_000) for name in names[:200])
     return lambda: ground.client.transport.send(types(ground.cell_keys, limit=20, schemas=True))
+
+
+@case("types", "where 250 ids of a type with four former queues are: in none")
+def _(ground: Ground) -> Act:
+    left = " ".join(f"q{at} {time.time_ns() // 1_000_000}" for at in range(1, 5))
+    ground.pipe([("HSET", ground.cell_keys.types, "t", f"q0 shop 1 5 {left}")])
+    ids = [("t", f"order-{at}:reminder") for at in range(250)]
+    return lambda: ground.client.transport.send(type_places(ground.cell_keys, ids))
 
 
 @case("keep_schedules", "1,000 schedules of one owner, all of which are paused")

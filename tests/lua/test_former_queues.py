@@ -58,22 +58,20 @@ def test_only_a_task_of_the_type_counts_and_the_latest_former_queue_first(queue:
     queue.redis.hset(queue.other("p").keys.task("old"), "type", "t")
     queue.redis.hset(queue.other("r").keys.task("here"), "type", "t")
     queue.redis.set(queue.keys.task("broken"), "x")
+    queue.broken.update(("old", "here", "broken"))
 
     assert place(queue, "old", "other", "here", "no", "broken") == ["q", None, "r", None, None]
     assert place(queue, "old", name="u") == [None]
-    queue.redis.unlink(
-        *[queue.other(name).keys.task(one) for name, one in (("p", "old"), ("r", "here"), ("q", "broken"))]
-    )
 
 
 def test_a_circle_of_notes_ends(queue: Queue) -> None:
     put(queue, "q", "r")
+    queue.broken.add("one")
     for here, there in (("q", "x"), ("x", "q")):
         note = {"type": "t", "state": "skipped", "reason": f"moved to {there}"}
         queue.redis.hset(queue.other(here).keys.task("one"), mapping=note)
 
     assert place(queue, "one") == ["q"]
-    queue.redis.unlink(*[queue.other(here).keys.task("one") for here in "qx"])
 
 
 @pytest.mark.parametrize(
