@@ -37,7 +37,9 @@ def test_a_type_remembers_its_last_four_queues_and_not_the_one_that_it_has(queue
     assert former(queue) == {"a": 1}
     put(queue, "b", at=NOW + 2 * HOUR)
     assert former(queue) == {"a": 1}
-    put(queue, "a", "b", "c", "d", "e", "f", at=NOW + 3 * HOUR)
+    put(queue, "a", at=NOW + 3 * HOUR)
+    assert former(queue) == {"b": 3}
+    put(queue, "b", "c", "d", "e", "f", at=NOW + 4 * HOUR)
     assert list(former(queue).items()) == [("e", 8), ("d", 7), ("c", 6), ("b", 5)]
 
 

@@ -219,3 +219,6 @@ def test_a_producer_of_few_rights_finds_them_in_its_queues(users: Users) -> None
     with users.client("producer") as client:
         again = client.enqueue("rem.send", id="a")
         assert (again.status, again.queue) == ("existing", QUEUE)
+    deploys.deploy("3", QUEUE).close()
+    with users.client("producer") as client:  # which may not look into mail
+        assert [client.enqueue("rem.send", id=one).status for one in "ab"] == ["existing", "created"]
