@@ -44,9 +44,9 @@ end
 for _, name in ipairs(names) do
   local line = safe.call('HGET', registry, name)
   local app, version = string.match(line or '', '^%S+ (%S+) (%S+)')
-  local told, _, former = type_queues.split(line or '', now)
+  local told, _, others = type_queues.split(line or '', now)
   reply[#reply + 1] = line and {
-    name, type_queues.joined(told, former), safe.call('HGET', prefix .. 'defaults', name) or '',
+    name, type_queues.joined(told, others), safe.call('HGET', prefix .. 'defaults', name) or '',
     schemas and safe.call('HGET', prefix .. 'schemas', name) or '',
     app and versions.lives(prefix, app, version, now) and 1 or 0,
   } or false

@@ -3,7 +3,7 @@
 --
 -- USES  clock, keys, safe, hash
 
-type_queues.MOST_FORMER = 4                           -- queues that a type had before, the latest first
+local MOST_FORMER = 4                                   -- queues that a type had before, the latest first
 local FORMER_MS, MOST_MOVES = 3024000000, 4             -- known for 35 days; a task that was moved is followed so often
 
 -- Split a type's line: its first part, its queue, and the former queues that still count as lists of name and ms.
@@ -13,7 +13,7 @@ function type_queues.split(line, now)
   local found = {}
   for name, at in string.gmatch(rest, ' (%S+) (%d+)') do
     local left = #at < 14 and tonumber(at) or 0
-    if #found < type_queues.MOST_FORMER and keys.is_name(name) and left > now - FORMER_MS then
+    if #found < MOST_FORMER and keys.is_name(name) and left > now - FORMER_MS then
       found[#found + 1] = {name, clock.text(left)}
     end
   end
@@ -21,9 +21,9 @@ function type_queues.split(line, now)
 end
 
 -- A line of a type with its former queues.
-function type_queues.joined(first, former)
+function type_queues.joined(first, others)
   local words = {first}
-  for _, one in ipairs(former) do words[#words + 1] = one[1] .. ' ' .. one[2] end
+  for _, one in ipairs(others) do words[#words + 1] = one[1] .. ' ' .. one[2] end
   return table.concat(words, ' ')
 end
 
@@ -34,7 +34,7 @@ function type_queues.formers(old, queue, now)
   local found = {}
   if before ~= queue and keys.is_name(before) then found[1] = {before, clock.text(now)} end
   for _, one in ipairs(known) do
-    if one[1] ~= queue and one[1] ~= before and #found < type_queues.MOST_FORMER then found[#found + 1] = one end
+    if one[1] ~= queue and one[1] ~= before and #found < MOST_FORMER then found[#found + 1] = one end
   end
   return found
 end
@@ -51,9 +51,9 @@ end
 function type_queues.place(prefix, name, id, now)
   local line = keys.is_id(id) and safe.call('HGET', prefix .. 'types', name)
   if not line then return nil end
-  local _, current, former = type_queues.split(line, now)
-  former[#former + 1] = {current}
-  for _, one in ipairs(former) do
+  local _, current, others = type_queues.split(line, now)
+  others[#others + 1] = {current}
+  for _, one in ipairs(others) do
     local place, there, moved = one[1], look(prefix, one[1], name, id)
     for _ = 1, there and MOST_MOVES or 0 do
       if not keys.is_name(moved) then return place end
