@@ -230,11 +230,11 @@ def _(ground: Ground) -> Act:
     return lambda: ground.client.transport.send(types(ground.cell_keys, limit=20, schemas=True))
 
 
-@case("types", "where 250 ids of a type with four former queues are: in none")
+@case("types", "where 100 ids of a type with four former queues are: in none")
 def _(ground: Ground) -> Act:
     left = " ".join(f"q{at} {time.time_ns() // 1_000_000}" for at in range(1, 5))
     ground.pipe([("HSET", ground.cell_keys.types, "t", f"q0 shop 1 5 {left}")])
-    ids = [("t", f"order-{at}:reminder") for at in range(250)]
+    ids = [("t", f"order-{at}:reminder") for at in range(100)]
     return lambda: ground.client.transport.send(type_places(ground.cell_keys, ids))
 
 

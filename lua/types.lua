@@ -5,7 +5,7 @@
 -- ARGV   after    string  '' or the last type of the page before
 -- ARGV   limit    int     1..200
 -- ARGV   schemas  int     1: with the schemas, of at most 20 types a call; 2: where ids of types are
--- ARGV   type...  string  none: a page; else up to 1000 types; with schemas 2: up to 250 types, an id after each
+-- ARGV   type...  string  none: a page; else up to 1000 types; with schemas 2: up to 100 types, an id after each
 -- REPLY  {more, type...}  more: 1 where a page follows; each type {name, line, defaults, schema, lives}, and nil for one that is
 --                         named and not known. line: <queue> <app> <version or -> <start of the worker that put it, ms>, then
 --                         <queue> <ms> for each of up to 4 queues that it had before, the latest first, and when it was left;
@@ -22,7 +22,7 @@ local schemas, reply, names = wanted == '1', {0}, {}
 local now, limit = clock.now(prefix, ARGV[1]), math.min(tonumber(ARGV[3]), schemas and 20 or 200)
 
 if wanted == '2' then
-  for i = 5, math.min(#ARGV, 504), 2 do
+  for i = 5, math.min(#ARGV, 204), 2 do
     reply[#reply + 1] = type_queues.place(prefix, ARGV[i], ARGV[i + 1] or '', now) or ''
   end
   return reply

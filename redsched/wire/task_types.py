@@ -19,7 +19,7 @@ from redsched.wire.task_words import option_words
 MOST_PUT = 50  # types that one call puts
 MOST_SHOWN = 200  # and tells
 MOST_SCHEMAS = 20  # with their schemas
-MOST_PLACES = 250  # and of which it tells in which queue an id is
+MOST_PLACES = 100  # and of which it tells in which queue an id is
 MOST_SCHEMA_BYTES = 65_536
 NO_VERSION = "-"
 # what holds for a task where nobody says anything else; a type that says the same has said nothing

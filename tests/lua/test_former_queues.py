@@ -88,9 +88,9 @@ def test_what_somebody_wrote_by_hand_is_no_former_queue(queue: Queue, line: str)
     put(queue, "s")
 
 
-def test_one_call_tells_of_250_ids(queue: Queue) -> None:
+def test_one_call_tells_of_100_ids(queue: Queue) -> None:
     put(queue, "q", "r")
     words = [NOW, "", 0, 2, *["t", "one"] * 300]
 
-    assert len(queue.run("types", [queue.key("types")], words)) == 251
+    assert len(queue.run("types", [queue.key("types")], words)) == 101
     assert queue.run("types", [queue.key("types")], [NOW, "", 0, 2, "t"]) == [0, b""]
