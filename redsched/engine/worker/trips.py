@@ -29,6 +29,7 @@ from redsched.wire.claims import Claimed
 
 log = logging.getLogger("redsched.worker")
 MOST_CLAIMED = 250  # tasks of one call
+MOST_UNTOLD = 500  # ends that wait to be told: a lost process costs these runs, and a call tells of fewer than it may claim
 IDLE = 30.0
 IDLE_BURST = 0.1  # seconds between looks whether a burst is over
 
@@ -121,7 +122,7 @@ class Trips:
         return self._claim
 
     def _room_worth_a_call(self) -> int:
-        """How many tasks to claim now; 0 while all that is to be held ahead is there.
+        """How many tasks to claim now; none while all that is to be held ahead is there, or too many ends wait.
 
         A worker that stops claims only what its bell was given, to hand it back.
         """
@@ -131,7 +132,7 @@ class Trips:
         room = self._slots.room(ahead)
         if len(self._claims.waiting) - self._slots.unfilled > ahead and room < self._settings.concurrency + ahead:
             return 0
-        return room
+        return min(room, MOST_UNTOLD - len(self._ends))
 
     def _claimed(self, claimed: Claimed) -> None:
         self._claim = None
