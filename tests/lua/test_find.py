@@ -81,6 +81,13 @@ def test_a_filter_chooses(shop: Queue, where: str, expected: list[str]) -> None:
         assert found(shop, asked, f"id:{asked.id}" if asked.id else "", limit=limit) == expected
 
 
+@pytest.mark.parametrize("tags", ['["a","caf\\u00e9"]', '["a","café"]', '["a","say \\"x\\"","café"]'])
+def test_a_tag_is_found_however_its_text_is_written(queue: Queue, tags: str) -> None:
+    queue.enqueue(("a", NOW + HOUR, {"tags": tags}), ("b", NOW + HOUR, {"tags": '["a","cafe"]'}))
+
+    assert found(queue, Search(tags=("a", "café"))) == ["q/a"]
+
+
 def test_each_task_is_told_with_what_a_listing_shows(shop: Queue) -> None:
     (item,) = look(shop, "key:k1").found.items
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from redsched import Task
+from redsched import App, Task
+from redsched.engine.worker import Worker
 from redsched.engine.worker.held import FRESH
+from redsched.engine.worker.trips import MOST_CLAIMED, MOST_UNTOLD
 from tests.support.processes import Redsched
 from tests.support.workers import SHORT, Site, killed, site_on
 
@@ -153,3 +156,22 @@ def test_a_worker_with_free_places_goes_on_claiming_where_a_claim_had_to_stop(si
 
     site.until_begun(ids)  # at once, and not when the first of them end
     killed(worker)
+
+
+def test_a_worker_whose_tasks_end_faster_than_it_can_tell_of_claims_no_more(site: Site) -> None:
+    app, running, count = App(), list[int](), 0
+
+    @app.task("quick")
+    async def quick() -> None:
+        nonlocal count
+        count += 1
+        if count % 250 == 0:
+            running.append(site.store.redis.zcard(site.store.key("running:default")))
+
+    site.client.install()
+    for _ in range(10):
+        site.client.enqueue_many([Task(type="quick") for _ in range(1_000)])
+    asyncio.run(Worker(app, site.settings(), burst=True).run())
+
+    assert count == 10_000
+    assert max(running) <= MOST_UNTOLD + 2 * MOST_CLAIMED  # what it would run again if its process were lost

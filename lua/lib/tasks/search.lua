@@ -108,9 +108,11 @@ function search.page(queues, prefix, source, cursor, limit, f)
   if PLACES[kind or ''] and keys.is_name(what) then return placed(keys.open(prefix .. 'due:' .. what), kind, cursor, limit, f) end
 end
 
+-- A tag that is nowhere in the text is none of it, unless the text escapes something: mostly no JSON has to be read.
 local function has_tags(text, wanted)
+  local as_written = text and not string.find(text, '\\', 1, true)
   for _, tag in ipairs(wanted) do
-    if not index.belongs('tagged', tag, '', text) then return false end
+    if as_written and not string.find(text, tag, 1, true) or not index.belongs('tagged', tag, '', text) then return false end
   end
   return true
 end

@@ -29,7 +29,7 @@ from redsched.wire.claims import Claimed
 
 log = logging.getLogger("redsched.worker")
 MOST_CLAIMED = 250  # tasks of one call
-MOST_UNTOLD = 500  # ends that wait to be told: a lost process costs these runs, and a call tells of fewer than it may claim
+MOST_UNTOLD = 500  # ends that wait to be told; where the process is lost, their tasks run again
 IDLE = 30.0
 IDLE_BURST = 0.1  # seconds between looks whether a burst is over
 
