@@ -1,4 +1,4 @@
-"""A namespace with a virtual clock, for tests of schedules; a Redis user for each role, for tests of rights."""
+"""A namespace with a virtual clock, for tests of schedules; a Redis user for each role; the command line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import pytest
 
 from tests.support import servers
 from tests.support.acl_users import Users
+from tests.support.app_clients import Make, clients_on
+from tests.support.command_line import Cli, cli_on
 from tests.support.schedule_clock import Stage, stage_on
 from tests.support.servers import FIXTURES, Store
 
@@ -39,3 +41,16 @@ def users(request: pytest.FixtureRequest) -> Iterator[Users]:
     made.remove()
     store.clear()
     store.redis.close()
+
+
+@pytest.fixture
+def cli(valkey_store: Store) -> Cli:
+    """``redsched ...`` on the embedded server."""
+    return cli_on(valkey_store)
+
+
+@pytest.fixture(params=["memory", "embedded"])
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
+    """Makes clients for tests of applications, which start at START."""
+    with clients_on(request.param) as found:
+        yield found

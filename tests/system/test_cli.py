@@ -5,32 +5,16 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from redsched.cli.main import main
 from redsched.embedded import free_port
+from tests.support.command_line import Cli
 from tests.support.processes import Redsched, alive, until
 from tests.support.servers import Store
-
-Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli(valkey_store: Store) -> Cli:
-    def run(*arguments: str, stdin: str | None = None) -> tuple[int, str, str]:
-        assert valkey_store.url
-        environment = {"REDSCHED_REDIS_URL": valkey_store.url, "REDSCHED_NAMESPACE": valkey_store.namespace}
-        result = CliRunner().invoke(main, list(arguments), input=stdin, env=environment)
-        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-        return result.exit_code, result.stdout, result.stderr
-
-    return run
 
 
 def show(cli: Cli, id: str, queue: str = "default") -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,9 @@ from click.testing import CliRunner
 
 from redsched.cli.main import main
 from redsched.model.duration import instant_ms
-from tests.support.servers import Store
+from tests.support.command_line import Cli
 
-Cli = Callable[..., tuple[int, str, str]]
 SPRING = ("--tz", "America/New_York", "--from", "2027-03-13T12:00:00Z", "-n", "2")
-
-
-@pytest.fixture
-def cli(valkey_store: Store) -> Cli:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        assert valkey_store.url
-        environment = {"REDSCHED_REDIS_URL": valkey_store.url, "REDSCHED_NAMESPACE": valkey_store.namespace}
-        result = CliRunner().invoke(main, list(arguments), env=environment)
-        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-        return result.exit_code, result.stdout, result.stderr
-
-    return run
 
 
 def answer(cli: Cli, *arguments: str) -> Any:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from click.testing import CliRunner
 
 from redsched import Client, Task
-from redsched.cli.main import main
 from redsched.model.errors import InvalidTask
 from redsched.model.schedule import Schedule
 from redsched.model.search import Found, Search
@@ -20,9 +18,8 @@ from redsched.wire import protocol
 from redsched.wire.claims import Settlement
 from redsched.wire.keys import queue_keys
 from tests.support.api_server import ApiServer
+from tests.support.command_line import Cli
 from tests.support.servers import Store
-
-Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -39,18 +36,6 @@ def client(valkey_store: Store) -> Iterator[Client]:
             ]
         )
         yield made
-
-
-@pytest.fixture
-def cli(valkey_store: Store, client: Client) -> Cli:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        assert valkey_store.url
-        environment = {"REDSCHED_REDIS_URL": valkey_store.url, "REDSCHED_NAMESPACE": valkey_store.namespace}
-        result = CliRunner().invoke(main, list(arguments), env=environment)
-        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-        return result.exit_code, result.stdout, result.stderr
-
-    return run
 
 
 @pytest.fixture
@@ -171,6 +156,7 @@ def test_http_tells_the_same(api: ApiServer, client: Client) -> None:
         assert (refused.status, refused.json["code"]) == (400, code), path
 
 
+@pytest.mark.usefixtures("client")
 def test_the_command_line_finds_tasks(cli: Cli) -> None:
     code, out, _ = cli("find", "tag:m:1", "type:remind", "due:<2h")
     assert code == 0 and "order-42:remind" in out and "order-7" not in out

@@ -4,17 +4,15 @@ line, on a real server."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from click.testing import CliRunner
 
 from redsched import Client
-from redsched.cli.main import main
 from tests.support.api_server import ApiServer
+from tests.support.command_line import Cli
 from tests.support.servers import Store
 
-Cli = Callable[..., tuple[int, str, str]]
 ID = "order-42:remind"
 
 
@@ -29,18 +27,6 @@ def client(valkey_store: Store) -> Iterator[Client]:
 def remind(client: Client) -> str:
     """What a producer is answered that knows the old queue only."""
     return client.enqueue("remind", {"n": 1}, id=ID, queue="old", tags=["m:1"], delay="30d").status
-
-
-@pytest.fixture
-def cli(valkey_store: Store, client: Client) -> Cli:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        assert valkey_store.url
-        environment = {"REDSCHED_REDIS_URL": valkey_store.url, "REDSCHED_NAMESPACE": valkey_store.namespace}
-        result = CliRunner().invoke(main, list(arguments), env=environment)
-        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-        return result.exit_code, result.stdout, result.stderr
-
-    return run
 
 
 def where(client: Client, words: str) -> dict[str, str]:

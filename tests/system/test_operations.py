@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from redsched import Client, InvalidTask, Operation, Task
-from redsched.cli.main import main
 from redsched.wire.keys import queue_keys
 from tests.support.api_server import ApiServer
+from tests.support.command_line import Cli
 from tests.support.processes import until
 from tests.support.servers import Store
 
-Cli = Callable[..., tuple[int, str, str]]
 LATER = 3_000_000_000_000
 HOUR = 3_600_000
 COUNT = 450
@@ -32,18 +30,6 @@ def client(valkey_store: Store) -> Iterator[Client]:
         ]
         made.enqueue_many([*tasks, Task(type="remind", id="x:r", queue="q0", due=LATER, tags=["merchant:N"])])
         yield made
-
-
-@pytest.fixture
-def cli(valkey_store: Store, client: Client) -> Cli:
-    def run(*arguments: str, stdin: str | None = None) -> tuple[int, str, str]:
-        assert valkey_store.url
-        environment = {"REDSCHED_REDIS_URL": valkey_store.url, "REDSCHED_NAMESPACE": valkey_store.namespace}
-        result = CliRunner().invoke(main, list(arguments), input=stdin, env=environment)
-        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-        return result.exit_code, result.stdout, result.stderr
-
-    return run
 
 
 def due(store: Store, client: Client) -> dict[str, float]:

@@ -6,16 +6,15 @@ import contextlib
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
-from click.testing import CliRunner
 
 from redsched import Client, InvalidTask, Operation, RedschedError, Task
-from redsched.cli.main import main
 from redsched.wire.keys import CellKeys, queue_keys
 from tests.support.api_server import ApiServer, call
+from tests.support.command_line import Cli
 from tests.support.processes import Redsched, until
 from tests.support.servers import Store
 
@@ -30,21 +29,6 @@ BY = {"action": "reschedule", "search": "tag:m type:remind", "by": "+2h", "dry_r
 def client(valkey_store: Store) -> Iterator[Client]:
     with valkey_store.client() as made:
         yield made
-
-
-Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli(valkey_store: Store) -> Cli:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        assert valkey_store.url
-        environment = {"REDSCHED_REDIS_URL": valkey_store.url, "REDSCHED_NAMESPACE": valkey_store.namespace}
-        result = CliRunner().invoke(main, list(arguments), env=environment)
-        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-        return result.exit_code, result.stdout, result.stderr
-
-    return run
 
 
 def fill(client: Client, count: int, queues: int = 2) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from redsched import App, Client, Task, TaskInSeveralQueues, TaskNotFound
-from redsched.cli.main import main
 from redsched.engine.app_types import type_put
 from redsched.testing import TestClient
 from redsched.testing.clock import at_time
@@ -248,17 +246,6 @@ def test_over_http_the_queue_may_be_left_out(api: ApiServer, client: Client) -> 
     assert missing.code == "404 task_not_found"
     assert missing.json["detail"] == "no task 'nobody' in any queue; nothing changed"
     assert api.get("/v1/tasks/nobody").json["detail"] == "no task 'nobody' in any queue"
-
-
-@pytest.fixture
-def cli(valkey_store: Store) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments: str) -> tuple[int, str, str]:
-        environment = {"REDSCHED_REDIS_URL": valkey_store.url or "", "REDSCHED_NAMESPACE": valkey_store.namespace}
-        result = CliRunner().invoke(main, list(arguments), env=environment)
-        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-        return result.exit_code, result.stdout, result.stderr
-
-    return run
 
 
 def test_on_the_command_line_the_queue_may_be_left_out(client: Client, cli: Any) -> None:

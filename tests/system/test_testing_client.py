@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,24 +26,9 @@ from redsched import (
 )
 from redsched.steps.bulk import Filter
 from redsched.testing import RunFailed, TestClient, TooManyRuns
+from tests.support.app_clients import START, Make
 
-START = datetime(2027, 1, 15, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-Make = Callable[..., TestClient]
-
-
-@pytest.fixture(params=["memory", "embedded"])
-def make(request: pytest.FixtureRequest) -> Iterator[Make]:
-    """Makes clients that start at START, and closes them."""
-    made: list[TestClient] = []
-
-    def new(app: App, **options: Any) -> TestClient:
-        made.append(TestClient(app, **{"server": request.param, "start": START} | options))
-        return made[-1]
-
-    yield new
-    for client in made:
-        client.close()
 
 
 @pytest.fixture

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from redsched import App, Context, Fixed, TaskNotCompleted, TaskNotEnded, TaskNotFound, TaskRemoved
 from redsched.testing import AsyncTestClient, TestClient
+from tests.support.app_clients import START, Make
 
-START = datetime(2027, 1, 15, 8, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-Make = Callable[..., TestClient]
-
-
-@pytest.fixture(params=["memory", "embedded"])
-def make(request: pytest.FixtureRequest) -> Iterator[Make]:
-    """Makes clients that start at START, and closes them."""
-    made: list[TestClient] = []
-
-    def new(app: App, **options: Any) -> TestClient:
-        made.append(TestClient(app, **{"server": request.param, "start": START} | options))
-        return made[-1]
-
-    yield new
-    for client in made:
-        client.close()
 
 
 @pytest.fixture
