@@ -12,12 +12,10 @@ import click
 
 from redsched.cli import parse, render
 from redsched.cli.invocation import CONFLICT, NOT_FOUND, Failure, Group, Invocation, pass_invocation, words_of
+from redsched.model.vocabulary import MOST_OPERATED, OPERATION_GOES_ON, OPERATION_IS_OVER
 
 if TYPE_CHECKING:
     from redsched.steps.operation_record import Operation
-
-MOST = 1_000_000
-GOING, OVER = ("finding", "running"), ("completed", "aborted")  # states
 
 
 @click.group(cls=Group)
@@ -48,7 +46,9 @@ def _action(name: str, help: str, *options: Callable[..., Any]) -> None:
         *reversed(options),
         click.option("--scan", is_flag=True, help="Go through the queues, also for tasks of plain commands that wait."),
         click.option("--id", metavar="ID", help="Your own, or that of an operation to go on with."),
-        click.option("--max", "most", type=click.IntRange(1, MOST), default=MOST, help="Most tasks to change."),
+        click.option(
+            "--max", "most", type=click.IntRange(1, MOST_OPERATED), default=MOST_OPERATED, help="Most tasks to change."
+        ),
         click.option("-y", "--yes", is_flag=True, help="Do not ask."),
         click.option("--dry-run", is_flag=True, help="Only tell how many there are, and some of them."),
         click.argument("words", nargs=-1, required=True),
@@ -111,7 +111,7 @@ def _operate(
                 render.say(f"  {name}", err=True)
             more = " (there are more)" if found.more else ""
             click.confirm(f"{action} {found.total} tasks{more}?", abort=True, err=True)
-        elif known is not None and not yes and known.state not in OVER:
+        elif known is not None and not yes and known.state not in OPERATION_IS_OVER:
             click.confirm(f"Go on with {known.id} ({known.done} of {known.total} done)?", abort=True, err=True)
         with _bar(given, action) as progress, _stopped_by_signals() as stop:
             told = _Telling(progress, stop)
@@ -127,7 +127,7 @@ def _operate(
     if done.state == "stopped":
         _say_how_to_go_on(done.id)
         raise Failure(f"Stopped: {done.done} of {done.total} were looked at, {done.changed} changed.", CONFLICT)
-    if done.state in GOING:
+    if done.state in OPERATION_GOES_ON:
         raise Failure(f"Another process carries it out: redsched operation show {done.id}", CONFLICT)
 
 

@@ -90,11 +90,16 @@ class Submission(Generic[Given]):
         self._context_name = context_name
         self._make = make
         self._options: Options = options or {}
-        found = inspect.signature(function)
+        found = self._taken(function)
         self._signature = found.replace(
             parameters=[one for one in found.parameters.values() if one.name != context_name]
         )
         self._catch_all = next((p.name for p in found.parameters.values() if p.kind is p.VAR_KEYWORD), None)
+
+    @staticmethod
+    def _taken(function: Callable[..., Any]) -> inspect.Signature:
+        """What ``task`` takes, beside the context."""
+        return inspect.signature(function)
 
     def task(self, *args: Given.args, **kwargs: Given.kwargs) -> Task:
         """A task of the type; its payload is these arguments.
@@ -130,16 +135,9 @@ class Submission(Generic[Given]):
 class BatchSubmission(Submission[[Payload]], Generic[Payload]):
     """One type of task that a batch handler runs; ``task`` takes the whole payload."""
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        context_name: str | None,
-        make: Callable[..., Task],
-        type: str,
-        options: Options | None = None,
-    ) -> None:
-        super().__init__(function, context_name, make, type, options)
-        self._signature = inspect.signature(_whole)
+    @staticmethod
+    def _taken(function: Callable[..., Any]) -> inspect.Signature:
+        return inspect.signature(_whole)
 
     def _payload(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return super()._payload(args, kwargs)["payload"]

@@ -21,6 +21,9 @@ DEFAULT_QUEUE = "default"
 MAX_BATCH = 1_000
 MAX_PAYLOAD_BYTES = 262_144
 MAX_TAGS = 16
+MOST_OPERATED = 1_000_000  # tasks of one operation
+OPERATION_GOES_ON = ("finding", "running")  # its states while it does
+OPERATION_IS_OVER = ("completed", "aborted")  # and once it will not go on
 
 
 def moved_to(state: str, reason: str | None) -> str | None:

@@ -15,14 +15,12 @@ import msgspec
 from redsched.model.duration import instant
 from redsched.model.errors import InvalidTask
 from redsched.model.search import Search, Within
+from redsched.model.vocabulary import MOST_OPERATED, OPERATION_GOES_ON
 from redsched.wire import changes
 from redsched.wire.codec import count_of
 from redsched.wire.field_words import due_word
 
-MOST = 1_000_000  # tasks of one operation
 SILENT_MS = 60_000  # without a step for so long, nobody carries it out; as in lua/operate.lua
-GOING = ("finding", "running")
-OVER = ("completed", "aborted")
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +61,7 @@ def operation_of(operation_id: str, record: Mapping[str, str], now_ms: int) -> O
     if not state:
         return None
     updated = count_of(record.get("updated_at") or "")
-    if state in GOING and now_ms - updated > SILENT_MS:
+    if state in OPERATION_GOES_ON and now_ms - updated > SILENT_MS:
         state = "stale"
     return Operation(
         id=operation_id,
@@ -107,7 +105,7 @@ def kept_arguments(arguments: Mapping[str, Any], *, most: int, scan: bool) -> di
             found[name] = list(value)
         elif name not in ("due", "delay") and value is not None:
             found[name] = value
-    if most != MOST:
+    if most != MOST_OPERATED:
         found["max"] = most
     if scan:
         found["scan"] = True

@@ -18,11 +18,10 @@ from redsched.model.duration import instant
 from redsched.model.errors import InvalidTask
 from redsched.model.search import WAITING, Search
 from redsched.model.task import TaskView
-from redsched.model.vocabulary import PRIORITIES
+from redsched.model.vocabulary import MOST_OPERATED, PRIORITIES
 from redsched.steps import batches
 from redsched.steps.conversation import Conversation
 from redsched.steps.operation_record import (
-    MOST,
     Operation,
     fields_of,
     kept_arguments,
@@ -87,7 +86,7 @@ def check(cell: CellKeys, action: str, arguments: Mapping[str, Any], max_payload
         check_name("to", arguments.get("to"))
     if action == "priority" and arguments.get("priority") not in PRIORITIES:
         raise InvalidTask("priority", f"must be one of {', '.join(PRIORITIES)}")
-    kept = kept_arguments(arguments, most=MOST, scan=False)
+    kept = kept_arguments(arguments, most=MOST_OPERATED, scan=False)
     if action not in ("move", "drop"):
         _call(queue_keys(cell.cell, "q"), action, [("q", "a", 0)], kept, "", max_payload)  # which is not sent
 
@@ -111,7 +110,7 @@ class Carrying:
         arguments: Mapping[str, Any],
         *,
         operation_id: str,
-        most: int = MOST,
+        most: int = MOST_OPERATED,
         scan: bool = False,
         max_payload: int,
         tell: Tell | None = None,

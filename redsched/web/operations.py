@@ -12,9 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from redsched.client import AsyncClient
-from redsched.model.vocabulary import ManyAction
+from redsched.model.vocabulary import MOST_OPERATED, OPERATION_GOES_ON, OPERATION_IS_OVER, ManyAction
 from redsched.settings import Settings
-from redsched.steps.operation_record import GOING, MOST, OVER, Operation
+from redsched.steps.operation_record import Operation
 from redsched.web import bodies
 from redsched.web.aside import Aside
 from redsched.web.http import Endpoints, Json, limit_of, naming, parameters
@@ -35,7 +35,7 @@ class OperationBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     search: str
     id: str | None = None
     dry_run: bool = True
-    max: int = MOST
+    max: int = MOST_OPERATED
     scan: bool = False
     reason: str | None = None
     due: int | str | None = None
@@ -108,7 +108,7 @@ class OperationsApi(Endpoints):
         running.add_done_callback(lambda task: self._over(task, begun))
         await asyncio.wait({running, begun}, return_when=asyncio.FIRST_COMPLETED)
         now = begun.result() if begun.done() else running.result()  # or raises what is wrong with the request
-        status = 200 if now.state in OVER else 202
+        status = 200 if now.state in OPERATION_IS_OVER else 202
         return Json(now, status, {"location": f"/v1/operations/{now.id}"})
 
     async def _check_room(self, operation_id: str) -> None:
@@ -120,7 +120,7 @@ class OperationsApi(Endpoints):
         if len({operation_id, *self._running.values()}) <= MOST_AT_ONCE:
             return
         known = await self._client.operation(operation_id)
-        if known is None or known.state not in (*GOING, *OVER):
+        if known is None or known.state not in (*OPERATION_GOES_ON, *OPERATION_IS_OVER):
             raise Problem("invalid_state", f"{MOST_AT_ONCE} operations run in this process; nothing was done")
 
     def _over(self, task: asyncio.Task[Operation], begun: asyncio.Future[Operation]) -> None:

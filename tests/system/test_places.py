@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from redsched import App, Client, Task, TaskInSeveralQueues, TaskNotFound
-from redsched.engine.app_types import type_put
 from redsched.testing import TestClient
 from redsched.testing.clock import at_time
 from redsched.wire import protocol
@@ -19,6 +18,7 @@ from redsched.wire.keys import CellKeys, queue_keys
 from redsched.wire.search import find_ids
 from tests.support.acl_users import Users
 from tests.support.api_server import ApiServer
+from tests.support.app_types import put_types
 from tests.support.servers import Store
 
 app = App("places")
@@ -33,8 +33,7 @@ def send_otp(phone: str) -> str:
 def client(valkey_store: Store) -> Iterator[Client]:
     """A client of a namespace in which the type of the app has been put."""
     with valkey_store.client() as made:
-        types = [type_put(one) for one in app.tasks.values()]
-        made.transport.send(protocol.put_types(made.cell_keys, app.name, None, "w", 5, types))
+        put_types(made, app)
         yield made
 
 

@@ -18,6 +18,7 @@ from redsched.model.errors import InvalidSetting
 from redsched.wire import protocol
 from tests.support.acl_users import Users
 from tests.support.api_server import ApiServer
+from tests.support.app_types import put_types
 from tests.support.servers import Store
 
 app = App("strict")
@@ -35,8 +36,7 @@ def only(n: int) -> None: ...
 def store(valkey_store: Store) -> Store:
     """A namespace in which the types of the app have been put."""
     with valkey_store.client() as client:
-        types = [type_put(one) for one in app.tasks.values()]
-        client.transport.send(protocol.put_types(client.cell_keys, app.name, None, "w", 5, types))
+        put_types(client, app)
     return valkey_store
 
 

@@ -15,10 +15,9 @@ from click.testing import CliRunner
 from redsched import App, AsyncClient, Client, Conditions, InvalidSchedule, InvalidTask, Rule, Schedule, Task
 from redsched import TaskTemplate as Template
 from redsched.cli.main import main
-from redsched.engine.app_types import type_put
 from redsched.model.errors import InvalidSetting
-from redsched.wire import protocol
 from tests.support.api_server import ApiServer
+from tests.support.app_types import put_types
 from tests.support.servers import Store
 
 app = App("strict")
@@ -36,8 +35,7 @@ def only(n: int, text: str) -> None: ...
 def store(valkey_store: Store) -> Store:
     """A namespace in which the types of the app have been put."""
     with valkey_store.client() as client:
-        types = [type_put(one) for one in app.tasks.values()]
-        client.transport.send(protocol.put_types(client.cell_keys, app.name, None, "w", 5, types))
+        put_types(client, app)
     return valkey_store
 
 

@@ -15,10 +15,10 @@ from click.testing import CliRunner
 
 from redsched import App, Client, Rule, Schedule, Task, TaskTemplate
 from redsched.cli.main import main
-from redsched.engine.app_types import type_put
 from redsched.wire import protocol
 from redsched.wire.keys import queue_keys
 from tests.support.api_server import ApiServer
+from tests.support.app_types import put_types
 from tests.support.servers import Store
 
 TYPE = {"queue": "of-type", "max_attempts": 2, "retry": "7s", "timeout": "8s", "expires_in": "1h", "retention": "9s"}
@@ -183,8 +183,7 @@ def doors(valkey_server: Any) -> Iterator[Doors]:
     store = Store("valkey", servers.connect(valkey_server.url), url=valkey_server.url)
     with store.client() as client, ApiServer(valkey_server.url, store.namespace) as api:
         client.install()
-        types = [type_put(one) for one in app.tasks.values()]
-        client.transport.send(protocol.put_types(client.cell_keys, app.name, None, "w", 5, types))
+        put_types(client, app)
         yield Doors(store, client, api)
     store.clear()
 

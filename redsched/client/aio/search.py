@@ -11,11 +11,11 @@ from redsched.client.requests import Verbs
 from redsched.model.answers import AbortAnswer
 from redsched.model.errors import InvalidTask, RedschedError
 from redsched.model.search import Found, Search, Subject, search_of
-from redsched.model.vocabulary import ManyAction
+from redsched.model.vocabulary import MOST_OPERATED, ManyAction
 from redsched.steps import operations
 from redsched.steps import search as searching
 from redsched.steps.doctor import ask
-from redsched.steps.operation_record import MOST, Operation, operation_of
+from redsched.steps.operation_record import Operation, operation_of
 from redsched.steps.operations import Tell
 from redsched.steps.queues import queues
 from redsched.wire import changes
@@ -69,7 +69,7 @@ class AsyncFinding(Verbs):
         where: str | Sequence[str] | Search,
         *,
         dry_run: bool = False,
-        most: int = MOST,
+        most: int = MOST_OPERATED,
         scan: bool = False,
         id: str | None = None,
         progress: Tell | None = None,
@@ -95,8 +95,8 @@ class AsyncFinding(Verbs):
             InvalidTask: action, arguments or search cannot be used, or the id is that of another operation; nothing was
                 done.
         """
-        if not 1 <= most <= MOST:
-            raise InvalidTask("most", f"{most} is outside 1..{MOST}")
+        if not 1 <= most <= MOST_OPERATED:
+            raise InvalidTask("most", f"{most} is outside 1..{MOST_OPERATED}")
         asked = search_of(where)
         carrying = operations.Carrying(
             self._cell_keys,
